@@ -1,0 +1,141 @@
+"""smlmbench list: what is registered, read from the cards."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from smlmbench.cli.options import AsJson, Plugins
+from smlmbench.cli.output import emit, emit_json, table
+from smlmbench.errors import unknown_name
+from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard
+
+HEADLINE = "upsampling=8"
+
+
+def command(
+    room: Annotated[
+        str | None, typer.Argument(metavar="[ROOM]", help=f"One of {', '.join(ROOMS)}.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show everything about one.")] = None,
+    plugins: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show models, losses, references, formats, metrics and all else that is registered.
+
+    Example: smlmbench list models fid_storm
+    """
+    catalog = Catalog(plugins or ())
+    if room is None:
+        _rooms(catalog, as_json=as_json)
+        return
+    if room not in ROOMS:
+        raise unknown_name("room", room, ROOMS)
+    if name is None:
+        _room(catalog, room, as_json=as_json)
+    else:
+        _one(catalog, room, name, as_json=as_json)
+
+
+def _rooms(catalog: Catalog, *, as_json: bool) -> None:
+    names = {room: catalog.names(room) for room in ROOMS}
+    if as_json:
+        emit_json(names)
+        return
+    table("", ["room", "registered"], [[room, ", ".join(found) or "-"] for room, found in names.items()])
+
+
+def _room(catalog: Catalog, room: str, *, as_json: bool) -> None:
+    cards = {name: catalog.card(room, name) for name in catalog.names(room)}
+    if as_json:
+        emit_json({name: card.model_dump(mode="json") for name, card in cards.items()})
+        return
+    rows = [{"name": name, **facts_of(card), "summary": card.summary} for name, card in cards.items()]
+    columns = list(dict.fromkeys(key for row in rows for key in row if key != "summary"))
+    columns.append("summary")
+    table("", columns, [[row.get(column, "") for column in columns] for row in rows])
+
+
+def facts_of(card: Card) -> dict[str, str]:
+    """What a room's table shows beside name and summary."""
+    if isinstance(card, ModelCard):
+        return {"task": card.task, "output": card.output, "fidelity": card.fidelity or "-", "parameters": _size(card)}
+    if isinstance(card, LossCard):
+        return {"accepts": ", ".join(card.accepts)}
+    if isinstance(card, MetricCard):
+        return {"tasks": ", ".join(card.tasks), "gives": ", ".join(card.gives)}
+    shown = ("task", "holds", "suffixes", "writes", "gives", "knows")
+    return {key: _text(card.facts[key]) for key in shown if key in card.facts}
+
+
+def _size(card: ModelCard) -> str:
+    """Parameters at upsampling 8, else at the first settings that the card states."""
+    settings = HEADLINE if HEADLINE in card.parameters else next(iter(card.parameters), None)
+    return "-" if settings is None else f"{card.parameters[settings]:,} ({settings})"
+
+
+def _one(catalog: Catalog, room: str, name: str, *, as_json: bool) -> None:
+    card = catalog.card(room, name)
+    if as_json:
+        emit_json({"name": name, "path": catalog.path(room, name), **card.model_dump(mode="json")})
+        return
+    emit(f"{name}: {card.summary}")
+    emit(f"version {card.version}, {catalog.path(room, name)}")
+    for key, value in _paragraphs(card).items():
+        emit(f"{key}: {value}")
+    if card.deviations:
+        emit("deviations from the source:")
+        for text in card.deviations:
+            emit(f"  - {text}")
+    if card.settings:
+        _settings(card)
+
+
+def _paragraphs(card: Card) -> dict[str, str]:
+    """Facts that are one line each."""
+    source = " ".join(part for part in (card.paper, f"doi:{card.doi}" if card.doi else None) if part)
+    said: dict[str, str] = {"source": source, "fidelity": card.fidelity or ""}
+    if isinstance(card, ModelCard):
+        counts = (f"{number:,} at {settings}" for settings, number in card.parameters.items())
+        said |= {
+            "task": card.task,
+            "output": card.output,
+            "upsampling": card.upsamples,
+            "parameters": "; ".join(counts),
+            "receptive field": f"{card.receptive_field_px:g} camera px",
+            "training defaults": _text(card.training),
+        }
+    if isinstance(card, MetricCard):
+        said |= {key: f"{facts.help} ({facts.direction}) {facts.unit}".strip() for key, facts in card.gives.items()}
+    if isinstance(card, LossCard):
+        said["accepts"] = ", ".join(card.accepts)
+    said |= {key: _text(value) for key, value in card.facts.items()}
+    return {key: value for key, value in said.items() if value}
+
+
+def _settings(card: Card) -> None:
+    rows = []
+    for key, setting in card.settings.items():
+        shown = "lambda" if key == "weight" and isinstance(card, LossCard) else key
+        accepted = _text(setting.choices) if setting.choices is not None else _range(setting.min, setting.max)
+        also = " or {min, max}" if setting.ranged else ""
+        rows.append([shown, _text(setting.default), accepted + also, setting.help])
+    table("settings", ["setting", "default", "accepted", "what it does"], rows)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "any"
+    if high is None:
+        return f"at least {low:g}"
+    return f"at most {high:g}" if low is None else f"{low:g} to {high:g}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,128 @@
+"""Checks of every room: the card, its settings, and the functions beside it."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.registry import LossCard, ModelCard
+
+# Functions that a room's files must have; (by what a format holds).
+FUNCTIONS = {
+    "models": ("build",),
+    "losses": ("build",),
+    "outputs": ("targets", "decode", "image"),
+    "psf": ("build",),
+    "metrics": ("measure",),
+    "references": ("predict",),
+}
+FORMAT_FUNCTIONS = {
+    "table": ("recognises", "read_table"),
+    "movie": ("recognises", "open_movie"),
+    "image": ("read_image",),
+}
+
+
+def card_is_valid(subject: Subject) -> str:
+    """The card is a literal of the room's type, with a summary of one line and a well-formed DOI."""
+    card = subject.card
+    require(0 < len(card.summary) <= 120 and "\n" not in card.summary, "summary: write one line of at most 120 characters")
+    require(card.doi is None or card.doi.startswith("10."), f"doi: {card.doi!r} does not begin with 10.; give the bare DOI")
+    if isinstance(card, ModelCard) and card.paper:
+        require(card.fidelity is not None, "fidelity: a card with a paper states verified, reconstruction or seed")
+    return f"version {card.version}"
+
+
+def settings_accept_their_defaults(subject: Subject) -> str:
+    """Every default passes the setting's own check."""
+    settings = subject.card.settings
+    for name, setting in settings.items():
+        kept = setting.check(f"{subject.name}.{name}", setting.default)
+        require(kept == setting.default, f"settings.{name}: default {setting.default!r} becomes {kept!r} when checked")
+    return f"{len(settings)} settings"
+
+
+def tiny_settings_are_accepted(subject: Subject) -> str:
+    """`tiny` is a valid choice of settings."""
+    subject.card.fill(f"{subject.name}.tiny", subject.card.tiny)
+    return ", ".join(f"{name}={value}" for name, value in subject.card.tiny.items()) or "defaults"
+
+
+def search_space_fits_the_settings(subject: Subject) -> str:
+    """Every searched name is a setting, and its ends or choices are accepted values."""
+    card = subject.card
+    for name, space in card.search.items():
+        require(name in card.settings, f"search.{name}: not among the settings {sorted(card.settings)}")
+        for value in _searched(name, space):
+            card.settings[name].check(f"{subject.name}.search.{name}", value)
+        if "low" in space:
+            require(space["low"] < space["high"], f"search.{name}: low must be below high")
+    return ", ".join(card.search) or "nothing to search"
+
+
+def training_defaults_are_known(subject: Subject) -> str:
+    """The training block of a model is one that a study could write."""
+    card = subject.card
+    if not isinstance(card, ModelCard):
+        raise NotApplicable("only models have training defaults")
+    from smlmbench.study.schema import Training
+
+    Training.model_validate(card.training)
+    return ", ".join(f"{name}={value}" for name, value in card.training.items()) or "house defaults"
+
+
+def functions_are_there_and_documented(subject: Subject) -> str:
+    """The room's functions exist; every public function of the file has a docstring."""
+    module = subject.module
+    needed: tuple[str, ...] = FUNCTIONS.get(subject.room, ())
+    if subject.room == "formats":
+        needed = FORMAT_FUNCTIONS[subject.card.facts["holds"]]
+    for name in needed:
+        require(callable(getattr(module, name, None)), f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")
+    public = {
+        name: thing
+        for name, thing in vars(module).items()
+        if inspect.isfunction(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
+    }
+    for name, function in public.items():
+        require(bool(inspect.getdoc(function)), f"{name}: has no docstring; say what it takes and returns")
+    return ", ".join(public) or "no functions"
+
+
+def names_are_registered(subject: Subject) -> str:
+    """Output kinds and losses that a card speaks of exist."""
+    card, catalog = subject.card, subject.catalog
+    kinds = card.accepts if isinstance(card, LossCard) else [card.output] if isinstance(card, ModelCard) else []
+    for kind in kinds:
+        catalog.path("outputs", kind)
+    losses = [choice["name"] for choice in card.losses] if isinstance(card, ModelCard) else []
+    for loss in losses:
+        catalog.path("losses", loss)
+    return ", ".join([*kinds, *losses]) or "speaks of none"
+
+
+def checks(subject: Subject) -> list[Check]:
+    """Checks of any registered thing."""
+    functions: list[Callable[[Subject], str]] = [
+        card_is_valid,
+        settings_accept_their_defaults,
+        tiny_settings_are_accepted,
+        search_space_fits_the_settings,
+        functions_are_there_and_documented,
+    ]
+    if subject.room in ("models", "losses"):
+        functions.append(names_are_registered)
+    if subject.room == "models":
+        functions.append(training_defaults_are_known)
+    return collect(subject, functions)
+
+
+def _searched(name: str, space: dict[str, Any]) -> list[Any]:
+    keys = set(space)
+    require(
+        keys == {"choices"} or keys in ({"low", "high"}, {"low", "high", "log"}),
+        f"search.{name}: {sorted(keys)} is not a space; give choices, or low, high and log",
+    )
+    return list(space["choices"]) if "choices" in space else [space["low"], space["high"]]
+
+

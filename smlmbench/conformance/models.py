@@ -1,0 +1,275 @@
+"""Checks of a network, on tiny settings unless its card speaks of the full size."""
+
+import io
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from smlmbench.conformance import examples
+from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.data.contracts import Statistics
+from smlmbench.registry import ModelCard
+
+SEED = 20
+LARGEST_FIELD_PX = 96
+OVERFIT_STEPS = 100
+OVERFIT_LR = 1e-2
+
+
+def parameters_match_the_card(subject: Subject) -> str:
+    """Trainable parameters of each stated setting, counted on the meta device."""
+    card = _card(subject)
+    require(bool(card.parameters), "parameters: state at least the number at upsampling=8")
+    for stated, number in card.parameters.items():
+        upsampling, settings = _parsed(subject, stated)
+        with torch.device("meta"):
+            model = subject.module.build(settings, examples.given(upsampling))
+        built = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        require(built == number, f"parameters.{stated}: the card says {number}, built are {built}")
+    return f"{next(iter(card.parameters.values()))} at {next(iter(card.parameters))}"
+
+
+def shapes_follow_the_frames(subject: Subject) -> str:
+    """Raw maps are U times as large as the frames, also with odd and unequal sides."""
+    card = _card(subject)
+    for upsampling in _upsamplings(subject):
+        model = _tiny(subject, upsampling)
+        for height, width in ((16, 16), (13, 18), (9, 11)):
+            raw = _answer(model, _noise(2, height, width))
+            require(len(raw) == 2, f"a batch of 2 gives {len(raw)} raw maps at upsampling {upsampling}")
+            if card.upsamples != "none":
+                wanted, seen = (upsampling * height, upsampling * width), tuple(raw.shape[-2:])
+                require(seen == wanted, f"{height} x {width} px at upsampling {upsampling} gives {seen}, expected {wanted}")
+    return "upsampling " + ", ".join(str(upsampling) for upsampling in _upsamplings(subject))
+
+
+def answers_are_finite(subject: Subject) -> str:
+    """Empty, constant and saturated frames give finite numbers, with every normalisation."""
+    kinds = subject.card.settings["normalisation"].choices if "normalisation" in subject.card.settings else None
+    for kind in kinds or [None]:
+        model = _tiny(subject, _upsamplings(subject)[0], {} if kind is None else {"normalisation": kind})
+        for photons in (0.0, 7.0, 65535.0):
+            raw = _answer(model, torch.full((1, 1, 16, 16), photons))
+            require(bool(raw.isfinite().all()), f"a frame of {photons:g} photons everywhere gives numbers that are not finite")
+    return "0, 7 and 65535 photons everywhere"
+
+
+def every_parameter_learns(subject: Subject) -> str:
+    """After one step (layers that start at zero block the first) each parameter has a gradient."""
+    model, optimiser, loss, frames, targets = _training(subject)
+    for _ in range(2):
+        optimiser.step()
+        optimiser.zero_grad()
+        loss(model(frames), targets)["loss"].backward()
+    for name, weight in model.named_parameters():
+        gradient = weight.grad
+        require(gradient is not None, f"{name}: is not part of the answer; remove it")
+        require(bool(cast(Tensor, gradient).isfinite().all()), f"{name}: its gradient is not finite")
+        require(bool(cast(Tensor, gradient).any()), f"{name}: its gradient is zero; the layer cannot learn")
+    return f"{sum(1 for _ in model.parameters())} tensors"
+
+
+def same_seed_same_network(subject: Subject) -> str:
+    """Building and answering depend on nothing but the seed and the input."""
+    upsampling = _upsamplings(subject)[0]
+    frames = _noise(2, 16, 16)
+    one, two = (_answer(_tiny(subject, upsampling, awake=False), frames) for _ in range(2))
+    require(torch.equal(one, two), "two networks built after the same seed answer differently")
+    first, second = (_tiny(subject, upsampling, awake=False).state_dict() for _ in range(2))
+    require(all(torch.equal(first[key], second[key]) for key in first), "two networks built after the same seed differ")
+    return "bit for bit"
+
+
+def batch_companions_do_not_matter(subject: Subject) -> str:
+    """In eval mode a frame has the same answer alone and among others."""
+    model = _tiny(subject, _upsamplings(subject)[0])
+    frames = _noise(3, 16, 16) * torch.tensor([1.0, 20.0, 0.1]).view(3, 1, 1, 1)
+    together, alone = _answer(model, frames)[:1], _answer(model, frames[:1])
+    return _same(together, alone, "a frame answered alone and in a batch of three")
+
+
+def state_travels(subject: Subject) -> str:
+    """The state dict, normalisation included, loads with weights_only into a network built with other statistics."""
+    upsampling = _upsamplings(subject)[0]
+    model, frames = _tiny(subject, upsampling), _noise(2, 16, 16)
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    strange = examples.given(upsampling, statistics=Statistics(mean=1.0, std=2.0, low=0.0, high=5.0))
+    other: nn.Module = subject.module.build(_settings(subject), strange).eval()
+    other.load_state_dict(torch.load(file, weights_only=True))
+    return _same(_answer(model, frames), _answer(other, frames), "the saved and the loaded network")
+
+
+def translation_moves_the_answer(subject: Subject) -> str:
+    """A frame moved by whole pixels gives the moved answer away from the edges (fact `translation`)."""
+    facts = subject.card.facts
+    if not facts.get("translation"):
+        raise NotApplicable("the card does not claim it (fact translation)")
+    upsampling, shift = max(_upsamplings(subject)), int(facts.get("shift_px", 1))
+    margin = math.ceil(_receptive_field(subject, upsampling) / 2) + shift
+    side = _field(2 * margin + 4)
+    model, frames = _tiny(subject, upsampling), _noise(1, side, side)
+    inner = slice(margin * upsampling, (side - margin) * upsampling)
+    here = _answer(model, frames)
+    moved = _answer(model, frames.roll((shift, shift), dims=(-2, -1))).roll((-shift * upsampling,) * 2, dims=(-2, -1))
+    return _same(here[..., inner, inner], moved[..., inner, inner], f"answers to a frame and to it moved by {shift} px")
+
+
+def receptive_field_is_true(subject: Subject) -> str:
+    """Nothing outside the stated field changes the answer inside one camera pixel, so frames may be cut into tiles."""
+    card = _card(subject)
+    stated = getattr(subject.module, "receptive_field_px", None)
+    if stated is not None:
+        full = stated(card.fill(subject.name, {}), 8)
+        require(full == card.receptive_field_px, f"receptive_field_px: the card says {card.receptive_field_px:g}, the function {full:g}")
+    if card.upsamples == "none":
+        raise NotApplicable("the answer is not a map on the fine grid")
+    for upsampling in _upsamplings(subject) if stated is not None else [8]:
+        half = math.ceil((_receptive_field(subject, upsampling) - 1) / 2)
+        side = _field(2 * half + 9)
+        model, frames = _tiny(subject, upsampling), _noise(1, side, side)
+        before = _answer(model, frames)
+        for centre in range(half + 2, half + 6):
+            after = _answer(model, _shuffled_outside(frames, centre, half))
+            block = slice(centre * upsampling, (centre + 1) * upsampling)
+            _same(before[..., block, block], after[..., block, block], f"answers {half} px inside changes at upsampling {upsampling}")
+    return f"{card.receptive_field_px:g} px"
+
+
+def two_frames_are_learnt(subject: Subject) -> str:
+    """A hundred steps on two simulated frames lower the loss by a third at least."""
+    model, optimiser, loss, frames, targets = _training(subject)
+    values = []
+    for _ in range(OVERFIT_STEPS):
+        optimiser.zero_grad()
+        value = loss(model(frames), targets)["loss"]
+        value.backward()
+        optimiser.step()
+        values.append(value.item())
+    require(values[-1] < 0.67 * values[0], f"the loss goes from {values[0]:.4g} to {values[-1]:.4g} in {OVERFIT_STEPS} steps")
+    return f"loss {values[0]:.3g} to {values[-1]:.3g}"
+
+
+def exported_with_free_sizes(subject: Subject) -> str:
+    """`torch.export` with dynamic batch, height and width answers as the network does, at two sizes."""
+    model = _tiny(subject, max(_upsamplings(subject)))
+    dims = {axis: torch.export.Dim.AUTO for axis in (0, 2, 3)}
+    program = torch.export.export(model, (_noise(2, 16, 24),), dynamic_shapes=(dims,)).module()
+    for frames in (_noise(3, 20, 15), _noise(1, 9, 32)):
+        _same(_answer(model, frames), _answer(program, frames), "the exported and the eager network")
+    return "batch, height and width"
+
+
+def checks(subject: Subject) -> list[Check]:
+    """Checks of one network."""
+    return collect(
+        subject,
+        [
+            parameters_match_the_card,
+            shapes_follow_the_frames,
+            answers_are_finite,
+            every_parameter_learns,
+            same_seed_same_network,
+            batch_companions_do_not_matter,
+            state_travels,
+            translation_moves_the_answer,
+            receptive_field_is_true,
+            two_frames_are_learnt,
+            exported_with_free_sizes,
+        ],
+    )
+
+
+def _card(subject: Subject) -> ModelCard:
+    return cast(ModelCard, subject.card)
+
+
+def _upsamplings(subject: Subject) -> list[int]:
+    return examples.upsamplings(subject.catalog, _card(subject).output)
+
+
+def _settings(subject: Subject, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return subject.card.fill(subject.name, {**subject.card.tiny, **(chosen or {})})
+
+
+def _tiny(subject: Subject, upsampling: int, chosen: Mapping[str, Any] | None = None, *, awake: bool = True) -> nn.Module:
+    """The tiny network in eval mode; awake: layers that start at zero are given numbers, so that answers differ."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        model: nn.Module = subject.module.build(_settings(subject, chosen), examples.given(upsampling))
+        if awake:
+            for weight in model.parameters():
+                if not bool(weight.any()):
+                    nn.init.normal_(weight, std=0.1)
+    return model.eval()
+
+
+def _answer(model: nn.Module, frames: Tensor) -> Tensor:
+    with torch.no_grad():
+        raw: Tensor = model(frames)
+    return raw
+
+
+def _noise(count: int, height: int, width: int) -> Tensor:
+    return torch.rand((count, 1, height, width), generator=torch.Generator().manual_seed(SEED)) * 100
+
+
+def _training(subject: Subject) -> tuple[nn.Module, torch.optim.Optimizer, Any, Tensor, dict[str, Tensor]]:
+    card, catalog = _card(subject), subject.catalog
+    upsampling = _upsamplings(subject)[0]
+    settings = examples.output_settings(catalog, card.output, upsampling)
+    loss = examples.loss_for(catalog, card.output, card.losses, settings)
+    if loss is None:
+        raise NotApplicable(f"no loss with one player accepts '{card.output}'")
+    batch = examples.batch()
+    targets = catalog.module("outputs", card.output).targets(batch, settings)
+    model = _tiny(subject, upsampling, awake=False).train()
+    return model, torch.optim.Adam(model.parameters(), lr=OVERFIT_LR), loss, batch.frames, targets
+
+
+def _receptive_field(subject: Subject, upsampling: int) -> float:
+    stated = getattr(subject.module, "receptive_field_px", None)
+    return float(stated(_settings(subject), upsampling) if stated is not None else _card(subject).receptive_field_px)
+
+
+def _field(side_px: int) -> int:
+    """The side rounded up to a multiple that no pooling cuts."""
+    side_px = -(-side_px // 8) * 8
+    if side_px > LARGEST_FIELD_PX:
+        raise NotApplicable(f"the receptive field needs a field of {side_px} px, more than {LARGEST_FIELD_PX}")
+    return side_px
+
+
+def _shuffled_outside(frames: Tensor, centre: int, half: int) -> Tensor:
+    """Exchange all pixels farther than `half` from (centre, centre) among each other; extremes and mean stay."""
+    far = (torch.arange(frames.shape[-1]) - centre).abs() > half
+    outside = (far[:, None] | far[None, :]).expand_as(frames)
+    changed = frames.clone()
+    changed[outside] = frames[outside].flip(0)
+    return changed
+
+
+def _same(one: Tensor, other: Tensor, what: str) -> str:
+    scale = max(1e-6, float(one.abs().max()))
+    worst = float((one - other).abs().max()) / scale
+    require(worst < 1e-4, f"{what} differ by {worst:.2g} of the largest value")
+    return f"largest difference {worst:.1g} of the largest value"
+
+
+def _parsed(subject: Subject, stated: str) -> tuple[int, dict[str, Any]]:
+    """Split a canonical settings string such as `blocks=5,upsampling=8` into upsampling and settings."""
+    pairs = dict(pair.split("=", 1) for pair in stated.split(","))
+    upsampling = int(pairs.pop("upsampling", "8"))
+    chosen = {name: _value(subject, name, text) for name, text in pairs.items()}
+    return upsampling, subject.card.fill(f"{subject.name}.parameters", chosen)
+
+
+def _value(subject: Subject, name: str, text: str) -> Any:
+    default = subject.card.settings[name].default if name in subject.card.settings else text
+    if isinstance(default, bool):
+        return text == "true"
+    return type(default)(text) if isinstance(default, int | float) else text

@@ -1,0 +1,86 @@
+"""Checks of an output kind: what goes in as targets comes out as detections."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smlmbench.conformance import examples
+from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.data.contracts import Batch
+
+
+def truth_comes_back(subject: Subject) -> str:
+    """The perfect answer to isolated emitters is decoded to each of them, once, within half a fine pixel per axis."""
+    for upsampling in _upsamplings(subject):
+        batch = examples.batch(frames=2, side_px=24)
+        settings, perfect = _perfect(subject, batch, upsampling)
+        found = subject.module.decode(perfect, settings, 0.5)
+        require(len(found) == len(batch.sample), f"{len(batch.sample)} emitters, {len(found)} detections at upsampling {upsampling}")
+        half_nm = 0.5 * examples.PIXEL_SIZE_NM / upsampling + 1e-3
+        truth = np.stack([batch.sample, batch.x_nm, batch.y_nm], axis=1).astype(float)
+        seen = np.stack([found.frame, found.x_nm, found.y_nm], axis=1)
+        away = np.abs(truth[:, None] - seen[None])
+        hit = (away[..., 0] == 0) & (away[..., 1:] <= half_nm).all(-1)
+        require(bool((hit.sum(1) == 1).all()), f"an emitter is off by more than {half_nm:.1f} nm at upsampling {upsampling}")
+        require(found.n_frames == 2, f"n_frames is {found.n_frames} for a batch of 2")
+        side_nm = 24 * examples.PIXEL_SIZE_NM
+        require(found.field_nm == (side_nm, side_nm), f"field_nm is {found.field_nm}, expected {side_nm:g} nm each way")
+    return "upsampling " + ", ".join(str(upsampling) for upsampling in _upsamplings(subject))
+
+
+def threshold_only_selects(subject: Subject) -> str:
+    """Decoding at a threshold gives the rows of a lower one whose probability is above it."""
+    settings, perfect = _perfect(subject, examples.batch(), _upsamplings(subject)[-1])
+    noise = torch.randn(perfect.shape, generator=torch.Generator().manual_seed(2))
+    low, high = (subject.module.decode(perfect + noise, settings, threshold) for threshold in (0.0, 0.2))
+    kept = low.select(low.probability > 0.2)
+    require(len(kept) == len(high) and bool(np.array_equal(kept.x_nm, high.x_nm)), f"{len(kept)} rows kept, {len(high)} decoded")
+    return f"{len(low)} rows, {len(high)} above 0.2"
+
+
+def image_has_unit_mass(subject: Subject) -> str:
+    """Of the perfect answer, the image is on the fine grid, sums to the number of emitters, and has nothing negative."""
+    for upsampling in _upsamplings(subject):
+        batch = examples.batch()
+        settings, perfect = _perfect(subject, batch, upsampling)
+        image: Tensor = subject.module.image(perfect, settings)
+        wanted = (2, 16 * upsampling, 16 * upsampling)
+        require(tuple(image.shape) == wanted, f"shape {tuple(image.shape)} at upsampling {upsampling}, expected {wanted}")
+        mass = float(image.sum())
+        require(abs(mass - len(batch.sample)) < 1e-3 * len(batch.sample), f"mass {mass:.4g} for {len(batch.sample)} emitters")
+        require(float(subject.module.image(-perfect, settings).min()) >= 0, "the image of a negative answer is negative")
+    return "one per emitter"
+
+
+def empty_is_empty(subject: Subject) -> str:
+    """A batch without emitters has targets of the same shapes, and nothing is decoded from its perfect answer."""
+    full = examples.batch()
+    none = slice(0, 0)
+    batch = Batch(
+        full.frames, full.sample[none], full.x_nm[none], full.y_nm[none], full.z_nm[none], full.photons[none], full.pixel_size_nm
+    )
+    upsampling = _upsamplings(subject)[0]
+    settings, perfect = _perfect(subject, batch, upsampling)
+    require(perfect.shape == _perfect(subject, full, upsampling)[1].shape, "an empty batch has targets of another shape")
+    found = subject.module.decode(perfect, settings, 0.0)
+    require(len(found) == 0 and found.n_frames == 2, f"{len(found)} detections without emitters")
+    return "no rows"
+
+
+def checks(subject: Subject) -> list[Check]:
+    """Checks of one output kind."""
+    return collect(subject, [truth_comes_back, threshold_only_selects, image_has_unit_mass, empty_is_empty])
+
+
+def _upsamplings(subject: Subject) -> list[int]:
+    return examples.upsamplings(subject.catalog, subject.name)
+
+
+def _perfect(subject: Subject, batch: Batch, upsampling: int) -> tuple[dict[str, Any], Tensor]:
+    settings = examples.output_settings(subject.catalog, subject.name, upsampling)
+    raw = examples.perfect_raw(subject.catalog, subject.name, subject.module.targets(batch, settings))
+    if raw is None:
+        raise NotApplicable("the card names no target that is a perfect answer (fact perfect_raw)")
+    return settings, raw

@@ -1,0 +1,36 @@
+"""Data sources: descriptions become samples, one file per kind."""
+
+from smlmbench.data.contracts import Condition, TrainingSet
+from smlmbench.registry import Catalog
+from smlmbench.study.cells import DataPlan
+
+
+def training_set(
+    data_plan: DataPlan, root_seed: int, repeat: int, catalog: Catalog, augment: bool = True
+) -> TrainingSet:
+    """The training stream of a data entry; `augment` turns and mirrors crops of files.
+
+    Raises:
+        UserError: A file that cannot be read or does not fit.
+    """
+    source = data_plan.train
+    module = catalog.module("data", source.kind)
+    made: TrainingSet = module.training_set(source, data_plan.train_identity, root_seed, repeat, catalog, augment)
+    return made
+
+
+def validation(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> Condition:
+    """The frozen validation set of a data entry; it does not depend on the repeat."""
+    source = data_plan.val
+    module = catalog.module("data", source.kind)
+    made: Condition = module.condition("val", source, data_plan.train_identity, "val", root_seed, catalog)
+    return made
+
+
+def conditions(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, Condition]:
+    """The frozen test conditions of a data entry, by name."""
+    made: dict[str, Condition] = {}
+    for name, source in data_plan.tests.items():
+        module = catalog.module("data", source.kind)
+        made[name] = module.condition(name, source, data_plan.test_identity[name], "test", root_seed, catalog)
+    return made

@@ -1,0 +1,176 @@
+"""Training crops of a movie: sample k is a place, a frame and a symmetry that are hashed from its number."""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smlmbench.data.contracts import Batch, Frames, Statistics
+from smlmbench.data.targets import statistics_of, within
+from smlmbench.predictions import Localizations
+from smlmbench.seeds import derive_seed
+
+SYMMETRIES = 8
+HELD_BYTES = 200_000_000
+READ_FRAMES = 64
+STATISTICS_FRAMES = 256
+
+
+class Place(NamedTuple):
+    """Where a sample is taken: frame, upper left camera pixel, symmetry 0 .. 7."""
+
+    frame: int
+    row: int
+    column: int
+    symmetry: int
+
+
+def turn_crop(crop: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
+    """Apply one of the 8 symmetries of the square to (n, n): bit 2 swaps x and y, then bit 0 mirrors x, bit 1 y."""
+    turned = crop.T if symmetry & 4 else crop
+    turned = turned[:, ::-1] if symmetry & 1 else turned
+    return turned[::-1] if symmetry & 2 else turned
+
+
+def turn_places(
+    x_nm: NDArray[np.float64], y_nm: NDArray[np.float64], symmetry: int, extent_nm: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Move positions in a crop of this extent as `turn_crop` moves its pixels (corner origin: x becomes extent - x)."""
+    if symmetry & 4:
+        x_nm, y_nm = y_nm, x_nm
+    return (extent_nm - x_nm if symmetry & 1 else x_nm), (extent_nm - y_nm if symmetry & 2 else y_nm)
+
+
+class Pages:
+    """Single frames of a movie, held in memory up to 200 MB: all of a small movie, else those used last."""
+
+    def __init__(self, frames: Frames, held_bytes: int = HELD_BYTES) -> None:
+        self._frames = frames
+        self._room = max(1, held_bytes // (frames.height * frames.width * 4))
+        self._all: NDArray[np.float32] | None = None
+        self._kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+
+    def __getitem__(self, number: int) -> NDArray[np.float32]:
+        if self._frames.n_frames <= self._room:
+            if self._all is None:
+                self._all = self._read_all()
+            held: NDArray[np.float32] = self._all[number]
+            return held
+        if number not in self._kept:
+            self._kept[number] = self._frames.read(number, number + 1)[0]
+            if len(self._kept) > self._room:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(number)
+        return self._kept[number]
+
+    def _read_all(self) -> NDArray[np.float32]:
+        n = self._frames.n_frames
+        held = np.empty((n, self._frames.height, self._frames.width), dtype=np.float32)
+        for start in range(0, n, READ_FRAMES):
+            stop = min(start + READ_FRAMES, n)
+            held[start:stop] = self._frames.read(start, stop)
+        return held
+
+
+class CropTraining:
+    """Square crops of calibrated frames with the emitters in them; addressable by sample number."""
+
+    def __init__(
+        self,
+        frames: Frames,
+        targets: Localizations,
+        pixel_size_nm: float,
+        crop_px: int,
+        root_seed: int,
+        scope: tuple[str, ...],
+        augment: bool = True,
+    ) -> None:
+        """Take crops of the whole of `frames`.
+
+        Args:
+            frames: The train part, in photons.
+            targets: Its targets, corner origin of the same part; dim emitters are already left out.
+            pixel_size_nm: Camera pixel.
+            crop_px: Side of a crop; cut to the frame's shorter side.
+            root_seed: Seed of the study.
+            scope: Role, digest and repeat.
+            augment: Whether samples are turned and mirrored.
+        """
+        order = np.argsort(targets.frame, kind="stable")
+        self._targets = targets.select(order)
+        self._offsets = np.searchsorted(self._targets.frame, np.arange(frames.n_frames + 1))
+        self._frames = frames
+        self._pages = Pages(frames)
+        self._pixel_size_nm = pixel_size_nm
+        self._side = min(crop_px, frames.height, frames.width)
+        self._root_seed = root_seed
+        self._scope = scope
+        self._symmetries = SYMMETRIES if augment else 1
+        self._statistics: Statistics | None = None
+
+    @property
+    def pixel_size_nm(self) -> float:
+        """Camera pixel."""
+        return self._pixel_size_nm
+
+    @property
+    def sample_px(self) -> tuple[int, int]:
+        """Height and width of a crop."""
+        return self._side, self._side
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics of up to 256 evenly spaced frames."""
+        if self._statistics is None:
+            n = self._frames.n_frames
+            numbers = np.linspace(0, n - 1, min(n, STATISTICS_FRAMES)).round().astype(int)
+            self._statistics = statistics_of(np.stack([self._pages[int(number)] for number in numbers]))
+        return self._statistics
+
+    def place(self, sample: int) -> Place:
+        """Where sample k is taken."""
+        number = derive_seed(self._root_seed, *self._scope, str(sample))
+        found = []
+        for size in (
+            self._frames.n_frames,
+            self._frames.height - self._side + 1,
+            self._frames.width - self._side + 1,
+            self._symmetries,
+        ):
+            number, digit = divmod(number, size)
+            found.append(digit)
+        return Place(*found)
+
+    def batch(self, first: int, count: int) -> Batch:
+        """Samples first .. first + count - 1."""
+        side = self._side
+        frames = np.empty((count, 1, side, side), dtype=np.float32)
+        picked = [self._sample(first + number, frames[number, 0]) for number in range(count)]
+        sample = np.repeat(np.arange(count), [len(rows) for _, _, rows in picked])
+        rows = np.concatenate([rows for _, _, rows in picked])
+        extent = side * self._pixel_size_nm
+        return Batch(
+            frames=torch.from_numpy(frames),
+            sample=torch.from_numpy(sample.astype(np.int64)),
+            x_nm=within(np.concatenate([x_nm for x_nm, _, _ in picked]), extent),
+            y_nm=within(np.concatenate([y_nm for _, y_nm, _ in picked]), extent),
+            z_nm=torch.from_numpy(self._targets.z_nm[rows].astype(np.float32)),
+            photons=torch.from_numpy(self._targets.photons[rows].astype(np.float32)),
+            pixel_size_nm=self._pixel_size_nm,
+            first=first,
+        )
+
+    def _sample(
+        self, number: int, into: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """Write the crop; return places in it and rows of the targets."""
+        frame, row, column, symmetry = self.place(number)
+        side, pixel = self._side, self._pixel_size_nm
+        into[...] = turn_crop(self._pages[frame][row : row + side, column : column + side], symmetry)
+        rows = np.arange(self._offsets[frame], self._offsets[frame + 1])
+        x_nm, y_nm = self._targets.x_nm[rows] - column * pixel, self._targets.y_nm[rows] - row * pixel
+        inside = (x_nm >= 0) & (x_nm < side * pixel) & (y_nm >= 0) & (y_nm < side * pixel)
+        x_nm, y_nm = turn_places(x_nm[inside], y_nm[inside], symmetry, side * pixel)
+        return x_nm, y_nm, rows[inside]

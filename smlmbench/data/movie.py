@@ -1,0 +1,172 @@
+"""Samples of a user's movie and truth table."""
+
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench import formats, movies, psf
+from smlmbench.camera import Camera
+from smlmbench.data.contracts import Condition
+from smlmbench.data.crops import CropTraining
+from smlmbench.data.facts import facts, frame_shift
+from smlmbench.data.parts import Block, block_of, cut
+from smlmbench.data.targets import digest_of, faintest_photons, is_target
+from smlmbench.errors import ConfigError, PairingError
+from smlmbench.predictions import Localizations
+from smlmbench.registry import Catalog
+from smlmbench.study.sources import MovieSource
+
+CARD = {"version": 1, "summary": "A movie from a file, with the truth table that belongs to it"}
+
+
+def training_set(
+    train: MovieSource,
+    identity: Mapping[str, Any],
+    root_seed: int,
+    repeat: int,
+    catalog: Catalog,
+    augment: bool = True,
+) -> CropTraining:
+    """Random crops of the train part.
+
+    Args:
+        train: The description; its crops are cut to the shorter side of the part.
+        identity: File digests and the description without paths.
+        root_seed: Seed of the study.
+        repeat: Number of the repeat; it moves the places.
+        catalog: Where formats and PSFs are registered.
+        augment: Whether crops are turned and mirrored.
+
+    Raises:
+        ConfigError: There is no truth table to learn from.
+        PairingError: The table does not belong to the movie.
+        SizeError: The part is too small.
+    """
+    frames, truth = _opened(train, catalog)
+    if truth is None:
+        raise ConfigError(f"movie '{train.movie.name}' has no truth table to learn from; give `truth: table.csv`")
+    rows = is_target(truth.photons, truth.background_photons, train.min_photons, _sigma_px(train, catalog))
+    scope = ("train", digest_of(identity, "train"), str(repeat))
+    return CropTraining(frames, truth.select(rows), train.pixel_size_nm, train.crop_px, root_seed, scope, augment)
+
+
+def condition(
+    name: str, source: MovieSource, identity: Mapping[str, Any], role: str, root_seed: int, catalog: Catalog
+) -> Condition:
+    """The part of a movie that is scored; all its emitters are kept, dim ones too.
+
+    Args:
+        name: Its name on the board.
+        source: The description; without a truth table the condition has none.
+        identity: File digests and the description without paths.
+        role: `val` or `test`.
+        root_seed: Without effect: nothing is drawn.
+        catalog: Where formats and PSFs are registered.
+
+    Raises:
+        PairingError: The table does not belong to the movie.
+        SizeError: The part is too small.
+    """
+    del root_seed
+    frames, truth = _opened(source, catalog)
+    sigma_px = _sigma_px(source, catalog)
+    sigma_nm = None if sigma_px is None else sigma_px * source.pixel_size_nm
+    background = _mean_background(truth)
+    known = np.nan if background is None else background
+    min_photons = float(faintest_photons(source.min_photons, known, sigma_px))
+    iid = source.track == "iid"
+    by_frames = source.part is not None and source.part.rule == "frames"
+    return Condition(
+        name=name,
+        frames=frames,
+        truth=truth,
+        pixel_size_nm=source.pixel_size_nm,
+        min_photons=min_photons,
+        digest=digest_of(identity, role),
+        truth_kind="none" if truth is None else source.truth_kind,
+        calibrated=source.camera != "uncalibrated",
+        frame_shift=frame_shift(truth, iid=iid),
+        shared_structure=by_frames and not iid,
+        facts={} if truth is None else facts(truth, min_photons=min_photons, psf_sigma_nm=sigma_nm),
+        psf_sigma_nm=sigma_nm,
+        background_photons=background,
+    )
+
+
+class MovieFrames:
+    """Frames of a part of an open movie; the file is closed when the last reference to them goes."""
+
+    def __init__(self, movie: movies.Movie, camera: Camera | None, block: Block) -> None:
+        self._frames = movies.window(movies.calibrated(movie, camera), frames=block.frames, columns=block.columns)
+        self.close = weakref.finalize(self, movie.close)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames of the part."""
+        return self._frames.n_frames
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+        return self._frames.height
+
+    @property
+    def width(self) -> int:
+        """Columns of the part."""
+        return self._frames.width
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Frames start .. stop - 1 of the part, (n, height, width) photons, or counts where uncalibrated."""
+        return self._frames.read(start, stop)
+
+
+def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localizations | None]:
+    camera = None if source.camera == "uncalibrated" else source.camera
+    movie = formats.open_movie(source.movie, catalog=catalog)
+    try:
+        block = block_of(source.part, movie.n_frames, movie.width)
+        truth = _read_truth(source, source.truth, movie, camera, catalog) if source.truth is not None else None
+    except BaseException:
+        movie.close()
+        raise
+    if truth is not None:
+        truth = cut(truth, block, pixel_size_nm=source.pixel_size_nm, height=movie.height)
+    return MovieFrames(movie, camera, block), truth
+
+
+def _read_truth(
+    source: MovieSource, path: Path, movie: movies.Movie, camera: Camera | None, catalog: Catalog
+) -> Localizations:
+    field_nm = (movie.width * source.pixel_size_nm, movie.height * source.pixel_size_nm)
+    options = formats.TableOptions(
+        pixel_size_nm=source.pixel_size_nm,
+        camera=camera,
+        columns=source.columns,
+        first_frame=source.first_frame,
+        n_frames=movie.n_frames,
+        field_nm=field_nm,
+    )
+    table = formats.read_table(path, catalog=catalog, format=source.truth_format, options=options)
+    inside = (table.x_nm >= 0) & (table.x_nm < field_nm[0]) & (table.y_nm >= 0) & (table.y_nm < field_nm[1])
+    n_outside = len(table) - int(np.count_nonzero(inside))
+    if n_outside > len(table) / 2:
+        raise PairingError(
+            f"{n_outside} of {len(table)} positions of '{path.name}' lie outside the field of {field_nm[0]:g} x "
+            f"{field_nm[1]:g} nm of '{source.movie.name}'; check pixel_size_nm and the unit of the columns"
+        )
+    return table
+
+
+def _sigma_px(source: MovieSource, catalog: Catalog) -> float | None:
+    return None if source.psf is None else psf.build(source.psf, catalog).sigma_nm / source.pixel_size_nm
+
+
+def _mean_background(truth: Localizations | None) -> float | None:
+    if truth is None:
+        return None
+    known = truth.background_photons[np.isfinite(truth.background_photons)]
+    return float(known.mean()) if len(known) else None

@@ -1,0 +1,63 @@
+"""Cut one acquisition into train, validation and test: by blocks of frames or of columns."""
+
+from dataclasses import dataclass, replace
+
+from smlmbench.errors import SizeError
+from smlmbench.predictions import Localizations
+from smlmbench.study.sources import Part
+
+SMALLEST_PX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Frames and columns that a part keeps, first and one after the last."""
+
+    frames: tuple[int, int]
+    columns: tuple[int, int]
+
+
+def block_of(part: Part | None, n_frames: int, width: int) -> Block:
+    """The block of a part: train first, then validation, then test; deterministic.
+
+    Columns are parted by gaps of `guard_px`; fractions are of what the gaps leave.
+
+    Raises:
+        SizeError: A part would be empty, or narrower than 8 columns.
+    """
+    if part is None:
+        return Block((0, n_frames), (0, width))
+    if part.rule == "frames":
+        return Block(_third(part, n_frames, gap=0, least=1), (0, width))
+    return Block((0, n_frames), _third(part, width, gap=part.guard_px, least=SMALLEST_PX))
+
+
+def _third(part: Part, size: int, *, gap: int, least: int) -> tuple[int, int]:
+    gaps = gap * ((part.val > 0) + (part.test > 0))
+    usable = size - gaps
+    val, test = (max(least, round(share * usable)) if share > 0 else 0 for share in (part.val, part.test))
+    train = usable - val - test
+    if train < least:
+        guard = f" less {gaps} of guard" if gaps else ""
+        mend = "a smaller guard_px, `track: iid` if every frame has new positions," if gap else "a longer movie"
+        raise SizeError(
+            f"{size} {part.rule}{guard} cannot be cut into train, val and test of at least {least}; "
+            f"give {mend} or val and test files of their own"
+        )
+    starts = {"train": 0, "val": train + gap, "test": size - test}
+    lengths = {"train": train, "val": val, "test": test}
+    if lengths[part.role] == 0:
+        raise SizeError(f"the {part.role} part is 0 % of the movie; give {part.role} a fraction, or a file of its own")
+    start = starts[part.role]
+    return start, start + lengths[part.role]
+
+
+def cut(truth: Localizations, block: Block, *, pixel_size_nm: float, height: int) -> Localizations:
+    """The emitters inside a block, counted from its first frame and column; those outside the field are dropped."""
+    first, stop = block.frames
+    left, right = (column * pixel_size_nm for column in block.columns)
+    field_nm = (right - left, height * pixel_size_nm)
+    inside = (truth.frame >= first) & (truth.frame < stop)
+    inside &= (truth.x_nm >= left) & (truth.x_nm < right) & (truth.y_nm >= 0) & (truth.y_nm < field_nm[1])
+    kept = truth.select(inside)
+    return replace(kept, frame=kept.frame - first, x_nm=kept.x_nm - left, n_frames=stop - first, field_nm=field_nm)

@@ -1,0 +1,211 @@
+"""Samples drawn from a description: an endless training stream and frozen splits, all on the CPU."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from smlmbench import psf
+from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Statistics
+from smlmbench.data.facts import facts
+from smlmbench.data.targets import digest_of, faintest_photons, is_target, statistics_of, within
+from smlmbench.predictions import Localizations, concatenate
+from smlmbench.psf.contracts import Psf
+from smlmbench.psf.draws import mean_of
+from smlmbench.registry import Catalog
+from smlmbench.seeds import derive_seed
+from smlmbench.simulate import Emitters, draw, draw_signal_free
+from smlmbench.simulate.frames import plain
+from smlmbench.study.sources import SimulateSource
+
+CARD = {"version": 1, "summary": "Frames drawn from a physical model of emitters, optics and camera"}
+
+CHUNK = 64
+CHUNK_PIXELS = 1 << 22  # fields above 256 px have fewer samples in a chunk
+CHUNKS_KEPT = 2
+STATISTICS_PIXELS = 1 << 18
+STATISTICS_CHUNKS = 4
+VALIDATION_EMITTERS = 5_000
+VALIDATION_FRAMES = 64
+TEST_FRAMES = 400
+SIGNAL_FREE_FRAMES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive samples: frames (n, H, W), their targets ordered by frame, and where each frame's targets begin."""
+
+    frames: torch.Tensor
+    targets: Emitters
+    offsets: torch.Tensor
+
+
+class SimulatedTraining:
+    """An addressable stream; sample k lies in chunk k // chunk size, whatever the batch size.
+
+    Every sample has a structure of its own.
+    """
+
+    def __init__(self, source: SimulateSource, optics: Psf, root_seed: int, scope: tuple[str, ...]) -> None:
+        self._source = source
+        self._psf = optics
+        self._root_seed = root_seed
+        self._scope = scope
+        self._size = chunk_size(source.field_px)
+        self._kept: OrderedDict[int, Chunk] = OrderedDict()
+        self._statistics: Statistics | None = None
+
+    @property
+    def pixel_size_nm(self) -> float:
+        """Camera pixel."""
+        return self._source.pixel_size_nm
+
+    @property
+    def sample_px(self) -> tuple[int, int]:
+        """Height and width of a sample."""
+        return self._source.field_px, self._source.field_px
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics of the first chunks."""
+        if self._statistics is None:
+            wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
+            chunks = [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
+            self._statistics = statistics_of(torch.cat([chunk.frames for chunk in chunks]).numpy())
+        return self._statistics
+
+    def batch(self, first: int, count: int) -> Batch:
+        """Samples first .. first + count - 1."""
+        frames, targets = [], []
+        for number in range(first // self._size, (first + count - 1) // self._size + 1):
+            chunk = self._chunk(number)
+            start = max(first - number * self._size, 0)
+            stop = min(first + count - number * self._size, self._size)
+            rows = slice(int(chunk.offsets[start]), int(chunk.offsets[stop]))
+            frames.append(chunk.frames[start:stop])
+            columns = (chunk.targets.x_nm, chunk.targets.y_nm, chunk.targets.z_nm, chunk.targets.photons)
+            sample = chunk.targets.frame[rows] + (number * self._size - first)
+            targets.append((sample, *(column[rows] for column in columns)))
+        sample, x_nm, y_nm, z_nm, photons = (torch.cat(parts) for parts in zip(*targets, strict=True))
+        extent = self._source.field_px * self.pixel_size_nm
+        return Batch(
+            frames=torch.cat(frames)[:, None],
+            sample=sample,
+            x_nm=within(x_nm.numpy(), extent),
+            y_nm=within(y_nm.numpy(), extent),
+            z_nm=z_nm.float(),
+            photons=photons.float(),
+            pixel_size_nm=self.pixel_size_nm,
+            first=first,
+        )
+
+    def _chunk(self, number: int) -> Chunk:
+        if number in self._kept:
+            self._kept.move_to_end(number)
+            return self._kept[number]
+        seed = derive_seed(self._root_seed, *self._scope, str(number))
+        frames, emitters = draw(self._source, self._psf, seed, self._size)
+        rows = is_target(
+            emitters.photons.numpy(),
+            emitters.background_photons.numpy(),
+            self._source.min_photons,
+            self._psf.sigma_nm / self.pixel_size_nm,
+        )
+        targets = emitters.select(torch.from_numpy(rows))
+        offsets = torch.searchsorted(targets.frame.contiguous(), torch.arange(self._size + 1))
+        self._kept[number] = Chunk(frames, targets, offsets)
+        if len(self._kept) > CHUNKS_KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[number]
+
+
+def chunk_size(field_px: int) -> int:
+    """Samples drawn at once: 64, or what keeps a chunk at 4 million pixels."""
+    return max(1, min(CHUNK, CHUNK_PIXELS // field_px**2))
+
+
+def training_set(
+    train: SimulateSource,
+    identity: Mapping[str, Any],
+    root_seed: int,
+    repeat: int,
+    catalog: Catalog,
+    augment: bool = True,
+) -> SimulatedTraining:
+    """The training stream of a description.
+
+    Args:
+        train: The description.
+        identity: Its canonical JSON, which the digest is made of.
+        root_seed: Seed of the study.
+        repeat: Number of the repeat; it moves the stream.
+        catalog: Where the PSF is registered.
+        augment: Without effect: every sample is new and no direction is special.
+    """
+    del augment
+    scope = ("train", digest_of(identity, "train"), str(repeat))
+    return SimulatedTraining(train, psf.build(train.psf, catalog), root_seed, scope)
+
+
+def condition(
+    name: str, source: SimulateSource, identity: Mapping[str, Any], role: str, root_seed: int, catalog: Catalog
+) -> Condition:
+    """Draw a frozen split; it depends on neither its name nor a repeat.
+
+    One structure is drawn for all frames (one cell), anew for every digest and role.
+
+    Args:
+        name: Its name on the board.
+        source: The description; absent `frames` are 400, for validation enough for 5,000 emitters.
+        identity: Its canonical JSON.
+        role: `val`, `test` or `holdout`; two roles never share draws.
+        root_seed: Seed of the study.
+        catalog: Where the PSF is registered.
+    """
+    optics = psf.build(source.psf, catalog)
+    digest = digest_of(identity, role)
+    n_frames = source.frames or _default_frames(source, role)
+    frames, truth = _frozen(source, optics, n_frames, root_seed, (role, digest))
+    background = mean_of(plain(source.background_photons))
+    min_photons = float(faintest_photons(source.min_photons, background, optics.sigma_nm / source.pixel_size_nm))
+    return Condition(
+        name=name,
+        frames=ArrayFrames(frames),
+        truth=truth,
+        pixel_size_nm=source.pixel_size_nm,
+        min_photons=min_photons,
+        digest=digest,
+        truth_kind="simulated",
+        signal_free=draw_signal_free(source, derive_seed(root_seed, role, digest, "signal_free"), SIGNAL_FREE_FRAMES),
+        facts=facts(truth, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
+        psf_sigma_nm=optics.sigma_nm,
+        background_photons=background,
+    )
+
+
+def _default_frames(source: SimulateSource, role: str) -> int:
+    if role != "val":
+        return TEST_FRAMES
+    each = mean_of(plain(source.density_per_um2)) * source.area_um2
+    return max(VALIDATION_FRAMES, math.ceil(VALIDATION_EMITTERS / each))
+
+
+def _frozen(
+    source: SimulateSource, optics: Psf, n_frames: int, root_seed: int, scope: tuple[str, str]
+) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Localizations]:
+    size, side = chunk_size(source.field_px), source.field_px
+    field_nm = (side * source.pixel_size_nm, side * source.pixel_size_nm)
+    frames = np.empty((n_frames, side, side), dtype=np.float32)
+    tables = []
+    structure_seed = derive_seed(root_seed, *scope, "structure")
+    for start in range(0, n_frames, size):
+        count = min(size, n_frames - start)
+        seed = derive_seed(root_seed, *scope, str(start // size))
+        drawn, emitters = draw(source, optics, seed, count, structure_seed)
+        frames[start : start + count] = drawn.numpy()
+        tables.append(emitters.localizations(n_frames=count, field_nm=field_nm).shifted(start, n_frames=n_frames))
+    return frames, concatenate(tables, n_frames=n_frames, field_nm=field_nm)

@@ -1,0 +1,64 @@
+"""What every source shares: digests, which emitters are targets, statistics of training pixels."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from smlmbench.data.contracts import Statistics
+
+STATISTICS_VALUES = 1 << 20
+
+
+def digest_of(identity: Mapping[str, Any], role: str) -> str:
+    """sha256 (hex) over canonical JSON of a description (or of file digests) and a role."""
+    text = json.dumps({"identity": identity, "role": role}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def faintest_photons(min_photons: float, background: ArrayLike, sigma_px: float | None) -> NDArray[np.float64]:
+    """Photons below which an emitter is no target: `min_photons`, or 2 sigma of the local background if greater.
+
+    The sigma is that of the background under a Gaussian spot, sqrt(b 4 pi sigma_px^2); where b (NaN) or the width
+    (None) is unknown, `min_photons` alone decides.
+
+    Returns:
+        The shape of `background`, float64.
+    """
+    local = np.asarray(background, dtype=np.float64)
+    if sigma_px is None:
+        return np.full(local.shape, float(min_photons))
+    under_spot = np.sqrt(np.clip(local, 0, None) * 4 * math.pi) * sigma_px
+    return np.fmax(2 * under_spot, min_photons)
+
+
+def is_target(
+    photons: NDArray[np.float64], background: NDArray[np.float64], min_photons: float, sigma_px: float | None
+) -> NDArray[np.bool_]:
+    """Which emitters (n,) are bright enough; unknown (NaN) photons are."""
+    return ~(photons < faintest_photons(min_photons, background, sigma_px))
+
+
+def within(places_nm: NDArray[np.float64], extent_nm: float) -> torch.Tensor:
+    """Positions as float32 that stay below the far edge of the field (rounding and mirroring can reach it)."""
+    last = np.nextafter(np.float32(extent_nm), np.float32(0))
+    return torch.from_numpy(np.clip(places_nm.astype(np.float32), 0, last))
+
+
+def statistics_of(frames: NDArray[np.float32]) -> Statistics:
+    """Statistics of frames (F, H, W).
+
+    Constant frames (dropped or never written) are left out unless there are no others; the standard deviation and
+    the span of the percentiles are never 0.
+    """
+    flat = frames.reshape(len(frames), -1)
+    varied = flat[flat.min(axis=1) < flat.max(axis=1)]
+    values = (varied if len(varied) else flat).reshape(-1)
+    low, high = np.percentile(values[:: -(-values.size // STATISTICS_VALUES)], [0.1, 99.9])
+    mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    return Statistics(mean, std if std > 0 else 1.0, float(low), float(high if high > low else low + 1))

@@ -1,0 +1,85 @@
+"""Every error that smlmbench raises on purpose, and how a near miss is suggested.
+
+A message has three parts in one line: what was given, what is accepted, what to do.
+`UserError` ends a command with exit code 2, every other `SmlmBenchError` with 1.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SmlmBenchError(Exception):
+    """Base of all errors of this package."""
+
+
+class UserError(SmlmBenchError):
+    """The input is wrong and the user can mend it."""
+
+
+class ConfigError(UserError):
+    """A study file, a card or an option says something that is not accepted."""
+
+
+class UnknownNameError(UserError):
+    """A name that nothing is registered under."""
+
+
+class DuplicateNameError(UserError):
+    """Two files claim one registered name."""
+
+
+class PairingError(UserError):
+    """Inputs and targets (or movie and table) do not belong together."""
+
+
+class FormatError(UserError):
+    """A file cannot be read as what it claims to be."""
+
+
+class UnitError(UserError):
+    """A quantity has no unit, or one that cannot be converted with what is known."""
+
+
+class SizeError(UserError):
+    """An image or field is too small, too large or of the wrong shape."""
+
+
+class StoreError(UserError):
+    """The store cannot be opened, written or reached."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency is needed and not installed."""
+
+
+class TrainingError(SmlmBenchError):
+    """A training ended without a usable model."""
+
+
+class DivergedError(TrainingError):
+    """The loss or a gradient is no longer finite."""
+
+
+class CollapsedError(TrainingError):
+    """The network answers (almost) nothing; PROTOCOL section 4, collapse guard."""
+
+
+def suggest(given: str, accepted: Iterable[str]) -> str:
+    """Say which accepted name is nearest, or list them all.
+
+    Returns:
+        A clause such as `did you mean 'deep_storm'?` or `accepted: a, b`.
+    """
+    names = sorted(accepted)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"accepted: {', '.join(names)}" if names else "nothing is accepted here"
+
+
+def unknown_name(what: str, given: str, accepted: Iterable[str]) -> UnknownNameError:
+    """Make the error for an unregistered name, naming the nearest one."""
+    names = sorted(accepted)
+    near = suggest(given, names)
+    tail = "" if near.startswith("accepted") else f" (accepted: {', '.join(names)})"
+    return UnknownNameError(f"unknown {what} '{given}': {near}{tail}")

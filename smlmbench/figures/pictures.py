@@ -1,0 +1,158 @@
+"""Pictures of one field: input, truth, prediction and error side by side."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from smlmbench.errors import SizeError
+from smlmbench.figures.style import INK, drawing_style, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def scale_bar_nm(width_nm: float) -> float:
+    """Length of a scale bar: the largest 1, 2 or 5 times a power of ten within 30 % of a field's width in nm."""
+    if not width_nm > 0:
+        raise SizeError(f"a field of width {width_nm} nm has no scale bar; give a positive width")
+    base = 10.0 ** math.floor(math.log10(width_nm * 0.3))
+    return max(step * base for step in (1, 2, 5) if step * base <= width_nm * 0.3 * (1 + 1e-9))
+
+
+def panel(
+    input_image: ArrayLike,
+    truth_image: ArrayLike,
+    prediction_image: ArrayLike,
+    error: ArrayLike | None = None,
+    *,
+    camera_pixel_nm: float = 100.0,
+    truth_nm: ArrayLike | None = None,
+    found_nm: ArrayLike | None = None,
+) -> bytes:
+    """Draw input, truth, prediction and error side by side as a PNG.
+
+    Truth and prediction share one brightness scale (power 0.5, because localization images are sparse). All four images
+    cover the same field; positions are drawn over the input.
+
+    Args:
+        input_image: Camera image (H, W), any unit.
+        truth_image: Fine image (UH, UW).
+        prediction_image: Fine image, same shape as the truth.
+        error: Prediction minus truth; computed when absent.
+        camera_pixel_nm: Pixel size of the input.
+        truth_nm: True positions (n, 2) as x, y in nm, origin at the outer corner.
+        found_nm: Predicted positions (n, 2), same convention.
+
+    Raises:
+        SizeError: An image that is not 2D, or truth, prediction and error of different shape.
+    """
+    images = _checked_images(input_image, truth_image, prediction_image, error)
+    with drawing_style():
+        return save(_panel_figure(images, camera_pixel_nm, _positions(truth_nm), _positions(found_nm)), "png")
+
+
+def uint8_panel(
+    input_image: ArrayLike,
+    truth_image: ArrayLike,
+    prediction_image: ArrayLike,
+    error: ArrayLike | None = None,
+    *,
+    camera_pixel_nm: float = 100.0,
+    truth_nm: ArrayLike | None = None,
+    found_nm: ArrayLike | None = None,
+) -> NDArray[np.uint8]:
+    """The picture of `panel` as a uint8 array (height, width, 3), for loggers that take arrays."""
+    images = _checked_images(input_image, truth_image, prediction_image, error)
+    with drawing_style():
+        figure = _panel_figure(images, camera_pixel_nm, _positions(truth_nm), _positions(found_nm))
+        figure.canvas.draw()
+        rgba = np.asarray(figure.canvas.buffer_rgba(), dtype=np.uint8)  # type: ignore[attr-defined]
+    return np.ascontiguousarray(rgba[:, :, :3])
+
+
+def _checked_images(*given: ArrayLike | None) -> list[NDArray[np.float64]]:
+    names = ("input", "truth", "prediction", "error")
+    images = [np.nan_to_num(np.asarray(image, dtype=np.float64)) for image in given if image is not None]
+    for name, image in zip(names, images, strict=False):
+        if image.ndim != 2 or image.size == 0:
+            raise SizeError(f"the {name} image has shape {image.shape}; give one image of shape (height, width)")
+    if len(images) == 3 and images[1].shape == images[2].shape:
+        images.append(images[2] - images[1])
+    shapes = {image.shape for image in images[1:]}
+    if len(shapes) > 1:
+        raise SizeError(f"truth, prediction and error have shapes {sorted(shapes)}; give the same fine grid")
+    return images
+
+
+def _positions(points: ArrayLike | None) -> NDArray[np.float64]:
+    return np.empty((0, 2)) if points is None else np.asarray(points, dtype=np.float64).reshape(-1, 2)
+
+
+def _panel_figure(
+    images: Sequence[NDArray[np.float64]],
+    camera_pixel_nm: float,
+    truth_nm: NDArray[np.float64],
+    found_nm: NDArray[np.float64],
+) -> "Figure":
+    from matplotlib.colors import PowerNorm
+
+    height_nm, width_nm = (size * camera_pixel_nm for size in images[0].shape)
+    figure = new_figure(13.0, 13.0 / 4 * min(1.6, height_nm / width_nm) + 0.75)
+    axes = figure.subplots(1, 4)
+    peak = max(_peak(images[1]), _peak(images[2]))
+    largest = max(_peak(np.abs(images[3])), 1e-12)
+    brightness = PowerNorm(0.5, vmin=0, vmax=peak, clip=True)
+    looks: list[tuple[str, dict[str, Any]]] = [
+        ("Input", {"cmap": "gray", "vmin": float(images[0].min()), "vmax": max(_peak(images[0]), 1e-12)}),
+        ("Truth", {"cmap": "inferno", "norm": brightness}),
+        ("Prediction", {"cmap": "inferno", "norm": brightness}),
+        ("Prediction − truth", {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}),
+    ]
+    for axis, image, (title, look) in zip(axes, images, looks, strict=True):
+        drawn = axis.imshow(image, extent=(0, width_nm, height_nm, 0), interpolation="nearest", **look)
+        axis.set_title(title)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        if title.startswith("Prediction −"):
+            figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02).ax.tick_params(labelsize=8)
+    _draw_positions(axes[0], truth_nm, found_nm)
+    for axis, colour in zip(axes, ("white", "white", "white", INK), strict=True):
+        _draw_scale_bar(axis, width_nm, height_nm, colour)
+    return figure
+
+
+def _peak(image: NDArray[np.float64]) -> float:
+    """A robust maximum: sparse images are dark in more than 99 % of their pixels, so only lit ones count."""
+    lit = image[image > 0]
+    return float(np.percentile(lit, 99.5)) if lit.size else 1.0
+
+
+def _draw_positions(axis: "Axes", truth_nm: NDArray[np.float64], found_nm: NDArray[np.float64]) -> None:
+    size = 40 if len(truth_nm) + len(found_nm) <= 200 else 12
+    if len(truth_nm):
+        look: dict[str, Any] = {"s": size, "facecolors": "none", "edgecolors": "#56B4E9", "linewidths": 1.1}
+        axis.scatter(truth_nm[:, 0], truth_nm[:, 1], label="truth", **look)
+    if len(found_nm):
+        look = {"s": size * 0.6, "marker": "x", "c": "#E69F00", "linewidths": 1.1}
+        axis.scatter(found_nm[:, 0], found_nm[:, 1], label="prediction", **look)
+    if len(truth_nm) or len(found_nm):
+        axis.legend(loc="upper right", fontsize=7.5, framealpha=0.85)
+
+
+def _draw_scale_bar(axis: "Axes", width_nm: float, height_nm: float, colour: str) -> None:
+    from matplotlib import patheffects
+
+    length = scale_bar_nm(width_nm)
+    left, bottom = width_nm * 0.05, height_nm * 0.95
+    halo = [patheffects.withStroke(linewidth=2.5, foreground=INK if colour == "white" else "white")]
+    ends = [left, left + length]
+    axis.plot(ends, [bottom, bottom], color=colour, linewidth=3, solid_capstyle="butt", path_effects=halo)
+    text = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm"
+    axis.text(
+        left + length / 2, bottom - height_nm * 0.025, text,
+        color=colour, ha="center", va="bottom", fontsize=9, path_effects=halo,
+    )  # fmt: skip

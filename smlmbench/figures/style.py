@@ -1,0 +1,70 @@
+"""The look that all figures share: colour-blind safe colours (after Okabe and Ito), readable fonts, no state."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ImageFormat = Literal["svg", "png"]
+Kind = Literal["pick", "row", "reference"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7A4FBF", "#444444")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+GREY = "#767676"
+INK = "#1b2733"
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": "#8a949e",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "grid.color": "#e3e7eb",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#4a5560",
+    "ytick.color": "#4a5560",
+    "svg.hashsalt": "smlmbench",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """Draw with the package's look, leaving the caller's settings alone."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(cast("Any", STYLE)):
+        yield
+
+
+def new_figure(width_in: float, height_in: float) -> "Figure":
+    """An empty figure of a size in inches that nothing else holds on to."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # No pyplot: it would keep every figure alive and look for a display.
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: "Figure", image_format: ImageFormat) -> bytes:
+    """The figure as bytes, the same for the same drawing."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if image_format == "svg" else {"Software": None}
+    figure.savefig(buffer, format=image_format, dpi=150, metadata=metadata, facecolor="white")
+    return buffer.getvalue()
+
+
+def colour_of(kind: Kind, style: int) -> str:
+    """Colour of a row: its own for picks, grey for all else."""
+    return COLOURS[style % len(COLOURS)] if kind == "pick" else GREY

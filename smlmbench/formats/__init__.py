@@ -1,0 +1,188 @@
+"""Tables, movies and images of the field, one file per format; found by suffix and content, or named.
+
+Every adapter turns what it reads into one convention: nm from the outer corner of pixel (0, 0), x along the last axis,
+frames from 0, detected photo-electrons.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import FormatError, suggest
+from smlmbench.formats.options import TableOptions
+from smlmbench.movies import Movie
+from smlmbench.predictions import Localizations
+from smlmbench.registry import Catalog
+
+__all__ = ["TableOptions", "find", "open_movie", "read_image", "read_table", "write_image", "write_table"]
+
+NO_OPTIONS = TableOptions()
+
+
+def read_table(
+    path: Path, *, catalog: Catalog, format: str | None = None, options: TableOptions = NO_OPTIONS
+) -> Localizations:
+    """Read a localization table.
+
+    Args:
+        path: Table file.
+        catalog: Registered formats.
+        format: Name of the format; None finds it from suffix and content.
+        options: What is known beyond the file; named columns need a format that takes them.
+
+    Raises:
+        FormatError: No file, no format fits, or the file is odd.
+        PairingError: The table is longer than the movie that `options` states.
+    """
+    path = Path(path)
+    name = find(path, "table", catalog=catalog, format=format, takes_columns=bool(options.columns))
+    table: Localizations = catalog.module("formats", name).read_table(path, options)
+    return table
+
+
+def write_table(
+    locs: Localizations,
+    path: Path,
+    *,
+    catalog: Catalog,
+    format: str | None = None,
+    options: TableOptions = NO_OPTIONS,
+) -> None:
+    """Write a localization table.
+
+    Raises:
+        FormatError: No format of that name or suffix writes tables, several do, or the file cannot be written.
+    """
+    path = Path(path)
+    catalog.module("formats", _writer(path, "table", catalog, format)).write_table(locs, path, options)
+
+
+def open_movie(path: Path, *, catalog: Catalog, format: str | None = None) -> Movie:
+    """Open a movie; the caller closes it.
+
+    Raises:
+        FormatError: No file, no format fits, or the file is odd.
+    """
+    path = Path(path)
+    movie: Movie = catalog.module("formats", find(path, "movie", catalog=catalog, format=format)).open_movie(path)
+    return movie
+
+
+def read_image(
+    path: Path, *, catalog: Catalog, format: str | None = None, settings: Mapping[str, Any] | None = None
+) -> NDArray[np.float32]:
+    """Read one image as float32 (H, W).
+
+    Args:
+        path: Image file.
+        catalog: Registered formats.
+        format: Name of the format; None finds it.
+        settings: Settings of the format (its card), e.g. {variable: Recovery}.
+
+    Raises:
+        FormatError: No file, no format fits, or the file is odd.
+        ConfigError: A setting that the format does not have.
+    """
+    path = Path(path)
+    name = find(path, "image", catalog=catalog, format=format)
+    filled = catalog.card("formats", name).fill(name, settings or {})
+    image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
+    return image
+
+
+def write_image(
+    path: Path, array: NDArray[np.floating], pixel_nm: float, *, catalog: Catalog, format: str | None = None
+) -> None:
+    """Write one image (H, W) with its pixel size.
+
+    Raises:
+        FormatError: No format of that name or suffix writes images, or the file cannot be written.
+    """
+    path = Path(path)
+    catalog.module("formats", _writer(path, "image", catalog, format)).write_image(path, array, pixel_nm)
+
+
+def find(
+    path: Path, holds: str, *, catalog: Catalog, format: str | None = None, takes_columns: bool = False
+) -> str:
+    """Name the format of a file.
+
+    Args:
+        path: An existing file.
+        holds: table, movie or image.
+        catalog: Registered formats.
+        format: Name given by the user; it wins over suffix and content.
+        takes_columns: Only formats whose columns the user may name.
+
+    Raises:
+        FormatError: No file, no or several formats fit, or the named one holds something else.
+    """
+    _check_file(path, holds)
+    offered = _offered(catalog, holds)
+    if takes_columns:
+        offered = {name: facts for name, facts in offered.items() if facts.get("takes_columns")}
+    if format is not None:
+        return _named(format, holds, offered, " with columns of your own" if takes_columns else "")
+    suffix = path.suffix.lower()
+    fitting = [
+        name
+        for name, facts in offered.items()
+        if suffix in facts["suffixes"] and catalog.module("formats", name).recognises(path)
+    ]
+    exact = [name for name in fitting if not offered[name].get("fallback")] or fitting
+    if not exact:
+        raise FormatError(
+            f"{holds} '{path.name}' is of no known format; accepted: {_listed(offered)}; convert it, or name its format"
+        )
+    if len(exact) > 1:
+        raise FormatError(f"{holds} '{path.name}' may be {' or '.join(exact)}; name its format")
+    return exact[0]
+
+
+def _offered(catalog: Catalog, holds: str) -> dict[str, dict[str, Any]]:
+    """Facts of the formats that hold a kind of thing, by name."""
+    facts = {name: catalog.card("formats", name).facts for name in catalog.names("formats")}
+    return {name: fact for name, fact in facts.items() if fact.get("holds") == holds}
+
+
+def _listed(offered: Mapping[str, Mapping[str, Any]]) -> str:
+    return ", ".join(f"{name} ({' '.join(facts['suffixes'])})" for name, facts in offered.items())
+
+
+def _named(format: str, holds: str, offered: Mapping[str, Any], limit: str) -> str:
+    if format not in offered:
+        near = suggest(format, offered)
+        hint = f"{near} " if near.startswith("did you mean") else ""
+        raise FormatError(f"'{format}' is not a {holds} format{limit}; {hint}accepted: {_listed(offered)}")
+    return format
+
+
+def _writer(path: Path, holds: str, catalog: Catalog, format: str | None) -> str:
+    offered = {name: facts for name, facts in _offered(catalog, holds).items() if facts.get("writes")}
+    if format is not None:
+        return _named(format, holds, offered, " that can be written")
+    fitting = [name for name, facts in offered.items() if path.suffix.lower() in facts["suffixes"]]
+    if len(fitting) != 1:
+        raise FormatError(
+            f"'{path.name}' fits {len(fitting)} {holds} formats that can be written; name one of {_listed(offered)}"
+        )
+    return fitting[0]
+
+
+def _check_file(path: Path, holds: str) -> None:
+    if path.is_dir():
+        raise FormatError(f"{holds} '{path}' is a folder; give a file")
+    if not path.is_file():
+        near = suggest(path.name, [file.name for file in path.parent.glob("*")]) if path.parent.is_dir() else ""
+        hint = near if near.startswith("did you mean") else "check the path"
+        raise FormatError(f"{holds} '{path}' does not exist; {hint}")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise FormatError(f"{holds} '{path}' cannot be opened: {error.strerror}; check its rights") from None
+    if empty:
+        raise FormatError(f"{holds} '{path}' is empty; copy or save it again")

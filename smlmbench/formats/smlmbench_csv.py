@@ -1,0 +1,93 @@
+"""Our own table: columns named as in `Localizations`, frames from 0, detected photons.
+
+Two comment lines come before the header, because a table alone says neither how long the movie is nor how wide:
+
+    # n_frames: 400
+    # field_nm: 6400 6400
+    frame,x_nm,y_nm,photons
+
+Both may be absent when reading; the last frame and the extent of the table are then taken.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import FormatError
+from smlmbench.formats.options import TableOptions
+from smlmbench.formats.text import Head, read_head, read_numbers, write_rows
+from smlmbench.formats.units import Column, factors, localizations
+from smlmbench.predictions import COLUMNS, Localizations
+
+CARD: dict[str, Any] = {
+    "version": 1,
+    "summary": "Table of smlmbench: nothing is lost between writing and reading.",
+    "facts": {"holds": "table", "suffixes": [".csv"], "writes": True, "first_frame": 0, "origin": "corner"},
+}
+
+FIRST_FRAME = 0
+ACCEPTED = ("frame", *COLUMNS, "molecule", "channel")
+
+
+def recognises(path: Path) -> bool:
+    """The header has `frame`, `x_nm` and `y_nm`, as written here."""
+    return {"frame", "x_nm", "y_nm"} <= {header.text for header in read_head(path).headers}
+
+
+def read_table(path: Path, options: TableOptions) -> Localizations:
+    """Read a table written by `write_table`; options win over the comment lines.
+
+    Raises:
+        FormatError: x_nm, y_nm or frame is absent, or a cell is odd.
+    """
+    head = read_head(path)
+    columns = [
+        Column(header.text, position, header.text, "nm" if header.text.endswith("_nm") else "")
+        for position, header in enumerate(head.headers)
+        if header.text in ACCEPTED
+    ]
+    if not {"frame", "x_nm", "y_nm"} <= {column.target for column in columns}:
+        shown = ", ".join(header.text for header in head.headers)
+        raise FormatError(
+            f"table '{path.name}' is not a table of smlmbench: its columns are {shown}; expected frame, x_nm, y_nm;"
+            " name others with format: table and columns"
+        )
+    scale = factors(path, columns, options, incident=False)
+    numbers = read_numbers(path, head, [column.position for column in columns])
+    return localizations(path, columns, numbers, _stated(path, head, options), scale=scale, first_frame=FIRST_FRAME)
+
+
+def _stated(path: Path, head: Head, options: TableOptions) -> TableOptions:
+    """Fill number of frames and field from the comment lines."""
+    facts = dict(line.split(":", 1) for line in head.comments if ":" in line)
+    try:
+        if options.n_frames is None and "n_frames" in facts:
+            options = replace(options, n_frames=int(facts["n_frames"]))
+        if options.field_nm is None and "field_nm" in facts:
+            along_x, along_y = map(float, facts["field_nm"].split())
+            options = replace(options, field_nm=(along_x, along_y))
+    except ValueError:
+        raise FormatError(
+            f"table '{path.name}': comment lines {head.comments} are odd;"
+            " write '# n_frames: 400' and '# field_nm: 6400 6400'"
+        ) from None
+    return options
+
+
+def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:  # noqa: ARG001  the rooms' signature
+    """Write all columns that are known somewhere.
+
+    Raises:
+        FormatError: The file cannot be written.
+    """
+    columns: dict[str, NDArray[Any]] = {
+        name: values
+        for name, values in locs.columns().items()
+        if name in ("frame", "x_nm", "y_nm", "molecule", "channel") or not np.isnan(values).all()
+    }
+    along_x, along_y = locs.field_nm
+    head = [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(columns)]
+    write_rows(path, head, columns)

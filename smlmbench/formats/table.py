@@ -1,0 +1,194 @@
+"""Tables of any program: csv, tsv or xlsx whose columns say what they are, or are named by the user.
+
+Without `columns` a header counts only where it is unambiguous: lengths must state their unit (`x [nm]`, `x (px)`,
+`x_um`), intensities `photon` or `ADU`. Photons are taken as detected, the origin as the outer corner of
+pixel (0, 0), the first frame as 1 unless `first_frame` says otherwise. Of a workbook the first sheet is read.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from smlmbench.errors import FormatError, suggest
+from smlmbench.formats.options import TableOptions
+from smlmbench.formats.text import Header, collect, read_head, read_numbers
+from smlmbench.formats.units import Column, factors, localizations
+from smlmbench.predictions import COLUMNS, Localizations
+
+CARD: dict[str, Any] = {
+    "version": 1,
+    "summary": "Any csv, tsv or xlsx table; columns are named by the user where their headers leave doubt.",
+    "facts": {
+        "holds": "table",
+        "suffixes": [".csv", ".tsv", ".txt", ".xlsx"],
+        "writes": False,
+        "first_frame": 1,
+        "origin": "corner",
+        "takes_columns": True,
+        "fallback": True,
+    },
+}
+
+FIRST_FRAME = 1
+WORKBOOKS = (".xlsx", ".xlsm")
+SYNONYMS = {
+    "frame": ["frame"],
+    "frames": ["frame"],
+    "x": ["x_nm"],
+    "y": ["y_nm"],
+    "z": ["z_nm"],
+    "photons": ["photons"],
+    "intensity": ["photons"],
+    "background": ["background_photons"],
+    "background_photons": ["background_photons"],
+    "probability": ["probability"],
+    "uncertainty": ["sigma_x_nm", "sigma_y_nm"],
+    "uncertainty_xy": ["sigma_x_nm", "sigma_y_nm"],
+    "uncertainty_z": ["sigma_z_nm"],
+    "molecule": ["molecule"],
+    "emitter": ["molecule"],
+    "channel": ["channel"],
+}
+LENGTH_UNITS = ("nm", "um", "px")
+PHOTON_UNITS = ("photon", "adu")
+KEYS: dict[str, tuple[str, str]] = {
+    **{name: (name, "") for name in ("frame", "molecule", "channel", "probability")},
+    **{
+        f"{name.removesuffix('_nm')}_{unit}": (name, unit)
+        for name in COLUMNS
+        if name.endswith("_nm")
+        for unit in LENGTH_UNITS
+    },
+    **{name: (name, "photon") for name in ("photons", "background_photons")},
+    "photons_adu": ("photons", "adu"),
+    "background_adu": ("background_photons", "adu"),
+}
+
+
+def recognises(path: Path) -> bool:
+    """Text with a header of at least two cells, or a workbook."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if path.suffix.lower() in WORKBOOKS:
+        return start.startswith(b"PK")
+    return b"\0" not in start and len(read_head(path).headers) > 1
+
+
+def read_table(path: Path, options: TableOptions) -> Localizations:
+    """Read the columns that the user named, and those whose headers leave no doubt.
+
+    Raises:
+        FormatError: No x, y or frame column, a named one is absent, a unit cannot be converted, or an odd cell.
+    """
+    if path.suffix.lower() in WORKBOOKS:
+        headers, rows = _sheet(path)
+        columns, scale = _choose(path, headers, options)
+        numbers = collect(path, headers, [column.position for column in columns], rows)
+    else:
+        head = read_head(path)
+        columns, scale = _choose(path, head.headers, options)
+        numbers = read_numbers(path, head, [column.position for column in columns])
+    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+
+
+def _choose(path: Path, headers: Sequence[Header], options: TableOptions) -> tuple[list[Column], dict[str, float]]:
+    columns = _named(path, headers, options.columns or {})
+    used = {column.position for column in columns.values()}
+    for target, found in _obvious(headers, used).items():
+        if target in columns:
+            continue
+        if len(found) > 1:
+            names = " and ".join(f"'{column.text}'" for column in found)
+            raise FormatError(
+                f"table '{path.name}': {names} could both be {target}; name one with columns: {{{target}: ...}}"
+            )
+        columns[target] = found[0]
+    for target in ("x_nm", "y_nm", "frame"):
+        if target not in columns:
+            raise _missing(path, headers, target)
+    picked = list(columns.values())
+    return picked, factors(path, picked, options, incident=False)
+
+
+def _named(path: Path, headers: Sequence[Header], given: Mapping[str, str]) -> dict[str, Column]:
+    """Columns that the user named."""
+    columns: dict[str, Column] = {}
+    for key, text in given.items():
+        if key not in KEYS:
+            raise FormatError(f"columns.{key} is not a column of ours; {suggest(key, KEYS)}")
+        target, unit = KEYS[key]
+        wanted = " ".join(str(text).split())
+        matches = [i for i, header in enumerate(headers) if header.text == wanted]
+        if not matches:
+            shown = suggest(wanted, [header.text for header in headers])
+            raise FormatError(f"table '{path.name}' has no column '{wanted}' (columns.{key}); {shown}")
+        header = headers[matches[0]]
+        stated = header.unit if header.unit in (*LENGTH_UNITS, *PHOTON_UNITS) else unit
+        if stated != unit and unit:
+            raise FormatError(
+                f"table '{path.name}': column '{wanted}' states {stated} but columns.{key} means {unit};"
+                " use the key of its unit"
+            )
+        if target in columns:
+            raise FormatError(f"columns names {target} twice ('{columns[target].text}' and '{wanted}'); keep one")
+        columns[target] = Column(target, matches[0], header.text, unit)
+    return columns
+
+
+def _obvious(headers: Sequence[Header], used: set[int]) -> dict[str, list[Column]]:
+    """Columns whose header says what and in which unit, by target."""
+    found: dict[str, list[Column]] = {}
+    for position, header in enumerate(headers):
+        if position in used:
+            continue
+        name, unit = _name_and_unit(header)
+        for target in SYNONYMS.get(name, []):
+            accepted = LENGTH_UNITS if target.endswith("_nm") else PHOTON_UNITS if target.endswith("photons") else None
+            if accepted is None or unit in accepted:
+                found.setdefault(target, []).append(Column(target, position, header.text, unit if accepted else ""))
+    return found
+
+
+def _name_and_unit(header: Header) -> tuple[str, str]:
+    """Also understand `x_nm`, and photons that need no unit."""
+    if header.unit:
+        return header.name, header.unit
+    stem, _, unit = header.name.rpartition("_")
+    if stem and unit in LENGTH_UNITS:
+        return stem, unit
+    return header.name, "photon" if header.name.endswith("photons") else ""
+
+
+def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
+    axis = target.removesuffix("_nm")
+    for header in headers:
+        if header.name == axis and not header.unit:
+            return FormatError(
+                f"column '{header.text}' of table '{path.name}' states no unit;"
+                f" name it with columns: {{{axis}_nm: {header.text}}} or {{{axis}_px: {header.text}}}"
+            )
+    shown = ", ".join(f"'{header.text}'" for header in headers) or "none"
+    return FormatError(
+        f"table '{path.name}' has no {axis} column; its columns are {shown}; name it with columns: {{{target}: ...}}"
+    )
+
+
+def _sheet(path: Path) -> tuple[list[Header], list[tuple[int, tuple[Any, ...]]]]:
+    """Header of the first sheet of a workbook, and its other rows with their numbers."""
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            rows = list(enumerate(book.worksheets[0].iter_rows(values_only=True), start=1))
+        finally:
+            book.close()
+    except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, OSError) as error:
+        raise FormatError(f"table '{path.name}' is not a readable workbook: {error}; save it again as .xlsx") from None
+    while rows and all(cell is None for cell in rows[0][1]):
+        del rows[0]
+    if not rows:
+        return [], []
+    return [Header.of("" if cell is None else str(cell)) for cell in rows[0][1]], rows[1:]

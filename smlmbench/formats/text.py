@@ -1,0 +1,194 @@
+"""Text tables: their head, their numbers, and writing them."""
+
+import csv
+import math
+import re
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import FormatError
+
+Floats = NDArray[np.float64]
+
+UNITS = {"µm": "um", "μm": "um", "pixel": "px", "pixels": "px", "photons": "photon", "counts": "adu"}
+WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]$")
+EMPTY = (None, "", "NA", "N/A", "null")
+MAX_LINE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One header cell.
+
+    Attributes:
+        text: As written, outer blanks removed.
+        name: Lower case, without unit.
+        unit: Lower case (`nm`, `um`, `px`, `photon`, `adu`, ...), empty where none is stated.
+    """
+
+    text: str
+    name: str
+    unit: str
+
+    @classmethod
+    def of(cls, cell: str) -> "Header":
+        """Parse `name [unit]`, `name (unit)` or `name`."""
+        text = " ".join(cell.split())
+        found = WITH_UNIT.match(text)
+        if found is None:
+            return cls(text, text.lower(), "")
+        unit = found["unit"].lower()
+        return cls(text, found["name"].lower(), UNITS.get(unit, unit))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The lines of a text table above its numbers.
+
+    Attributes:
+        comments: Leading lines that begin with `#`, without it.
+        headers: Header cells.
+        lines: Number of lines up to and including the header.
+        delimiter: Comma, semicolon or tab.
+        decimal: Decimal sign of the first row of numbers.
+    """
+
+    comments: list[str]
+    headers: list[Header]
+    lines: int
+    delimiter: str
+    decimal: str
+
+
+def read_head(path: Path) -> Head:
+    """Read comments and header; an empty file has no headers.
+
+    Raises:
+        FormatError: The file cannot be opened.
+    """
+    comments: list[str] = []
+    lines = 0
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline=None) as file:
+            while line := file.readline(MAX_LINE):
+                lines += 1
+                if line.startswith("#"):
+                    comments.append(line[1:].strip())
+                elif line.strip():
+                    break
+            following = file.readline(MAX_LINE)
+    except OSError as error:
+        raise FormatError(f"table '{path.name}' cannot be opened: {error.strerror}; check path and rights") from None
+    delimiter = max(",;\t", key=line.count)
+    cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    decimal = "," if delimiter == ";" and "," in following else "."
+    return Head(comments, [Header.of(cell) for cell in cells], lines, delimiter, decimal)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Columns of a table.
+
+    Attributes:
+        columns: Float64 (n,) by position in the file; NaN where a cell is empty.
+        line: Line (or row of a sheet) that each entry comes from, counted from 1 as editors do.
+    """
+
+    columns: dict[int, Floats]
+    line: NDArray[np.int64]
+
+
+def read_numbers(path: Path, head: Head, picked: Iterable[int]) -> Numbers:
+    """Read columns by position; lines without any cell are skipped.
+
+    Raises:
+        FormatError: A cell that is not a number, or a row with more or fewer cells than the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            for _ in range(head.lines):
+                file.readline()
+            reader = csv.reader(file, delimiter=head.delimiter, skipinitialspace=True)
+            rows = ((head.lines + reader.line_num, row) for row in reader)
+            return collect(path, head.headers, picked, rows, decimal=head.decimal)
+    except (OSError, csv.Error) as error:
+        raise FormatError(f"table '{path.name}' cannot be read: {error}; save it again") from None
+
+
+def collect(
+    path: Path,
+    headers: Sequence[Header],
+    picked: Iterable[int],
+    rows: Iterable[tuple[int, Sequence[Any]]],
+    *,
+    decimal: str = ".",
+) -> Numbers:
+    """Turn (line, cells) into columns of numbers.
+
+    Raises:
+        FormatError: As `read_numbers`.
+    """
+    values = {position: array("d") for position in sorted(set(picked))}
+    lines = array("q")
+    width = len(headers)
+    for line, row in rows:
+        if all(cell in EMPTY for cell in row):
+            continue
+        if len(row) != width and (len(row) < width or any(cell not in EMPTY for cell in row[width:])):
+            raise FormatError(
+                f"table '{path.name}', line {line}: {len(row)} cells under {width} headers; give every row as many"
+            )
+        for position, column in values.items():
+            try:
+                column.append(_number(row[position], decimal))
+            except (ValueError, TypeError):
+                raise FormatError(
+                    f"table '{path.name}', line {line}: '{row[position]}' in column '{headers[position].text}'"
+                    " is not a number; mend or remove the row"
+                ) from None
+        lines.append(line)
+    columns = {position: np.array(column, dtype=np.float64) for position, column in values.items()}
+    return Numbers(columns, np.array(lines, dtype=np.int64))
+
+
+def _number(cell: Any, decimal: str) -> float:
+    if cell in EMPTY:
+        return math.nan
+    if isinstance(cell, bool):
+        raise TypeError("true and false are not numbers")
+    if decimal != "." and isinstance(cell, str):
+        cell = cell.replace(decimal, ".")
+    return float(cell)
+
+
+def write_rows(path: Path, head: Sequence[str], columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write lines of a head, then one comma-separated row per entry; floats read back as the same number.
+
+    Raises:
+        FormatError: The file cannot be written.
+    """
+    cells = [[_spelled(value) for value in column.tolist()] for column in columns.values()]
+    try:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in head)
+            file.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
+    except OSError as error:
+        reason = f"table '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
+        raise FormatError(reason) from None
+
+
+def _spelled(value: float) -> str:
+    """A number as Java and Python both read it."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(value)

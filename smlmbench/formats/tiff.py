@@ -1,0 +1,241 @@
+"""TIFF movies: ImageJ stacks (also above 4 GB), BigTIFF and plain multi-page files; one grey frame per page.
+
+Uncompressed pages are read straight from the file, so that a movie of any size costs one block of memory; a file
+that was cut short is refused when it is opened, not in the middle of a run. Only the given file is read, also where
+its metadata name further ones.
+"""
+
+import logging
+import math
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError
+from smlmbench.movies import check_block
+
+CARD: dict[str, Any] = {
+    "version": 1,
+    "summary": "TIFF movie, one grey frame per page or a contiguous ImageJ stack.",
+    "facts": {"holds": "movie", "suffixes": [".tif", ".tiff"], "writes": False, "first_frame": 0, "origin": "corner"},
+}
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+DTYPES = ("uint8", "uint16", "float32")
+
+
+class TiffMovie:
+    """An open TIFF movie; `read` may be called from any thread.
+
+    Attributes:
+        path: The file.
+        n_frames, height, width: Its size.
+        dtype: uint8, uint16 or float32 in the machine's byte order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open and check the file.
+
+        Raises:
+            FormatError: Not a TIFF, cut short, colour, pages of several shapes, or another number format.
+            MissingExtraError: Its compression needs a package that is not installed.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        self._tiff = _opened(path)
+        try:
+            self._measure()
+        except SmlmBenchError:
+            self.close()
+            raise
+        except Exception as error:
+            self.close()
+            raise _unreadable(path, error) from None
+
+    def _measure(self) -> None:
+        name, size = self.path.name, self.path.stat().st_size
+        first = self._tiff.pages[0]
+        _check_grey(name, self._tiff, first)
+        self.height, self.width = first.shape
+        self._stored = np.dtype(first.dtype).newbyteorder(self._tiff.byteorder)
+        self.dtype = self._stored.newbyteorder("=")
+        self._offsets = _stack_offsets(self._tiff, first)
+        if self._offsets is None:
+            self._offsets = self._page_offsets(size)
+        if self._offsets is None:
+            self.n_frames = len(self._tiff.pages)
+            self._decode(0)
+            return
+        self.n_frames = len(self._offsets)
+        ends = self._offsets + first.nbytes
+        if ends.max() > size:
+            missing = int(np.flatnonzero(ends > size)[0])
+            raise _cut_short(name, size, f"frame {missing} of {self.n_frames} ends at byte {ends[missing]:,}")
+
+    def _page_offsets(self, size: int) -> NDArray[np.int64] | None:
+        """Start of each page's pixels after checking all pages; None where they must be decoded."""
+        pages, name = self._tiff.pages, self.path.name
+        wanted = (self.height, self.width, pages[0].dtype)
+        offsets, plain = [], True
+        for number in range(len(pages)):
+            page = pages[number]
+            if (*page.shape, page.dtype) != wanted:
+                raise FormatError(
+                    f"'{name}': page {number} is {page.shape} {page.dtype}, page 0 is {wanted[:2]} {wanted[2]};"
+                    " a movie has pages of one shape, split the file"
+                )
+            if not page.dataoffsets:
+                raise FormatError(f"'{name}': page {number} has no pixels; save the movie again")
+            plain = plain and page.is_final
+            end = max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True)))
+            if end > size:
+                raise _cut_short(name, size, f"page {number} of {len(pages)} ends at byte {end:,}")
+            offsets.append(page.dataoffsets[0])
+        self._check_last_page(size)
+        return np.array(offsets, dtype=np.int64) if plain else None
+
+    def _check_last_page(self, size: int) -> None:
+        """The list of pages must end with a zero; tifffile takes a broken one for its end."""
+        tiff = self._tiff
+        with self.path.open("rb") as file:
+            file.seek(tiff.pages.next_page_offset)
+            following = int.from_bytes(file.read(tiff.tiff.offsetsize), "little" if tiff.byteorder == "<" else "big")
+        if following != 0:
+            raise _cut_short(self.path.name, size, f"after page {len(tiff.pages) - 1} another one should follow")
+
+    def read(self, start: int, stop: int) -> NDArray[np.generic]:
+        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
+
+        Raises:
+            SizeError: Outside the movie.
+            FormatError: A page cannot be decoded, or the file has shrunk since it was opened.
+        """
+        check_block(start, stop, self.n_frames)
+        if self._offsets is None:
+            out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
+            for number in range(start, stop):
+                out[number - start] = self._decode(number)
+            return out
+        stored = np.empty((stop - start, self.height, self.width), dtype=self._stored)
+        offsets = self._offsets[start:stop]
+        step = self.height * self.width * self._stored.itemsize
+        with self._lock:
+            if len(offsets) and bool((np.diff(offsets) == step).all()):
+                self._fill(stored, int(offsets[0]))
+            else:
+                for frame, offset in zip(stored, offsets, strict=True):
+                    self._fill(frame, int(offset))
+        return stored.astype(self.dtype, copy=False)
+
+    def _fill(self, pixels: NDArray[Any], offset: int) -> None:
+        """Read stored pixels; the caller holds the lock."""
+        if pixels.size == 0:
+            return
+        file = self._tiff.filehandle
+        file.seek(offset)
+        done = file.readinto(pixels.data.cast("B"))
+        if done != pixels.nbytes:
+            end = offset + pixels.nbytes
+            raise _cut_short(self.path.name, offset + done, f"had at least {end:,} when it was opened")
+
+    def _decode(self, number: int) -> NDArray[np.generic]:
+        """One compressed page."""
+        try:
+            with self._lock:
+                return np.asarray(self._tiff.pages[number].asarray(maxworkers=1), dtype=self.dtype)
+        except Exception as error:
+            if "imagecodecs" in str(error):
+                raise MissingExtraError(
+                    f"'{self.path.name}' is compressed in a way that needs imagecodecs;"
+                    " pip install imagecodecs, or save it uncompressed"
+                ) from None
+            raise FormatError(
+                f"'{self.path.name}': page {number} cannot be decoded ({_one_line(error)}); copy or save it again"
+            ) from None
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._lock:
+            self._tiff.close()
+
+
+def recognises(path: Path) -> bool:
+    """The first four bytes are those of a TIFF or BigTIFF."""
+    with path.open("rb") as file:
+        return file.read(4) in MAGIC
+
+
+def open_movie(path: Path) -> TiffMovie:
+    """Open a TIFF movie; see `TiffMovie`."""
+    return TiffMovie(path)
+
+
+def _opened(path: Path) -> Any:
+    import tifffile
+
+    logger = logging.getLogger("tifffile")
+    if not logger.handlers:
+        # Otherwise Python prints tifffile's own lines about broken files to stderr, beside our error.
+        logger.addHandler(logging.NullHandler())
+    try:
+        tiff = tifffile.TiffFile(path)
+    except Exception as error:
+        raise _unreadable(path, error) from None
+    if len(tiff.pages) == 0:
+        tiff.close()
+        raise FormatError(f"'{path.name}' has no pages, it is cut short or empty; copy or save it again")
+    return tiff
+
+
+def _check_grey(name: str, tiff: Any, page: Any) -> None:
+    """Refuse colour, channels, volumes and number formats that no camera writes."""
+    if page.samplesperpixel != 1 or len(page.shape) != 2:
+        raise FormatError(f"'{name}' has pages of shape {page.shape}, colour or volumes; save it as grey frames")
+    if page.dtype is None or page.dtype.name not in DTYPES:
+        raise FormatError(f"'{name}' holds {page.dtype}; accepted: {', '.join(DTYPES)}; convert it")
+    if tiff.is_imagej:
+        stated = tiff.imagej_metadata or {}
+        channels, others = stated.get("channels", 1), stated.get("frames", 1) * stated.get("slices", 1)
+    else:
+        sizes = dict(re.findall(r'Size([CZT])="(\d+)"', tiff.ome_metadata or "")) if tiff.is_ome else {}
+        channels, others = int(sizes.get("C", 1)), int(sizes.get("Z", 1)) * int(sizes.get("T", 1))
+    # A stack of channels alone is a list of images; channels beside frames would be taken for frames.
+    if channels > 1 and others > 1:
+        raise FormatError(f"'{name}' has {channels} channels; save the channel of the emitters alone")
+
+
+def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
+    """Start of each frame of a stack whose frames follow each other; None where each page must be looked at.
+
+    ImageJ writes stacks above 4 GB as one page and raw pixels behind it; tifffile may do so too.
+    """
+    pages = tiff.pages
+    stated = 1
+    if tiff.is_imagej:
+        stated = int((tiff.imagej_metadata or {}).get("images", 1))
+    elif tiff.is_shaped and len(pages) == 1:
+        stated = math.prod(tiff.shaped_metadata[0]["shape"]) // math.prod(first.shape)
+    if stated < 2 or not first.is_final or len(pages) not in (1, stated):
+        return None
+    offsets = np.arange(stated, dtype=np.int64) * int(first.nbytes) + int(first.dataoffsets[0])
+    for number in {1, stated - 1} if len(pages) > 1 else ():
+        page = pages[number]
+        if page.shape != first.shape or page.dtype != first.dtype or page.dataoffsets[0] != offsets[number]:
+            return None
+    return offsets
+
+
+def _cut_short(name: str, size: int, why: str) -> FormatError:
+    return FormatError(f"'{name}' is cut short: it has {size:,} bytes but {why}; copy it again")
+
+
+def _unreadable(path: Path, error: Exception) -> FormatError:
+    return FormatError(f"'{path.name}' is not a readable TIFF ({_one_line(error)}); copy or save it again")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,69 @@
+"""Single images as TIFF: a rendered reconstruction, read and written so that Fiji shows nm."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import FormatError, SizeError
+from smlmbench.formats import tiff
+
+CARD: dict[str, Any] = {
+    "version": 1,
+    "summary": "One grey image in a TIFF file.",
+    "settings": {
+        "page": {"default": None, "min": 0, "help": "Page to read, from 0; may be absent where there is only one."},
+    },
+    "facts": {"holds": "image", "suffixes": [".tif", ".tiff"], "writes": True, "first_frame": 0, "origin": "corner"},
+}
+
+ORIGIN = "outer corner of pixel (0, 0)"
+
+
+def recognises(path: Path) -> bool:
+    """The first four bytes are those of a TIFF or BigTIFF."""
+    return tiff.recognises(path)
+
+
+def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Read one page as float32 (H, W).
+
+    Raises:
+        FormatError: Not a grey TIFF, or several pages and no `page`.
+    """
+    movie = tiff.open_movie(path)
+    try:
+        page = settings["page"]
+        if page is None:
+            if movie.n_frames > 1:
+                last = movie.n_frames - 1
+                raise FormatError(f"'{path.name}' has {movie.n_frames} pages; say which with page: 0 ... {last}")
+            page = 0
+        if int(page) != page or page >= movie.n_frames:
+            raise FormatError(f"'{path.name}' has no page {page:g}; give a whole number from 0 to {movie.n_frames - 1}")
+        image: NDArray[np.float32] = movie.read(int(page), int(page) + 1)[0].astype(np.float32)
+        return image
+    finally:
+        movie.close()
+
+
+def write_image(path: Path, array: NDArray[np.floating], pixel_nm: float) -> None:
+    """Write an image (H, W) as 32-bit ImageJ TIFF with its pixel size in nm; the description states the origin.
+
+    Raises:
+        SizeError: Not a 2-D image, or no pixel size.
+        FormatError: The file cannot be written.
+    """
+    import tifffile
+
+    if array.ndim != 2 or not pixel_nm > 0:
+        raise SizeError(f"image of shape {array.shape}, pixels of {pixel_nm:g} nm; give (height, width) and nm above 0")
+    metadata = {"unit": "nm", "pixel_nm": float(pixel_nm), "grid_origin": ORIGIN}
+    values, per_nm = array.astype(np.float32), 1 / pixel_nm
+    try:
+        tifffile.imwrite(path, values, imagej=True, resolution=(per_nm, per_nm), metadata=metadata)
+    except OSError as error:
+        reason = f"image '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
+        raise FormatError(reason) from None

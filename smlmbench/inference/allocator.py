@@ -1,0 +1,26 @@
+"""Keep large buffers in the process between steps instead of giving them back to the system.
+
+glibc returns every block above a moving threshold to the kernel when it is freed, so each activation map of each step
+is mapped and zeroed anew. Raising the thresholds made a convolution step 1.2 to 1.9 times faster here
+(benchmarks/step.py prints the ratio on this machine). Elsewhere than on glibc this does nothing.
+"""
+
+import ctypes
+import sys
+from functools import lru_cache
+
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+KEPT_BYTES = 2**30
+
+
+@lru_cache(maxsize=1)
+def keep_buffers() -> bool:
+    """Raise glibc's thresholds once; True where that took effect."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)) and bool(mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES - 1))

@@ -1,0 +1,94 @@
+"""`best.pt`: a trained network with all that is needed to use it; tensors and plain values only, never pickle.
+
+It is the truth for predict, teachers and export. Loadable with `torch.load(weights_only=True)`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from smlmbench.data.contracts import Given, Statistics
+from smlmbench.errors import FormatError
+from smlmbench.registry import Catalog
+
+FORMAT = 1
+
+
+@dataclass(slots=True)
+class Trained:
+    """A network in eval mode with its output kind and read-out.
+
+    Attributes:
+        network: (B, C, H, W) photons -> raw output.
+        output: Module of the output kind.
+        output_settings: Its settings, `pixel_size_nm` included.
+        threshold: Chosen on validation.
+        facts: Model, loss, cell id, protocol, calibrated ... as plain values.
+    """
+
+    network: nn.Module
+    output: ModuleType
+    output_settings: dict[str, Any]
+    threshold: float
+    facts: dict[str, Any]
+
+
+def build_network(catalog: Catalog, model: str, settings: Mapping[str, Any], given: Given) -> nn.Module:
+    """Build a registered network from filled settings."""
+    network = catalog.module("models", model).build(settings, given)
+    if not isinstance(network, nn.Module):
+        raise FormatError(f"build of model '{model}' returned {type(network).__name__}; it must return an nn.Module")
+    return network
+
+
+def checkpoint_of(
+    network: nn.Module, given: Given, model: Mapping[str, Any], output: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of `best.pt`.
+
+    Args:
+        network: Trained network.
+        given: What it was built with.
+        model, output: {"name", "version", "settings"} of each.
+        facts: Threshold, cell id, data, protocol and the like; plain values.
+    """
+    return {
+        "format": FORMAT,
+        "model": dict(model),
+        "output": dict(output),
+        "given": asdict(given),
+        "facts": dict(facts),
+        "state": {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()},
+    }
+
+
+def load_trained(path: Path, catalog: Catalog, device: torch.device | None = None) -> Trained:
+    """Rebuild a network from `best.pt`.
+
+    Raises:
+        FormatError: Not a checkpoint of ours, or of a version that this one cannot read.
+        UnknownNameError: The model is a plug-in that is not given.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise FormatError(f"'{path}' is not a smlmbench checkpoint ({type(error).__name__}); give a best.pt") from None
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+        raise FormatError(f"'{path}' is not a smlmbench checkpoint of format {FORMAT}; give a best.pt of this version")
+    given = Given(**{**saved["given"], "statistics": Statistics(**saved["given"]["statistics"])})
+    network = build_network(catalog, saved["model"]["name"], saved["model"]["settings"], given)
+    network.load_state_dict(saved["state"])
+    network = network.eval().to(device or torch.device("cpu"), memory_format=torch.channels_last)
+    facts = {**saved["facts"], "model": saved["model"], "output": saved["output"]["name"]}
+    return Trained(
+        network=network,
+        output=catalog.module("outputs", saved["output"]["name"]),
+        output_settings=dict(saved["output"]["settings"]),
+        threshold=float(saved["facts"]["threshold"]),
+        facts=facts,
+    )

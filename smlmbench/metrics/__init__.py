@@ -1,0 +1,1 @@
+"""Scores: pure functions of a prediction and the truth, one file per metric."""

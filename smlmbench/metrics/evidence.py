@@ -1,0 +1,203 @@
+"""What a metric may look at: one prediction and its truth on one condition, matched once and pooled once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import SizeError
+from smlmbench.metrics.matching import Matches
+from smlmbench.metrics.pooling import Roles, roles, score
+from smlmbench.predictions import Floats, Localizations
+from smlmbench.study.schema import Scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How a condition is scored, and what is known of it.
+
+    Attributes:
+        scoring: Protocol, matcher, tolerances, border.
+        three_d: True where z is scored too.
+        min_photons: Dimmer emitters are neutral; one number, or one per true emitter.
+        frame_shift: Smallest cyclic frame shift for chance scores (1 where frames are independent).
+        density_per_um2: Emitters of at least min_photons per frame and area, NaN where unknown.
+        field_known: False for bare tables whose field was only taken from their extent: no border can be drawn.
+    """
+
+    scoring: Scoring = field(default_factory=Scoring)
+    three_d: bool = False
+    min_photons: float | Floats = 100.0
+    frame_shift: int = 1
+    density_per_um2: float = float("nan")
+    field_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Fine image of a prediction and of the truth on one grid; either may be absent.
+
+    Attributes:
+        image: Summed over all frames, float (H, W), any gain.
+        truth: The same of the truth, rendered by the reference's kernel, float64 (H, W).
+        fine_pixel_nm: Pitch of the grid.
+    """
+
+    image: NDArray[np.floating] | None
+    truth: NDArray[np.float64] | None
+    fine_pixel_nm: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignalFree:
+    """What was found on the extra frames without emitters.
+
+    Attributes:
+        found: Detections there.
+        area_um2: Area of one frame times the number of frames.
+    """
+
+    found: Localizations
+    area_um2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a metric may look at; build with `gather`.
+
+    Attributes:
+        found, truth: The two tables, None where there is none.
+        roles: Which rows take part and count under the headline protocol; None without both tables.
+        matches: Headline pairs, as row numbers of `found` and `truth`; None without both tables.
+        sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
+        facts: How the condition is scored.
+        image: Summed fine image (H, W), or None.
+        truth_image: Fine image of the truth (H, W) float64, or None.
+        fine_pixel_nm: Pitch of both images; NaN without images.
+        signal_free_found: Detections on the signal-free frames, or None.
+        signal_free_area_um2: Area summed over those frames; NaN without them.
+        reasons: Why a part is missing, by its name: found, truth, image, truth_image, signal_free.
+    """
+
+    found: Localizations | None
+    truth: Localizations | None
+    roles: Roles | None
+    matches: Matches | None
+    sums: Floats | None
+    facts: Facts = field(default_factory=Facts)
+    image: NDArray[np.floating] | None = None
+    truth_image: NDArray[np.float64] | None = None
+    fine_pixel_nm: float = float("nan")
+    signal_free_found: Localizations | None = None
+    signal_free_area_um2: float = float("nan")
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def density_per_um2(self) -> float:
+        """Emitters of at least min_photons per frame and area."""
+        return self.facts.density_per_um2
+
+    @property
+    def frame_shift(self) -> int:
+        """Smallest cyclic frame shift for chance scores."""
+        return self.facts.frame_shift
+
+    def missing(self, *parts: str) -> str | None:
+        """Why the first absent one of these parts is absent, or None if all are there."""
+        for part in parts:
+            if getattr(self, "signal_free_found" if part == "signal_free" else part) is None:
+                return self.reasons.get(part, DEFAULT_REASONS[part])
+        return None
+
+
+DEFAULT_REASONS = {
+    "found": "this row gives no table of localizations",
+    "truth": "the condition has no true positions",
+    "image": "this row gives no image",
+    "truth_image": "the condition has no true image",
+    "signal_free": "the condition has no signal-free frames",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Both tables of one scoring, all parts present: what metrics of positions work on."""
+
+    found: Localizations
+    truth: Localizations
+    roles: Roles
+    matches: Matches
+    sums: Floats
+    facts: Facts
+
+    @property
+    def pooled(self) -> Floats:
+        """Sums over all frames, (len(pooling.SUMS),)."""
+        total: Floats = self.sums.sum(axis=0)
+        return total
+
+
+def tables_of(evidence: Evidence) -> Tables | str:
+    """The tables of an evidence with their matches, or the reason why there are none."""
+    reason = evidence.missing("found", "truth")
+    e = evidence
+    if reason or e.found is None or e.truth is None or e.roles is None or e.matches is None or e.sums is None:
+        return reason or "the tables were not matched"
+    return Tables(e.found, e.truth, e.roles, e.matches, e.sums, e.facts)
+
+
+def gather(
+    found: Localizations | None,
+    truth: Localizations | None,
+    *,
+    facts: Facts | None = None,
+    images: Images | None = None,
+    signal_free: SignalFree | None = None,
+    reasons: Mapping[str, str] | None = None,
+) -> Evidence:
+    """Match once, pool once, and put together what the metrics look at.
+
+    Args:
+        found: Predicted table, or None where a row makes only an image.
+        truth: All true emitters, dim ones included, or None where there is no truth.
+        facts: How the condition is scored; by default the headline protocol in 2-D.
+        images: Fine images, or None.
+        signal_free: Detections on signal-free frames, or None.
+        reasons: Why a part is missing, by its name (see `Evidence.reasons`).
+
+    Raises:
+        SizeError: Images that are not (H, W) of one shape, thresholds that are not one per emitter, or true emitters
+            outside the movie.
+    """
+    facts = facts or Facts()
+    _check_images(images)
+    who, matches, sums = None, None, None
+    if found is not None and truth is not None:
+        if np.ndim(facts.min_photons) and np.shape(facts.min_photons) != (len(truth),):
+            shape = np.shape(facts.min_photons)
+            raise SizeError(f"min_photons of shape {shape} for {len(truth)} emitters; give one each or one number")
+        who = roles(found, truth, scoring=facts.scoring, min_photons=facts.min_photons)
+        matches, sums = score(found, truth, who, scoring=facts.scoring, three_d=facts.three_d)
+    return Evidence(
+        found=found,
+        truth=truth,
+        roles=who,
+        matches=matches,
+        sums=sums,
+        facts=facts,
+        image=None if images is None else images.image,
+        truth_image=None if images is None else images.truth,
+        fine_pixel_nm=float("nan") if images is None else images.fine_pixel_nm,
+        signal_free_found=None if signal_free is None else signal_free.found,
+        signal_free_area_um2=float("nan") if signal_free is None else signal_free.area_um2,
+        reasons=dict(reasons or {}),
+    )
+
+
+def _check_images(images: Images | None) -> None:
+    if images is None:
+        return
+    shapes = [image.shape for image in (images.image, images.truth) if image is not None]
+    if any(len(shape) != 2 for shape in shapes) or len(set(shapes)) > 1:
+        raise SizeError(f"images of shape {' and '.join(map(str, shapes))}; give (H, W) on one grid for both")

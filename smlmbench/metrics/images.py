@@ -1,0 +1,67 @@
+"""Two fine images made comparable: checked, blurred, brought to one gain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from smlmbench.metrics.evidence import Evidence
+from smlmbench.predictions import Floats
+from smlmbench.render import blur
+
+BLUR_FINE_PX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePair:
+    """Image of a row and of the truth, float64 (H, W), finite, the truth not blank."""
+
+    image: Floats
+    truth: Floats
+
+    @property
+    def gain(self) -> float:
+        """Least-squares gain a* = <y, x> / <y, y> of the image; 0 if blank.
+
+        At least 0: an inverted image is no match.
+        """
+        power = float(np.vdot(self.image, self.image))
+        return max(float(np.vdot(self.image, self.truth)) / power, 0.0) if power > 0 else 0.0
+
+    @property
+    def peak(self) -> float:
+        """L, the maximum of the truth: the range of every secondary image metric, the same for all rows."""
+        return float(self.truth.max())
+
+    def scaled(self, gain: float) -> "ImagePair":
+        """The image times a gain."""
+        return ImagePair(gain * self.image, self.truth)
+
+    def blurred(self) -> "ImagePair":
+        """Both blurred with a Gaussian of sigma 1 fine pixel, zero outside.
+
+        On sparse images a shift of one pixel would otherwise cost everything.
+        """
+        return ImagePair(blur(self.image, BLUR_FINE_PX), blur(self.truth, BLUR_FINE_PX))
+
+
+def image_pair(evidence: Evidence) -> ImagePair | str:
+    """Both images of an evidence, or the reason why they cannot be compared."""
+    reason = evidence.missing("image", "truth_image")
+    if reason or evidence.image is None or evidence.truth_image is None:
+        return reason or "no images"
+    image, truth = np.asarray(evidence.image, np.float64), np.asarray(evidence.truth_image, np.float64)
+    if not (np.isfinite(image).all() and np.isfinite(truth).all()):
+        return "an image has values that are not finite"
+    return ImagePair(image, truth) if truth.max(initial=0.0) > 0 else "the true image is blank"
+
+
+def compared(evidence: Evidence, smallest_px: int) -> ImagePair | str:
+    """Both images as SSIM and PSNR see them: blurred, then the image at its least-squares gain."""
+    pair = image_pair(evidence)
+    if isinstance(pair, str):
+        return pair
+    if min(pair.truth.shape) < smallest_px:
+        height, width = pair.truth.shape
+        return f"image of {height} x {width} fine pixels; needs sides of at least {smallest_px}"
+    blurred = pair.blurred()
+    return blurred.scaled(blurred.gain)

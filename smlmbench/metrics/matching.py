@@ -1,0 +1,218 @@
+"""Which detection belongs to which true emitter: nearest first, or the largest set of pairs (Hungarian).
+
+Pairs are sought within a frame, one to one, inside a lateral and (in 3-D) an axial tolerance, both inclusive.
+Source: Sage et al. 2019, doi:10.1038/s41592-019-0364-4, and the assessment code of the 2016 challenge.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from smlmbench.errors import ConfigError, UnitError, suggest
+from smlmbench.predictions import Floats, Ints, Localizations
+
+Matcher = Literal["greedy", "hungarian"]
+MATCHERS = ("greedy", "hungarian")
+
+# Decimal coordinates are not exact: 850.3 - 600.3 may exceed 250 by rounding, and the tolerance is inclusive.
+ROUNDING_NM = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class NearPairs:
+    """All candidate pairs inside the tolerance, nearest first.
+
+    Attributes:
+        found, truth: Row of each pair's detection and true emitter, int64 (p,), sorted by cost.
+        lateral_nm: Lateral distance.
+        cost_nm: Distance that decides: 3-D where scoring is 3-D, else lateral.
+        n_found, n_truth: Rows of the two tables.
+    """
+
+    found: Ints
+    truth: Ints
+    lateral_nm: Floats
+    cost_nm: Floats
+    n_found: int
+    n_truth: int
+
+    def keep(self, mask: NDArray[np.bool_]) -> "NearPairs":
+        """The pairs that a mask (p,) names."""
+        return NearPairs(
+            self.found[mask], self.truth[mask], self.lateral_nm[mask], self.cost_nm[mask], self.n_found, self.n_truth
+        )
+
+    def within(self, lateral_nm: float) -> "NearPairs":
+        """The pairs inside a smaller lateral tolerance."""
+        return self.keep(self.lateral_nm <= lateral_nm + ROUNDING_NM)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """One-to-one pairs and what is left, as row numbers of the two tables.
+
+    Attributes:
+        found, truth: Rows of the pairs, int64 (n_matched,).
+        unmatched_found, unmatched_truth: Rows without a partner.
+    """
+
+    found: Ints
+    truth: Ints
+    unmatched_found: Ints
+    unmatched_truth: Ints
+
+    @property
+    def n_matched(self) -> int:
+        """Number of pairs."""
+        return len(self.found)
+
+
+def match(
+    found: Localizations,
+    truth: Localizations,
+    *,
+    lateral_nm: float = 250.0,
+    axial_nm: float = 500.0,
+    three_d: bool = False,
+    matcher: Matcher = "greedy",
+) -> Matches:
+    """Pair detections and true emitters frame by frame.
+
+    Args:
+        found: Detections in nm, any order.
+        truth: True emitters, same origin and frame numbers.
+        lateral_nm: Lateral tolerance, inclusive. The 2016 challenge used 250.
+        axial_nm: Axial tolerance, inclusive, only in 3-D. The challenge used 500.
+        three_d: Decide by 3-D distance and check the axial tolerance; a row without z is then never paired.
+        matcher: `greedy` (nearest pair first over the whole frame) or `hungarian` (most pairs, then the
+            least total distance).
+
+    Raises:
+        ConfigError: An unknown matcher.
+        UnitError: A tolerance that is not positive.
+
+    Example:
+        >>> one = Localizations.of({"frame": [0], "x_nm": [0.0], "y_nm": [0.0]}, n_frames=1, field_nm=(100, 100))
+        >>> match(one, one, lateral_nm=50).n_matched
+        1
+    """
+    return assign(near_pairs(found, truth, lateral_nm=lateral_nm, axial_nm=axial_nm, three_d=three_d), matcher)
+
+
+def near_pairs(
+    found: Localizations, truth: Localizations, *, lateral_nm: float, axial_nm: float, three_d: bool
+) -> NearPairs:
+    """List every pair of one frame inside the tolerance, nearest first (ties: in the order of the rows).
+
+    Rows whose position is not finite are in no pair.
+
+    Raises:
+        UnitError: A tolerance that is not positive.
+    """
+    if not (lateral_nm > 0 and axial_nm > 0):
+        raise UnitError(f"tolerances {lateral_nm:g} nm and {axial_nm:g} nm; give positive numbers such as 250 and 500")
+    f, t = _candidates(found, truth, lateral_nm)
+    lateral = np.hypot(found.x_nm[f] - truth.x_nm[t], found.y_nm[f] - truth.y_nm[t])
+    cost = lateral
+    inside = lateral <= lateral_nm + ROUNDING_NM
+    if three_d:
+        axial = np.abs(found.z_nm[f] - truth.z_nm[t])
+        cost = np.hypot(lateral, axial)
+        inside &= axial <= axial_nm + ROUNDING_NM
+    f, t, lateral, cost = f[inside], t[inside], lateral[inside], cost[inside]
+    order = np.lexsort((f, t, cost))
+    return NearPairs(f[order], t[order], lateral[order], cost[order], len(found), len(truth))
+
+
+def assign(pairs: NearPairs, matcher: Matcher = "greedy") -> Matches:
+    """Choose one-to-one pairs from the candidates.
+
+    Raises:
+        ConfigError: An unknown matcher.
+    """
+    if matcher not in MATCHERS:
+        raise ConfigError(f"matcher '{matcher}' is not accepted; {suggest(matcher, MATCHERS)}")
+    chosen = _greedy(pairs) if matcher == "greedy" else _hungarian(pairs)
+    f, t = pairs.found[chosen], pairs.truth[chosen]
+    return Matches(f, t, _rest(f, pairs.n_found), _rest(t, pairs.n_truth))
+
+
+def _rest(taken: Ints, n: int) -> Ints:
+    free = np.ones(n, dtype=bool)
+    free[taken] = False
+    return np.flatnonzero(free)
+
+
+def _candidates(found: Localizations, truth: Localizations, lateral_nm: float) -> tuple[Ints, Ints]:
+    """Rows of all pairs of one frame about inside the lateral tolerance, in no particular order."""
+    f = np.flatnonzero(np.isfinite(found.x_nm) & np.isfinite(found.y_nm))
+    t = np.flatnonzero(np.isfinite(truth.x_nm) & np.isfinite(truth.y_nm))
+    if len(f) == 0 or len(t) == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    # frames lie farther apart than the tolerance, so one tree serves the whole movie
+    gap = 4 * lateral_nm
+    trees = [
+        KDTree(np.column_stack([table.x_nm[rows], table.y_nm[rows], table.frame[rows] * gap]))
+        for table, rows in ((found, f), (truth, t))
+    ]
+    near = trees[0].sparse_distance_matrix(trees[1], lateral_nm + 2 * ROUNDING_NM, output_type="ndarray")
+    return f[near["i"]], t[near["j"]]
+
+
+def _greedy(pairs: NearPairs) -> Ints:
+    """Positions of the pairs that nearest-first takes.
+
+    A pair that is the first of all remaining ones at both its ends is taken by nearest-first whatever happens
+    elsewhere, so all such pairs are taken at once and the rest is looked at again.
+    """
+    left = np.arange(len(pairs.found))
+    taken: list[Ints] = []
+    first_found = np.full(pairs.n_found, -1)
+    first_truth = np.full(pairs.n_truth, -1)
+    free_found, free_truth = np.ones(pairs.n_found, dtype=bool), np.ones(pairs.n_truth, dtype=bool)
+    while len(left):
+        f, t = pairs.found[left], pairs.truth[left]
+        first_found[f[::-1]] = left[::-1]  # numpy keeps the last write: the nearest pair of each row
+        first_truth[t[::-1]] = left[::-1]
+        both = (first_found[f] == left) & (first_truth[t] == left)
+        taken.append(left[both])
+        free_found[f[both]] = False
+        free_truth[t[both]] = False
+        left = left[free_found[f] & free_truth[t]]
+    return np.sort(np.concatenate(taken)) if taken else left
+
+
+def _hungarian(pairs: NearPairs) -> Ints:
+    """Positions of the pairs of a largest matching of least total cost, cluster by cluster."""
+    if len(pairs.found) == 0:
+        return np.empty(0, np.int64)
+    nodes = pairs.n_found + pairs.n_truth
+    graph = coo_array((np.ones(len(pairs.found)), (pairs.found, pairs.truth + pairs.n_found)), shape=(nodes, nodes))
+    _, label = connected_components(graph, directed=False)
+    cluster = label[pairs.found]
+    order = np.argsort(cluster, kind="stable")
+    starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
+    groups = np.split(order, starts[1:])
+    alone = [group for group in groups if len(group) == 1]
+    solved = [_solve(pairs, group) for group in groups if len(group) > 1]
+    return np.sort(np.concatenate(alone + solved))
+
+
+def _solve(pairs: NearPairs, group: Ints) -> Ints:
+    rows, row = np.unique(pairs.found[group], return_inverse=True)
+    columns, column = np.unique(pairs.truth[group], return_inverse=True)
+    cost = pairs.cost_nm[group]
+    # dearer than any set of real pairs, so as few forbidden entries as possible are used: most pairs first
+    forbidden = (min(len(rows), len(columns)) + 1) * (float(cost.max()) + 1)
+    matrix = np.full((len(rows), len(columns)), forbidden)
+    matrix[row, column] = cost
+    where = np.full(matrix.shape, -1, dtype=np.int64)
+    where[row, column] = group
+    chosen = where[linear_sum_assignment(matrix)]
+    return chosen[chosen >= 0]

@@ -1,0 +1,45 @@
+"""Brightness of matched pairs against the truth."""
+
+from typing import Any
+
+import numpy as np
+
+from smlmbench.metrics.evidence import Evidence, tables_of
+
+CARD: dict[str, Any] = {
+    "version": 1,
+    "summary": "Correlation and relative bias of the photons of matched pairs.",
+    "tasks": ["localization"],
+    "gives": {
+        "photons_r": {
+            "direction": "up",
+            "low": -1.0,
+            "high": 1.0,
+            "help": "Pearson correlation of found and true photons.",
+        },
+        "photons_bias": {
+            "direction": "none",
+            "low": -1.0,
+            "help": "Summed found photons over summed true photons, minus 1; 0 is best.",
+        },
+    },
+}
+
+
+def measure(evidence: Evidence) -> dict[str, float | str]:
+    """Over the pairs that count and have photons on both sides."""
+    tables = tables_of(evidence)
+    if isinstance(tables, str):
+        return dict.fromkeys(CARD["gives"], tables)
+    hit = tables.roles.truth_counted[tables.matches.truth]
+    found = tables.found.photons[tables.matches.found[hit]]
+    true = tables.truth.photons[tables.matches.truth[hit]]
+    known = np.isfinite(found) & np.isfinite(true)
+    found, true = found[known], true[known]
+    if len(true) == 0:
+        return dict.fromkeys(CARD["gives"], "no matched pair has photons on both sides")
+    total = float(true.sum())
+    bias: float | str = float(found.sum()) / total - 1.0 if total > 0 else "the true photons sum to 0"
+    if len(true) < 3 or np.ptp(found) == 0 or np.ptp(true) == 0:
+        return {"photons_r": "a correlation needs 3 pairs of different brightness", "photons_bias": bias}
+    return {"photons_r": float(np.corrcoef(found, true)[0, 1]), "photons_bias": bias}

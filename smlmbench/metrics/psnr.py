@@ -1,0 +1,31 @@
+"""Peak signal-to-noise ratio of the fine image; secondary, read it beside the blank row."""
+
+from smlmbench.metrics.evidence import Evidence
+from smlmbench.metrics.images import compared
+
+CARD = {
+    "version": 1,
+    "summary": "10 log10(L^2 / MSE), both images blurred with sigma = 1 fine px, image at its least-squares gain.",
+    "tasks": ["localization"],
+    "gives": {
+        "psnr": {
+            "unit": "dB",
+            "direction": "up",
+            "help": "Range L = maximum of the blurred true image. A blank image scores high on sparse truth.",
+        },
+    },
+}
+
+
+def measure(evidence: Evidence) -> dict[str, float | str]:
+    """By torchmetrics, with the range of the truth."""
+    pair = compared(evidence, 1)
+    if isinstance(pair, str):
+        return {"psnr": pair}
+    if (pair.image == pair.truth).all():
+        return {"psnr": "both images are equal: no error to divide by"}
+    import torch
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    image, truth = (torch.from_numpy(each) for each in (pair.image, pair.truth))
+    return {"psnr": float(peak_signal_noise_ratio(image, truth, data_range=pair.peak))}

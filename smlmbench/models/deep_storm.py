@@ -1,0 +1,126 @@
+"""Deep-STORM: an encoder and decoder on the fine grid, without skip connections."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smlmbench.data.contracts import Given
+from smlmbench.models.normalisation import Normalisation
+
+CARD = {
+    "version": 1,
+    "summary": "Encoder and decoder on the nearest-upsampled frame (Deep-STORM), accurate and heavy.",
+    "task": "localization",
+    "output": "raster",
+    "upsamples": "before",
+    "settings": {
+        "width": {"default": 1.0, "min": 0.03125, "max": 4.0, "help": "multiplies the channels 32, 64, 128, 512"},
+        "normalisation": {
+            "default": "train_zscore",
+            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
+            "help": "how photons are scaled; frame_minmax_zscore is the authors'",
+        },
+        "zero_last": {"default": True, "help": "start from an all-zero output instead of a random one"},
+    },
+    "search": {"width": {"low": 0.25, "high": 1.0, "log": True}},
+    "tiny": {"width": 0.125},
+    "training": {"optimiser": "adam", "lr": 1e-3, "batch_size": 16},
+    "parameters": {
+        "upsampling=2": 1366208,
+        "upsampling=4": 1366208,
+        "upsampling=8": 1366208,
+        "upsampling=8,width=0.5": 342112,
+    },
+    "receptive_field_px": 7.0,
+    "paper": "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by deep learning",
+    "doi": "10.1364/OPTICA.5.000458",
+    "fidelity": "verified",
+    "deviations": [
+        "normalisation: z-score with training statistics instead of per-frame min-max followed by one (normalisation: frame_minmax_zscore)",
+        "frame_minmax_zscore: constants from the 0.1 and 99.9 percentiles of training pixels, not averaged over patches",
+        "the output layer starts at zero (zero_last: false gives the orthogonal start)",
+        "schedule: one cycle with clipped gradients instead of reduction on a plateau",
+        "labels: spikes by floor(x / fine pixel) with colliding emitters summed (output settings label_rule, collisions)",
+        "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
+    ],
+    "facts": {"translation": True, "multiple_fine_px": 8},
+}
+
+CHANNELS = (32, 64, 128, 512)
+MOMENTUM = 0.01  # Keras counts the part that is kept (0.99), PyTorch the part that is new
+
+
+class DeepStorm(nn.Module):
+    """Three pooled blocks, a bottleneck at 1/8 of the fine grid, three upsampled blocks, a linear 1 x 1 output.
+
+    Args:
+        settings: As on the card.
+        given: Channels, upsampling and training statistics.
+
+    Source:
+        Layers of the authors' CNN_Model.py; Nehme et al. 2018, doi:10.1364/OPTICA.5.000458.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+        super().__init__()
+        first, second, third, deep = (max(1, round(channels * settings["width"])) for channels in CHANNELS)
+        self.upsampling = given.upsampling
+        self.normalisation = Normalisation(settings["normalisation"], given.statistics)
+        self.encoder = nn.ModuleList(
+            [_block(given.channels, first, pool=True), _block(first, second, pool=True), _block(second, third, pool=True)]
+        )
+        self.bottleneck = _block(third, deep)
+        self.decoder = nn.ModuleList([_block(deep, third), _block(third, second), _block(second, first)])
+        self.head = nn.Conv2d(first, 1, 1, bias=False)
+        self._initialise(zero_last=settings["zero_last"])
+
+    def _initialise(self, *, zero_last: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.orthogonal_(module.weight)
+        if zero_last:
+            nn.init.zeros_(self.head.weight)
+
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
+        height, width = frames.shape[-2] * self.upsampling, frames.shape[-1] * self.upsampling
+        maps: Tensor = F.interpolate(self.normalisation(frames, frame_range), size=(height, width), mode="nearest")
+        sizes = []
+        for block in self.encoder:
+            sizes.append(maps.shape[-2:])
+            maps = block(maps)
+        maps = self.bottleneck(maps)
+        for size, block in zip(reversed(sizes), self.decoder, strict=True):
+            maps = block(F.interpolate(maps, size=size, mode="nearest"))
+        raw: Tensor = self.head(maps)
+        return raw
+
+
+def _block(inside: int, outside: int, *, pool: bool = False) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(inside, outside, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outside, eps=1e-3, momentum=MOMENTUM),
+    ]
+    if pool:
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.ReLU(inplace=True))
+
+
+def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+    """Make a Deep-STORM network.
+
+    Args:
+        settings: All settings of the card.
+        given: Channels, upsampling (2, 4 or 8), pixel size and statistics of the training pixels.
+    """
+    return DeepStorm(settings, given)
+
+
+def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:  # noqa: ARG001
+    """Camera pixels across that the output within one camera pixel can see; larger at smaller upsampling.
+
+    The poolings work on blocks of 8 fine pixels, so the reach is 32 / U - 1 camera pixels each way.
+    """
+    return 64 / upsampling - 1

@@ -1,0 +1,88 @@
+"""Scaling of photons inside a model; its statistics are frozen in the state dict."""
+
+import torch
+from torch import Tensor, nn
+
+from smlmbench.data.contracts import Statistics
+from smlmbench.errors import ConfigError, suggest
+
+KINDS = ("photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore")
+SMALLEST_SPAN = 1e-6
+
+
+class Normalisation(nn.Module):
+    """Bring frames in photons to the range a network is trained on.
+
+    | kind | result |
+    |---|---|
+    | photon_scale | x / 99.9 percentile of the training pixels |
+    | train_zscore | (x - mean) / standard deviation of the training pixels |
+    | frame_minmax | each frame to 0 .. 1 by its own extremes |
+    | frame_minmax_zscore | frame_minmax, then a z-score with the training statistics on the scale of low .. high |
+
+    A constant frame, or training statistics without spread, divide by 1.
+
+    Args:
+        kind: One of `KINDS`.
+        statistics: Training pixels, in photons. Kept as buffers `offset` and `scale`, so a loaded state dict brings its own.
+
+    Raises:
+        ConfigError: Unknown kind.
+    """
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, kind: str, statistics: Statistics) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ConfigError(f"normalisation: '{kind}' is not accepted, {suggest(kind, KINDS)}")
+        self.kind = kind
+        offset, scale = _constants(kind, statistics)
+        self.register_buffer("offset", torch.tensor(float(offset)))
+        self.register_buffer("scale", torch.tensor(float(scale)))
+
+    @property
+    def per_frame(self) -> bool:
+        """Whether it looks at the extremes of each frame."""
+        return self.kind.startswith("frame_")
+
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Normalise frames (B, C, H, W).
+
+        Args:
+            frames: Photons.
+            frame_range: (B, 2) lowest and highest value of each whole frame, for tiles cut from larger frames; by default
+                those of `frames`. Ignored by kinds that do not look at frames.
+        """
+        if self.per_frame:
+            frames = _stretched(frames, frame_range)
+        return (frames - self.offset) / self.scale
+
+    def extra_repr(self) -> str:
+        """The kind, for `print(model)`."""
+        return self.kind
+
+
+def _constants(kind: str, statistics: Statistics) -> tuple[float, float]:
+    if kind == "photon_scale":
+        return 0.0, _span(statistics.high)
+    if kind == "train_zscore":
+        return statistics.mean, _span(statistics.std)
+    if kind == "frame_minmax":
+        return 0.0, 1.0
+    span = _span(statistics.high - statistics.low)
+    return (statistics.mean - statistics.low) / span, _span(statistics.std / span)
+
+
+def _span(value: float) -> float:
+    return value if value > SMALLEST_SPAN else 1.0
+
+
+def _stretched(frames: Tensor, frame_range: Tensor | None) -> Tensor:
+    if frame_range is None:
+        low, high = frames.amin(dim=(1, 2, 3), keepdim=True), frames.amax(dim=(1, 2, 3), keepdim=True)
+    else:
+        low, high = (frame_range[:, side].reshape(-1, 1, 1, 1) for side in (0, 1))
+    span = high - low
+    return (frames - low) / torch.where(span > SMALLEST_SPAN, span, torch.ones_like(span))

@@ -1,0 +1,203 @@
+"""Movies: frames of a file as photons, read in blocks, cut in time and in columns; nothing loads a movie whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import SizeError
+
+
+class Movie(Protocol):
+    """An open movie file: camera counts as they are stored.
+
+    `read` may be called from another thread than the one that opened the movie (read-ahead).
+    """
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of a count, in the machine's byte order."""
+        ...
+
+    def read(self, start: int, stop: int) -> NDArray[np.generic]:
+        """Frames start .. stop - 1 as (n, height, width) in `dtype`."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; reading is over."""
+        ...
+
+
+class Frames(Protocol):
+    """Frames in photons (or counts where uncalibrated), float32."""
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame."""
+        ...
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Frames start .. stop - 1 as (n, height, width) float32."""
+        ...
+
+
+class Calibration(Protocol):
+    """What turns camera counts into photons (a `Camera`)."""
+
+    def to_photons(self, adu: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Counts of any shape as detected photo-electrons."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedFrames:
+    """A movie seen in photons; build with `calibrated`."""
+
+    movie: Movie
+    camera: Calibration | None
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return self.movie.n_frames
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+        return self.movie.height
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame."""
+        return self.movie.width
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Frames start .. stop - 1 as (n, height, width) float32."""
+        counts = self.movie.read(start, stop)
+        return counts.astype(np.float32) if self.camera is None else self.camera.to_photons(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowedFrames:
+    """A range of frames and columns of other frames, counted from 0 in both; build with `window`."""
+
+    source: Frames
+    frames: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames in the window."""
+        return self.frames[1] - self.frames[0]
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+        return self.source.height
+
+    @property
+    def width(self) -> int:
+        """Columns in the window."""
+        return self.columns[1] - self.columns[0]
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Frames start .. stop - 1 of the window as (n, height, width) float32."""
+        check_block(start, stop, self.n_frames)
+        first = self.frames[0]
+        block = self.source.read(first + start, first + stop)[:, :, self.columns[0] : self.columns[1]]
+        return np.ascontiguousarray(block)
+
+
+def calibrated(movie: Movie, camera: Calibration | None) -> CalibratedFrames:
+    """See a movie in detected photo-electrons.
+
+    Args:
+        movie: Open movie.
+        camera: Its camera; None leaves the counts as they are (float32, to be marked `uncalibrated`).
+
+    Returns:
+        Frames whose `read(start, stop)` gives (n, height, width) float32.
+    """
+    return CalibratedFrames(movie, camera)
+
+
+def window(
+    source: Frames, *, frames: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
+) -> WindowedFrames:
+    """See a part of a movie without copying it.
+
+    Args:
+        source: Frames to cut.
+        frames: First frame and the one after the last; None keeps all.
+        columns: First column and the one after the last, in camera pixels; None keeps all.
+
+    Raises:
+        SizeError: An empty range, or one that leaves the movie.
+    """
+    picked_frames = (0, source.n_frames) if frames is None else frames
+    picked_columns = (0, source.width) if columns is None else columns
+    for what, (start, stop), size in (
+        ("frames", picked_frames, source.n_frames),
+        ("columns", picked_columns, source.width),
+    ):
+        if not 0 <= start < stop <= size:
+            raise SizeError(f"{what} {start}:{stop} are not a part of 0:{size}; give 0 <= start < stop <= {size}")
+    return WindowedFrames(source, picked_frames, picked_columns)
+
+
+def blocks(frames: Frames, size: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Walk through a movie in blocks of at most `size` frames.
+
+    Yields:
+        Number of the first frame, and (n, height, width) float32 with n <= size.
+
+    Raises:
+        SizeError: `size` is below 1.
+    """
+    if size < 1:
+        raise SizeError(f"a block of {size} frames is empty; give 1 or more")
+    for start in range(0, frames.n_frames, size):
+        yield start, frames.read(start, min(start + size, frames.n_frames))
+
+
+def check_block(start: int, stop: int, n_frames: int) -> None:
+    """Refuse to read outside a movie (slices would silently be cut).
+
+    Raises:
+        SizeError: Not 0 <= start <= stop <= n_frames.
+    """
+    if not 0 <= start <= stop <= n_frames:
+        raise SizeError(f"frames {start}:{stop} are not in a movie of {n_frames}; give 0 <= start <= stop <= its end")

@@ -1,0 +1,1 @@
+"""Output kinds: what a network emits, its target builder and its decoder."""

@@ -1,0 +1,210 @@
+"""Raster: one map on the fine grid, a spike of mass A per emitter; read out as local maxima and their centroids.
+
+Conventions: the outer corner of camera pixel (0, 0) is at 0 nm; fine pixel j covers j .. j + 1 fine pixels and is read
+out at (j + 0.5). Label units: an emitter has mass A (`amplitude`); unit mass: an emitter has mass 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from smlmbench.errors import ConfigError
+from smlmbench.predictions import Localizations
+
+CARD = {
+    "version": 1,
+    "summary": "A spike per emitter on the fine grid; detections are local maxima with their centroid.",
+    "settings": {
+        "upsampling": {"default": 8, "choices": [2, 4, 8], "help": "fine pixels per camera pixel along one axis"},
+        "amplitude": {"default": 100.0, "min": 0.001, "help": "mass of one emitter in the targets (A)"},
+        "label_rule": {
+            "default": "floor",
+            "choices": ["floor", "ds"],
+            "help": "floor: the pixel that contains the emitter; ds: Deep-STORM's own files, half a fine pixel off",
+        },
+        "collisions": {
+            "default": "sum",
+            "choices": ["sum", "binary"],
+            "help": "emitters in one fine pixel: sum keeps their mass; binary, as in the papers, counts one",
+        },
+        "radius": {
+            "default": 0,
+            "min": 0,
+            "max": 4,
+            "help": "read-out window of 2 r + 1 fine pixels; 0: 2 at upsampling 8, else 1",
+        },
+        "readout": {"default": "centroid", "choices": ["centroid"], "help": "sub-pixel position"},
+    },
+    "search": {"radius": {"choices": [1, 2]}},
+    "tiny": {"upsampling": 2},
+    "facts": {"perfect_raw": "spikes"},
+}
+
+SMALLEST_PEAK = 1e-12  # label units; keeps the claims below away from underflow
+NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
+
+
+class Emitters(Protocol):
+    """What targets are made of: a batch of the data room."""
+
+    @property
+    def frames(self) -> Tensor:
+        """(B, C, H, W), for the shape."""
+        ...
+
+    @property
+    def sample(self) -> Tensor:
+        """(n,) int64, the frame of each emitter."""
+        ...
+
+    @property
+    def x_nm(self) -> Tensor:
+        """(n,) positions."""
+        ...
+
+    @property
+    def y_nm(self) -> Tensor:
+        """(n,) positions."""
+        ...
+
+    @property
+    def pixel_size_nm(self) -> float:
+        """Camera pixel."""
+        ...
+
+
+def targets(batch: Emitters, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Rasterise the emitters of a batch; those outside the field are dropped.
+
+    Returns:
+        `spikes` (B, 1, U*H, U*W) float32 in label units.
+    """
+    upsampling, amplitude = settings["upsampling"], settings["amplitude"]
+    count, _, height, width = batch.frames.shape
+    height, width = height * upsampling, width * upsampling
+    fine_nm = batch.pixel_size_nm / upsampling
+    x, y = batch.x_nm / fine_nm, batch.y_nm / fine_nm
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    column, row = (_label(at[inside], settings["label_rule"], size) for at, size in ((x, width), (y, height)))
+    at = (batch.sample[inside] * height + row) * width + column
+    spikes = torch.zeros(count * height * width, device=batch.frames.device)
+    if settings["collisions"] == "binary":
+        spikes[at] = amplitude
+    else:
+        spikes.index_add_(0, at, torch.full(at.shape, amplitude, device=spikes.device))
+    return {"spikes": spikes.view(count, 1, height, width)}
+
+
+def _label(at: Tensor, rule: str, size: int) -> Tensor:
+    # ds is MATLAB's clamp(round(x), 1, N), counted from 0.
+    index = torch.floor(at + 0.5) - 1 if rule == "ds" else torch.floor(at)
+    return index.long().clamp_(0, size - 1)
+
+
+def image(raw: Tensor, settings: Mapping[str, Any]) -> Tensor:
+    """The fine image (B, U*H, U*W) that frames are summed into: the positive part in unit mass."""
+    return raw[:, 0].float().clamp_min(0) / settings["amplitude"]
+
+
+def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Localizations:
+    """Read detections out of raw maps.
+
+    Candidates are the maxima of the positive part within (2 r + 1)^2 fine pixels; equal neighbours (8-connected) are one
+    candidate. Its score is the mass within the window and its position the centroid there. Where windows overlap, a pixel
+    is divided by distance and peak height, so no mass counts twice. The candidates do not depend on the threshold:
+    decoding at a low one and keeping `probability > threshold` gives the same rows.
+
+    Args:
+        raw: (B, 1, U*H, U*W) in label units.
+        settings: All settings of the card, and `pixel_size_nm` (the camera pixel), which the caller adds.
+        threshold: Score that a detection must exceed, >= 0.
+
+    Returns:
+        Frames from 0 in the batch, in order; `probability` is the score in unit mass (about 1 for one emitter, more for
+        unresolved ones); photons NaN. The position of a spike has an error of at least fine pixel / sqrt(12) per axis.
+
+    Raises:
+        ConfigError: `pixel_size_nm` is not among the settings.
+    """
+    if "pixel_size_nm" not in settings:
+        raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
+    fine_nm = settings["pixel_size_nm"] / settings["upsampling"]
+    maps = raw[:, 0].detach().float().clamp_min(0)
+    found = _detections(maps, settings["radius"] or (2 if settings["upsampling"] == 8 else 1))
+    score = found.mass / settings["amplitude"]
+    kept = score > threshold
+    columns = {
+        "frame": found.frame[kept],
+        "x_nm": (found.x_px[kept] + 0.5) * fine_nm,
+        "y_nm": (found.y_px[kept] + 0.5) * fine_nm,
+        "probability": score[kept],
+    }
+    field_nm = (maps.shape[2] * fine_nm, maps.shape[1] * fine_nm)
+    return Localizations.of(columns, n_frames=len(maps), field_nm=field_nm)
+
+
+@dataclass(frozen=True, slots=True)
+class _Detections:
+    """Frame, centroid in fine-pixel indices and mass in label units, each (n,)."""
+
+    frame: np.ndarray[Any, np.dtype[np.int64]]
+    x_px: np.ndarray[Any, np.dtype[np.float64]]
+    y_px: np.ndarray[Any, np.dtype[np.float64]]
+    mass: np.ndarray[Any, np.dtype[np.float64]]
+
+
+def _detections(maps: Tensor, radius: int) -> _Detections:
+    padded = F.pad(maps, (radius, radius, radius, radius))
+    peaks = (maps == _windowed_maximum(padded, radius)) & (maps > SMALLEST_PEAK)
+    frame, row, column = torch.nonzero(peaks, as_tuple=True)
+    offsets = torch.arange(-radius, radius + 1, device=maps.device)
+    down, across = torch.meshgrid(offsets, offsets, indexing="ij")
+    stride = padded.shape[2]
+    centre = (frame * padded.shape[1] + row + radius) * stride + column + radius
+    window = centre[:, None] + (down * stride + across).reshape(1, -1)
+    values = padded.reshape(-1)
+    # Steep, so that the nearer peak has nearly all of a pixel and two spikes two pixels apart keep their own positions.
+    claim = values[centre][:, None] * (1 + 4 * (down**2 + across**2).float()).pow(-4).reshape(1, -1)
+    claimed = torch.zeros_like(values).index_add_(0, window.reshape(-1), claim.reshape(-1))
+    mass = (claim / claimed[window] * values[window]).cpu().double()
+    sums = torch.stack([mass.sum(1), *(mass @ shift.reshape(-1).cpu().double() for shift in (across, down))])
+    total, x, y = sums.numpy()
+    group = _plateaus(centre, values, stride)
+    first = np.unique(group, return_index=True)[1]
+    weight = np.bincount(group, total)
+    x_px = np.bincount(group, x + column.cpu().numpy() * total) / weight
+    y_px = np.bincount(group, y + row.cpu().numpy() * total) / weight
+    return _Detections(frame.cpu().numpy()[first], x_px, y_px, weight)
+
+
+def _windowed_maximum(padded: Tensor, radius: int) -> Tensor:
+    """Maximum over windows, one axis after the other: several times as fast on a processor as max_pool2d."""
+    for axis in (1, 2):
+        size = padded.shape[axis] - 2 * radius
+        maximum = padded.narrow(axis, 0, size)
+        for shift in range(1, 2 * radius + 1):
+            maximum = torch.maximum(maximum, padded.narrow(axis, shift, size))
+        padded = maximum
+    return padded
+
+
+def _plateaus(centre: Tensor, values: Tensor, stride: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Number the candidates, adjacent ones alike, in the order of their first member."""
+    count = len(centre)
+    rank = torch.full(values.shape, -1, dtype=torch.int64, device=values.device)
+    rank[centre] = torch.arange(count, device=values.device)
+    neighbour = torch.stack([rank[centre + down * stride + across] for down, across in NEIGHBOURS])
+    joined = neighbour >= 0
+    if not bool(joined.any()):
+        return np.arange(count)
+    one = rank[centre].expand_as(neighbour)[joined].cpu().numpy()
+    other = neighbour[joined].cpu().numpy()
+    graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -1,0 +1,50 @@
+"""Supervised training: one network, one loss."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from smlmbench.data.contracts import Batch
+from smlmbench.recipes.contracts import Move
+
+CARD = {"version": 1, "summary": "One network learns the targets of its output kind under one loss"}
+
+Loss = Callable[[torch.Tensor, Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
+Targets = Callable[[Batch], Mapping[str, torch.Tensor]]
+
+
+class Supervised:
+    """Answer the frames, compare with the targets.
+
+    Attributes:
+        network: What is taken away after training.
+        modules: Everything whose state a checkpoint must hold.
+    """
+
+    def __init__(self, network: nn.Module, loss: Loss, targets: Targets, device: torch.device) -> None:
+        self.network = network
+        self.modules: dict[str, nn.Module] = {"network": network}
+        self._loss = loss
+        self._targets = targets
+        self._device = device
+        self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters of the one player."""
+        return {"network": self._parameters}
+
+    def step(self, batch: Batch) -> list[Move]:
+        """One move: the loss of this batch."""
+        frames = batch.frames.to(self._device, non_blocking=True)
+        targets = {name: value.to(self._device, non_blocking=True) for name, value in self._targets(batch).items()}
+        scored = dict(self._loss(self.network(frames), targets))
+        loss = scored.pop("loss")
+        return [Move("network", loss, self._parameters, scored)]
+
+
+def build(network: nn.Module, loss: Loss, targets: Targets, device: torch.device, settings: Mapping[str, Any]) -> Supervised:
+    """Build the recipe; it has no settings."""
+    del settings
+    return Supervised(network, loss, targets, device)

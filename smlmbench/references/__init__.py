@@ -1,0 +1,1 @@
+"""Rows that need no training, one file each."""

@@ -1,0 +1,27 @@
+"""Nothing at all: what a score says about a row that finds nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from smlmbench.data.contracts import Condition
+from smlmbench.predictions import Localizations, Prediction
+from smlmbench.references.canvas import raster_of, upsampling_of
+
+CARD = {
+    "version": 1,
+    "summary": "An empty table and an image of zeros",
+    "facts": {"task": "localization", "gives": "both", "knows": []},
+}
+
+
+def predict(
+    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
+) -> Prediction:
+    """Predict nothing."""
+    del settings, seed
+    up = upsampling_of(output_settings)
+    fine = np.zeros((condition.frames.height * up, condition.frames.width * up), dtype=np.float32)
+    table = Localizations.empty(n_frames=condition.frames.n_frames, field_nm=condition.field_nm)
+    return Prediction(table, raster_of(fine, condition, up))

@@ -1,0 +1,97 @@
+"""What another program made of the same movie: a reconstructed image or a table of localizations."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench import formats
+from smlmbench.data.contracts import Condition
+from smlmbench.errors import ConfigError, SizeError
+from smlmbench.predictions import Prediction, Raster
+from smlmbench.registry import Catalog
+
+CARD = {
+    "version": 1,
+    "summary": "An image or a table that another program made of the same movie",
+    "settings": {
+        "path": {"default": "", "help": "File with the image or the table"},
+        "format": {"default": "", "help": "Registered format; by default found from the file"},
+        "pixel_nm": {
+            "default": None,
+            "min": 0.1,
+            "max": 10000.0,
+            "help": "Pixel of an image; needed for images",
+        },
+        "variable": {"default": "", "help": "Name of the array in a file that holds several"},
+        "label_rule": {
+            "default": "floor",
+            "choices": ["floor", "ds"],
+            "help": "Grid of an image: floor (pixel j covers j p to (j + 1) p) or ds (Deep-STORM's own, half a pixel off)",
+        },
+    },
+    "facts": {"task": "localization", "gives": "both", "knows": [], "default": False},
+}
+
+EDGE_PX = 1.0  # an image may miss or exceed the field by one of its pixels
+
+
+def predict(
+    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
+) -> Prediction:
+    """Read the file; an image of the rule `ds` is moved by half its pixel, linearly interpolated.
+
+    Raises:
+        ConfigError: No path, or an image without pixel_nm.
+        FormatError: The file cannot be read.
+        SizeError: The image does not cover the field.
+    """
+    del output_settings, seed
+    if not settings["path"]:
+        raise ConfigError("reference 'file' has no path; give path: the image or table of the other program")
+    catalog, path, format = Catalog(), Path(settings["path"]), settings["format"] or None
+    if _holds_table(path, format, catalog):
+        options = formats.TableOptions(
+            pixel_size_nm=condition.pixel_size_nm, n_frames=condition.frames.n_frames, field_nm=condition.field_nm
+        )
+        return Prediction(formats.read_table(path, catalog=catalog, format=format, options=options))
+    if settings["pixel_nm"] is None:
+        raise ConfigError(f"reference 'file': '{path.name}' is an image without a pixel size; give pixel_nm")
+    extra = {"variable": settings["variable"]} if settings["variable"] else {}
+    image = formats.read_image(path, catalog=catalog, format=format, settings=extra)
+    _check_size(image, path, settings["pixel_nm"], condition)
+    values = half_a_pixel_on(image) if settings["label_rule"] == "ds" else image
+    return Prediction(image=Raster(np.ascontiguousarray(values[None], dtype=np.float32), settings["pixel_nm"]))
+
+
+def half_a_pixel_on(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Move an image (H, W) by half a pixel along x and y; light that leaves at the far edges is lost.
+
+    Deep-STORM's index round(x / p) - 1 (from 0) puts what lies around (j + 1) p into pixel j, half a pixel before
+    the centre (j + 0.5) p that pixel j has here.
+    """
+    padded = np.pad(image, ((1, 0), (1, 0)))
+    mixed = padded[1:, 1:] + padded[1:, :-1] + padded[:-1, 1:] + padded[:-1, :-1]
+    return np.asarray(mixed / 4, dtype=np.float32)
+
+
+def _holds_table(path: Path, format: str | None, catalog: Catalog) -> bool:
+    """Whether the named format is one of tables, else whether some format of tables has the file's suffix."""
+    names = catalog.names("formats") if format is None else [format]
+    facts = [catalog.card("formats", name).facts for name in names]
+    return any(
+        fact.get("holds") == "table" and (format is not None or path.suffix.lower() in fact["suffixes"])
+        for fact in facts
+    )
+
+
+def _check_size(image: NDArray[np.float32], path: Path, pixel_nm: float, condition: Condition) -> None:
+    covered = (image.shape[1] * pixel_nm, image.shape[0] * pixel_nm)
+    if any(abs(a - b) > EDGE_PX * pixel_nm for a, b in zip(covered, condition.field_nm, strict=True)):
+        wide, high = condition.field_nm
+        raise SizeError(
+            f"'{path.name}' covers {covered[0]:g} x {covered[1]:g} nm but the movie {wide:g} x {high:g} nm; "
+            "check pixel_nm, or give the image of this movie"
+        )

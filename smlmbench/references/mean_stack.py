@@ -1,0 +1,31 @@
+"""The widefield image: the mean of all frames."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from smlmbench.data.contracts import Condition
+from smlmbench.movies import blocks
+from smlmbench.predictions import Prediction
+from smlmbench.references.canvas import BLOCK_FRAMES, raster_of, upsampling_of
+
+CARD = {
+    "version": 1,
+    "summary": "Mean of all frames, each camera pixel spread evenly over its fine pixels",
+    "facts": {"task": "localization", "gives": "image", "knows": []},
+}
+
+
+def predict(
+    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
+) -> Prediction:
+    """Average the frames; the fine pixels of a camera pixel share its value, so that the sum is kept."""
+    del settings, seed
+    up = upsampling_of(output_settings)
+    frames = condition.frames
+    total = np.zeros((frames.height, frames.width))
+    for _, block in blocks(frames, BLOCK_FRAMES):
+        total += block.sum(axis=0, dtype=np.float64)
+    mean = (total / max(frames.n_frames, 1) / up**2).astype(np.float32)
+    return Prediction(image=raster_of(mean.repeat(up, axis=0).repeat(up, axis=1), condition, up))

@@ -1,0 +1,168 @@
+"""A classical fitter: local maxima above the noise, each fitted by a Gaussian in a small window.
+
+Frames are smoothed by the PSF and a wide Gaussian is taken off; the noise of the result follows from that of the
+pixels, which is measured by a mask of second differences (Immerkaer 1996, doi:10.1006/cviu.1996.0060). Claimed
+precision: the least-squares formula of Mortensen et al. 2010, doi:10.1038/nmeth.1447.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from smlmbench.data.contracts import Condition
+from smlmbench.movies import blocks
+from smlmbench.predictions import Floats, Ints, Localizations, Prediction, concatenate
+from smlmbench.references.canvas import BLOCK_FRAMES
+from smlmbench.references.fitting import Fits, fit
+
+CARD = {
+    "version": 1,
+    "summary": "Local maxima above the noise, fitted by a Gaussian (least squares)",
+    "settings": {
+        "threshold": {
+            "default": 5.0,
+            "min": 1.0,
+            "max": 1000.0,
+            "help": "Height of a maximum of the filtered frame, in standard deviations of its noise",
+        },
+        "sigma_nm": {
+            "default": None,
+            "min": 20.0,
+            "max": 1000.0,
+            "help": "Width that is started from; by default the condition's, else 1.3 camera pixels",
+        },
+        "free_sigma": {"default": True, "help": "Fit the width too"},
+        "window_px": {
+            "default": None,
+            "min": 5.0,
+            "max": 31.0,
+            "help": "Side of the fitted window; by default 4.6 sigma, 7 px for a width of 1.3 px",
+        },
+    },
+    "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking",
+    "doi": "10.1038/nmeth.1447",
+    "facts": {"task": "localization", "gives": "table", "knows": ["psf"]},
+}
+
+START_SIGMA_PX = 1.3
+WIDE = 3.0  # the removed background is this much wider than the PSF
+NORMAL_MAD = 1.4826
+SECOND = np.array([1.0, -2.0, 1.0])
+SIGMA_RANGE = (0.5, 2.0)
+SMALLEST_PX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is fitted: start width, window side and threshold."""
+
+    sigma_px: float
+    side: int
+    threshold: float
+    free_sigma: bool
+
+
+def predict(
+    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
+) -> Prediction:
+    """Detect and fit; the probability column is the height of the maximum in standard deviations of the noise."""
+    del output_settings, seed
+    plan = _plan(condition, settings)
+    n_frames, field_nm = condition.frames.n_frames, condition.field_nm
+    tables = []
+    for first, block in blocks(condition.frames, BLOCK_FRAMES):
+        columns = _localize(block, plan, condition.pixel_size_nm)
+        table = Localizations.of(columns, n_frames=len(block), field_nm=field_nm)
+        tables.append(table.shifted(first, n_frames=n_frames))
+    return Prediction(concatenate(tables, n_frames=n_frames, field_nm=field_nm))
+
+
+def _plan(condition: Condition, settings: Mapping[str, Any]) -> Plan:
+    pixel = condition.pixel_size_nm
+    sigma_nm = settings["sigma_nm"] or condition.psf_sigma_nm or START_SIGMA_PX * pixel
+    sigma_px = sigma_nm / pixel
+    side = int(settings["window_px"] or max(SMALLEST_PX, 2 * math.ceil(2.3 * sigma_px) + 1))
+    side = min(side - (side + 1) % 2, condition.frames.height, condition.frames.width)
+    return Plan(sigma_px, side, settings["threshold"], settings["free_sigma"])
+
+
+def _localize(frames: NDArray[np.float32], plan: Plan, pixel_size_nm: float) -> dict[str, Floats | Ints]:
+    """Columns of one block of frames (F, H, W)."""
+    frame, row, column, height = _maxima(frames, plan)
+    half = plan.side // 2
+    top = np.clip(row - half, 0, frames.shape[1] - plan.side)
+    left = np.clip(column - half, 0, frames.shape[2] - plan.side)
+    span = np.arange(plan.side)
+    windows = frames[frame[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :]]
+    fits = fit(windows, plan.sigma_px, free_sigma=plan.free_sigma)
+    x_px, y_px = fits.x_px + left, fits.y_px + top
+    kept = _plausible(fits, x_px - column - 0.5, y_px - row - 0.5, plan)
+    kept &= (x_px >= 0) & (x_px < frames.shape[2]) & (y_px >= 0) & (y_px < frames.shape[1])
+    precision = _precision_px(fits) * pixel_size_nm
+    columns: dict[str, Floats | Ints] = {
+        "frame": frame,
+        "x_nm": x_px * pixel_size_nm,
+        "y_nm": y_px * pixel_size_nm,
+        "photons": fits.photons,
+        "background_photons": fits.background,
+        "probability": height,
+        "sigma_x_nm": precision,
+        "sigma_y_nm": precision,
+    }
+    return {name: values[kept] for name, values in columns.items()}
+
+
+def _maxima(frames: NDArray[np.float32], plan: Plan) -> tuple[Ints, Ints, Ints, Floats]:
+    """Frame, row, column and height over noise of the local maxima above the threshold."""
+    values = frames.astype(np.float64)
+    band = _band(values, plan.sigma_px)
+    noise = _noise(values)[:, None, None] * _gain(plan.sigma_px)
+    # a frame that is constant but for rounding has no maxima
+    noise = np.maximum(noise, 1e-6 * np.abs(values).max(axis=(1, 2), keepdims=True) + 1e-12)
+    near = 2 * max(1, round(plan.sigma_px)) + 1
+    peaks = (band == ndimage.maximum_filter(band, (1, near, near))) & (band > plan.threshold * noise)
+    frame, row, column = np.nonzero(peaks)
+    return frame, row, column, (band / noise)[frame, row, column]
+
+
+def _band(values: Floats, sigma_px: float) -> Floats:
+    """Frames (F, H, W) smoothed by the PSF, less a wide background."""
+    wide = WIDE * sigma_px
+    narrow = ndimage.gaussian_filter(values, (0, sigma_px, sigma_px), mode="nearest")
+    band: Floats = narrow - ndimage.gaussian_filter(values, (0, wide, wide), mode="nearest")
+    return band
+
+
+def _noise(values: Floats) -> Floats:
+    """Standard deviation of a pixel's noise in each frame (F,), from the part of it that no spot has."""
+    rough = ndimage.convolve1d(ndimage.convolve1d(values, SECOND, axis=1), SECOND, axis=2)
+    noise: Floats = NORMAL_MAD * np.median(np.abs(rough), axis=(1, 2)) / np.square(SECOND).sum()
+    return noise
+
+
+def _gain(sigma_px: float) -> float:
+    """Standard deviation of the filtered frame for white noise of 1."""
+    side = 2 * math.ceil(4 * WIDE * sigma_px) + 1
+    point = np.zeros((1, side, side))
+    point[0, side // 2, side // 2] = 1
+    return float(np.sqrt(np.square(_band(point, sigma_px)).sum()))
+
+
+def _plausible(fits: Fits, away_x_px: Floats, away_y_px: Floats, plan: Plan) -> NDArray[np.bool_]:
+    """Fits that settled near their maximum with light and a width not far from the start."""
+    low, high = (factor * plan.sigma_px for factor in SIGMA_RANGE)
+    near = np.hypot(away_x_px, away_y_px) <= max(1.5, 1.5 * plan.sigma_px)
+    return fits.settled & near & (fits.photons > 0) & (fits.sigma_px >= low) & (fits.sigma_px <= high)
+
+
+def _precision_px(fits: Fits) -> Floats:
+    """Standard deviation per axis that the least-squares formula promises (Poisson noise)."""
+    photons = np.maximum(fits.photons, 1e-6)
+    width = fits.sigma_px**2 + 1 / 12
+    background = np.maximum(fits.background, 0)
+    return np.sqrt(width / photons * (16 / 9 + 8 * np.pi * width * background / photons))

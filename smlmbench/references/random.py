@@ -1,0 +1,45 @@
+"""Chance: uniform positions, as many in each frame as there are true emitters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from smlmbench.data.contracts import Condition
+from smlmbench.predictions import Localizations, Prediction
+
+CARD = {
+    "version": 1,
+    "summary": "Uniform positions with the true number of emitters in each frame",
+    "facts": {"task": "localization", "gives": "table", "knows": ["density"]},
+}
+
+DENSITY_PER_UM2 = 1.0  # where nothing is known
+
+
+def predict(
+    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
+) -> Prediction:
+    """Draw uniform positions.
+
+    Each frame has as many as it has true emitters of at least min_photons; without a truth their number is Poisson
+    with the condition's density (1 per um2 where that is unknown).
+    """
+    del settings, output_settings
+    generator = np.random.default_rng(seed)
+    n_frames = condition.frames.n_frames
+    wide, high = condition.field_nm
+    if condition.truth is not None:
+        bright = ~(condition.truth.photons < condition.min_photons)
+        counts = np.bincount(condition.truth.frame[bright], minlength=n_frames)
+    else:
+        density = condition.facts.get("density_per_um2", DENSITY_PER_UM2)
+        counts = generator.poisson(density * wide * high / 1e6, size=n_frames)
+    frame = np.repeat(np.arange(n_frames), counts)
+    columns = {
+        "frame": frame,
+        "x_nm": generator.uniform(0, wide, len(frame)),
+        "y_nm": generator.uniform(0, high, len(frame)),
+        "probability": np.ones(len(frame)),
+    }
+    return Prediction(Localizations.of(columns, n_frames=n_frames, field_nm=condition.field_nm))

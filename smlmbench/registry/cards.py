@@ -1,0 +1,191 @@
+"""The facts of a registered thing, as `CARD` in its file.
+
+A card is a literal; it is checked here and filled with the settings of a study. Rooms with facts of their own have a
+card type of their own; the others use `Card`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from smlmbench.errors import ConfigError, suggest
+
+Scalar = bool | int | float | str | None
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Setting(Strict):
+    """One setting: its default, and either the accepted choices or a range (inclusive).
+
+    `ranged` settings also take {min, max, law}: a value drawn per emitter or per frame.
+    """
+
+    default: Scalar | list[Scalar]
+    choices: list[Scalar] | None = None
+    min: float | None = None
+    max: float | None = None
+    ranged: bool = False
+    help: str = ""
+
+    def check(self, where: str, value: Any) -> Any:
+        """Return the value in the type of the default.
+
+        Raises:
+            ConfigError: Wrong type, not a choice, or out of range.
+        """
+        if self.choices is not None:
+            if value not in self.choices or (isinstance(value, bool) and value not in [c for c in self.choices if isinstance(c, bool)]):
+                accepted = ", ".join(str(choice) for choice in self.choices)
+                raise ConfigError(f"{where}: {value!r} is not accepted; choose one of {accepted}")
+            return value
+        if value is None and self.default is None:
+            return None
+        if self.ranged and isinstance(value, Mapping):
+            return self._range(where, value)
+        if isinstance(self.default, bool):
+            return self._typed(where, value, bool)
+        if isinstance(self.default, int) and not isinstance(value, bool) and isinstance(value, int | float):
+            if int(value) != value:
+                raise ConfigError(f"{where}: {value!r} is not a whole number; give one such as {self.default}")
+            return self._ranged(where, int(value))
+        if isinstance(self.default, float) or self.default is None:
+            return self._ranged(where, _number(where, value))
+        return self._typed(where, value, type(self.default))
+
+    def _range(self, where: str, value: Mapping[str, Any]) -> dict[str, Any]:
+        law = value.get("law", "uniform")
+        if set(value) - {"law"} != {"min", "max"} or law not in ("uniform", "log_uniform"):
+            raise ConfigError(f"{where}: {dict(value)!r} is not a range; give {{min: ..., max: ...}}")
+        low, high = (self._ranged(where, _number(where, value[key])) for key in ("min", "max"))
+        if low > high:
+            raise ConfigError(f"{where}: min {low:g} is above max {high:g}")
+        return {"min": low, "max": high, "law": law}
+
+    def _typed(self, where: str, value: Any, kind: type) -> Any:
+        if not isinstance(value, kind):
+            raise ConfigError(f"{where}: {value!r} is not a {kind.__name__}; give one such as {self.default!r}")
+        return value
+
+    def _ranged(self, where: str, value: float) -> float:
+        low = -float("inf") if self.min is None else self.min
+        high = float("inf") if self.max is None else self.max
+        if not low <= value <= high:
+            raise ConfigError(f"{where}: {value!r} is out of range; accepted: {low:g} to {high:g}")
+        return value
+
+
+def _number(where: str, value: Any) -> float:
+    if isinstance(value, bool):
+        raise ConfigError(f"{where}: {value!r} is not a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}: {value!r} is not a number") from None
+
+
+class Card(Strict):
+    """Facts that every registered thing states.
+
+    Attributes:
+        version: Rises when behaviour changes; part of the identity of a cell.
+        summary: One sentence for `smlmbench list`.
+        settings: What a study may set.
+        search: Search space by setting name: {"low", "high", "log"} or {"choices"}.
+        tiny: Settings that make the thing small enough for a test.
+        paper, doi: Source, where there is one.
+        fidelity: verified, reconstruction or seed (PROTOCOL section 6); None where there is no paper to be true to.
+        deviations: Every known difference from the source.
+        facts: Further literals of a room, for instance a format's suffixes.
+    """
+
+    version: Annotated[int, Field(ge=1)]
+    summary: str
+    room: str | None = None
+    settings: dict[str, Setting] = {}
+    search: dict[str, dict[str, Any]] = {}
+    tiny: dict[str, Any] = {}
+    paper: str | None = None
+    doi: str | None = None
+    fidelity: Literal["verified", "reconstruction", "seed"] | None = None
+    deviations: list[str] = []
+    facts: dict[str, Any] = {}
+
+    def fill(self, where: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Check settings and add the defaults, in the card's order.
+
+        Raises:
+            ConfigError: An unknown setting (the nearest is named) or a value that is not accepted.
+        """
+        for key in given:
+            if key not in self.settings:
+                raise ConfigError(f"{where}.{key}: unknown setting, {suggest(key, self.settings)}")
+        return {
+            name: setting.check(f"{where}.{name}", given[name]) if name in given else setting.default
+            for name, setting in self.settings.items()
+        }
+
+
+class ModelCard(Card):
+    """Facts of a network.
+
+    Attributes:
+        task: Name of the task it serves.
+        output: Output kind (a file in `outputs/`).
+        upsamples: `inside` where the network ends on the fine grid by itself, `before` where its input is interpolated
+            first (inside `forward`, so the exported graph takes camera frames in both cases), `none` otherwise.
+        training: Defaults of the training block from the paper (optimiser, lr, batch_size, clip, schedule ...).
+        parameters: Trainable parameters by a canonical settings string such as `upsampling=8` or `blocks=10,upsampling=8`.
+        receptive_field_px: Receptive field in camera pixels at upsampling 8.
+        losses: Losses of its own: used where the study names none for it.
+    """
+
+    task: str = "localization"
+    output: str
+    upsamples: Literal["inside", "before", "none"]
+    training: dict[str, Any] = {}
+    parameters: dict[str, int]
+    receptive_field_px: float
+    losses: list[dict[str, Any]] = []
+
+
+class LossCard(Card):
+    """Facts of a loss.
+
+    Attributes:
+        accepts: Output kinds it can score.
+        players: 1, or 2 for adversarial losses.
+    """
+
+    accepts: list[str]
+    players: int = 1
+
+
+class MetricFacts(Strict):
+    """Unit, direction and range of one number."""
+
+    unit: str = ""
+    direction: Literal["up", "down", "none"]
+    low: float | None = None
+    high: float | None = None
+    help: str
+
+
+class MetricCard(Card):
+    """Facts of a metric file.
+
+    Attributes:
+        tasks: Tasks that log it.
+        gives: The numbers it gives, by name.
+    """
+
+    tasks: list[str]
+    gives: dict[str, MetricFacts]
+
+
+CARD_TYPES: dict[str, type[Card]] = {"models": ModelCard, "losses": LossCard, "metrics": MetricCard}

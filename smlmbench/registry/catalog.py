@@ -1,0 +1,198 @@
+"""Which things exist: the package's own files, entry points, and the plug-ins of a study."""
+
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import ValidationError
+
+from smlmbench.errors import ConfigError, DuplicateNameError, unknown_name
+from smlmbench.registry.cards import CARD_TYPES, Card
+
+PACKAGE = Path(__file__).parent.parent
+
+ROOMS = {
+    "models": "model",
+    "losses": "loss",
+    "outputs": "output kind",
+    "data": "data source",
+    "psf": "PSF",
+    "formats": "format",
+    "metrics": "metric",
+    "references": "reference",
+    "recipes": "recipe",
+    "tasks": "task",
+    "runtimes": "runtime",
+    "exports": "export format",
+}
+FOLDERS = {"runtimes": "inference/runtimes", "exports": "export"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A file outside the package that adds one thing; its hash joins the identity of the cells that use it."""
+
+    path: Path
+
+    @property
+    def room(self) -> str:
+        """Its folder's name if that is a room, else `room` on its card, else models."""
+        if self.path.parent.name in ROOMS:
+            return self.path.parent.name
+        stated = read_literal(self.path).get("room") or "models"
+        if stated not in ROOMS:
+            raise unknown_name("room", str(stated), ROOMS)
+        return str(stated)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's bytes."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+class Catalog:
+    """All registered things of one process; cheap to make, reads cards lazily."""
+
+    def __init__(self, plugins: Sequence[Path] = ()) -> None:
+        self.plugins = tuple(Plugin(Path(path).absolute()) for path in plugins)
+        for plugin in self.plugins:
+            if not plugin.path.is_file():
+                raise ConfigError(f"plug-in '{plugin.path}' is not a file; give the path of a .py file with a CARD")
+            if not plugin.path.stem.isidentifier() or plugin.path.suffix != ".py":
+                raise ConfigError(f"plug-in '{plugin.path.name}': its name must be a Python name ending in .py")
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, Path]]:
+        found: dict[str, dict[str, Path]] = {room: {} for room in ROOMS}
+        for room in ROOMS:
+            for path in _own_files(room):
+                found[room][path.stem] = path
+            for path in _entry_point_files(room):
+                _claim(found[room], path)
+        for plugin in self.plugins:
+            _claim(found[plugin.room], plugin.path)
+        return found
+
+    def names(self, room: str) -> list[str]:
+        """Registered names of a room, sorted."""
+        return sorted(self._files[room])
+
+    def path(self, room: str, name: str) -> Path:
+        """The file behind a name.
+
+        Raises:
+            UnknownNameError: Nothing is registered under it; the nearest name is given.
+        """
+        files = self._files[room]
+        if name not in files:
+            raise unknown_name(ROOMS[room], name, files)
+        return files[name]
+
+    def card(self, room: str, name: str) -> Card:
+        """The checked card of a name."""
+        return read_card(room, self.path(room, name))
+
+    def module(self, room: str, name: str) -> ModuleType:
+        """Import the file of a name."""
+        return import_file(room, self.path(room, name))
+
+    def plugin_hash(self, room: str, name: str) -> str | None:
+        """sha256 of the file if the name comes from outside the package, else None."""
+        path = self.path(room, name)
+        if PACKAGE in path.parents:
+            return None
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _claim(files: dict[str, Path], path: Path) -> None:
+    earlier = files.get(path.stem)
+    if earlier is not None and earlier != path:
+        raise DuplicateNameError(f"'{path.stem}' is registered twice, by {earlier} and {path}; rename one file")
+    files[path.stem] = path
+
+
+@lru_cache(maxsize=None)
+def _own_files(room: str) -> tuple[Path, ...]:
+    folder = PACKAGE / FOLDERS.get(room, room)
+    files = sorted(folder.glob("[a-z]*.py")) if folder.is_dir() else []
+    return tuple(path for path in files if "\nCARD" in path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=None)
+def _entry_point_files(room: str) -> tuple[Path, ...]:
+    files = []
+    for point in importlib.metadata.entry_points(group=f"smlmbench.{room}"):
+        spec = importlib.util.find_spec(point.module)
+        if spec is None or spec.origin is None:
+            raise ConfigError(f"entry point '{point.name}' of smlmbench.{room} names no module; reinstall its package")
+        files.append(Path(spec.origin))
+    return tuple(files)
+
+
+@lru_cache(maxsize=None)
+def _parsed(path: Path, _mtime_ns: int) -> dict[str, object]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise ConfigError(f"{path.name}, line {error.lineno}: {error.msg}; mend the file") from None
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == "CARD" for target in targets):
+            value = node.value  # type: ignore[attr-defined]
+            try:
+                literal = ast.literal_eval(value)
+            except ValueError:
+                raise ConfigError(f"{path.name}: CARD is not a literal; use only dicts, lists, numbers, strings") from None
+            if isinstance(literal, dict):
+                return literal
+    raise ConfigError(f"{path.name} has no CARD; write `CARD = {{...}}` with at least version and summary")
+
+
+def read_literal(path: Path) -> dict[str, object]:
+    """The raw CARD of a file, read from its source."""
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+def read_card(room: str, path: Path) -> Card:
+    """The checked CARD of a file.
+
+    Raises:
+        ConfigError: No card, not a literal, or a fact that is missing or wrong.
+    """
+    literal = read_literal(path)
+    try:
+        return CARD_TYPES.get(room, Card).model_validate(literal)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path.name}: CARD.{where}: {first['msg']}") from None
+
+
+def import_file(room: str, path: Path) -> ModuleType:
+    """Import a registered file: by its package name if it is ours, else from its path under a private name."""
+    if PACKAGE in path.parents:
+        dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        return importlib.import_module(dotted)
+    tag = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name = f"smlmbench_plugin_{room}_{path.stem}_{tag}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} cannot be imported; it must be a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigError(f"plug-in {path.name} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,162 @@
+"""From rows to boards: repeats become lines, validation picks one line per model, the picks are ranked (PROTOCOL 5)."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from smlmbench.report.flags import against_references, board_notes, incomplete
+from smlmbench.report.intervals import estimate
+from smlmbench.report.model import PAIR, Board, Direction, Entry, Row
+from smlmbench.report.ranking import mark_front, rank
+from smlmbench.report.rows import combination
+
+# Above this density (emitters per um2) chance pairs inflate the primary metric, and the headline is a pair.
+DENSE_PER_UM2 = 1.0
+# Shown beside the primary metric in this order, where the task measures them.
+PREFERRED = (
+    PAIR,
+    "jaccard",
+    "rmse_nm",
+    "rmse_axial_nm",
+    "recall",
+    "nmse_star",
+    "rho_med",
+    "recall_resolvable",
+    "false_per_1000um2",
+)
+
+
+def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
+    """One board per data entry and protocol, in the order of the plan.
+
+    Numbers of different protocols never share a column, so rows scored under another protocol get a board of their own.
+    """
+    names = [*plan.get("conditions", {}), *(row.data for row in rows)]
+    boards = []
+    for data in dict.fromkeys(name for name in names if name):
+        mine = [row for row in rows if row.data == data and row.kind != "skipped"]
+        unscored = [row for row in mine if not row.scored]
+        protocols = [name for name, _ in Counter(row.protocol for row in mine if row.scored).most_common()]
+        for protocol in protocols or [""]:
+            board = _empty_board(plan, data, protocol)
+            _fill(board, [*(row for row in mine if row.scored and row.protocol == protocol), *unscored])
+            boards.append(board)
+            unscored = []
+    return boards
+
+
+def _empty_board(plan: Mapping[str, Any], data: str, protocol: str) -> Board:
+    primary = plan.get("primary", {})
+    facts: dict[str, Mapping[str, Any]] = dict(plan.get("conditions", {}).get(data, {}))
+    direction: Direction = "down" if primary.get("direction") == "down" else "up"
+    measured = [name for name in plan.get("columns", {}) if name != primary.get("name")]
+    return Board(
+        data=data,
+        protocol=protocol,
+        primary=str(primary.get("name", "")),
+        direction=direction,
+        conditions=list(facts),
+        facts=facts,
+        paired=[name for name, fact in facts.items() if (fact.get("density_per_um2") or 0) > DENSE_PER_UM2],
+        columns=[name for name in PREFERRED if name in measured] or measured[:4],
+        not_ranked=_why_not_ranked(facts.values()),
+    )
+
+
+def _why_not_ranked(facts: Iterable[Mapping[str, Any]]) -> str:
+    for fact in facts:
+        if fact.get("truth_kind") == "pseudo":
+            program = fact.get("truth_program") or "another program"
+            return f"pseudo truth: the numbers are agreement with {program}, not accuracy"
+        if fact.get("shared_structure") or "shared-structure" in (fact.get("tags") or ()):
+            return "shared-structure: training and test show the same structure, so memory cannot be told from skill"
+    return ""
+
+
+def _fill(board: Board, rows: Sequence[Row]) -> None:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(combination(row), []).append(row)
+    entries = [_entry(board, members) for members in groups.values()]
+    _label(entries)
+    trained = [entry for entry in entries if not entry.is_reference]
+    styles = {entrant: i for i, entrant in enumerate(dict.fromkeys(entry.entrant for entry in trained))}
+    for entry in trained:
+        entry.style = styles[entry.entrant]
+    _pick(board, trained)
+    board.entries = _sorted(board, [e for e in entries if e.picked or (e.is_reference and e.scored_rows)])
+    board.others = _sorted(board, [e for e in entries if not e.picked and not (e.is_reference and e.scored_rows)])
+    rank(board)
+    mark_front(board)
+    for entry in trained:
+        entry.flags += against_references(board, entry) + incomplete(entry)
+    wheres: list[str | None] = [None, *board.conditions]
+    board.columns = [
+        name
+        for name in board.columns
+        if any(entry.get(where, name).value is not None for entry in board.entries for where in wheres)
+    ]
+    board.notes += board_notes(board)
+
+
+def _entry(board: Board, rows: Sequence[Row]) -> Entry:
+    members = sorted(rows, key=lambda row: row.repeat)
+    labels = members[0].labels
+    entrant = (labels.get("model", ""), labels.get("method", ""), labels.get("teacher", "none"))
+    entry = Entry(label="", entrant=entrant, rows=members)
+    scored = entry.scored_rows
+    for metric in [board.primary, *board.columns]:
+        entry.estimates[None, metric] = estimate(scored, metric, board.conditions)
+        for condition in board.conditions:
+            entry.estimates[condition, metric] = estimate(scored, metric, [condition])
+    if board.paired:
+        entry.second = estimate(scored, PAIR, board.paired)
+    validation = [value for row in scored if (value := row.validation(board.primary)) is not None]
+    entry.validation = sum(validation) / len(validation) if validation else None
+    return entry
+
+
+def _label(entries: Sequence[Entry]) -> None:
+    """Name each line; settings are written where two lines of one name differ in them."""
+    for entry in entries:
+        alike = [other for other in entries if other.name == entry.name]
+        _, method, teacher = entry.entrant
+        distilled = [] if teacher in ("", "none") else [f"← {teacher} ({method})"]
+        different = [
+            f"{key}={value}"
+            for block in ("settings", "output", "training")
+            for key, value in getattr(entry.rows[0], block).items()
+            if any(getattr(other.rows[0], block).get(key, value) != value for other in alike)
+        ]
+        entry.label = " ".join([entry.name, *distilled, *([f"[{', '.join(different)}]"] if different else [])])
+
+
+def _pick(board: Board, trained: Sequence[Entry]) -> None:
+    """Choose the line of each entrant by its validation score, among those with the most finished repeats."""
+    entrants: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in trained:
+        entrants.setdefault(entry.entrant, []).append(entry)
+    for lines in entrants.values():
+        finished = [entry for entry in lines if entry.scored_rows]
+        for entry in lines:
+            entry.trials = len(finished)
+        most = max((len(entry.scored_rows) for entry in finished), default=0)
+        candidates = [entry for entry in finished if len(entry.scored_rows) == most]
+        with_score = [entry for entry in candidates if entry.validation is not None]
+        if with_score:
+            choose = max if board.direction == "up" else min
+            choose(with_score, key=lambda entry: entry.validation or 0.0).picked = True
+        elif len(finished) == 1:
+            finished[0].picked = True
+        elif finished:
+            board.notes.append(f"{lines[0].name}: no validation score is stored, so none of its rows competes.")
+
+
+def _sorted(board: Board, entries: Sequence[Entry]) -> list[Entry]:
+    sign = -1.0 if board.direction == "up" else 1.0
+
+    def place(entry: Entry) -> tuple[bool, float]:
+        value = entry.get(None, board.primary).value
+        return (value is None, sign * (value or 0.0))
+
+    return sorted(entries, key=place)

@@ -1,0 +1,56 @@
+"""Warnings in words: rows below a reference, rows above a bound, lost repeats, unfinished boards."""
+
+from smlmbench.report.model import Board, Entry
+
+# The image metric by which a table can be compared with a reference that gives only an image; smaller is better.
+IMAGE_METRIC = "nmse_star"
+UNFINISHED = ("planned", "running", "interrupted")
+
+
+def is_ceiling(entry: Entry) -> bool:
+    """Whether a reference was told the truth: a bound that no trained row should pass."""
+    return entry.is_reference and "truth" in entry.knows
+
+
+def against_references(board: Board, entry: Entry) -> list[str]:
+    """Say which references a trained line does not reach, and which bound it passes."""
+    said = []
+    for reference in board.references:
+        metric = next((name for name in (board.primary, IMAGE_METRIC) if _both(entry, reference, name)), None)
+        if metric is None:
+            continue
+        ours, theirs = entry.get(None, metric).value or 0.0, reference.get(None, metric).value or 0.0
+        better = board.better(ours, theirs) if metric == board.primary else ours < theirs
+        numbers = f"{metric} {ours:.3g} against {theirs:.3g}"
+        if is_ceiling(reference) and better:
+            said.append(f"above {reference.label}, which was told the truth ({numbers}): look for a leak")
+        elif not is_ceiling(reference) and not better and ours != theirs:
+            said.append(f"below {reference.label}, which needs no training ({numbers})")
+    return said
+
+
+def _both(entry: Entry, reference: Entry, metric: str) -> bool:
+    return entry.get(None, metric).value is not None and reference.get(None, metric).value is not None
+
+
+def incomplete(entry: Entry) -> list[str]:
+    """Say which repeats are missing from a mean."""
+    lost = [row for row in entry.rows if not row.scored]
+    if not lost or not entry.scored_rows:
+        return []
+    states = ", ".join(f"repeat {row.repeat} {row.status if row.current else 'scored otherwise'}" for row in lost)
+    return [f"{len(entry.scored_rows)} of {len(entry.rows)} repeats count ({states})"]
+
+
+def board_notes(board: Board) -> list[str]:
+    """Sentences on what is not finished."""
+    notes = []
+    entries = [*board.entries, *board.others]
+    unfinished = sum(row.status in UNFINISHED for entry in entries for row in entry.rows)
+    if unfinished:
+        notes.append(f"Provisional: {unfinished} planned rows of this data are not finished.")
+    shown = {entry.name for entry in board.entries}
+    missing = dict.fromkeys(entry.name for entry in board.others if not entry.scored_rows and entry.name not in shown)
+    if missing:
+        notes.append(f"No finished row: {', '.join(missing)} (reasons in the table of all rows).")
+    return notes

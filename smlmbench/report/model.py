@@ -1,0 +1,347 @@
+"""What a report is made from (a record of the store) and what it is made of (rows, entries, boards)."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+CELL_TAG = "smlmbench.cell_id"
+EVAL_TAG = "smlmbench.eval_id"
+SUPERSEDED_TAG = "smlmbench.superseded_by"
+
+LATENCY = "device/latency_ms"
+# The second number of the headline above 1 emitter/um2.
+PAIR = "mjac_c"
+LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
+Direction = Literal["up", "down"]
+
+
+class Run(Protocol):
+    """One run of the store, as far as a report looks at it."""
+
+    @property
+    def run_id(self) -> str:
+        """The id that the store gave it."""
+
+    @property
+    def role(self) -> str:
+        """cell, reference or study."""
+
+    @property
+    def status(self) -> str:
+        """done, running, interrupted, pruned, failed or collapsed."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not done."""
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """Flat params."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Newest value of every metric."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tags."""
+
+    def artifact(self, relative: str) -> Path | None:
+        """Path of an artifact on this machine, None where it is absent."""
+
+
+class Record(Protocol):
+    """All of a study's experiment that a report needs."""
+
+    @property
+    def experiment_id(self) -> str:
+        """The id that the store gave the experiment."""
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The newest plan.json."""
+
+    @property
+    def study_text(self) -> str:
+        """The study file as it was given."""
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """Runs of every role, newest first."""
+
+
+History = Callable[[Run, str], Sequence[tuple[int, float]]]
+"""All values of one of a run's metrics, as (step, value)."""
+
+
+def read_json(path: Path | None) -> dict[str, Any]:
+    """A JSON object from a file; empty where the file is absent or no object."""
+    if path is None:
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def finite(value: object) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One planned cell, reference or skipped combination, joined with its run.
+
+    Attributes:
+        kind: cell, reference or skipped.
+        row_id: cell_id or reference_id; empty for skipped rows.
+        labels: The keys of `LABELS`; a reference's name stands under `model`.
+        status: done, running, interrupted, pruned, failed, collapsed, skipped or planned.
+        reason: Why it is not done, or empty.
+        run: The run, or None.
+        settings, training, output: Blocks of the plan.
+        knows: What the row was told beyond the images (PROTOCOL section 3).
+        gives: table, image or both, for references.
+        current: False where the stored scores belong to another evaluation than the plan's.
+    """
+
+    kind: Literal["cell", "reference", "skipped"]
+    row_id: str
+    labels: Mapping[str, str]
+    status: str
+    reason: str
+    run: Run | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    output: Mapping[str, Any] = field(default_factory=dict)
+    knows: tuple[str, ...] = ()
+    gives: str = ""
+    current: bool = True
+
+    @property
+    def data(self) -> str:
+        """Name of the data."""
+        return self.labels.get("data", "")
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is done and its scores belong to this plan."""
+        return self.status == "done" and self.current and self.run is not None
+
+    @property
+    def repeat(self) -> int:
+        """Number of the repeat; 0 for references."""
+        text = self.labels.get("repeat", "0")
+        return int(text) if text.lstrip("-").isdigit() else 0
+
+    def param(self, name: str) -> str:
+        """A param of the run, or empty."""
+        return str(self.run.params.get(name, "")) if self.run is not None else ""
+
+    def metric(self, name: str) -> float | None:
+        """A logged metric, None where it is absent or not finite."""
+        return finite(self.run.metrics.get(name)) if self.run is not None else None
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """The run's metrics.json."""
+        return read_json(self.run.artifact("metrics.json")) if self.run is not None else {}
+
+    def validation(self, metric: str) -> float | None:
+        """A number on the validation set: of the final scoring, else the newest logged one."""
+        block = self.scores.get("val")
+        held = block.get("values", block) if isinstance(block, Mapping) else {}
+        final = finite(held.get(metric)) if isinstance(held, Mapping) else None
+        return self.metric(f"val/{metric}") if final is None else final
+
+    def _condition(self, condition: str, part: str) -> Mapping[str, Any]:
+        tests = self.scores.get("test")
+        block = tests.get(condition) if isinstance(tests, Mapping) else None
+        found = block.get(part) if isinstance(block, Mapping) else None
+        return found if isinstance(found, Mapping) else {}
+
+    def value(self, condition: str, metric: str) -> float | None:
+        """A test number of one condition."""
+        logged = self.metric(f"test.{condition}/{metric}")
+        return finite(self._condition(condition, "values").get(metric)) if logged is None else logged
+
+    def interval(self, condition: str, metric: str) -> tuple[float, float] | None:
+        """The stored interval of a condition's number (over its frames), or None."""
+        found = self._condition(condition, "intervals").get(metric)
+        if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != 2:
+            return None
+        low, high = finite(found[0]), finite(found[1])
+        return None if low is None or high is None else (low, high)
+
+    def why_absent(self, condition: str, metric: str) -> str:
+        """The reason why a number could not be computed, or empty."""
+        return str(self._condition(condition, "reasons").get(metric, ""))
+
+    @property
+    def protocol(self) -> str:
+        """Id of the protocol that made the numbers, with the matcher where it is not the protocol's own."""
+        name = self.param("protocol") or str(self.scores.get("protocol", ""))
+        matcher = self.param("matcher") or str(self.scores.get("matcher", ""))
+        return f"{name} ({matcher})" if name and matcher not in ("", "greedy") else name
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number over repeats: mean, interval (None: there is none) and the values it is made of, by repeat."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    by_repeat: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether both ends are known."""
+        return self.low is not None and self.high is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A paired difference, leader minus other, in the metric's own unit.
+
+    Attributes:
+        value, low, high: Mean difference and its interval, None where none can be given.
+        verdict: win, tie or unknown (fewer than two common repeats).
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Literal["win", "tie", "unknown"] = "unknown"
+
+
+@dataclass(eq=False)
+class Entry:
+    """The repeats of one combination of settings, or one reference: one line of a board.
+
+    Attributes:
+        label: How it is written on the page.
+        entrant: What competes: model, method and teacher.
+        rows: All its rows, in the order of repeats.
+        estimates: Numbers by (condition or None for the mean, metric).
+        second: The second headline number where the headline is a pair: mean over the dense conditions.
+        validation: Mean primary metric on validation.
+        picked: Chosen on validation to stand for its entrant.
+        rank: Place, empty where it does not compete.
+        verdict: Words on its place.
+        gap: Paired difference to the leader.
+        on_front: On the Pareto front of accuracy and latency.
+        best: Among the best: not beaten by the leader in any headline number.
+        flags: Warnings in words.
+        trials: How many combinations of its entrant were tried.
+        style: Colour and marker in the figures.
+    """
+
+    label: str
+    entrant: tuple[str, str, str]
+    rows: list[Row]
+    estimates: dict[tuple[str | None, str], Estimate] = field(default_factory=dict)
+    second: Estimate = field(default_factory=Estimate)
+    validation: float | None = None
+    picked: bool = False
+    rank: str = ""
+    verdict: str = ""
+    gap: Gap | None = None
+    on_front: bool = False
+    best: bool = False
+    flags: list[str] = field(default_factory=list)
+    trials: int = 0
+    style: int = 0
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it needs no training."""
+        return self.rows[0].kind == "reference"
+
+    @property
+    def scored_rows(self) -> list[Row]:
+        """Rows whose numbers count."""
+        return [row for row in self.rows if row.scored]
+
+    @property
+    def name(self) -> str:
+        """Registered name."""
+        return self.rows[0].labels.get("model", "")
+
+    @property
+    def knows(self) -> tuple[str, ...]:
+        """What it was told."""
+        return self.rows[0].knows
+
+    def get(self, condition: str | None, metric: str) -> Estimate:
+        """A number of this line."""
+        return self.estimates.get((condition, metric), Estimate())
+
+    def mean_of(self, metric: str) -> float | None:
+        """Mean over the scored repeats of a logged metric such as device/latency_ms."""
+        values = [value for row in self.scored_rows if (value := row.metric(metric)) is not None]
+        return sum(values) / len(values) if values else None
+
+    def mean_param(self, name: str) -> float | None:
+        """Mean over the scored repeats of a numeric param."""
+        values = []
+        for row in self.scored_rows:
+            try:
+                values.append(float(row.param(name)))
+            except ValueError:
+                continue
+        return sum(values) / len(values) if values else None
+
+
+@dataclass(eq=False)
+class Board:
+    """One table: all lines of one data entry whose numbers were made by one protocol.
+
+    Attributes:
+        data, protocol: What the numbers belong to.
+        primary, direction: The metric that ranks, and which way is better.
+        conditions: Names of the test conditions.
+        facts: Facts of each condition from the plan.
+        paired: Conditions above 1 emitter/um2, where the headline is a pair.
+        columns: Metrics shown beside the primary, in order.
+        entries: Lines, best first; the unpicked ones stand in `others`.
+        not_ranked: Why nothing is ranked, or empty.
+        notes: Sentences below the table.
+        answer: Sentences at the top of the page.
+    """
+
+    data: str
+    protocol: str
+    primary: str
+    direction: Direction
+    conditions: list[str]
+    facts: Mapping[str, Mapping[str, Any]]
+    paired: list[str]
+    columns: list[str]
+    entries: list[Entry] = field(default_factory=list)
+    others: list[Entry] = field(default_factory=list)
+    not_ranked: str = ""
+    notes: list[str] = field(default_factory=list)
+    answer: list[str] = field(default_factory=list)
+
+    @property
+    def competitors(self) -> list[Entry]:
+        """The picks that have the primary number, best first."""
+        return [e for e in self.entries if e.picked and e.get(None, self.primary).value is not None]
+
+    @property
+    def references(self) -> list[Entry]:
+        """Rows without training."""
+        return [entry for entry in self.entries if entry.is_reference]
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether one value of the primary metric beats another."""
+        return one > other if self.direction == "up" else one < other

@@ -1,0 +1,104 @@
+"""Join the newest plan with the runs: one row for every planned cell, reference and skipped combination."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from smlmbench.report.model import CELL_TAG, EVAL_TAG, SUPERSEDED_TAG, Record, Row, Run
+
+# The best thing a run can say about a cell that was tried more than once.
+BETTER_STATUS = ("done", "running", "interrupted", "pruned", "collapsed", "failed")
+
+
+def join(record: Record) -> list[Row]:
+    """Every planned row with its run; what was planned and never begun is `planned`."""
+    cells = _by_id(record.runs, "cell")
+    references = _by_id(record.runs, "reference")
+    plan = record.plan
+    rows = [_cell(item, cells.get(str(item.get("cell_id", "")))) for item in plan.get("cells", [])]
+    rows += [_reference(item, references.get(str(item.get("reference_id", "")))) for item in plan.get("references", [])]
+    return rows + [_skipped(item) for item in plan.get("skipped", [])]
+
+
+def outside_plan(record: Record) -> int:
+    """Number of cells and references of earlier plans that the newest plan does not name."""
+    planned = {str(item.get("cell_id", "")) for item in record.plan.get("cells", [])}
+    planned |= {str(item.get("reference_id", "")) for item in record.plan.get("references", [])}
+    found = {*_by_id(record.runs, "cell"), *_by_id(record.runs, "reference")}
+    return len(found - planned)
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys, to compare and to print settings."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def combination(row: Row) -> str:
+    """What the repeats of one combination have in common."""
+    labels = {key: value for key, value in row.labels.items() if key != "repeat"}
+    return canonical([row.kind, labels, row.settings, row.training, row.output])
+
+
+def _by_id(runs: Iterable[Run], role: str) -> dict[str, Run]:
+    """The run that stands for each row: not superseded, the best status, of equals the newest."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        row_id = str(run.tags.get(CELL_TAG, ""))
+        if run.role != role or not row_id or SUPERSEDED_TAG in run.tags:
+            continue
+        earlier = found.get(row_id)
+        if earlier is None or _worth(run) < _worth(earlier):
+            found[row_id] = run
+    return found
+
+
+def _worth(run: Run) -> int:
+    return BETTER_STATUS.index(run.status) if run.status in BETTER_STATUS else len(BETTER_STATUS)
+
+
+def _state(run: Run | None, eval_id: str) -> dict[str, Any]:
+    if run is None:
+        return {"status": "planned", "reason": ""}
+    scored_as = str(run.tags.get(EVAL_TAG, ""))
+    current = not eval_id or not scored_as or scored_as == eval_id
+    reason = run.reason or ""
+    if run.status == "done" and not current:
+        reason = "scored under an earlier evaluation; run the study again to score it anew"
+    return {"status": run.status, "reason": reason, "run": run, "current": current}
+
+
+def _cell(item: Mapping[str, Any], run: Run | None) -> Row:
+    return Row(
+        kind="cell",
+        row_id=str(item.get("cell_id", "")),
+        labels={key: str(value) for key, value in item.get("labels", {}).items()},
+        settings=item.get("settings") or {},
+        training=item.get("training") or {},
+        output=item.get("output") or {},
+        knows=tuple(item.get("knows") or ()),
+        **_state(run, str(item.get("eval_id", ""))),
+    )
+
+
+def _reference(item: Mapping[str, Any], run: Run | None) -> Row:
+    labels = {"data": str(item.get("data", "")), "model": str(item.get("reference", "")), "method": "reference"}
+    return Row(
+        kind="reference",
+        row_id=str(item.get("reference_id", "")),
+        labels=labels,
+        settings=item.get("settings") or {},
+        knows=tuple(item.get("knows") or ()),
+        gives=str(item.get("gives", "")),
+        **_state(run, str(item.get("eval_id", ""))),
+    )
+
+
+def _skipped(item: Mapping[str, Any]) -> Row:
+    return Row(
+        kind="skipped",
+        row_id="",
+        labels={key: str(value) for key, value in item.get("labels", {}).items()},
+        settings=item.get("settings") or {},
+        status="skipped",
+        reason=str(item.get("reason", "")),
+    )

@@ -1,0 +1,284 @@
+"""The tables of the page as plain text in cells; the templates escape and dress them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from smlmbench.report.model import LATENCY, PAIR, Board, Entry, Estimate, Row
+from smlmbench.report.rows import canonical
+from smlmbench.report.words import decimals, interval, number, title
+
+# With more conditions than this (a sweep) the board shows only the primary metric of each.
+MANY_CONDITIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text, a second line, a tooltip, a run it links to, and how it looks.
+
+    Attributes:
+        text: What is written.
+        small: Second line, in small print.
+        hint: Tooltip, such as the reason why a number is absent.
+        run_id: A run to link to, or empty.
+        flags: Warnings in words.
+        look: CSS classes.
+        sort: Value to sort by, empty to sort by the text.
+    """
+
+    text: str
+    small: str = ""
+    hint: str = ""
+    run_id: str = ""
+    flags: tuple[str, ...] = ()
+    look: str = ""
+    sort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading with its explanation; `numeric` columns are aligned right."""
+
+    title: str
+    hint: str = ""
+    numeric: bool = True
+
+    @property
+    def align(self) -> str:
+        """Column letter of LaTeX."""
+        return "r" if self.numeric else "l"
+
+
+@dataclass
+class Table:
+    """Groups of columns (title and width), columns, rows of cells with the classes of each row."""
+
+    caption: str
+    groups: list[tuple[str, int]] = field(default_factory=list)
+    columns: list[Column] = field(default_factory=list)
+    rows: list[tuple[str, list[Cell]]] = field(default_factory=list)
+
+
+def board_table(board: Board, measured: Mapping[str, Any]) -> Table:
+    """The ranked table: picks and references in one order, a group of columns for each condition."""
+    layout = _layout(board)
+    table = Table(caption=f"Leaderboard of {board.data}")
+    table.groups = [("", 4), *((group, len(names)) for group, _, names in layout), ("Cost", 5), ("", 1)]
+    table.columns = [
+        Column("Rank", "1= marks a tie with the first place; references are not ranked"),
+        Column("Row", "pick of each model, chosen on validation; references need no training", numeric=False),
+        Column("Loss and λ", numeric=False),
+        Column("Against the first", f"paired difference in {board.primary} with its interval"),
+        *(_metric_column(name, measured) for _, _, names in layout for name in names),
+        Column("Latency (ms)", "median per frame, batch 1; ● marks the Pareto front"),
+        Column("Parameters"),
+        Column("Trials", "combinations of loss, λ and settings from which this one was picked on validation"),
+        Column("Samples", "training samples seen by one repeat"),
+        Column("Device (s)", "seconds of training of one repeat"),
+        Column("Knows", "what the row was told beyond the images", numeric=False),
+    ]
+    places = {
+        (where, name): decimals(entry.get(where, name).value for entry in board.entries)
+        for _, where, names in layout
+        for name in names
+    }
+    for entry in board.entries:
+        cells = _identity(entry)
+        for _, where, names in layout:
+            cells += [_estimate_cell(board, entry, where, name, places[where, name]) for name in names]
+        look = "reference" if entry.is_reference else "best" if entry.best else "pick"
+        table.rows.append((look, cells + _cost(entry)))
+    return table
+
+
+def _metric_column(name: str, measured: Mapping[str, Any]) -> Column:
+    facts = measured.get(name, {})
+    return Column(title(name, facts), str(facts.get("help", "")))
+
+
+def _layout(board: Board) -> list[tuple[str, str | None, list[str]]]:
+    """Column groups: title, condition (None: mean) and metrics. One condition shows all, a sweep little."""
+    if len(board.conditions) == 1:
+        return [(_condition_title(board, board.conditions[0]), board.conditions[0], [board.primary, *board.columns])]
+    few = [name for name in board.columns if name in ("jaccard", "rmse_nm", "rmse_axial_nm")] or board.columns[:2]
+    on_mean = [board.primary, *(name for name in board.columns if name == "false_per_1000um2")]
+    groups: list[tuple[str, str | None, list[str]]] = [("Mean of conditions", None, on_mean)]
+    for condition in board.conditions:
+        names = [board.primary, *([PAIR] if condition in board.paired and PAIR in board.columns else [])]
+        shown = names if len(board.conditions) > MANY_CONDITIONS else names + [n for n in few if n not in names]
+        groups.append((_condition_title(board, condition), condition, shown))
+    return groups
+
+
+def _condition_title(board: Board, condition: str) -> str:
+    density = board.facts.get(condition, {}).get("density_per_um2")
+    return f"{condition} · {density:g}/µm²" if isinstance(density, int | float) else condition
+
+
+def _identity(entry: Entry) -> list[Cell]:
+    labels = entry.rows[0].labels
+    repeats = len(entry.scored_rows)
+    if entry.is_reference:
+        run = entry.scored_rows[0].run
+        small = f"reference, gives {entry.rows[0].gives or 'its prediction'}"
+        return [
+            Cell("–", "ref", sort=""),
+            Cell(entry.label, small, run_id=run.run_id if run else ""),
+            Cell(""),
+            Cell(""),
+        ]
+    run = entry.scored_rows[0].run
+    small = f"{repeats} repeat{'s' if repeats != 1 else ''}" + (f" · {entry.verdict}" if entry.verdict else "")
+    return [
+        Cell(entry.rank or "–", sort=entry.rank.rstrip("=")),
+        Cell(entry.label, small, run_id=run.run_id if run else "", flags=tuple(entry.flags)),
+        Cell(labels.get("loss", ""), f"λ = {labels.get('lambda', '')}"),
+        _gap_cell(entry),
+    ]
+
+
+def _gap_cell(entry: Entry) -> Cell:
+    gap = entry.gap
+    if gap is None or gap.value is None:
+        return Cell("first" if entry.rank.startswith("1") else "")
+    low, high = (None if end is None else -end for end in (gap.high, gap.low))
+    behind = Estimate(-gap.value, low, high)
+    places = decimals([10.1, behind.value])
+    word = {"win": "behind", "tie": "tie", "unknown": "not compared"}[gap.verdict]
+    return Cell(number(behind.value, places), f"{interval(behind, places)} {word}".strip(), sort=f"{behind.value}")
+
+
+def _estimate_cell(board: Board, entry: Entry, where: str | None, metric: str, places: int) -> Cell:
+    found = entry.get(where, metric)
+    if found.value is None:
+        asked = [where] if where is not None else board.conditions
+        reasons = [row.why_absent(name, metric) for row in entry.scored_rows for name in asked]
+        reason = next((text for text in reasons if text), "not measured for this row")
+        return Cell("n/a", hint=f"n/a: {reason}", look="absent")
+    headline = metric == board.primary or (metric == PAIR and where in board.paired)
+    small = interval(found, places) if metric == board.primary else ""
+    repeats = ", ".join(number(value, places) for value in found.by_repeat.values())
+    hint = f"repeats: {repeats}" if len(found.by_repeat) > 1 else ""
+    look = "headline" if headline else ""
+    return Cell(number(found.value, places), small, hint=hint, look=look, sort=f"{found.value}")
+
+
+def _cost(entry: Entry) -> list[Cell]:
+    ms, parameters = entry.mean_of(LATENCY), entry.mean_param("n_params")
+    samples, seconds = entry.mean_param("samples_seen"), entry.mean_param("train_s")
+    return [
+        Cell(number(ms, decimals([ms])) + (" ●" if entry.on_front else ""), sort=f"{ms}" if ms is not None else ""),
+        Cell(number(parameters, 0), sort=f"{parameters or ''}"),
+        Cell(str(entry.trials) if entry.trials else "–"),
+        Cell(number(samples, 0), sort=f"{samples or ''}"),
+        Cell(number(seconds, 0), sort=f"{seconds or ''}"),
+        Cell(", ".join(entry.knows) or ("–" if entry.is_reference else "its training data")),
+    ]
+
+
+def numbers_table(board: Board, measured: Mapping[str, Any]) -> Table:
+    """Every measured number of the picks and references, one line per row and condition."""
+    names = [name for name in measured if any(_has(board, entry, name) for entry in board.entries)]
+    table = Table(caption=f"All measured numbers on {board.data}, mean over repeats")
+    table.columns = [Column("Row", numeric=False), Column("Condition", numeric=False)]
+    table.columns += [_metric_column(name, measured) for name in names]
+    values = {
+        (id(entry), where, name): _over_repeats(entry, where, name)
+        for entry in board.entries
+        for where in board.conditions
+        for name in names
+    }
+    places = {name: decimals(value for (_, _, n), value in values.items() if n == name) for name in names}
+    for entry in board.entries:
+        for where in board.conditions:
+            cells = [Cell(entry.label), Cell(where)]
+            for name in names:
+                value = values[id(entry), where, name]
+                reasons = [text for row in entry.scored_rows if (text := row.why_absent(where, name))]
+                absent = Cell("n/a", hint=f"n/a: {(reasons or ['not measured'])[0]}", look="absent")
+                cells.append(absent if value is None else Cell(number(value, places[name]), sort=f"{value}"))
+            table.rows.append(("reference" if entry.is_reference else "pick", cells))
+    return table
+
+
+def _has(board: Board, entry: Entry, name: str) -> bool:
+    return any(_over_repeats(entry, where, name) is not None for where in board.conditions)
+
+
+def _over_repeats(entry: Entry, where: str, name: str) -> float | None:
+    values = [value for row in entry.scored_rows if (value := row.value(where, name)) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
+    """Every planned cell, reference and skipped combination with its status and reason."""
+    picked = {id(row) for board in boards for entry in board.entries if entry.picked for row in entry.rows}
+    primary = boards[0].primary if boards else ""
+    main = boards[0].protocol if boards else ""
+    table = Table(caption="Every planned row")
+    table.columns = [
+        Column("Status", numeric=False),
+        Column("Data", numeric=False),
+        Column("Row", numeric=False),
+        Column("Loss", numeric=False),
+        Column("λ"),
+        Column("Repeat"),
+        Column(f"{title(primary)}, validation"),
+        Column(f"{title(primary)}, test"),
+        Column("Threshold"),
+        Column("Run", numeric=False),
+        Column("Remark", numeric=False),
+    ]
+    for row in rows:
+        table.rows.append((row.status, _row_cells(row, primary, main, picked=id(row) in picked)))
+    return table
+
+
+def _row_cells(row: Row, primary: str, main: str, *, picked: bool) -> list[Cell]:
+    labels = row.labels
+    teacher = labels.get("teacher", "none")
+    name = labels.get("model", "") + (f" ← {teacher} ({labels.get('method')})" if teacher not in ("", "none") else "")
+    comparable = row.scored and row.protocol == main
+    validation = row.validation(primary) if comparable else None
+    tested = row.metric(f"test/{primary}") if comparable else None
+    remarks = [row.reason, "" if comparable or not row.scored else f"scored under {row.protocol}, see its own table"]
+    if picked and row.scored:
+        remarks.append("pick")
+    return [
+        Cell(row.status, look=f"status {row.status}"),
+        Cell(row.data),
+        Cell(name, "reference" if row.kind == "reference" else ""),
+        Cell(labels.get("loss", "")),
+        Cell(labels.get("lambda", "")),
+        Cell(labels.get("repeat", "")),
+        Cell(number(validation, 1 if abs(validation or 0) > 2 else 3), sort=f"{validation or ''}"),
+        Cell(number(tested, 1 if abs(tested or 0) > 2 else 3), sort=f"{tested or ''}"),
+        Cell(row.param("threshold")),
+        Cell(row.run.run_id[:8] if row.run else "–", run_id=row.run.run_id if row.run else ""),
+        Cell("; ".join(text for text in remarks if text)),
+    ]
+
+
+def settings_table(boards: Sequence[Board]) -> Table:
+    """Model settings, output and training of every combination, without its repeats."""
+    table = Table(caption="Settings of every combination")
+    names = ("Data", "Row", "Loss and λ", "Model settings", "Output", "Training")
+    table.columns = [Column(name, numeric=False) for name in names] + [Column("Identity of repeat 0", numeric=False)]
+    for board in boards:
+        for entry in [*board.entries, *board.others]:
+            row = entry.rows[0]
+            loss = "" if entry.is_reference else f"{row.labels.get('loss', '')}, λ = {row.labels.get('lambda', '')}"
+            blocks = [_pairs(block) for block in (row.settings, row.output, row.training)]
+            cells = [
+                Cell(board.data),
+                Cell(entry.label),
+                Cell(loss),
+                *(Cell(text) for text in blocks),
+                Cell(row.row_id),
+            ]
+            table.rows.append(("reference" if entry.is_reference else "pick" if entry.picked else "other", cells))
+    return table
+
+
+def _pairs(block: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value if isinstance(value, str) else canonical(value)}" for key, value in block.items())

@@ -1,0 +1,191 @@
+"""Score a trained network, or a reference, on validation and on every test condition."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.errors import FormatError, SizeError
+from smlmbench.figures import uint8_panel
+from smlmbench.inference.checkpoint import Trained
+from smlmbench.inference.engine import Network, ReadOut, predict
+from smlmbench.predictions import Localizations, Prediction
+from smlmbench.registry import Catalog
+from smlmbench.render import rasterise, render_table
+from smlmbench.run.materials import Splits
+from smlmbench.seeds import derive_seed
+from smlmbench.study.cells import Cell, Reference
+from smlmbench.tasks.contracts import Scores, Threshold
+from smlmbench.tasks.localization import ImageRule
+
+OnFrames = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All scores of one row.
+
+    Attributes:
+        threshold: Chosen on validation; None for references.
+        validation: Scores on validation at that threshold; None for references.
+        tests: Scores by condition.
+        predictions: What was predicted, by condition.
+    """
+
+    threshold: Threshold | None
+    validation: Scores | None
+    tests: dict[str, Scores]
+    predictions: dict[str, Prediction]
+
+
+def choose_on_validation(
+    trained: Trained, cell: Cell, splits: Splits, catalog: Catalog, on_frames: OnFrames
+) -> tuple[Threshold, Scores]:
+    """Choose the threshold on the whole validation set, set it on the network, score validation there; fp32.
+
+    Args:
+        trained: Network with output kind; its threshold is set here.
+        cell: What was trained.
+        splits: Frozen sets.
+        catalog: Where task and metrics are registered.
+        on_frames: Progress: condition, frames done, frames in all.
+    """
+    task = catalog.module("tasks", cell.task)
+    device = next(trained.network.parameters()).device
+    candidates = _predict(trained, splits.validation, task.candidates_threshold(), device, on_frames)
+    if candidates.table is None:
+        raise FormatError(f"output kind '{cell.output.name}' gives no table; task '{cell.task}' needs one")
+    chosen: Threshold = task.choose_threshold(candidates.table, splits.validation, cell.scoring)
+    trained.threshold = chosen.value
+    kept = candidates.table.select(candidates.table.probability > chosen.value)
+    rule = ImageRule(_fine_pixel_nm(trained))
+    found = Prediction(kept, candidates.image)
+    return chosen, task.score(found, splits.validation, rule, cell.scoring, catalog, None)
+
+
+def score_conditions(
+    trained: Trained,
+    cell: Cell,
+    splits: Splits,
+    catalog: Catalog,
+    on_frames: OnFrames,
+    on_validation: tuple[Threshold, Scores],
+) -> Evaluation:
+    """Score every test condition at the frozen threshold."""
+    task = catalog.module("tasks", cell.task)
+    device = next(trained.network.parameters()).device
+    rule = ImageRule(_fine_pixel_nm(trained))
+    tests, predictions = {}, {}
+    for name, condition in splits.tests.items():
+        prediction = _predict(trained, condition, trained.threshold, device, on_frames)
+        empty = _signal_free(trained, condition, trained.threshold, device)
+        found = empty.table if empty is not None else None
+        tests[name] = task.score(prediction, condition, rule, cell.scoring, catalog, found)
+        predictions[name] = prediction
+    return Evaluation(on_validation[0], on_validation[1], tests, predictions)
+
+
+def evaluate_reference(
+    reference: Reference, conditions: dict[str, Condition], catalog: Catalog, on_frames: OnFrames
+) -> Evaluation:
+    """Score a row that needs no training on every condition."""
+    task = catalog.module("tasks", reference.task)
+    module = catalog.module("references", reference.reference.name)
+    settings, output = reference.reference.settings, dict(reference.output.settings)
+    tests, predictions = {}, {}
+    for name, condition in conditions.items():
+        on_frames(name, 0, condition.frames.n_frames)
+        seed = derive_seed(reference.root_seed, "reference", reference.reference.name, condition.digest)
+        output["pixel_size_nm"] = condition.pixel_size_nm
+        prediction = module.predict(condition, settings, output, seed)
+        rule = ImageRule(
+            condition.pixel_size_nm / int(output.get("upsampling", 1)), str(settings.get("label_rule", "floor"))
+        )
+        found = None
+        if condition.signal_free is not None and prediction.table is not None:
+            empty = signal_free_condition(condition)
+            found = module.predict(empty, settings, output, seed).table
+        tests[name] = task.score(prediction, condition, rule, reference.scoring, catalog, found)
+        predictions[name] = prediction
+    return Evaluation(None, None, tests, predictions)
+
+
+def signal_free_condition(condition: Condition) -> Condition:
+    """The signal-free frames of a condition as a condition without emitters."""
+    if condition.signal_free is None:
+        raise SizeError(f"condition '{condition.name}' has no signal-free frames")
+    frames = ArrayFrames(condition.signal_free)
+    truth = Localizations.empty(n_frames=frames.n_frames, field_nm=condition.field_nm)
+    return replace(condition, frames=frames, truth=truth, signal_free=None)
+
+
+def _fine_pixel_nm(trained: Trained) -> float:
+    settings = trained.output_settings
+    return float(settings["pixel_size_nm"]) / int(settings.get("upsampling", 1))
+
+
+def _predict(
+    trained: Trained, condition: Condition, threshold: float, device: torch.device, on_frames: OnFrames
+) -> Prediction:
+    read_out = ReadOut(trained.output, trained.output_settings, threshold)
+    total = condition.frames.n_frames
+    return predict(
+        condition.frames,
+        trained.network,
+        read_out,
+        device=device,
+        on_frames=lambda done: on_frames(condition.name, done, total),
+    )
+
+
+def _signal_free(
+    trained: Trained, condition: Condition, threshold: float, device: torch.device
+) -> Prediction | None:
+    if condition.signal_free is None:
+        return None
+    read_out = ReadOut(trained.output, trained.output_settings, threshold, keep_image=False)
+    return predict(ArrayFrames(condition.signal_free), trained.network, read_out, device=device)
+
+
+def example_panel(
+    condition: Condition, network: Network, read_out: ReadOut, device: torch.device
+) -> NDArray[np.uint8] | None:
+    """Input, truth, prediction and error of the first frame as a picture; None without truth or fine image."""
+    if condition.truth is None or not hasattr(read_out.output, "image"):
+        return None
+    frame = np.ascontiguousarray(condition.frames.read(0, 1))
+    prediction = predict(ArrayFrames(frame), network, read_out, device=device)
+    return picture(condition, 0, frame[0], prediction)
+
+
+def picture(
+    condition: Condition, number: int | None, frame: NDArray[np.float32], prediction: Prediction
+) -> NDArray[np.uint8]:
+    """Draw a prediction beside the truth: of one frame, or (number None) of the whole condition.
+
+    Rows without an image are drawn from their table, on a grid of a quarter of a camera pixel.
+    """
+    truth = condition.truth
+    if truth is None:
+        raise SizeError(f"condition '{condition.name}' has no truth to draw")
+    if number is not None:
+        truth = truth.select(truth.frame == number)
+    found = prediction.table
+    if prediction.image is not None:
+        drawn, pixel_nm = prediction.image.values[0], prediction.image.pixel_nm
+    else:
+        pixel_nm = condition.pixel_size_nm / 4
+        table = found if found is not None else Localizations.empty(n_frames=1, field_nm=condition.field_nm)
+        drawn = render_table(table, condition.field_nm, pixel_nm).values[0]
+    points = None if number is None else np.column_stack([truth.x_nm, truth.y_nm])
+    return uint8_panel(
+        frame,
+        rasterise(truth.x_nm, truth.y_nm, (drawn.shape[0], drawn.shape[1]), pixel_nm),
+        drawn,
+        camera_pixel_nm=condition.pixel_size_nm,
+        truth_nm=points,
+        found_nm=None if found is None or number is None else np.column_stack([found.x_nm, found.y_nm]),
+    )

@@ -1,0 +1,110 @@
+"""What a scored row writes to its run: numbers, reasons, tables, pictures."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.data.contracts import Condition
+from smlmbench.formats import write_table
+from smlmbench.predictions import Prediction
+from smlmbench.registry import Catalog
+from smlmbench.run.evaluation import Evaluation, picture
+from smlmbench.run.session import host, versions
+from smlmbench.study.schema import Scoring
+from smlmbench.tasks.contracts import Scores
+from smlmbench.tasks.localization import mean_over_conditions
+from smlmbench.tracking.runs import Run
+
+
+def log_evaluation(run: Run, evaluation: Evaluation, conditions: Mapping[str, Condition], scoring: Scoring, catalog: Catalog) -> None:
+    """Log scores, per-frame sums, predictions, pictures and the environment of one row."""
+    numbers: dict[str, float | str] = {}
+    if evaluation.validation is not None:
+        numbers |= {f"val/{name}": value for name, value in evaluation.validation.values.items()}
+    for name, value in mean_over_conditions(evaluation.tests).items():
+        numbers[f"test/{name}"] = value
+    for condition, scores in evaluation.tests.items():
+        numbers |= {f"test.{condition}/{name}": value for name, value in scores.values.items()}
+    run.log_metrics(numbers)
+    run.log_dict(_metrics_json(evaluation, scoring, conditions), "metrics.json")
+    run.log_dict({"versions": versions(), "host": host()}, "environment.json")
+    for condition, scores in evaluation.tests.items():
+        if scores.per_frame:
+            run.log_text(_csv(scores.per_frame), f"per_frame/{condition}.csv")
+        prediction = evaluation.predictions[condition]
+        _log_table(run, prediction, condition, catalog)
+        drawn = _picture(conditions[condition], prediction)
+        if drawn is not None:
+            run.log_image(drawn, f"test_{condition}")
+            run.log_bytes(_png(drawn), f"figures/{condition}.png")
+
+
+def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[str, Condition]) -> dict[str, Any]:
+    threshold = evaluation.threshold
+    return {
+        "protocol": scoring.protocol,
+        "matcher": scoring.matcher,
+        "scoring": scoring.model_dump(),
+        "threshold": None if threshold is None else threshold.value,
+        "threshold_curve": None if threshold is None else {"tried": threshold.tried, "reached": threshold.curve},
+        "val": {} if evaluation.validation is None else _block(evaluation.validation),
+        "test": {name: _block(scores) for name, scores in evaluation.tests.items()},
+        "facts": {name: dict(condition.facts) for name, condition in conditions.items()},
+    }
+
+
+def _block(scores: Scores) -> dict[str, Any]:
+    return {
+        "values": dict(scores.values),
+        "intervals": {name: list(ends) for name, ends in scores.intervals.items()},
+        "reasons": dict(scores.reasons),
+    }
+
+
+def _csv(per_frame: Mapping[str, Any]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = list(per_frame)
+    writer.writerow(["frame", *names])
+    for frame, row in enumerate(zip(*per_frame.values(), strict=True)):
+        writer.writerow([frame, *(f"{value:.10g}" for value in row)])
+    return text.getvalue()
+
+
+def _log_table(run: Run, prediction: Prediction, condition: str, catalog: Catalog) -> None:
+    if prediction.table is None:
+        return
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"{condition}.csv"
+        write_table(prediction.table, path, catalog=catalog, format="smlmbench_csv")
+        run.log_artifact(path, "predictions")
+
+
+def _picture(condition: Condition, prediction: Prediction) -> NDArray[np.uint8] | None:
+    """The fullest frame for rows with a table; rows with a summed image alone are drawn as a whole."""
+    if condition.truth is None or len(condition.truth) == 0:
+        return None
+    if prediction.table is None:
+        if prediction.image is None:
+            return None
+        mean = condition.frames.read(0, min(16, condition.frames.n_frames)).mean(axis=0)
+        return picture(condition, None, mean, prediction)
+    number = int(np.bincount(condition.truth.frame).argmax())
+    table = prediction.table.select(prediction.table.frame == number)
+    frame = condition.frames.read(number, number + 1)[0]
+    return picture(condition, number, frame, Prediction(table=table))
+
+
+def _png(drawn: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    target = io.BytesIO()
+    Image.fromarray(drawn).save(target, format="PNG", optimize=True)
+    return target.getvalue()

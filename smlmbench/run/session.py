@@ -1,0 +1,73 @@
+"""What the rows of one command share."""
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from smlmbench import __version__
+from smlmbench.registry import Catalog
+from smlmbench.run.materials import Materials
+from smlmbench.run.progress import Reporter
+from smlmbench.timing import host_name
+from smlmbench.tracking.store import Store
+
+PACKAGES = ("torch", "mlflow", "numpy", "scipy", "torchmetrics", "tifffile", "pandas", "pydantic")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One command at work on one study.
+
+    Attributes:
+        store: Where results go.
+        experiment_id: The study's experiment.
+        materials: Data sets of this process.
+        reporter: What the user sees.
+        device: auto, cpu, cuda or mps.
+        retry_failed: Repeat failed and collapsed rows.
+    """
+
+    store: Store
+    experiment_id: str
+    materials: Materials
+    reporter: Reporter
+    device: str = "auto"
+    retry_failed: bool = False
+
+    @property
+    def catalog(self) -> Catalog:
+        """Registered things, plug-ins included."""
+        return self.materials.catalog
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of what numbers depend on."""
+    found = {"python": platform.python_version(), "smlmbench": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def host() -> dict[str, Any]:
+    """The machine as far as numbers depend on it."""
+    import torch
+
+    return {
+        "processor": host_name(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def command_line() -> str:
+    """The command as it was typed, without the folder of the program."""
+    program = os.path.basename(sys.argv[0]) or "smlmbench"
+    return " ".join(["smlmbench" if program.startswith(("smlmbench", "__main__")) else program, *sys.argv[1:]])

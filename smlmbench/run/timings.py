@@ -1,0 +1,143 @@
+"""The timing phase: serial, in the parent, after training; once per timing_id, logged to every run that shares it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from smlmbench.inference.allocator import keep_buffers
+from smlmbench.inference.checkpoint import build_network
+from smlmbench.run.session import Session
+from smlmbench.study.cells import Cell
+from smlmbench.study.identity import short_hash, timing_id
+from smlmbench.study.schema import Timing
+from smlmbench.timing import Latency, check_device, host_name, time_calls
+from smlmbench.tracking.records import RunRecord
+from smlmbench.tracking.runs import Run
+
+BUSY_LOAD = 1.5
+TIMED = "smlmbench.timed."
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One network at one size on one device and runtime."""
+
+    key: str
+    cell: Cell
+    size_px: int
+    device: str
+    runtime: str
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric, as DESIGN section 7."""
+        return f"device/{self.device}_{self.runtime}_fp32_{self.size_px}px"
+
+
+def candidates(cells: Sequence[Cell], timing: Timing, threads: int) -> list[Candidate]:
+    """Every timing of a study, each once."""
+    found: dict[str, Candidate] = {}
+    for device in timing.devices:
+        for runtime in timing.runtimes:
+            for size in timing.sizes_px:
+                on = {
+                    "device": device,
+                    "runtime": runtime,
+                    "number_format": "fp32",
+                    "threads": threads,
+                    "host": host_name(),
+                }
+                for cell in cells:
+                    key = timing_id(model=cell.model, output=cell.output, shape=(1, 1, size, size), on=on)
+                    found.setdefault(key, Candidate(key, cell, size, device, runtime))
+    return list(found.values())
+
+
+def time_study(cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing, session: Session) -> None:
+    """Time every distinct network of a study and log it to all runs that share it.
+
+    Args:
+        cells: Cells that are done.
+        runs: Their runs by cell_id.
+        timing: The study's block.
+        session: The command.
+    """
+    keep_buffers()
+    if timing.threads is not None:
+        torch.set_num_threads(timing.threads)
+    wanted = candidates(cells, timing, torch.get_num_threads())
+    sharing = {one.key: [runs[cell.cell_id] for cell in cells if _same(cell, one.cell)] for one in wanted}
+    missing = [one for one in wanted if not all(TIMED + one.key in run.tags for run in sharing[one.key])]
+    fresh = [one for one in missing if not any(TIMED + one.key in run.tags for run in sharing[one.key])]
+    measured: dict[str, Latency] = {}
+    if fresh:
+        session.reporter.line(f"timing {len(fresh)} networks, batch 1, {torch.get_num_threads()} threads")
+    for device in dict.fromkeys(one.device for one in fresh):
+        for size in dict.fromkeys(one.size_px for one in fresh):
+            group = [one for one in fresh if one.device == device and one.size_px == size]
+            if group:
+                calls = {one.key: _call(one, session) for one in group}
+                measured |= time_calls(calls, check_device(device))
+    first = wanted[0] if wanted else None
+    for one in missing:
+        for run in sharing[one.key]:
+            if TIMED + one.key not in run.tags:
+                _log(session, run, _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first)), one.key)
+    for one in fresh:
+        latency = measured[one.key]
+        busy = "; the machine was busy" if latency.load > BUSY_LOAD else ""
+        session.reporter.line(
+            f"  {one.cell.model.name} {one.size_px} px {one.device} {one.runtime} fp32: "
+            f"{latency.median_ms:.2f} ms (IQR {latency.q1_ms:.2f} to {latency.q3_ms:.2f}){busy}"
+        )
+
+
+def _is_headline(one: Candidate, first: Candidate | None) -> bool:
+    return first is not None and (one.device, one.runtime, one.size_px) == (first.device, first.runtime, first.size_px)
+
+
+def _same(cell: Cell, other: Cell) -> bool:
+    def network(one: Cell) -> str:
+        return short_hash({"model": one.model.model_dump(), "output": one.output.model_dump()})
+
+    return network(cell) == network(other)
+
+
+def _call(one: Candidate, session: Session) -> Callable[[], Any]:
+    device = check_device(one.device)
+    given = session.materials.given(one.cell)
+    network = build_network(session.catalog, one.cell.model.name, one.cell.model.settings, given).to(device)
+    frames = torch.full((1, given.channels, one.size_px, one.size_px), given.statistics.mean, device=device)
+    prepared = session.catalog.module("runtimes", one.runtime).prepare(network, frames, "fp32")
+    return lambda: prepared(frames)
+
+
+def _numbers(
+    one: Candidate, measured: dict[str, Latency], sharing: Sequence[RunRecord], *, headline: bool
+) -> dict[str, float]:
+    if one.key in measured:
+        latency = measured[one.key]
+        numbers = {
+            f"{one.metric}_latency_ms": latency.median_ms,
+            f"{one.metric}_q1_ms": latency.q1_ms,
+            f"{one.metric}_q3_ms": latency.q3_ms,
+            f"{one.metric}_cpu_ms": latency.cpu_ms,
+            f"{one.metric}_first_ms": latency.first_ms,
+            f"{one.metric}_threads": float(latency.threads),
+            f"{one.metric}_load": latency.load,
+        }
+    else:
+        source = next(run for run in sharing if TIMED + one.key in run.tags)
+        numbers = {name: value for name, value in source.metrics.items() if name.startswith(one.metric + "_")}
+    if headline:
+        numbers["device/latency_ms"] = numbers[f"{one.metric}_latency_ms"]
+    return numbers
+
+
+def _log(session: Session, record: RunRecord, numbers: dict[str, float], key: str) -> None:
+    run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
+    run.log_metrics(dict(numbers))
+    run.flush()
+    run.set_tags({TIMED + key: "true", "smlmbench.timed_on": host_name()})

@@ -1,0 +1,157 @@
+"""One cell from its description to a trained network."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from smlmbench.data.contracts import Condition, Given
+from smlmbench.inference.allocator import keep_buffers
+from smlmbench.inference.checkpoint import Trained, build_network
+from smlmbench.inference.engine import ReadOut, predict
+from smlmbench.recipes.contracts import Recipe
+from smlmbench.run.evaluation import example_panel
+from smlmbench.run.materials import Materials, first_frames
+from smlmbench.seeds import derive_seed
+from smlmbench.study.cells import Cell
+from smlmbench.study.identity import short_hash
+from smlmbench.training import Progress, Validation, fit, resolve_device, resolve_number_format
+
+QUICK_THRESHOLDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What a cell tells while it trains.
+
+    Attributes:
+        on_step: step, steps, loss.
+        on_validation: step, numbers (`train/...`, `val/...`).
+        on_picture: step, uint8 panel (H, W, 3) of the example frame.
+    """
+
+    on_step: Callable[[int, int, float], None]
+    on_validation: Callable[[int, Mapping[str, float]], None]
+    on_picture: Callable[[int, NDArray[np.uint8]], None]
+
+
+@dataclass(slots=True)
+class Trainee:
+    """A trained cell before it is scored."""
+
+    trained: Trained
+    given: Given
+    progress: Progress
+    n_params: int
+    number_format: str
+    device: str
+
+
+def output_settings(cell: Cell) -> dict[str, object]:
+    """Settings of the output kind with the camera pixel of the data."""
+    return {**cell.output.settings, "pixel_size_nm": cell.data.train.pixel_size_nm}
+
+
+def build_recipe(cell: Cell, materials: Materials, device: torch.device) -> tuple[Recipe, Given]:
+    """Network, loss and targets of a cell on a device; weights depend on root seed, model and repeat alone."""
+    catalog = materials.catalog
+    given = materials.given(cell)
+    scope = (cell.model.name, short_hash(cell.model.settings), str(cell.repeat))
+    torch.manual_seed(derive_seed(cell.root_seed, "init", *scope) % 2**63)
+    network = build_network(catalog, cell.model.name, cell.model.settings, given)
+    network = network.to(device, memory_format=torch.channels_last)
+    settings = output_settings(cell)
+    loss = catalog.module("losses", cell.loss.name).build(cell.loss.settings, settings)
+    if isinstance(loss, nn.Module):
+        loss = loss.to(device)
+    output = catalog.module("outputs", cell.output.name)
+    recipe: Recipe = catalog.module("recipes", "supervised").build(
+        network, loss, lambda batch: output.targets(batch, settings), device, {}
+    )
+    return recipe, given
+
+
+def train_cell(cell: Cell, materials: Materials, folder: Path, events: Events, device_name: str = "auto") -> Trainee:
+    """Train a cell, continuing from `folder` where it holds a state.
+
+    Args:
+        cell: What to train.
+        materials: Data sets.
+        folder: Working folder of this cell's run.
+        events: Who is told.
+        device_name: auto, cpu, cuda or mps.
+
+    Raises:
+        TrainingError: Diverged or collapsed.
+    """
+    keep_buffers()
+    device = resolve_device(device_name)
+    recipe, given = build_recipe(cell, materials, device)
+    quick = first_frames(materials.splits(cell.data, cell.root_seed).validation, cell.training.validation_frames)
+    validate = _validator(cell, materials, recipe.network, quick, device)
+    pictured = _picturing(recipe.network, cell, materials, quick, events, device)
+    progress = fit(
+        recipe,
+        materials.training(cell),
+        cell.training,
+        validate,
+        pictured,
+        folder=folder,
+        device=device,
+        on_step=events.on_step,
+    )
+    trained = Trained(
+        network=recipe.network,
+        output=materials.catalog.module("outputs", cell.output.name),
+        output_settings=output_settings(cell),
+        threshold=float("nan"),
+        facts={},
+    )
+    parameters = sum(parameter.numel() for parameter in recipe.network.parameters() if parameter.requires_grad)
+    number_format = resolve_number_format(cell.training.number_format, device)
+    return Trainee(trained, given, progress, parameters, number_format, str(device))
+
+
+def _validator(
+    cell: Cell, materials: Materials, network: nn.Module, quick: Condition, device: torch.device
+) -> Callable[[], Validation]:
+    task = materials.catalog.module("tasks", cell.task)
+    read_out = ReadOut(
+        materials.catalog.module("outputs", cell.output.name), output_settings(cell), task.candidates_threshold()
+    )
+
+    def validate() -> Validation:
+        prediction = predict(quick.frames, network, read_out, device=device)
+        chosen = task.choose_threshold(prediction.table, quick, cell.scoring, QUICK_THRESHOLDS)
+        total = float(prediction.image.values.sum()) if prediction.image is not None else 0.0
+        mass = task.mass_ratio(total, quick) if prediction.image is not None else 1.0
+        numbers = {task.CARD["facts"]["primary"]: chosen.reached, "threshold": chosen.value, "mass": mass}
+        return Validation(score=chosen.reached, mass=mass, metrics=numbers)
+
+    return validate
+
+
+def _picturing(
+    network: nn.Module,
+    cell: Cell,
+    materials: Materials,
+    quick: Condition,
+    events: Events,
+    device: torch.device,
+) -> Callable[[int, Mapping[str, float]], None]:
+    output = materials.catalog.module("outputs", cell.output.name)
+
+    def on_validation(step: int, numbers: Mapping[str, float]) -> None:
+        events.on_validation(step, numbers)
+        network.eval()
+        read_out = ReadOut(output, output_settings(cell), float(numbers["val/threshold"]))
+        example = example_panel(quick, network, read_out, device)
+        network.train()
+        if example is not None:
+            events.on_picture(step, example)
+
+    return on_validation

@@ -1,0 +1,1 @@
+"""A study file: its schema, how it is loaded, and the plan made of it."""

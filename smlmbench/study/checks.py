@@ -1,0 +1,191 @@
+"""Checks of the files that a study names, before anything heavy is imported: a cheap look, seconds at most."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from smlmbench.errors import SizeError, SmlmBenchError, suggest
+from smlmbench.registry import Catalog
+from smlmbench.study.parts import cut, roles
+from smlmbench.study.problems import Problems, Where
+from smlmbench.study.schema import DataEntry, Scoring
+from smlmbench.study.sources import MovieSource, Source
+
+X_WORD = re.compile(r"x.*|(?:pos|position|loc|coord|cent(?:er|re|roid))x")
+MIN_SCORED_PX = 8  # columns that must remain inside the scoring border
+TEXT_SUFFIXES = {".csv", ".tsv", ".txt"}
+
+
+class Files:
+    """Looks at the files of sources, each file once.
+
+    Attributes:
+        catalog: Registered formats.
+        problems: Where every problem is noted; nothing is raised.
+    """
+
+    def __init__(self, catalog: Catalog, problems: Problems) -> None:
+        self.catalog = catalog
+        self.problems = problems
+        self._shapes: dict[Path, tuple[int, int, int] | str] = {}
+
+    def source(self, where: Where, source: Source) -> None:
+        """Note what is wrong with the files of one source."""
+        if not isinstance(source, MovieSource):
+            return
+        shape = self.movie((*where, "movie"), source.movie)
+        if shape is not None and min(shape[1:]) < source.crop_px:
+            said = f"frames of {shape[2]} x {shape[1]} px are smaller than crops of {source.crop_px} px"
+            self.problems.add((*where, "crop_px"), f"{said}; give at most {min(shape[1:])}")
+        if source.truth is None:
+            said = "required and not given; a movie without truth can only be predicted, list it under apply"
+            self.problems.add((*where, "truth"), said)
+        else:
+            self._table((*where, "truth"), source, source.truth)
+
+    def movie(self, where: Where, path: Path) -> tuple[int, int, int] | None:
+        """Frames, height and width of a movie that opens, else None and a problem."""
+        if path not in self._shapes:
+            self._shapes[path] = _missing(path, "movie") or self._opened(path)
+        shape = self._shapes[path]
+        if isinstance(shape, str):
+            self.problems.add(where, shape)
+            return None
+        return shape
+
+    def split(self, where: Where, entry: DataEntry) -> None:
+        """Note where a movie is too small to cut validation and test from it, or is used twice."""
+        source = entry.train
+        if not isinstance(source, MovieSource):
+            return
+        for name, other in [("val", entry.val), *((f"test.{name}", test) for name, test in entry.test.items())]:
+            if isinstance(other, MovieSource) and other.movie == source.movie:
+                said = f"'{other.movie.name}' is also the training movie, so scores would show memory"
+                self.problems.add(
+                    (*where, *name.split(".", 1)), f"{said}; leave it out and it is cut from the training movie"
+                )
+        shape = self._shapes.get(source.movie)
+        if isinstance(shape, tuple):
+            self._parts((*where, "train"), entry, source, shape)
+
+    def _parts(self, where: Where, entry: DataEntry, source: MovieSource, shape: tuple[int, int, int]) -> None:
+        scored = MIN_SCORED_PX + math.ceil(2 * Scoring().border_nm / source.pixel_size_nm)
+        for role, part in roles(entry).items():
+            needed = source.crop_px if role == "train" else scored
+            try:
+                block = cut(part, n_frames=shape[0], width_px=shape[2])
+            except SizeError as error:
+                self.problems.add(where, f"'{source.movie.name}': {error}")
+                return
+            if block.x1 - block.x0 < needed:
+                said = f"'{source.movie.name}' is {shape[2]} px wide: its {role} block of {block.x1 - block.x0} px"
+                todo = "give val and test of their own, or a smaller crop_px or guard_px"
+                self.problems.add(where, f"{said} needs {needed} px beside guards of {part.guard_px} px; {todo}")
+                return
+
+    def _opened(self, path: Path) -> tuple[int, int, int] | str:
+        from smlmbench.formats import open_movie
+
+        try:
+            movie = open_movie(path, catalog=self.catalog)
+        except SmlmBenchError as error:
+            return str(error)
+        except OSError as error:
+            return _unreadable(path, error)
+        try:
+            shape = (movie.n_frames, movie.height, movie.width)
+        finally:
+            movie.close()
+        return shape if min(shape) > 0 else f"'{path}' holds no frames; give a movie"
+
+    def _table(self, where: Where, source: MovieSource, path: Path) -> None:
+        from smlmbench.formats import find
+
+        missing = _missing(path, "table")
+        if missing is not None:
+            self.problems.add(where, missing)
+            return
+        before = len(self.problems)
+        self._columns(where, path, source.columns or {})
+        if len(self.problems) > before:
+            return
+        try:
+            find(path, "table", catalog=self.catalog, format=source.truth_format, takes_columns=bool(source.columns))
+        except SmlmBenchError as error:
+            self.problems.add(where, str(error))
+        except OSError as error:
+            self.problems.add(where, _unreadable(path, error))
+
+    def _columns(self, where: Where, path: Path, columns: Mapping[str, str]) -> None:
+        header = text_header(path)
+        if header is None:
+            return
+        has = ", ".join(header[:12])
+        for key, name in columns.items():
+            if name not in header:
+                said = f"'{name}' is not a column of '{path.name}'; it has {has}"
+                self.problems.add((*where[:-1], "columns", key), said)
+        if not any(key.startswith("x") for key in columns) and not any(_is_x(cell) for cell in header):
+            said = f"'{path.name}' has no column for x; it has {has}"
+            self.problems.add(where, f"{said}; name it with columns: {{x_nm: ..., y_nm: ..., frame: ...}}")
+
+
+def check_files(
+    sources: Sequence[tuple[Where, Source]],
+    entries: Sequence[tuple[Where, DataEntry]],
+    catalog: Catalog,
+    problems: Problems,
+) -> None:
+    """Note every problem of the files of a study: absent, unreadable, without positions, too small."""
+    files = Files(catalog, problems)
+    for where, source in sources:
+        files.source(where, source)
+    for where, entry in entries:
+        for index, path in enumerate(entry.apply):
+            files.movie((*where, "apply", index), path)
+        files.split(where, entry)
+
+
+def text_header(path: Path) -> list[str] | None:
+    """Names of the columns of a text table, or None where the file is binary or begins with numbers.
+
+    Only the head is read; which number a column holds is the adapter's business.
+    """
+    from smlmbench.formats.text import read_head
+
+    if path.suffix.lower() not in TEXT_SUFFIXES or path.is_dir():
+        return None
+    try:
+        cells = [header.text for header in read_head(path).headers]
+    except SmlmBenchError:
+        return None
+    return None if not cells or any("\0" in cell for cell in cells) or all(map(_is_number, cells)) else cells
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", "."))
+    except ValueError:
+        return not cell
+    return True
+
+
+def _is_x(cell: str) -> bool:
+    return any(X_WORD.fullmatch(word) for word in re.split(r"[^a-z0-9]+", cell.lower()))
+
+
+def _missing(path: Path, what: str) -> str | None:
+    if not path.exists():
+        near = suggest(path.name, [file.name for file in path.parent.iterdir()]) if path.parent.is_dir() else ""
+        hint = near if near.startswith("did") else f"give the path of a {what}, relative to the data root"
+        return f"'{path}' does not exist; {hint}"
+    if path.is_dir() and not any(path.iterdir()):
+        return f"folder '{path}' is empty; give a {what}"
+    if path.is_file() and path.stat().st_size == 0:
+        return f"'{path}' is an empty file; give a {what}"
+    return None
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"'{path}' cannot be read: {error.strerror or error}; check the file and its rights"

@@ -1,0 +1,183 @@
+"""Every problem of a study file in one pass: where it is, what was given, what is accepted."""
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from smlmbench.errors import ConfigError, suggest
+
+Where = tuple[str | int, ...]
+
+
+def dotted(where: Where) -> str:
+    """Write a place as it is read in the file: ('data', 0, 'train') is `data[0].train`."""
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+class Problems:
+    """Problems found so far, one line each, in the order found."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def add(self, where: Where, text: str) -> None:
+        """Note a problem at a place of the file."""
+        self.add_line(f"{dotted(where)}: {text}" if where else text)
+
+    def add_line(self, text: str) -> None:
+        """Note a problem whose text already names the place."""
+        line = f"{self.file}: {' '.join(text.split())}"
+        if line not in self.lines:
+            self.lines.append(line)
+
+    def unknown_keys(self, where: Where, given: Mapping[str, Any], known: Sequence[str]) -> None:
+        """Note every key that is not known, with the nearest one that is."""
+        for key in given:
+            if key not in known:
+                self.add((*where, key), f"unknown key, {suggest(key, known)}")
+
+    def raise_if_any(self) -> None:
+        """Raise all of them at once.
+
+        Raises:
+            ConfigError: Its text has one line per problem.
+        """
+        if self.lines:
+            raise ConfigError("\n".join(self.lines))
+
+
+def explain(error: ValidationError, model: type[BaseModel], given: Any) -> list[tuple[Where, str]]:
+    """Turn pydantic's errors into places of the file and texts that name the nearest key.
+
+    Of a union only the branch that the given value means is explained: the model where it is a mapping, else the rest.
+    """
+    found: list[tuple[Where, str]] = []
+    for one in error.errors(include_url=False):
+        place = _walk(one["loc"], model, given)
+        if place is not None:
+            text = _text(one["type"], one.get("ctx", {}), one["msg"], one["input"], place)
+            if (place.where, text) not in found:
+                found.append((place.where, text))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place of the file, the keys known there, and the keys of the mapping that would be accepted too."""
+
+    where: Where
+    known: list[str]
+    mapping: list[str]
+
+
+def _walk(loc: tuple[str | int, ...], model: Any, value: Any) -> _Place | None:
+    """Follow pydantic's location through the annotations; tags of union branches are not places of the file.
+
+    Returns:
+        None for the branch of a union that the value does not mean.
+    """
+    where: list[str | int] = []
+    known: list[str] = []
+    mapping: list[str] = []
+    for part in loc:
+        if part == "[key]":
+            continue
+        model = _plain(model)
+        if _is_union(model):
+            branch = _branch(model, part)
+            if isinstance(value, Mapping) != (branch is not None):
+                return None
+            mapping = _keys_of_models(model) if branch is None else []
+            model = branch
+            continue
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            known = list(model.model_fields)
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field is not None else None
+        else:
+            model = (get_args(model) or (None,))[-1]
+        where.append(part)
+        value = _inside(value, part)
+    return _Place(tuple(where), known, mapping)
+
+
+def _inside(value: Any, part: str | int) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return None
+
+
+def _plain(annotation: Any) -> Any:
+    """Strip Annotated and `| None`."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if _is_union(annotation):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        if len(members) == 1:
+            return _plain(members[0])
+    return annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType)
+
+
+def _branch(union: Any, tag: str | int) -> Any:
+    """The model that a union's tag names, or None for a branch that is not a model."""
+    for member in get_args(union):
+        plain = _plain(member)
+        if isinstance(plain, type) and issubclass(plain, BaseModel) and plain.__name__ == tag:
+            return plain
+    return None
+
+
+def _keys_of_models(union: Any) -> list[str]:
+    """Keys of the mapping that a union accepts beside plain values."""
+    members = [_plain(member) for member in get_args(union)]
+    models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+    return list(models[0].model_fields) if models else []
+
+
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def _text(kind: str, facts: Mapping[str, Any], message: str, given: Any, place: _Place) -> str:
+    if kind == "extra_forbidden":
+        return f"unknown key, {suggest(str(place.where[-1]), place.known)}"
+    if kind == "missing":
+        return "required and not given"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    also = f", or a mapping with {', '.join(place.mapping)}" if place.mapping else ""
+    if kind in _BOUNDS:
+        fact, words = _BOUNDS[kind]
+        return f"{short(given)} is out of range; give a number {words} {facts[fact]:g}{also}"
+    if kind == "literal_error":
+        expected = str(facts["expected"])
+        near = suggest(str(given), [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")])
+        tail = "" if near.startswith("accepted") else f" (accepted: {expected})"
+        return f"{short(given)} is not accepted, {near}{tail}{also}"
+    return f"{short(given)} is not accepted; {message[0].lower()}{message[1:]}{also}"
+
+
+def short(given: Any) -> str:
+    """A value as it was given, cut to a line."""
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}..."

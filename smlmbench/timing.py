@@ -1,0 +1,137 @@
+"""Inference timing: serial, in the parent, when nothing trains; one clock for everyone.
+
+Candidates are interleaved so that a drifting clock rate does not reorder them; the median and the quartiles over all
+rounds are kept. Source of the protocol: PROTOCOL section 5.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from smlmbench.errors import ConfigError
+
+WARM_UP_S = 0.3
+MIN_ROUNDS = 15
+MAX_ROUNDS = 200
+BUDGET_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds for one call, batch 1.
+
+    Attributes:
+        median_ms, q1_ms, q3_ms, p90_ms: Wall-clock quantiles.
+        cpu_ms: Median CPU time of the process for one call (all threads).
+        first_ms: The first call, apart.
+        rounds: Number of timed calls.
+        threads: Threads torch was allowed.
+        load: 1-minute load average over the cores when timing began; above 1 the machine was busy with other work.
+    """
+
+    median_ms: float
+    q1_ms: float
+    q3_ms: float
+    p90_ms: float
+    cpu_ms: float
+    first_ms: float
+    rounds: int
+    threads: int
+    load: float
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a device; nothing to wait for on the CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def host_name() -> str:
+    """The processor's name, for rows that are only comparable on one machine."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        name = ""
+    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def check_device(name: str) -> torch.device:
+    """The torch device of a timing entry.
+
+    Raises:
+        ConfigError: Not a device here.
+    """
+    present = ["cpu"]
+    if torch.cuda.is_available():
+        present.append("cuda")
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    if name not in present:
+        raise ConfigError(f"timing.devices: '{name}' is not on this machine; present: {', '.join(present)}")
+    return torch.device(name)
+
+
+def time_calls(
+    calls: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    *,
+    budget_s: float = BUDGET_S,
+    max_rounds: int = MAX_ROUNDS,
+) -> dict[str, Latency]:
+    """Time several callables, interleaved.
+
+    Args:
+        calls: What to time, by label; inputs resident on the device.
+        device: For synchronisation.
+        budget_s: Timed seconds per callable, at least 15 rounds.
+        max_rounds: Upper bound on rounds.
+
+    Returns:
+        Latency by label.
+    """
+    load = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else float("nan")
+    first, slowest = {}, 0.0
+    for label, call in calls.items():
+        first[label] = _once(call, device)[0]
+        began, last = time.perf_counter(), 0.0
+        while time.perf_counter() - began < WARM_UP_S:
+            last = _once(call, device)[0]
+        slowest = max(slowest, last or first[label])
+    rounds = int(np.clip(budget_s / max(slowest, 1e-6), MIN_ROUNDS, max_rounds))
+    seen: dict[str, list[tuple[float, float]]] = {label: [] for label in calls}
+    labels: Sequence[str] = list(calls)
+    for turn in range(rounds):
+        for label in labels if turn % 2 == 0 else labels[::-1]:
+            seen[label].append(_once(calls[label], device))
+    return {label: _latency(np.array(samples) * 1e3, first[label] * 1e3, load) for label, samples in seen.items()}
+
+
+def _once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    synchronise(device)
+    cpu, wall = time.process_time(), time.perf_counter()
+    call()
+    synchronise(device)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _latency(samples_ms: np.ndarray, first_ms: float, load: float) -> Latency:  # type: ignore[type-arg]
+    q1, median, q3, p90 = np.percentile(samples_ms[:, 0], [25, 50, 75, 90])
+    return Latency(
+        median_ms=float(median),
+        q1_ms=float(q1),
+        q3_ms=float(q3),
+        p90_ms=float(p90),
+        cpu_ms=float(np.median(samples_ms[:, 1])),
+        first_ms=float(first_ms),
+        rounds=len(samples_ms),
+        threads=torch.get_num_threads(),
+        load=float(load),
+    )

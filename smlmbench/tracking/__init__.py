@@ -1,0 +1,1 @@
+"""The store: MLflow runs, claims and statuses."""

@@ -1,0 +1,279 @@
+"""Which process may work on a cell, and what there is to do for it.
+
+MLflow has no compare-and-set, so a claim is a small contest that needs no common clock. A process writes a bid (a tag
+on the run it wants, or on a run it makes), then reads all runs of the cell. Of two bidders, the one that wrote last
+sees the other's bid. A bidder that sees a lower bid withdraws; one that sees only higher bids waits until they are
+withdrawn or have won; one that sees none has won. Bids are ordered by time, then by a random token, so two processes
+never wait for each other, and a wrong clock costs fairness alone.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from smlmbench.tracking import tags as names
+from smlmbench.tracking.owners import HEARTBEAT_LIMIT_S, Owner, heartbeat_tag, this_process, why_stale
+from smlmbench.tracking.records import RunRecord, cell_runs, record_of, search
+from smlmbench.tracking.runs import Run
+from smlmbench.tracking.store import Store
+
+Kind = Literal["keep", "score", "continue", "leave", "new"]
+POLL_S = 0.05
+PATIENCE_S = 30.0
+ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the same command does with a cell.
+
+    Attributes:
+        kind: keep (nothing to do), score (trained, not scored this way), continue (same run, from its last state),
+            leave (another process works on it), new (train it in a new run).
+        run_id: The run that it is about; None for new.
+    """
+
+    kind: Kind
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is claimed.
+
+    Attributes:
+        cell_id: Identity of the cell, or of the reference.
+        eval_id: How it shall be scored.
+        name: Name of a new run.
+        role: cell or reference.
+        tags: More tags of a new run.
+    """
+
+    cell_id: str
+    eval_id: str
+    name: str
+    role: Literal["cell", "reference"] = "cell"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The outcome: `run` is open, with a heartbeat, where there is work to do, else None."""
+
+    decision: Decision
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Bid:
+    made_ms: int
+    token: str
+    owner: Owner = field(compare=False)
+    run_id: str = field(compare=False)
+
+    @property
+    def tag(self) -> str:
+        return names.BID + self.token
+
+    def text(self) -> str:
+        return json.dumps([self.made_ms, self.owner.host, self.owner.pid, self.owner.process_start_s])
+
+    def is_dead(self) -> bool:
+        return self.owner.is_dead() or time.time() - self.made_ms / 1000 > HEARTBEAT_LIMIT_S
+
+
+def decide(
+    runs: Sequence[RunRecord], eval_id: str, *, retry_failed: bool = False, keep_pruned: bool = False
+) -> Decision:
+    """Choose what to do with a cell from its runs (DESIGN section 7).
+
+    Args:
+        runs: All runs of one cell_id.
+        eval_id: How it shall be scored.
+        retry_failed: Repeat failed and collapsed cells.
+        keep_pruned: The cell is a trial of a search, so a pruned run stands for it; it never does for a grid cell.
+    """
+    counted = [run for run in sorted(runs, key=lambda run: run.start_s, reverse=True) if not run.superseded]
+
+    def newest(*states: str, trained: bool | None = None) -> RunRecord | None:
+        fit = (run for run in counted if run.status in states and trained in (None, run.trained))
+        return next(fit, None)
+
+    if found := newest("running"):
+        return Decision("leave", found.run_id)
+    done = [run for run in counted if run.status == "done"]
+    if done:
+        same = next((run for run in done if run.eval_id == eval_id), None)
+        return Decision("keep", same.run_id) if same else Decision("score", done[0].run_id)
+    if found := newest("interrupted", trained=True):
+        return Decision("score", found.run_id)
+    if found := newest("interrupted"):
+        return Decision("continue", found.run_id)
+    if keep_pruned and (found := newest("pruned")):
+        return Decision("keep", found.run_id)
+    if found := newest("failed", "collapsed"):
+        if not retry_failed:
+            return Decision("keep", found.run_id)
+        if again := newest("failed", trained=True):
+            return Decision("score", again.run_id)
+    return Decision("new")
+
+
+def claim(
+    store: Store, experiment_id: str, row: Row, *, retry_failed: bool = False, keep_pruned: bool = False
+) -> Claim:
+    """Take a cell if it has work to do and no other process has it.
+
+    Two processes never get the same cell at the same time. The winner's run is RUNNING with host, pid, process start,
+    attempt and heartbeat; a loser's fresh run is deleted, so nothing shows it.
+    """
+    decision = Decision("leave")
+    for _ in range(ROUNDS):
+        runs = cell_runs(store, experiment_id, row.cell_id)
+        decision = decide(runs, row.eval_id, retry_failed=retry_failed, keep_pruned=keep_pruned)
+        if decision.kind in ("keep", "leave"):
+            break
+        bid = _place(store, experiment_id, row, decision, runs)
+        outcome = "lost"
+        try:
+            outcome = _contest(store, experiment_id, row, bid, decision, (retry_failed, keep_pruned))
+        finally:
+            if outcome != "won":
+                _withdraw(store, bid, own_run=decision.run_id is None)
+        if outcome == "won":
+            return Claim(decision, _hold(store, experiment_id, row, bid, decision, runs))
+        if outcome == "lost":
+            return Claim(Decision("leave"))
+    return Claim(decision if decision.kind in ("keep", "leave") else Decision("leave"))
+
+
+def reap(store: Store, experiment_id: str) -> list[RunRecord]:
+    """Mark runs that are RUNNING in the store but whose process is gone as KILLED, so that they can be continued.
+
+    Returns:
+        The runs as they were; `reason` says what became of them.
+    """
+    stale = [run for run in search(store, [experiment_id], "attributes.status = 'RUNNING'") if run.status != "running"]
+    for run in stale:
+        if why_stale(store.client.get_run(run.run_id).data.tags) is None:
+            continue  # another process has just reopened it
+        deaths = int(run.tags.get(names.DEATHS, "0")) + 1
+        for key, value in {names.REASON: run.reason, names.DEATHS: str(deaths)}.items():
+            store.client.set_tag(run.run_id, key, value)
+        last_s = float(run.tags.get(names.HEARTBEAT, "0")) or time.time()
+        store.client.set_terminated(run.run_id, "KILLED", end_time=int(last_s * 1000))
+    return stale
+
+
+def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs: Sequence[RunRecord]) -> _Bid:
+    token, made_ms, owner = uuid.uuid4().hex, time.time_ns() // 1_000_000, this_process()
+    if decision.run_id is not None:
+        bid = _Bid(made_ms, token, owner, decision.run_id)
+        store.client.set_tag(decision.run_id, bid.tag, bid.text())
+        return bid
+    bid = _Bid(made_ms, token, owner, "")
+    attempt = 1 + max((run.attempt for run in runs), default=0)
+    held = {
+        **names.SOURCE,
+        **row.tags,
+        **_held_tags(row, token, attempt),
+        names.ROLE: row.role,
+        names.CELL_ID: row.cell_id,
+        bid.tag: bid.text(),
+    }
+    created = store.client.create_run(experiment_id, tags=held, run_name=row.name)
+    return _Bid(made_ms, token, owner, str(created.info.run_id))
+
+
+def _held_tags(row: Row, token: str, attempt: int) -> dict[str, str]:
+    return {
+        names.EVAL_ID: row.eval_id,
+        names.OWNER: token,
+        names.ATTEMPT: str(attempt),
+        **this_process().tags(),
+        **heartbeat_tag(),
+    }
+
+
+def _contest(
+    store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decision, options: tuple[bool, bool]
+) -> Literal["won", "lost", "changed"]:
+    """Wait until the bid has won or lost; changed means that there is something else to do for the cell now."""
+    until = time.monotonic() + PATIENCE_S
+    own_run = decision.run_id is None
+    clean = 0
+    while time.monotonic() < until:
+        runs = [run for run in cell_runs(store, experiment_id, row.cell_id) if not run.superseded]
+        others = [run for run in runs if not (own_run and run.run_id == bid.run_id)]
+        bids = [other for run in runs for other in _bids(run) if other.token != bid.token and not other.is_dead()]
+        contested = {(other.run_id, other.token) for other in bids}
+        if any(run.status == "running" and (run.run_id, run.tags.get(names.OWNER)) not in contested for run in others):
+            return "lost"
+        if any(other < bid for other in bids):
+            return "lost"
+        if not bids:
+            if decide(others, row.eval_id, retry_failed=options[0], keep_pruned=options[1]) != decision:
+                return "changed"
+            # MLflow reads status and tags one after the other, so one reading can mix the moments before and after
+            # another bidder's win. Only one bidder can have won unseen, so a second reading cannot be mixed as well.
+            clean += 1
+            if clean == 2:
+                return "won"
+            continue
+        clean = 0
+        time.sleep(POLL_S)
+    return "lost"
+
+
+def _bids(run: RunRecord) -> list[_Bid]:
+    found = []
+    for key, value in run.tags.items():
+        if key.startswith(names.BID):
+            made_ms, host, pid, start_s = json.loads(value)
+            found.append(_Bid(int(made_ms), key.removeprefix(names.BID), Owner(host, pid, start_s), run.run_id))
+    return found
+
+
+def _withdraw(store: Store, bid: _Bid, *, own_run: bool) -> None:
+    if own_run:
+        store.client.set_tag(bid.run_id, names.WITHDRAWN, "true")
+        store.client.set_terminated(bid.run_id, "KILLED")
+        store.client.delete_run(bid.run_id)
+    else:
+        _remove_tags(store, bid.run_id, [bid.tag])
+
+
+def _hold(store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decision, runs: Sequence[RunRecord]) -> Run:
+    """Turn a won bid into a running run; until the last line the bid keeps others away."""
+    if decision.run_id is not None:
+        found = store.client.get_run(decision.run_id)
+        target = record_of(store, found)
+        held = _held_tags(row, bid.token, target.attempt + 1)
+        if decision.kind == "score":
+            held[names.TRAINED] = "true"
+        if str(found.info.status) == "RUNNING":
+            held[names.DEATHS] = str(int(target.tags.get(names.DEATHS, "0")) + 1)
+        gone = [key for key in target.tags if key in (names.REASON, names.OUTCOME, names.NOT_LOGGED)]
+        dead = [other.tag for other in _bids(target) if other.is_dead()]
+        _remove_tags(store, target.run_id, gone + dead)
+        run = Run(store, target.run_id, experiment_id=experiment_id)
+        run.set_tags(held)
+        store.client.update_run(target.run_id, status="RUNNING")
+    else:
+        run = Run(store, bid.run_id, experiment_id=experiment_id)
+        for old in (each for each in runs if each.status in ("failed", "collapsed") and not each.superseded):
+            store.client.set_tag(old.run_id, names.SUPERSEDED_BY, bid.run_id)
+    _remove_tags(store, bid.run_id, [bid.tag])
+    return run
+
+
+def _remove_tags(store: Store, run_id: str, keys: Sequence[str]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    for key in keys:
+        with suppress(MlflowException):
+            store.client.delete_tag(run_id, key)

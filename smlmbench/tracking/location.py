@@ -1,0 +1,221 @@
+"""Where a store is, and whether it can be used; everything here runs before mlflow is imported."""
+
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+import urllib.error
+import urllib.request
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+from smlmbench.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_FOLDER = "mlruns"
+DATABASE = "mlflow.db"
+HEALTH_TIMEOUT_S = 5.0
+
+# SQLite's write-ahead log needs shared memory between its users, which these do not give.
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "afs", "9p", "fuse.sshfs", "ceph", "gluster")
+
+ADDRESSES = (
+    "update runs set artifact_uri = :new || substr(artifact_uri, length(:old) + 1)"
+    " where experiment_id = :id and substr(artifact_uri, 1, length(:old) + 1) = :old || '/'",
+    "update logged_models set artifact_location = :new || substr(artifact_location, length(:old) + 1)"
+    " where experiment_id = :id and substr(artifact_location, 1, length(:old) + 1) = :old || '/'",
+    "update experiments set artifact_location = :new where experiment_id = :id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A resolved store.
+
+    Attributes:
+        uri: Tracking URI for MLflow.
+        home: Local folder of work/, reports/, optuna.db; with SQLite also of artifacts/.
+        database: The SQLite file, or None behind a server.
+    """
+
+    uri: str
+    home: Path
+    database: Path | None
+
+
+def resolve(location: str | os.PathLike[str] | None, home: Path | None = None) -> Location:
+    """Find out what a `--store`, `--tracking-uri` or `MLFLOW_TRACKING_URI` means.
+
+    Args:
+        location: Folder, `sqlite:///FILE`, `http(s)://HOST`; None takes MLFLOW_TRACKING_URI, else ./mlruns.
+        home: Local folder for work and reports where `location` is a server; default ./mlruns.
+
+    Raises:
+        StoreError: Another kind of address.
+    """
+    text = str(location) if location is not None else os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_FOLDER
+    if text.startswith("sqlite:///"):
+        database = Path(text.removeprefix("sqlite:///").partition("?")[0]).expanduser().resolve()
+        return Location(f"sqlite:///{database.as_posix()}", database.parent, database)
+    if text.startswith(("http://", "https://")):
+        return Location(text.rstrip("/"), (home or Path(DEFAULT_FOLDER)).expanduser().resolve(), None)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text):
+        raise StoreError(f"store '{text}' is not accepted; give a folder, sqlite:///FILE.db or http(s)://HOST:PORT")
+    folder = Path(text).expanduser().resolve()
+    return Location(f"sqlite:///{(folder / DATABASE).as_posix()}", folder, folder / DATABASE)
+
+
+def check(where: Location, *, create: bool) -> None:
+    """Refuse a store that cannot be used, in seconds.
+
+    Raises:
+        StoreError: Folder not writable, no store there (`create` false), not a database, or no server answers.
+    """
+    if not create and where.database is not None and not where.database.is_file():
+        raise StoreError(
+            f"no store at {where.home} ({where.database.name} is missing); run a study first, or give --store FOLDER"
+        )
+    _check_writable(where.home)
+    if where.database is None:
+        _check_server(where.uri)
+    elif where.database.exists():
+        _check_database(where.database)
+
+
+def _check_writable(folder: Path) -> None:
+    advice = "name a folder you can write with --store"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (FileExistsError, NotADirectoryError):
+        raise StoreError(f"store {folder} is not a folder; {advice}") from None
+    except OSError as error:
+        raise StoreError(f"store {folder} cannot be written ({error.strerror}); {advice}") from None
+
+
+def _check_database(database: Path) -> None:
+    if not os.access(database, os.W_OK):
+        raise StoreError(f"{database} is read-only; copy the store to a folder you can write, or allow writing")
+    try:
+        with closing(sqlite3.connect(database, timeout=5)) as connection:
+            tables = {row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            return
+        raise StoreError(f"{database} is no MLflow database ({error}); give another --store FOLDER") from None
+    if "experiments" not in tables:
+        raise StoreError(f"{database} holds no MLflow tables; move it away, or name another folder with --store")
+
+
+def _check_server(uri: str) -> None:
+    advice = "start it (`smlmbench ui`, `mlflow server`), or give another --tracking-uri"
+    try:
+        answer = healthy(uri)
+    except urllib.error.HTTPError as error:
+        body = error.read(200).decode("utf-8", "replace").strip().partition("\n")[0]
+        raise StoreError(f"{uri} answers {error.code} ({body or error.reason}) to /health; {advice}") from None
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error
+        raise StoreError(f"no MLflow server answers at {uri} ({reason}); {advice}") from None
+    if not answer:
+        raise StoreError(f"{uri} is not an MLflow server (no OK from /health); {advice}")
+
+
+def healthy(uri: str, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
+    """Ask a server's /health.
+
+    Raises:
+        OSError: It does not answer (HTTPError: it answers something else than success).
+    """
+    with urllib.request.urlopen(f"{uri}/health", timeout=timeout_s) as response:  # noqa: S310  http(s) by `resolve`
+        return bool(response.read(20).strip() == b"OK")
+
+
+def make_database(database: Path, build: "Callable[[Path], None]") -> None:
+    """Create the database of a new store under its final name in one step.
+
+    Built in a folder of its own and then linked, so that two parents that start together never run MLflow's
+    migrations on one file; the second finds the first one's database and drops its own.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=database.parent))
+    try:
+        fresh = scratch / DATABASE
+        build(fresh)
+        with closing(sqlite3.connect(fresh)) as connection:
+            mode = "delete" if on_network(database.parent) else "wal"
+            connection.execute(f"pragma journal_mode={mode}")
+        with suppress(FileExistsError):
+            _claim_name(fresh, database)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _claim_name(fresh: Path, database: Path) -> None:
+    try:
+        os.link(fresh, database)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links: a rename is the nearest to a single step.
+        if database.exists():
+            raise FileExistsError(database) from None
+        fresh.rename(database)
+
+
+def on_network(folder: Path) -> bool:
+    """Whether a folder lies on a network file system, by the longest mount point above it."""
+    import psutil
+
+    best, kind = "", ""
+    for part in psutil.disk_partitions(all=True):
+        if folder.is_relative_to(part.mountpoint) and len(part.mountpoint) >= len(best):
+            best, kind = part.mountpoint, part.fstype.lower()
+    return kind.startswith(NETWORK_FILE_SYSTEMS)
+
+
+def relocate(database: Path, home: Path) -> int:
+    """Point the artifact addresses of a store that was moved or copied at its present folder.
+
+    MLflow stores them as absolute paths, so a copy would write into the original. Only addresses of the form
+    `<folder>/artifacts/<study>` are touched, which is what this package makes.
+
+    Returns:
+        Number of experiments that were pointed anew.
+
+    Raises:
+        StoreError: The database is busy or of an MLflow before 3.
+    """
+    try:
+        return _point_anew(database, home)
+    except sqlite3.DatabaseError as error:
+        advice = "wait for other writers to end, or run `mlflow db upgrade` on a copy"
+        raise StoreError(f"{database} cannot be used ({error}); {advice}") from None
+
+
+def _point_anew(database: Path, home: Path) -> int:
+    moved = 0
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        for number, stored in connection.execute("select experiment_id, artifact_location from experiments").fetchall():
+            path = local_path(stored or "")
+            if path is None or path.parent.name != "artifacts" or path.parent == home / "artifacts":
+                continue
+            present = (home / "artifacts" / path.name).as_uri()
+            for statement in ADDRESSES:
+                connection.execute(statement, {"new": present, "old": stored, "id": number})
+            moved += 1
+        connection.commit()
+    return moved
+
+
+def local_path(uri: str) -> Path | None:
+    """The path behind a file URI or plain path, or None for another scheme."""
+    if uri.startswith("file:"):
+        return Path(urllib.request.url2pathname(urlparse(uri).path))
+    return None if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri) or not uri else Path(uri)

@@ -1,0 +1,247 @@
+"""Writing a run: params, metrics in batches, artifacts, data sets, the model; and an end in every case."""
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import CollapsedError, ConfigError, SizeError
+from smlmbench.tracking import tags as names
+from smlmbench.tracking.owners import Heartbeat, heartbeat_tag, this_process
+from smlmbench.tracking.plain import metric_value, not_logged_text, param_text, plain_json
+from smlmbench.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+End = Literal["done", "interrupted", "pruned", "failed", "collapsed"]
+MLFLOW_STATUS: Mapping[End, str] = {
+    "done": "FINISHED",
+    "interrupted": "KILLED",
+    "pruned": "KILLED",
+    "failed": "FAILED",
+    "collapsed": "FAILED",
+}
+METRICS_PER_CALL = 1000
+TAGS_PER_CALL = 100
+REASON_CHARACTERS = 1000
+DIGEST_CHARACTERS = 36
+
+
+class Run:
+    """A run that this process holds; use it in a `with`, which ends it whatever happens.
+
+    Leaving normally is done; KeyboardInterrupt and SystemExit are interrupted, so the same command continues it;
+    CollapsedError is collapsed, any other exception failed, each with its reason.
+
+    Attributes:
+        store: Where it is.
+        run_id: MLflow's id.
+        not_logged: Metrics that have no number, with the reason; for `metrics.json`.
+    """
+
+    def __init__(self, store: Store, run_id: str, *, experiment_id: str, heartbeat: bool = True) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.experiment_id = experiment_id
+        self.not_logged: dict[str, str] = {}
+        self.closed = False
+        self._buffer: list[Metric] = []
+        self._last: dict[str, Metric] = {}
+        self._params: dict[str, str] | None = None
+        self._heartbeat = Heartbeat(self._beat) if heartbeat else None
+
+    def _beat(self) -> None:
+        for key, value in heartbeat_tag().items():
+            self.store.client.set_tag(self.run_id, key, value)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.closed:
+            return
+        if error is None:
+            self.terminate("done")
+            return
+        end: End = "failed"
+        if isinstance(error, CollapsedError):
+            end = "collapsed"
+        elif not isinstance(error, Exception):
+            end = "interrupted"
+        try:
+            self.terminate(end, reason_of(error))
+        except Exception as second:
+            error.add_note(f"and the run {self.run_id} could not be closed: {second}")
+
+    @property
+    def work_dir(self) -> Path:
+        """Folder of what is needed to continue it."""
+        return self.store.work_dir(self.run_id)
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log settings as plain text ("0.1", "true", "none"), one flat key each.
+
+        MLflow never changes a param; a value that a later scoring changes goes to a tag, which records read first.
+        """
+        from mlflow.entities import Param, RunTag
+
+        if self._params is None:
+            self._params = dict(self.store.client.get_run(self.run_id).data.params)
+        wanted = {key: param_text(value) for key, value in params.items()}
+        for key in wanted:
+            _check_name("param", key)
+        new = [Param(key, value) for key, value in wanted.items() if key not in self._params]
+        changed = [
+            RunTag(names.PARAM + key, value) for key, value in wanted.items() if self._params.get(key, value) != value
+        ]
+        for first in range(0, max(len(new), len(changed)), TAGS_PER_CALL):
+            part = slice(first, first + TAGS_PER_CALL)
+            self.store.client.log_batch(self.run_id, params=new[part], tags=changed[part])
+        self._params.update({param.key: param.value for param in new})
+
+    def log_metrics(self, values: Mapping[str, float | str], step: int = 0) -> None:
+        """Keep values for the next `flush`, which comes by itself at 1000 of them.
+
+        Args:
+            values: A number, or text saying why there is none. Text, NaN and infinity are kept in `not_logged`.
+            step: Samples seen, or 0 for a value that the run has once.
+        """
+        from mlflow.entities import Metric
+
+        now_ms = time.time_ns() // 1_000_000
+        for key, value in values.items():
+            _check_name("metric", key)
+            number = metric_value(value)
+            if isinstance(number, str):
+                self.not_logged[key] = number
+                continue
+            self.not_logged.pop(key, None)
+            self._last[key] = Metric(key, number, now_ms, int(step))
+            self._buffer.append(self._last[key])
+        if len(self._buffer) >= METRICS_PER_CALL:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the kept metrics, at most 1000 a call."""
+        while self._buffer:
+            part = self._buffer[:METRICS_PER_CALL]
+            self.store.client.log_batch(self.run_id, metrics=part)
+            del self._buffer[: len(part)]
+
+    def set_tags(self, values: Mapping[str, object]) -> None:
+        """Set tags, which unlike params may change."""
+        from mlflow.entities import RunTag
+
+        wanted = [RunTag(key, param_text(value)) for key, value in values.items()]
+        for first in range(0, len(wanted), TAGS_PER_CALL):
+            self.store.client.log_batch(self.run_id, tags=wanted[first : first + TAGS_PER_CALL])
+
+    def mark_trained(self) -> None:
+        """Say that `best.pt` is logged; from here on the cell is only scored again, never trained."""
+        self.set_tags({names.TRAINED: "true"})
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file to the run's artifacts."""
+        self.store.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_artifacts(self, path: Path, folder: str | None = None) -> None:
+        """Copy the content of a folder to the run's artifacts."""
+        self.store.client.log_artifacts(self.run_id, str(path), folder)
+
+    def log_bytes(self, content: bytes, relative: str) -> None:
+        """Write an artifact, such as a drawn figure, at a POSIX path."""
+        target = PurePosixPath(relative)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / target.name
+            path.write_bytes(content)
+            self.log_artifact(path, None if target.parent == PurePosixPath(".") else str(target.parent))
+
+    def log_text(self, text: str, relative: str) -> None:
+        """Write a text artifact in UTF-8."""
+        self.log_bytes(text.encode(), relative)
+
+    def log_dict(self, value: object, relative: str) -> None:
+        """Write a JSON artifact; numbers that are not finite become null."""
+        self.log_text(json.dumps(plain_json(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", relative)
+
+    def log_image(self, image: NDArray[np.uint8], key: str, step: int = 0) -> None:
+        """Log an image for the UI's image grid, which compares one key over runs and steps.
+
+        Raises:
+            SizeError: Not uint8 of shape (H, W) or (H, W, 3).
+        """
+        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+            raise SizeError(f"image '{key}' is {image.dtype} {image.shape}; give uint8 of shape (H, W) or (H, W, 3)")
+        self.store.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+
+    def log_input(self, name: str, digest: str, context: str, facts: Mapping[str, object] | None = None) -> None:
+        """Say what data the run used.
+
+        Args:
+            name: Name of the data or condition.
+            digest: Of the description or of the files; MLflow keeps 36 characters.
+            context: train, val or the name of a test condition.
+            facts: Shown with it: density, frames, pixel size, ...
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        told = {key: param_text(value) for key, value in (facts or {}).items()}
+        data = Dataset(
+            name=name,
+            digest=digest[:DIGEST_CHARACTERS],
+            source_type="code",
+            source=json.dumps({"tags": told}),
+            profile=json.dumps(told),
+        )
+        self.store.client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+    def last_metrics(self, keys: Sequence[str]) -> "list[Metric]":
+        """The last logged value of each named metric that has one."""
+        return [self._last[key] for key in keys if key in self._last]
+
+    def terminate(self, end: End, reason: str = "") -> None:
+        """Write what is kept and close the run; a second call does nothing."""
+        if self.closed:
+            return
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        self.flush()
+        said = {names.REASON: reason[:REASON_CHARACTERS]} if reason else {}
+        if end in ("pruned", "collapsed"):
+            said[names.OUTCOME] = end
+        if self.not_logged:
+            said[names.NOT_LOGGED] = not_logged_text(self.not_logged)
+        if said:
+            self.set_tags(said)
+        self.store.client.set_terminated(self.run_id, MLFLOW_STATUS[end])
+        self.closed = True
+
+
+def open_run(store: Store, experiment_id: str, *, role: str, name: str, tags: Mapping[str, str] | None = None) -> Run:
+    """Start a run that needs no claim: role `study` or `search`."""
+    held = {names.ROLE: role, **names.SOURCE, **this_process().tags(), **heartbeat_tag(), **(tags or {})}
+    created = store.client.create_run(experiment_id, tags=held, run_name=name)
+    return Run(store, str(created.info.run_id), experiment_id=experiment_id)
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says why."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by the user"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _check_name(what: str, key: str) -> None:
+    if not re.fullmatch(r"[/\w.\- :]{1,250}", key):
+        raise ConfigError(f"{what} name '{key}' is not accepted by MLflow; use letters, digits and _ - . : / or space")

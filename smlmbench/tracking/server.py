@@ -1,0 +1,134 @@
+"""MLflow's own server on a store, for looking at it in a browser on this computer."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from smlmbench.errors import StoreError
+from smlmbench.tracking.location import healthy
+from smlmbench.tracking.store import ENVIRONMENT, Store
+
+HOST = "127.0.0.1"
+START_BUDGET_S = 120.0
+STOP_BUDGET_S = 10.0
+
+
+class Server:
+    """A running server.
+
+    Attributes:
+        url: Its address.
+    """
+
+    def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.url = url
+        self._process = process
+        self._log = log
+
+    def wait(self) -> None:
+        """Wait until it ends.
+
+        Raises:
+            StoreError: It ended by itself, with the last line that it wrote.
+        """
+        code = self._process.wait()
+        raise StoreError(f"the MLflow server ended with code {code} ({self._last_line()}); start it again")
+
+    def _await_health(self) -> None:
+        until = time.monotonic() + START_BUDGET_S
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                self.wait()
+            try:
+                if healthy(self.url):
+                    return
+            except OSError:
+                time.sleep(0.3)
+        raise StoreError(
+            f"the MLflow server did not answer within {START_BUDGET_S:.0f} s ({self._last_line()}); try again"
+        )
+
+    def _last_line(self) -> str:
+        lines = [line.strip() for line in self._log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        return lines[-1][:300] if lines else "it wrote nothing"
+
+    def _stop(self) -> None:
+        # Its workers are children of children; those that outlive it would hold the port.
+        try:
+            parent = psutil.Process(self._process.pid)
+            family = [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            family = []
+        for member in family[:1]:
+            member.terminate()
+        _, alive = psutil.wait_procs(family, timeout=STOP_BUDGET_S)
+        for member in alive:
+            member.kill()
+        self._process.wait()
+
+
+@contextmanager
+def serve(store: Store, port: int) -> Iterator[Server]:
+    """Run a server on a store's database, for this computer alone, until the block is left.
+
+    Raises:
+        StoreError: The port is in use, or the server does not start.
+    """
+    _check_port(port)
+    address = f"http://{HOST}:{port}"
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--workers", "1"]
+    command += ["--default-artifact-root", store.artifacts.as_uri(), "--artifacts-destination", str(store.artifacts)]
+    command += ["--host", HOST, "--port", str(port)]
+    environment = {**ENVIRONMENT, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "server.log"
+        with log.open("wb") as sink:
+            # A session of its own: Ctrl-C in the terminal reaches this process, which then stops the family in order.
+            process = subprocess.Popen(  # noqa: S603  our own arguments, no shell
+                command, env=environment, cwd=store.home, stdout=sink, stderr=sink, start_new_session=True
+            )
+        server = Server(address, process, log)
+        try:
+            server._await_health()
+            yield server
+        finally:
+            server._stop()
+
+
+def chart_links(url: str) -> dict[str, str]:
+    """For each study on a server the address that opens on the charts of its runs, newest first.
+
+    The bare address of an experiment opens MLflow's view for language models instead.
+    """
+    body = json.dumps({"max_results": 1000, "order_by": ["creation_time DESC"]}).encode()
+    request = urllib.request.Request(  # noqa: S310  http(s) by `resolve`
+        f"{url}/api/2.0/mlflow/experiments/search", data=body, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        found = json.load(response).get("experiments", [])
+    return {each["name"]: chart_link(url, each["experiment_id"]) for each in found if each["experiment_id"] != "0"}
+
+
+def chart_link(url: str, experiment_id: str) -> str:
+    """The address that opens on the charts of one experiment."""
+    return f"{url}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&workflowType=machine_learning"
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise StoreError(f"port {port} cannot be used ({error.strerror}); give another one with --port") from None

@@ -1,0 +1,229 @@
+"""The store: MLflow's database with its artifacts, and the folders beside it."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from smlmbench.errors import StoreError
+from smlmbench.tracking.location import Location, check, local_path, make_database, on_network, relocate, resolve
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Read by MLflow while it is imported or at its first call; a value of the user wins.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class Store:
+    """An open store; cheap to make and to send to a worker, it imports mlflow at the first use of `client`.
+
+    Attributes:
+        uri: Tracking URI.
+        home: Local folder of work/, reports/ and optuna.db, and with SQLite of artifacts/.
+    """
+
+    def __init__(self, uri: str, home: Path, *, served: bool) -> None:
+        self.uri = uri
+        self.home = home
+        self.served = served
+        self._client: MlflowClient | None = None
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopened, (self.uri, self.home, self.served)
+
+    @property
+    def client(self) -> "MlflowClient":
+        """The one door to MLflow; nothing uses its global run or tracking address.
+
+        Raises:
+            StoreError: The database is of another MLflow version.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = _connect(self.uri)
+            return self._client
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the artifacts (SQLite), `<study>/<run_id>/artifacts` in it."""
+        return self.home / "artifacts"
+
+    @property
+    def optuna_path(self) -> Path:
+        """The database of searches."""
+        return self.home / "optuna.db"
+
+    def describe(self) -> str:
+        """One line for the start of a command."""
+        if self.served:
+            return f"store: {self.uri} (MLflow server); work and reports in {self.home}"
+        note = "; a network folder: use it from one machine at a time" if on_network(self.home) else ""
+        return f"store: {self.home} (MLflow with SQLite){note}"
+
+    def work_dir(self, run_id: str) -> Path:
+        """Folder of what a run needs to be continued; made if absent, removed by its owner when done."""
+        return _folder(self.home / "work" / run_id)
+
+    def report_dir(self, study: str) -> Path:
+        """Folder of a study's reports; made if absent."""
+        return _folder(self.home / "reports" / study)
+
+    def ensure_experiment(self, study: str) -> str:
+        """The experiment id of a study, created if absent.
+
+        Raises:
+            StoreError: It was deleted in MLflow and not purged.
+        """
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(study)
+        if found is None:
+            location = None if self.served else (self.artifacts / study).as_uri()
+            try:
+                return str(self.client.create_experiment(study, artifact_location=location))
+            except MlflowException:
+                found = self.client.get_experiment_by_name(study)
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
+            raise StoreError(
+                f"the experiment of study '{study}' was deleted in {self.uri}; rename the study, or bring it back with "
+                f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+            )
+        return str(found.experiment_id)
+
+    def artifact_path(self, artifact_uri: str, relative: str) -> Path | None:
+        """The local path of an artifact (file or folder), or None where there is none.
+
+        Args:
+            artifact_uri: Address of the run's artifacts as MLflow stores it.
+            relative: POSIX path within.
+        """
+        root = self._artifact_root(artifact_uri)
+        if root is None:
+            return self._fetch(artifact_uri, relative)
+        path = root.joinpath(*PurePosixPath(relative).parts)
+        return path if path.exists() else None
+
+    def list_artifacts(self, artifact_uri: str, relative: str = "") -> list[str]:
+        """POSIX paths of all files of a run below `relative`, sorted."""
+        root = self._artifact_root(artifact_uri)
+        if root is None:
+            return sorted(self._listed(_run_of(artifact_uri), relative))
+        start = root.joinpath(*PurePosixPath(relative).parts)
+        return sorted(path.relative_to(root).as_posix() for path in start.rglob("*") if path.is_file())
+
+    def _artifact_root(self, artifact_uri: str) -> Path | None:
+        """The folder behind an address: as stored, else the same study and run in this store's own folder."""
+        stored = local_path(artifact_uri)
+        if stored is not None and stored.is_dir():
+            return stored
+        own = self.artifacts.joinpath(*PurePosixPath(artifact_uri).parts[-3:])
+        if own.is_dir():
+            return own
+        return None if self.served else own
+
+    def _fetch(self, artifact_uri: str, relative: str) -> Path | None:
+        from mlflow.exceptions import MlflowException
+
+        run_id = _run_of(artifact_uri)
+        folder = _folder(self.home / "cache" / run_id)
+        try:
+            return Path(self.client.download_artifacts(run_id, relative, dst_path=str(folder)))
+        except (MlflowException, OSError):
+            return None
+
+    def _listed(self, run_id: str, relative: str) -> Iterator[str]:
+        for entry in self.client.list_artifacts(run_id, relative or None):
+            if entry.is_dir:
+                yield from self._listed(run_id, entry.path)
+            else:
+                yield entry.path
+
+
+def open_store(
+    location: str | os.PathLike[str] | None = None, *, home: Path | None = None, create: bool = True
+) -> Store:
+    """Open a store, and with `create` make it where it is absent; the parent does so once, before any worker.
+
+    Args:
+        location: Folder, `sqlite:///FILE` or `http(s)://HOST:PORT`; None takes MLFLOW_TRACKING_URI, else ./mlruns.
+        home: Local folder for work and reports where the store is a server; default ./mlruns.
+        create: False refuses an absent store (commands that only read, and workers).
+
+    Raises:
+        StoreError: The store cannot be written, read or reached; said before mlflow is imported.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    where = resolve(location, home)
+    check(where, create=create)
+    store = Store(where.uri, where.home, served=where.database is None)
+    if where.database is not None:
+        _prepare(where, where.database)
+    return store
+
+
+def _prepare(where: Location, database: Path) -> None:
+    if database.exists():
+        relocate(database, where.home)
+        return
+    for name in ("artifacts", "work", "reports"):
+        _folder(where.home / name)
+    make_database(database, lambda fresh: _build_tables(fresh, where.home / "artifacts"))
+
+
+def _build_tables(fresh: Path, artifacts: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    quieten()
+    built = SqlAlchemyStore(f"sqlite:///{fresh.as_posix()}", artifacts.as_uri())  # type: ignore[no-untyped-call]
+    built.engine.dispose()
+
+
+def _connect(uri: str) -> "MlflowClient":
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    quieten()
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        if "out-of-date database schema" in str(error) or "Can't locate revision" in str(error):
+            advice = f"copy it, then run `mlflow db upgrade {uri}`"
+            raise StoreError(f"the store was written by another MLflow version; {advice}") from None
+        raise StoreError(f"the store {uri} cannot be opened: {str(error).partition(chr(10))[0]}") from None
+    return client
+
+
+def quieten() -> None:
+    """Keep MLflow's and alembic's progress lines off the terminal; MLFLOW_LOGGING_LEVEL brings them back."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+
+
+def _reopened(uri: str, home: Path, served: bool) -> Store:
+    return Store(uri, home, served=served)
+
+
+def _run_of(artifact_uri: str) -> str:
+    return PurePosixPath(artifact_uri).parts[-2]
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path

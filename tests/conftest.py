@@ -1,0 +1,21 @@
+"""Fixtures that several tests share."""
+
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """Folder of a store without studies; its tables take seconds to make, so it is made once and copied."""
+    from smlmbench.tracking.store import open_store
+
+    return open_store(tmp_path_factory.mktemp("empty") / "mlruns").home
+
+
+@pytest.fixture
+def store(empty_store, tmp_path):
+    """An open store of the test's own."""
+    from smlmbench.tracking.store import open_store
+
+    return open_store(shutil.copytree(empty_store, tmp_path / "mlruns"))

@@ -1,0 +1,169 @@
+import math
+
+import numpy as np
+import pytest
+
+from smlmbench.errors import SizeError
+from smlmbench.statistics import (
+    combine_seeds,
+    critical_difference,
+    frame_bootstrap,
+    iqm,
+    paired_difference,
+    pareto_front,
+)
+
+
+def ratio(sums):
+    return np.where(sums[..., 1] > 0, sums[..., 0] / np.maximum(sums[..., 1], 1), np.nan)
+
+
+def frames(p=0.7, n=200, emitters=8, seed=0):
+    hits = np.random.default_rng(seed).binomial(emitters, p, n)
+    return np.column_stack([hits, np.full(n, emitters)]).astype(float)
+
+
+def test_the_bootstrap_of_a_proportion_has_the_binomial_standard_error():
+    sums = frames()
+    interval = frame_bootstrap(ratio, sums, seed=1)
+    p, trials = interval.value, 200 * 8
+    assert p == sums[:, 0].sum() / trials
+    assert math.sqrt(interval.variance) == pytest.approx(math.sqrt(p * (1 - p) / trials), rel=0.15)
+    assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * math.sqrt(interval.variance), rel=0.1)
+    assert interval.low < p < interval.high
+
+
+def test_the_bootstrap_repeats_itself_with_a_seed_and_not_without():
+    assert frame_bootstrap(ratio, frames(), seed=1) == frame_bootstrap(ratio, frames(), seed=1)
+    assert frame_bootstrap(ratio, frames(), seed=1) != frame_bootstrap(ratio, frames(), seed=2)
+
+
+def test_blocks_widen_the_interval_of_frames_that_repeat_each_other():
+    repeated = np.repeat(frames(n=40), 10, axis=0)
+    alone, blocks = (frame_bootstrap(ratio, repeated, block=block, seed=3) for block in (1, 10))
+    assert blocks.value == alone.value
+    assert blocks.variance / alone.variance == pytest.approx(10, rel=0.25)
+
+
+def test_memory_is_bounded_without_changing_the_law(monkeypatch):
+    monkeypatch.setattr("smlmbench.statistics.DRAWS_AT_ONCE", 1000)
+    in_parts = frame_bootstrap(ratio, frames(), seed=1)
+    assert math.sqrt(in_parts.variance) == pytest.approx(math.sqrt(0.7 * 0.3 / 1600), rel=0.15)
+
+
+def test_a_score_that_does_not_exist_has_no_interval():
+    interval = frame_bootstrap(ratio, np.zeros((5, 2)), seed=0)
+    assert all(math.isnan(v) for v in (interval.value, interval.low, interval.high, interval.variance))
+    # one frame in three has emitters: resamples without any are left out
+    assert frame_bootstrap(ratio, [[1, 2], [0, 0], [0, 0]], seed=0).low == 0.5
+
+
+@pytest.mark.parametrize("sums", [np.zeros((0, 2)), np.zeros(4)])
+def test_the_bootstrap_refuses_what_is_not_frames(sums):
+    with pytest.raises(SizeError, match=r"give \(frames, sums\) with at least 1 frame"):
+        frame_bootstrap(ratio, sums, seed=0)
+    with pytest.raises(SizeError, match="block 0"):
+        frame_bootstrap(ratio, frames(), block=0, seed=0)
+
+
+def test_seeds_combine_by_the_written_formula():
+    values, variances = [50.0, 52.0, 57.0], [1.0, 2.0, 3.0]
+    # m = 53, mean(w) = 2, s2 = (9 + 1 + 16) / 2 = 13
+    half = math.sqrt(1.959964**2 * 2 + 4.302653**2 * 13 / 3)
+    interval = combine_seeds(values, variances)
+    assert (interval.value, interval.seeds, interval.note) == (53.0, 3, "")
+    assert (interval.low, interval.high) == pytest.approx((53 - half, 53 + half))
+    assert interval.variance == pytest.approx(2 + 13 / 3)
+
+
+def test_seeds_that_agree_leave_the_frame_part_and_frames_that_agree_the_t_interval():
+    same = combine_seeds([50.0] * 3, [4.0] * 3)
+    assert same.high - 50 == pytest.approx(1.95996 * 2, rel=1e-5)
+    spread = combine_seeds([49.0, 50.0, 51.0], [0.0] * 3)
+    assert spread.high - 50 == pytest.approx(4.30265 / math.sqrt(3), rel=1e-5)
+    exact = combine_seeds([50.0, 50.0], [0.0, 0.0])
+    assert (exact.low, exact.high) == (50.0, 50.0)
+
+
+def test_one_seed_has_the_frame_interval_and_a_flag():
+    interval = combine_seeds([50.0], [4.0])
+    assert interval.high == pytest.approx(50 + 1.95996 * 2, rel=1e-5)
+    assert interval.note == "one seed: the spread between seeds is not in it"
+    with pytest.raises(SizeError, match="2 values and 1 variances"):
+        combine_seeds([1.0, 2.0], [1.0])
+
+
+def test_identical_models_differ_by_exactly_0():
+    rows = [frames(seed=s) for s in range(3)]
+    result = paired_difference(rows, rows, ratio, seed=0)
+    assert (result.value, result.low, result.high, result.verdict) == (0.0, 0.0, 0.0, "tie")
+
+
+def test_pairing_sees_a_difference_that_unpaired_intervals_hide():
+    rng = np.random.default_rng(1)
+    hard = rng.uniform(0.2, 0.9, 300)
+    a = [np.column_stack([20 * hard + 0.4 + rng.normal(0, 0.5, 300), np.full(300, 20.0)]) for _ in range(3)]
+    b = [np.column_stack([20 * hard + rng.normal(0, 0.5, 300), np.full(300, 20.0)]) for _ in range(3)]
+    result = paired_difference(a, b, ratio, seed=0)
+    assert result.verdict == "a"
+    assert result.value == pytest.approx(0.02, abs=4 * math.sqrt(2 / 900) * 0.5 / 20)
+    assert frame_bootstrap(ratio, a[0], seed=0).low < frame_bootstrap(ratio, b[0], seed=0).high
+    assert paired_difference(b, a, ratio, seed=0).verdict == "b"
+    assert paired_difference(a, b, ratio, seed=0, higher_is_better=False).verdict == "b"
+
+
+def test_a_win_needs_the_same_sign_in_every_seed():
+    base = frames(n=400, seed=5)
+    better, worse = base + [[1.0, 0.0]], base - [[0.01, 0.0]]
+    one_sided = [better] * 19 + [worse]
+    result = paired_difference(one_sided, [base], ratio, seed=0)
+    assert result.low > 0
+    assert (result.verdict, result.note) == ("tie", "the sign differs between seeds")
+    assert paired_difference(one_sided[:-1], [base], ratio, seed=0).verdict == "a"
+
+
+def test_one_seed_is_no_verdict_unless_nothing_was_trained():
+    base = frames(n=400)
+    better = base + [[1.0, 0.0]]
+    result = paired_difference([better], [base], ratio, seed=0)
+    assert result.low > 0
+    assert (result.verdict, result.note[:8]) == ("tie", "one seed")
+    assert paired_difference([better], [base], ratio, seed=0, trained=False).verdict == "a"
+
+
+def test_rows_that_cannot_be_paired_are_refused():
+    with pytest.raises(SizeError, match="3 and 2 seeds .* cannot be paired"):
+        paired_difference([frames()] * 3, [frames()] * 2, ratio, seed=0)
+    with pytest.raises(SizeError, match=r"sums of shape \[\(100, 2\), \(200, 2\)\]"):
+        paired_difference([frames()], [frames(n=100)], ratio, seed=0)
+    with pytest.raises(SizeError, match="0 and 1 seeds"):
+        paired_difference([], [frames()], ratio, seed=0)
+
+
+def test_the_interquartile_mean_cuts_a_quarter_at_each_end():
+    assert iqm([100, 1, 2, -50]) == 1.5
+    assert iqm(range(8)) == 3.5
+    assert iqm([0, 0, 3, 6, 60]) == 3.0
+    with pytest.raises(SizeError, match="give at least 4"):
+        iqm([1, 2, 3])
+    with pytest.raises(SizeError, match="4 finite values of 5"):
+        iqm([1, 2, 3, 4, math.nan])
+
+
+@pytest.mark.parametrize(("k", "q"), [(2, 1.960), (3, 2.343), (6, 2.850), (10, 3.164)])
+def test_the_critical_difference_has_the_published_quantiles(k, q):
+    assert critical_difference(k, 12) == pytest.approx(q * math.sqrt(k * (k + 1) / 72), abs=1.5e-3)
+
+
+def test_the_critical_difference_of_6_rows_on_12_conditions():
+    assert critical_difference(6, 12) == pytest.approx(2.177, abs=1e-3)
+    with pytest.raises(SizeError, match="6 rows on 9 conditions"):
+        critical_difference(6, 9)
+
+
+def test_the_front_keeps_what_nobody_dominates():
+    points = [[1, 9], [2, 5], [2, 6], [3, 5], [9, 1], [9, 1], [0, math.nan]]
+    assert pareto_front(points).tolist() == [True, True, False, False, True, True, False]
+    assert pareto_front(np.zeros((0, 2))).tolist() == []
+    with pytest.raises(SizeError, match=r"points of shape \(2,\)"):
+        pareto_front([1, 2])
