@@ -78,7 +78,9 @@ class Localizations:
         """
         unknown = set(columns) - {"frame", "molecule", "channel", *COLUMNS}
         if unknown:
-            raise SizeError(f"unknown columns {sorted(unknown)}; accepted: frame, molecule, channel, {', '.join(COLUMNS)}")
+            raise SizeError(
+                f"unknown columns {sorted(unknown)}; accepted: frame, molecule, channel, {', '.join(COLUMNS)}"
+            )
         frame = np.asarray(columns["frame"], dtype=np.int64).reshape(-1)
         arrays: dict[str, Floats] = {}
         for name in COLUMNS:
@@ -93,7 +95,14 @@ class Localizations:
         lengths = {len(frame), *(len(a) for a in arrays.values()), *(len(a) for a in extra.values() if a is not None)}
         if len(lengths) > 1:
             raise SizeError(f"columns have different lengths {sorted(lengths)}; give one value per emitter")
-        return cls(frame=frame, **arrays, n_frames=int(n_frames), field_nm=field_nm, **extra)
+        return cls(
+            frame=frame,
+            n_frames=int(n_frames),
+            field_nm=field_nm,
+            molecule=extra["molecule"],
+            channel=extra["channel"],
+            **arrays,
+        )
 
     @classmethod
     def empty(cls, *, n_frames: int, field_nm: tuple[float, float]) -> "Localizations":
@@ -120,9 +129,7 @@ class Localizations:
         return replace(self, frame=self.frame + frames, n_frames=self.n_frames if n_frames is None else n_frames)
 
 
-def concatenate(
-    parts: Sequence[Localizations], *, n_frames: int, field_nm: tuple[float, float]
-) -> Localizations:
+def concatenate(parts: Sequence[Localizations], *, n_frames: int, field_nm: tuple[float, float]) -> Localizations:
     """Join tables; a column that only some have is NaN elsewhere, molecule and channel are kept only if all have them."""
     if not parts:
         return Localizations.empty(n_frames=n_frames, field_nm=field_nm)

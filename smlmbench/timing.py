@@ -9,9 +9,11 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from smlmbench.errors import ConfigError
 
@@ -56,7 +58,7 @@ def synchronise(device: torch.device) -> None:
 def host_name() -> str:
     """The processor's name, for rows that are only comparable on one machine."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     except OSError:
         name = ""
@@ -122,7 +124,7 @@ def _once(call: Callable[[], object], device: torch.device) -> tuple[float, floa
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _latency(samples_ms: np.ndarray, first_ms: float, load: float) -> Latency:  # type: ignore[type-arg]
+def _latency(samples_ms: NDArray[np.float64], first_ms: float, load: float) -> Latency:
     q1, median, q3, p90 = np.percentile(samples_ms[:, 0], [25, 50, 75, 90])
     return Latency(
         median_ms=float(median),

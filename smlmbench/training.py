@@ -28,12 +28,20 @@ GUARD_EVERY = 10
 class Stream(Protocol):
     """Samples by global number."""
 
-    def batch(self, first: int, count: int) -> Batch: ...
+    def batch(self, first: int, count: int) -> Batch:
+        """Samples first .. first + count - 1."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What one validation says: the score that picks the best step (up is better), output mass over true mass, numbers."""
+    """What one validation says.
+
+    Attributes:
+        score: Picks the best step; up is better.
+        mass: Output mass over true mass, for the collapse guard.
+        metrics: Numbers to log.
+    """
 
     score: float
     mass: float
@@ -84,7 +92,7 @@ def save_atomically(payload: Mapping[str, Any], path: Path) -> None:
             torch.save(payload, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -167,12 +175,17 @@ class _Loop:
 def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     extra = {"momentum": 0.9} if settings.optimiser == "sgd" else {}
-    return kinds[settings.optimiser](parameters, lr=settings.lr, weight_decay=settings.weight_decay, **extra)
+    made: torch.optim.Optimizer = kinds[settings.optimiser](
+        parameters, lr=settings.lr, weight_decay=settings.weight_decay, **extra
+    )
+    return made
 
 
 def _schedule(optimiser: torch.optim.Optimizer, settings: Training) -> Any:
     if settings.schedule == "one_cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=settings.steps, pct_start=0.2)
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=settings.lr, total_steps=settings.steps, pct_start=0.2
+        )
     if settings.schedule == "plateau":
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimiser, mode="max", factor=0.1, patience=5, min_lr=0.05 * settings.lr

@@ -57,11 +57,20 @@ class Frames(Protocol):
     """Frames of a movie in photons, read in blocks; nothing loads it whole."""
 
     @property
-    def n_frames(self) -> int: ...
+    def n_frames(self) -> int:
+        """Number of frames."""
+        ...
+
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Rows of a frame."""
+        ...
+
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Columns of a frame."""
+        ...
+
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1 as (n, height, width) float32."""
         ...
@@ -70,11 +79,20 @@ class Frames(Protocol):
 class TrainingSet(Protocol):
     """An addressable stream: sample k is the same whatever the batch size."""
 
-    def batch(self, first: int, count: int) -> Batch: ...
+    def batch(self, first: int, count: int) -> Batch:
+        """Samples first .. first + count - 1."""
+        ...
+
     @property
-    def statistics(self) -> Statistics: ...
+    def statistics(self) -> Statistics:
+        """Statistics of training pixels."""
+        ...
+
     @property
-    def pixel_size_nm(self) -> float: ...
+    def pixel_size_nm(self) -> float:
+        """Camera pixel."""
+        ...
+
     @property
     def sample_px(self) -> tuple[int, int]:
         """Height and width of one sample."""

@@ -1,4 +1,4 @@
-"""Keep large buffers in the process between steps instead of giving them back to the system.
+"""Memory: networks in channels-last layout, and large buffers kept in the process between steps.
 
 glibc returns every block above a moving threshold to the kernel when it is freed, so each activation map of each step
 is mapped and zeroed anew. Raising the thresholds made a convolution step 1.2 to 1.9 times faster here
@@ -8,6 +8,11 @@ is mapped and zeroed anew. Raising the thresholds made a convolution step 1.2 to
 import ctypes
 import sys
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -24,3 +29,11 @@ def keep_buffers() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)) and bool(mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES - 1))
+
+
+def place(network: "nn.Module", device: "torch.device") -> "nn.Module":
+    """Move a network to a device with its weights channels last, the layout in which convolutions are fastest."""
+    import torch
+
+    placed: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed

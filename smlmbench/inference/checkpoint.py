@@ -14,6 +14,7 @@ from torch import nn
 
 from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import FormatError
+from smlmbench.inference.allocator import place
 from smlmbench.registry import Catalog
 
 FORMAT = 1
@@ -54,7 +55,8 @@ def checkpoint_of(
     Args:
         network: Trained network.
         given: What it was built with.
-        model, output: {"name", "version", "settings"} of each.
+        model: {"name", "version", "settings"}.
+        output: The same of the output kind.
         facts: Threshold, cell id, data, protocol and the like; plain values.
     """
     return {
@@ -83,7 +85,7 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
     given = Given(**{**saved["given"], "statistics": Statistics(**saved["given"]["statistics"])})
     network = build_network(catalog, saved["model"]["name"], saved["model"]["settings"], given)
     network.load_state_dict(saved["state"])
-    network = network.eval().to(device or torch.device("cpu"), memory_format=torch.channels_last)
+    network = place(network.eval(), device or torch.device("cpu"))
     facts = {**saved["facts"], "model": saved["model"], "output": saved["output"]["name"]}
     return Trained(
         network=network,

@@ -20,7 +20,7 @@ from smlmbench.predictions import Floats, Ints, Localizations
 Matcher = Literal["greedy", "hungarian"]
 MATCHERS = ("greedy", "hungarian")
 
-# Decimal coordinates are not exact: 850.3 - 600.3 may exceed 250 by rounding, and the tolerance is inclusive.
+# Decimal coordinates are not exact: 256.1 - 6.1 exceeds 250 by rounding, and the tolerance is inclusive.
 ROUNDING_NM = 1e-6
 
 

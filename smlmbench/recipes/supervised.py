@@ -44,7 +44,9 @@ class Supervised:
         return [Move("network", loss, self._parameters, scored)]
 
 
-def build(network: nn.Module, loss: Loss, targets: Targets, device: torch.device, settings: Mapping[str, Any]) -> Supervised:
+def build(
+    network: nn.Module, loss: Loss, targets: Targets, device: torch.device, settings: Mapping[str, Any]
+) -> Supervised:
     """Build the recipe; it has no settings."""
     del settings
     return Supervised(network, loss, targets, device)

@@ -125,5 +125,4 @@ def _step(slopes: Floats, residual: Floats, damping: Floats) -> Floats:
     diagonal = np.einsum("nii->ni", normal)
     diagonal *= 1 + damping[:, None]
     diagonal += 1e-12  # a window without light has no slope
-    step: Floats = np.linalg.solve(normal, gradient)[:, :, 0]
-    return step
+    return np.asarray(np.linalg.solve(normal, gradient)[:, :, 0], dtype=np.float64)

@@ -40,7 +40,9 @@ class Setting(Strict):
             ConfigError: Wrong type, not a choice, or out of range.
         """
         if self.choices is not None:
-            if value not in self.choices or (isinstance(value, bool) and value not in [c for c in self.choices if isinstance(c, bool)]):
+            if value not in self.choices or (
+                isinstance(value, bool) and value not in [c for c in self.choices if isinstance(c, bool)]
+            ):
                 accepted = ", ".join(str(choice) for choice in self.choices)
                 raise ConfigError(f"{where}: {value!r} is not accepted; choose one of {accepted}")
             return value

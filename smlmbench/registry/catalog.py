@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -119,14 +119,14 @@ def _claim(files: dict[str, Path], path: Path) -> None:
     files[path.stem] = path
 
 
-@lru_cache(maxsize=None)
+@cache
 def _own_files(room: str) -> tuple[Path, ...]:
     folder = PACKAGE / FOLDERS.get(room, room)
     files = sorted(folder.glob("[a-z]*.py")) if folder.is_dir() else []
     return tuple(path for path in files if "\nCARD" in path.read_text(encoding="utf-8"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entry_point_files(room: str) -> tuple[Path, ...]:
     files = []
     for point in importlib.metadata.entry_points(group=f"smlmbench.{room}"):
@@ -137,20 +137,24 @@ def _entry_point_files(room: str) -> tuple[Path, ...]:
     return tuple(files)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parsed(path: Path, _mtime_ns: int) -> dict[str, object]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ConfigError(f"{path.name}, line {error.lineno}: {error.msg}; mend the file") from None
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if any(isinstance(target, ast.Name) and target.id == "CARD" for target in targets):
             value = node.value  # type: ignore[attr-defined]
             try:
                 literal = ast.literal_eval(value)
             except ValueError:
-                raise ConfigError(f"{path.name}: CARD is not a literal; use only dicts, lists, numbers, strings") from None
+                raise ConfigError(
+                    f"{path.name}: CARD is not a literal; use only dicts, lists, numbers, strings"
+                ) from None
             if isinstance(literal, dict):
                 return literal
     raise ConfigError(f"{path.name} has no CARD; write `CARD = {{...}}` with at least version and summary")

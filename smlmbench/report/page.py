@@ -103,7 +103,7 @@ def build_report(
 
 
 def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     odd = {
         "block_start_string": "<%",
@@ -114,7 +114,7 @@ def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
     tex: dict[str, Any] = {**odd, "comment_start_string": "<#", "comment_end_string": "#>"} if suffix == "tex" else {}
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=suffix == "html",
+        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
         undefined=StrictUndefined,
         trim_blocks=suffix == "tex",
         keep_trailing_newline=True,

@@ -135,9 +135,7 @@ def _outcome(trainee: Trainee, cell: Cell) -> dict[str, Any]:
 
 def _log_threshold(run: Run, cell: Cell, chosen: Threshold) -> None:
     scoring = cell.scoring
-    run.log_params(
-        {"threshold": f"{chosen.value:.6g}", "protocol": scoring.protocol, "matcher": scoring.matcher}
-    )
+    run.log_params({"threshold": f"{chosen.value:.6g}", "protocol": scoring.protocol, "matcher": scoring.matcher})
 
 
 def _content(cell: Cell, trainee: Trainee, session: Session) -> dict[str, Any]:
@@ -178,7 +176,9 @@ def _events(cell: Cell, session: Session, run: Run) -> Events:
         run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
         run.flush()
         primary = session.catalog.card("tasks", cell.task).facts["primary"]
-        session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {primary} {numbers[f'val/{primary}']:.1f}")
+        session.reporter.line(
+            f"  {label}: step {step}/{cell.training.steps}, val {primary} {numbers[f'val/{primary}']:.1f}"
+        )
 
     def on_picture(step: int, image: NDArray[np.uint8]) -> None:
         run.log_image(image, "val_example", step=step * cell.training.batch_size)

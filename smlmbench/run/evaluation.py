@@ -141,9 +141,7 @@ def _predict(
     )
 
 
-def _signal_free(
-    trained: Trained, condition: Condition, threshold: float, device: torch.device
-) -> Prediction | None:
+def _signal_free(trained: Trained, condition: Condition, threshold: float, device: torch.device) -> Prediction | None:
     if condition.signal_free is None:
         return None
     read_out = ReadOut(trained.output, trained.output_settings, threshold, keep_image=False)

@@ -20,7 +20,9 @@ from smlmbench.tasks.localization import mean_over_conditions
 from smlmbench.tracking.runs import Run
 
 
-def log_evaluation(run: Run, evaluation: Evaluation, conditions: Mapping[str, Condition], scoring: Scoring, catalog: Catalog) -> None:
+def log_evaluation(
+    run: Run, evaluation: Evaluation, conditions: Mapping[str, Condition], scoring: Scoring, catalog: Catalog
+) -> None:
     """Log scores, per-frame sums, predictions, pictures and the environment of one row."""
     numbers: dict[str, float | str] = {}
     if evaluation.validation is not None:

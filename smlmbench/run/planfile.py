@@ -108,6 +108,6 @@ def _condition(source: Source) -> dict[str, Any]:
 
 def _data(entry: DataPlan) -> dict[str, Any]:
     return {
-        "train": {key: value for key, value in entry.train_identity.items()},
+        "train": dict(entry.train_identity),
         "kind": entry.train.kind,
     }

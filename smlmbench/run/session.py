@@ -5,6 +5,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from smlmbench import __version__
@@ -69,5 +70,5 @@ def host() -> dict[str, Any]:
 
 def command_line() -> str:
     """The command as it was typed, without the folder of the program."""
-    program = os.path.basename(sys.argv[0]) or "smlmbench"
+    program = Path(sys.argv[0]).name or "smlmbench"
     return " ".join(["smlmbench" if program.startswith(("smlmbench", "__main__")) else program, *sys.argv[1:]])

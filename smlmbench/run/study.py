@@ -69,9 +69,7 @@ def run_study(loaded: Loaded, plan: Plan, store: Store, reporter: Reporter, opti
     """
     study = loaded.study
     experiment_id = store.ensure_experiment(study.study)
-    session = Session(
-        store, experiment_id, Materials(loaded.catalog), reporter, options.device, options.retry_failed
-    )
+    session = Session(store, experiment_id, Materials(loaded.catalog), reporter, options.device, options.retry_failed)
     for stale in reap(store, experiment_id):
         reporter.line(f"run {stale.run_id[:8]} ({stale.name}) was left by a process that is gone: {stale.reason}")
     with open_run(store, experiment_id, role="study", name=study.study) as run:

@@ -84,7 +84,9 @@ def time_study(cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing
     for one in missing:
         for run in sharing[one.key]:
             if TIMED + one.key not in run.tags:
-                _log(session, run, _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first)), one.key)
+                _log(
+                    session, run, _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first)), one.key
+                )
     for one in fresh:
         latency = measured[one.key]
         busy = "; the machine was busy" if latency.load > BUSY_LOAD else ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from smlmbench.data.contracts import Condition, Given
-from smlmbench.inference.allocator import keep_buffers
+from smlmbench.inference.allocator import keep_buffers, place
 from smlmbench.inference.checkpoint import Trained, build_network
 from smlmbench.inference.engine import ReadOut, predict
 from smlmbench.recipes.contracts import Recipe
@@ -63,7 +63,7 @@ def build_recipe(cell: Cell, materials: Materials, device: torch.device) -> tupl
     scope = (cell.model.name, short_hash(cell.model.settings), str(cell.repeat))
     torch.manual_seed(derive_seed(cell.root_seed, "init", *scope) % 2**63)
     network = build_network(catalog, cell.model.name, cell.model.settings, given)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = place(network, device)
     settings = output_settings(cell)
     loss = catalog.module("losses", cell.loss.name).build(cell.loss.settings, settings)
     if isinstance(loss, nn.Module):

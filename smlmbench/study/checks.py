@@ -102,7 +102,7 @@ class Files:
     def _table(self, where: Where, source: MovieSource, path: Path) -> None:
         from smlmbench.formats import find
 
-        missing = _missing(path, "table")
+        missing = _missing(path, "truth")
         if missing is not None:
             self.problems.add(where, missing)
             return
@@ -147,6 +147,14 @@ def check_files(
         files.split(where, entry)
 
 
+def check_there(files: Sequence[tuple[Where, Path]], problems: Problems) -> None:
+    """Note the absent ones among files whose description has other problems already."""
+    for where, path in files:
+        missing = _missing(path, str(where[-1]))
+        if missing is not None:
+            problems.add(where, missing)
+
+
 def text_header(path: Path) -> list[str] | None:
     """Names of the columns of a text table, or None where the file is binary or begins with numbers.
 
@@ -175,7 +183,8 @@ def _is_x(cell: str) -> bool:
     return any(X_WORD.fullmatch(word) for word in re.split(r"[^a-z0-9]+", cell.lower()))
 
 
-def _missing(path: Path, what: str) -> str | None:
+def _missing(path: Path, key: str) -> str | None:
+    what = "table" if key == "truth" else "movie"
     if not path.exists():
         near = suggest(path.name, [file.name for file in path.parent.iterdir()]) if path.parent.is_dir() else ""
         hint = near if near.startswith("did") else f"give the path of a {what}, relative to the data root"

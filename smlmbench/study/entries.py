@@ -28,6 +28,7 @@ class Entries:
         problems: Where every problem is noted; nothing is raised.
         root: Folder that relative paths of data are taken from.
         sources: Every source that is valid by itself, with its place.
+        files: Files that the others name, with their places.
     """
 
     def __init__(self, choices: Choices, problems: Problems, root: Path) -> None:
@@ -35,6 +36,7 @@ class Entries:
         self.problems = problems
         self.root = root
         self.sources: list[tuple[Where, Source]] = []
+        self.files: list[tuple[Where, Path]] = []
 
     def read(self, raw: Any) -> list[tuple[Where, DataEntry]]:
         """All entries without problems of their own, with their places."""
@@ -125,6 +127,8 @@ class Entries:
         before = len(self.problems)
         source = self._validated(place, form, given, own, inherits=bool(taken))
         if source is None or len(self.problems) > before:
+            named = [key for key in ("movie", "truth") if form == "movie" and isinstance(own.get(key), str)]
+            self.files += [((*place, key), self._resolved(own[key])) for key in named]
             return None
         self.sources.append((where, source))
         return source
@@ -162,19 +166,18 @@ class Entries:
         told = "psf" in own or not inherits
         quiet = Choices(self.choices.catalog, Problems("")) if not told else self.choices
         filled = quiet.psf((*place, "psf"), psf) if psf is not None else None
-        if psf is not None and filled is None:
-            return None
         for key in ("movie", "truth"):
             if isinstance(fields.get(key), str):
                 fields[key] = self._resolved(fields[key])
         if form == "movie" and fields.get("truth_format") is not None:
             self.choices.registered("formats", (*place, "truth_format"), fields["truth_format"])
         try:
-            source = model.model_validate({**fields, "kind": form, "psf": filled})
+            source = model.model_validate({**fields, "kind": form, "psf": None if psf is None else filled or {}})
         except ValidationError as error:
             self._explained(error, model, place, fields, told_elsewhere=set(fields) - set(own) if inherits else set())
             return None
-        return source if isinstance(source, SimulateSource | MovieSource) else None
+        usable = psf is None or filled is not None
+        return source if usable and isinstance(source, SimulateSource | MovieSource) else None
 
     def _explained(
         self,

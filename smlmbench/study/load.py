@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
-from smlmbench.study.checks import check_files
+from smlmbench.study.checks import check_files, check_there
 from smlmbench.study.choices import Choices
 from smlmbench.study.entries import Entries
 from smlmbench.study.problems import Problems, Where, explain, short
@@ -88,6 +88,7 @@ def _study(
         problems.add(("models",), "an empty list; name at least one model")
     _runtimes(raw.get("timing"), choices)
     check_files(entries.sources, placed, catalog, problems)
+    check_there(entries.files, problems)
     rest = {key: value for key, value in raw.items() if key in Study.model_fields and key not in blocks}
     try:
         return Study.model_validate({**rest, **blocks})

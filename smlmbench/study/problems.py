@@ -1,5 +1,6 @@
 """Every problem of a study file in one pass: where it is, what was given, what is accepted."""
 
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,14 +62,13 @@ def explain(error: ValidationError, model: type[BaseModel], given: Any) -> list[
 
     Of a union only the branch that the given value means is explained: the model where it is a mapping, else the rest.
     """
-    found: list[tuple[Where, str]] = []
-    for one in error.errors(include_url=False):
+    found: dict[tuple[Where, str], None] = {}
+    raw = error.errors(include_url=False)
+    for one in raw:
         place = _walk(one["loc"], model, given)
         if place is not None:
-            text = _text(one["type"], one.get("ctx", {}), one["msg"], one["input"], place)
-            if (place.where, text) not in found:
-                found.append((place.where, text))
-    return found
+            found[place.where, _text(one["type"], one.get("ctx", {}), one["msg"], one["input"], place)] = None
+    return list(found) or [(one["loc"], one["msg"]) for one in raw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,10 @@ def _is_union(annotation: Any) -> bool:
 
 
 def _branch(union: Any, tag: str | int) -> Any:
-    """The model that a union's tag names, or None for a branch that is not a model."""
+    """The model that a union's tag names (`Range`, `function-after[check(), Range]`), or None for another branch."""
     for member in get_args(union):
         plain = _plain(member)
-        if isinstance(plain, type) and issubclass(plain, BaseModel) and plain.__name__ == tag:
+        if isinstance(plain, type) and issubclass(plain, BaseModel) and plain.__name__ in re.split(r"\W+", str(tag)):
             return plain
     return None
 

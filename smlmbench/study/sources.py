@@ -22,7 +22,9 @@ class Range(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
         if self.min > self.max or (self.law == "log_uniform" and self.min == 0):
-            raise ValueError(f"min {self.min:g} and max {self.max:g}: min must be at most max, and above 0 for log_uniform")
+            raise ValueError(
+                f"min {self.min:g} and max {self.max:g}: min must be at most max, and above 0 for log_uniform"
+            )
         return self
 
     @property

@@ -28,7 +28,16 @@ CARD = {
     "facts": {
         "primary": "efficiency",
         "direction": "up",
-        "headline": ["efficiency", "jaccard", "rmse_nm", "mjac_c", "recall", "precision", "false_per_1000um2", "nmse_star"],
+        "headline": [
+            "efficiency",
+            "jaccard",
+            "rmse_nm",
+            "mjac_c",
+            "recall",
+            "precision",
+            "false_per_1000um2",
+            "nmse_star",
+        ],
         "without_positions": {"primary": "nmse_star", "direction": "down"},
     },
 }
@@ -57,7 +66,9 @@ def candidates_threshold() -> float:
     return LOWEST_SCORE
 
 
-def choose_threshold(candidates: Localizations, condition: Condition, scoring: Scoring, steps: int = THRESHOLDS) -> Threshold:
+def choose_threshold(
+    candidates: Localizations, condition: Condition, scoring: Scoring, steps: int = THRESHOLDS
+) -> Threshold:
     """Choose the one threshold of a trained model on its validation set: the middle of the plateau, not the peak.
 
     Args:
@@ -157,7 +168,11 @@ def measure(evidence: Evidence, catalog: Catalog) -> tuple[dict[str, float], dic
 
 def metric_files(catalog: Catalog) -> list[str]:
     """Registered metric files of this task."""
-    return [name for name in catalog.names("metrics") if "localization" in getattr(catalog.card("metrics", name), "tasks", [])]
+    return [
+        name
+        for name in catalog.names("metrics")
+        if "localization" in getattr(catalog.card("metrics", name), "tasks", [])
+    ]
 
 
 def _evidence(
@@ -203,7 +218,10 @@ def mean_over_conditions(by_condition: Mapping[str, Scores], names: Sequence[str
     if not scores:
         return {}
     shared = set.intersection(*(set(one.values) for one in scores))
-    return {name: float(np.mean([one.values[name] for one in scores])) for name in sorted(shared if names is None else shared & set(names))}
+    return {
+        name: float(np.mean([one.values[name] for one in scores]))
+        for name in sorted(shared if names is None else shared & set(names))
+    }
 
 
 def mass_ratio(image_sum: float, condition: Condition) -> float:

@@ -11,7 +11,6 @@ import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -275,5 +274,8 @@ def _remove_tags(store: Store, run_id: str, keys: Sequence[str]) -> None:
     from mlflow.exceptions import MlflowException
 
     for key in keys:
-        with suppress(MlflowException):
+        try:
             store.client.delete_tag(run_id, key)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise

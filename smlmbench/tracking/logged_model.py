@@ -2,6 +2,7 @@
 
 import copy
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,9 @@ def log_model(
         run.experiment_id, name=name, source_run_id=run.run_id, params=params, tags=dict(tags or {})
     )
     try:
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+            # Importing MLflow's serving code warns about its own type hints, in yellow, on every user's terminal.
+            warnings.filterwarnings("ignore", module=r"mlflow\..*")
             folder = Path(scratch) / "model"
             mlflow.pytorch.save_model(
                 copy.deepcopy(model).cpu().eval(),

@@ -98,8 +98,8 @@ class Store:
                     raise
         if found.lifecycle_stage != "active":
             raise StoreError(
-                f"the experiment of study '{study}' was deleted in {self.uri}; rename the study, or bring it back with "
-                f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+                f"the experiment of study '{study}' was deleted in MLflow; rename the study, or bring it back with "
+                f"`MLFLOW_TRACKING_URI={self.uri} mlflow experiments restore -x {found.experiment_id}`"
             )
         return str(found.experiment_id)
 

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smlmbench.metrics import mjac_c
@@ -13,6 +13,7 @@ from smlmbench.predictions import Localizations
 from smlmbench.study.schema import Scoring
 
 SIDE, N_FRAMES = 2000.0, 4
+UNHURRIED = settings(deadline=None, max_examples=60)  # the first call imports, and machines are shared
 
 
 @st.composite
@@ -51,11 +52,13 @@ def as_set(matches):
     return set(zip(matches.found.tolist(), matches.truth.tolist(), strict=True))
 
 
+@UNHURRIED
 @given(tables(), tables(), st.booleans())
 def test_greedy_is_the_matrix_algorithm(found, truth, three_d):
     assert as_set(match(found, truth, three_d=three_d)) == slow_greedy(found, truth, three_d)
 
 
+@UNHURRIED
 @given(tables(), tables(), st.booleans(), st.sampled_from(["greedy", "hungarian"]))
 def test_pairs_are_one_to_one_inside_the_tolerance_and_nothing_is_lost(found, truth, three_d, matcher):
     m = match(found, truth, three_d=three_d, matcher=matcher)
@@ -67,12 +70,14 @@ def test_pairs_are_one_to_one_inside_the_tolerance_and_nothing_is_lost(found, tr
     assert not three_d or (np.abs(found.z_nm[m.found] - truth.z_nm[m.truth]) <= 500).all()
 
 
+@UNHURRIED
 @given(tables(), tables(), st.booleans())
 def test_hungarian_never_finds_fewer_pairs(found, truth, three_d):
     both = [match(found, truth, three_d=three_d, matcher=m).n_matched for m in ("greedy", "hungarian")]
     assert both[0] <= both[1] <= 2 * both[0]
 
 
+@UNHURRIED
 @given(tables(), tables(), st.integers(0, 2**32 - 1))
 def test_the_order_of_rows_changes_nothing(found, truth, seed):
     rng = np.random.default_rng(seed)
@@ -80,6 +85,7 @@ def test_the_order_of_rows_changes_nothing(found, truth, seed):
     np.testing.assert_allclose(gather(*shuffled).sums, gather(found, truth).sums, atol=1e-6)
 
 
+@UNHURRIED
 @given(
     tables(), tables(), st.booleans(), st.sampled_from(["smlmbench-1", "challenge-2016"]), st.sampled_from([0.0, 300.0])
 )
@@ -92,6 +98,7 @@ def test_every_row_is_counted_once(found, truth, three_d, protocol, border_nm):
     assert (evidence.sums[:, :6] >= 0).all()
 
 
+@UNHURRIED
 @given(tables())
 def test_the_truth_is_perfect_under_every_protocol(truth):
     for protocol in ("smlmbench-1", "challenge-2016"):
@@ -100,12 +107,14 @@ def test_the_truth_is_perfect_under_every_protocol(truth):
         assert np.isnan(jaccard(total)) or (jaccard(total) == 1 and efficiency(total, three_d=True) == 100)
 
 
+@UNHURRIED
 @given(tables(), tables())
 def test_mjac_c_is_at_most_1(found, truth):
     value = mjac_c.measure(gather(found, truth))["mjac_c"]
     assert isinstance(value, str) or value <= 1
 
 
+@UNHURRIED
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
 def test_the_best_gain_is_best_and_scale_free(seed, gain):
     rng = np.random.default_rng(seed)
@@ -116,6 +125,7 @@ def test_the_best_gain_is_best_and_scale_free(seed, gain):
         assert np.isclose(once[name], scaled[name], rtol=1e-9, atol=1e-12)
 
 
+@UNHURRIED
 @given(st.integers(0, 2**32 - 1))
 def test_blurring_never_moves_mass_in(seed):
     rng = np.random.default_rng(seed)

@@ -114,7 +114,7 @@ def test_pairing_sees_a_difference_that_unpaired_intervals_hide():
 
 def test_a_win_needs_the_same_sign_in_every_seed():
     base = frames(n=400, seed=5)
-    better, worse = base + [[1.0, 0.0]], base - [[0.01, 0.0]]
+    better, worse = base + np.array([1.0, 0.0]), base - np.array([0.01, 0.0])
     one_sided = [better] * 19 + [worse]
     result = paired_difference(one_sided, [base], ratio, seed=0)
     assert result.low > 0
@@ -124,7 +124,7 @@ def test_a_win_needs_the_same_sign_in_every_seed():
 
 def test_one_seed_is_no_verdict_unless_nothing_was_trained():
     base = frames(n=400)
-    better = base + [[1.0, 0.0]]
+    better = base + np.array([1.0, 0.0])
     result = paired_difference([better], [base], ratio, seed=0)
     assert result.low > 0
     assert (result.verdict, result.note[:8]) == ("tie", "one seed")
@@ -132,7 +132,7 @@ def test_one_seed_is_no_verdict_unless_nothing_was_trained():
 
 
 def test_rows_that_cannot_be_paired_are_refused():
-    with pytest.raises(SizeError, match="3 and 2 seeds .* cannot be paired"):
+    with pytest.raises(SizeError, match=r"3 and 2 seeds .* cannot be paired"):
         paired_difference([frames()] * 3, [frames()] * 2, ratio, seed=0)
     with pytest.raises(SizeError, match=r"sums of shape \[\(100, 2\), \(200, 2\)\]"):
         paired_difference([frames()], [frames(n=100)], ratio, seed=0)

@@ -58,7 +58,9 @@ def test_metrics_go_in_batches_of_a_thousand(run, monkeypatch):
     sizes = []
     log_batch = run.store.client.log_batch
     monkeypatch.setattr(
-        run.store.client, "log_batch", lambda run_id, **kept: (sizes.append(len(kept["metrics"])), log_batch(run_id, **kept))
+        run.store.client,
+        "log_batch",
+        lambda run_id, **kept: (sizes.append(len(kept["metrics"])), log_batch(run_id, **kept)),
     )
     for step in range(999):
         run.log_metrics({"train/loss": 1 / (step + 1)}, step=step)

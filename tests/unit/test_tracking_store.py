@@ -43,7 +43,7 @@ def test_experiment_is_made_once_with_artifacts_in_the_store(store):
 def test_deleted_experiment_is_an_error_that_tells_the_way_back(store):
     number = store.ensure_experiment("fish")
     store.client.delete_experiment(number)
-    with pytest.raises(StoreError, match=f"'fish' was deleted .* mlflow experiments restore --experiment-id {number}"):
+    with pytest.raises(StoreError, match=f"'fish' was deleted .* mlflow experiments restore -x {number}`"):
         store.ensure_experiment("fish")
 
 

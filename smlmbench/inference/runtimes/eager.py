@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from smlmbench.errors import ConfigError
+from smlmbench.inference.allocator import place
 
 CARD = {
     "version": 1,
@@ -22,7 +23,7 @@ def prepare(model: nn.Module, example: torch.Tensor, number_format: str) -> Call
     """
     if number_format not in ("fp32", "bf16"):
         raise ConfigError(f"runtime eager has no number format '{number_format}'; accepted: fp32, bf16")
-    network = model.eval().to(example.device, memory_format=torch.channels_last)
+    network = place(model.eval(), example.device)
     device = example.device.type
 
     def call(frames: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,97 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smlmbench.camera import Camera
+from smlmbench.formats import TableOptions, read_table, write_table
+from smlmbench.predictions import COLUMNS, Localizations
+from smlmbench.registry import Catalog
+from smlmbench.render import blur, rasterise
+
+CATALOG = Catalog()
+numbers = st.floats(-1e7, 1e7)
+unknown = st.just(float("nan"))
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Localizations:
+    n = draw(st.integers(0, 12))
+
+    def column(cells: st.SearchStrategy[float]) -> list[float]:
+        return draw(st.lists(cells, min_size=n, max_size=n))
+
+    names = draw(st.sets(st.sampled_from(COLUMNS[2:])))
+    columns: dict[str, object] = {
+        "frame": draw(st.lists(st.integers(7, 10**6), min_size=n, max_size=n)),
+        "x_nm": column(numbers),
+        "y_nm": column(numbers),
+        **{name: column(numbers | unknown) for name in names},
+    }
+    if draw(st.booleans()):
+        columns["molecule"] = draw(st.lists(st.integers(0, 2**50), min_size=n, max_size=n))
+    field_nm = (draw(st.floats(1, 1e6)), draw(st.floats(1, 1e6)))
+    return Localizations.of(columns, n_frames=10**6 + 1, field_nm=field_nm)  # type: ignore[arg-type]
+
+
+def round_trip(locs: Localizations, name: str, options: TableOptions) -> Localizations:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.csv"
+        write_table(locs, path, catalog=CATALOG, format=name, options=options)
+        return read_table(path, catalog=CATALOG, options=options)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables())
+def test_our_own_table_loses_nothing(locs: Localizations) -> None:
+    back = round_trip(locs, "smlmbench_csv", TableOptions())
+    assert (back.n_frames, back.field_nm) == (locs.n_frames, locs.field_nm)
+    assert back.columns().keys() == locs.columns().keys()
+    for name, values in locs.columns().items():
+        np.testing.assert_array_equal(back.columns()[name], values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.floats(0.1, 1))
+def test_thunderstorm_keeps_what_it_can_say(locs: Localizations, efficiency: float) -> None:
+    options = TableOptions(
+        camera=Camera(quantum_efficiency=efficiency), n_frames=locs.n_frames, field_nm=locs.field_nm
+    )
+    back = round_trip(locs, "thunderstorm_csv", options)
+    for name in ("frame", "x_nm", "y_nm", "z_nm", "sigma_z_nm"):
+        np.testing.assert_array_equal(back.columns()[name], locs.columns()[name])
+    for name in ("photons", "background_photons"):
+        np.testing.assert_allclose(back.columns()[name], locs.columns()[name], rtol=1e-12)
+    lateral_nm = np.hypot(locs.sigma_x_nm, locs.sigma_y_nm) / np.sqrt(2)
+    np.testing.assert_allclose(back.sigma_x_nm, lateral_nm, rtol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-500, 1500), st.floats(-500, 1500)), max_size=20),
+    st.sampled_from([12.5, 25.0, 33.3]),
+)
+def test_every_position_lands_in_one_pixel_and_moves_with_the_grid(
+    points: list[tuple[float, float]], pixel_nm: float
+) -> None:
+    x_nm, y_nm = (np.array([p[i] for p in points], dtype=float) for i in (0, 1))
+    shape = (40, 30)
+    image = rasterise(x_nm, y_nm, shape, pixel_nm)
+    x_px, y_px = x_nm / pixel_nm, y_nm / pixel_nm
+    inside = (x_px >= 0) & (x_px < 30) & (y_px >= 0) & (y_px < 40)
+    assert image.sum() == inside.sum()
+    assert rasterise(x_nm, y_nm, shape, pixel_nm, "ds").sum() == len(points)
+    np.testing.assert_array_equal(rasterise(y_nm, x_nm, (30, 40), pixel_nm), image.T)
+    assert blur(image, 1.0).sum() <= image.sum() * (1 + 1e-9)
+
+
+@given(st.floats(100, 900), st.sampled_from([12.5, 25.0]))
+def test_ds_lies_half_a_pixel_before_floor(x_nm: float, pixel_nm: float) -> None:
+    column = int(rasterise([x_nm], [0.0], (1, 100), pixel_nm, "ds").argmax())
+    # The read-out centre of `ds` plus half a pixel is within half a pixel of the position.
+    assert abs((column + 1) * pixel_nm - x_nm) <= pixel_nm / 2 * (1 + 1e-9)
+    floor = int(rasterise([x_nm], [0.0], (1, 100), pixel_nm).argmax())
+    assert (floor + 0.5) * pixel_nm == pytest.approx(x_nm, abs=pixel_nm / 2 * (1 + 1e-9))

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from smlmbench.errors import SizeError
+from smlmbench.tracking.logged_model import log_model
+from smlmbench.tracking.runs import open_run
+
+torch = pytest.importorskip("torch")
+
+
+def test_a_model_is_logged_in_eval_mode_for_frames_of_any_size(store):
+    import mlflow.pytorch
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.Dropout(0.9), torch.nn.Upsample(scale_factor=2)
+    )
+    model.train()
+    number = store.ensure_experiment("fish")
+    with open_run(store, number, role="cell", name="row") as run:
+        run.log_params({"model": "tiny"})
+        run.log_metrics({"test/efficiency": 61.5, "val/efficiency": 60.0})
+        model_id = log_model(
+            run, model, name="tiny", example=np.zeros((2, 1, 8, 8), np.float32), outputs=2, metrics=["test/efficiency"]
+        )
+    assert model.training
+    (found,) = store.client.search_logged_models([number], filter_string="metrics.`test/efficiency` > 61")
+    assert (found.model_id, found.name, found.params["model"], str(found.status)) == (model_id, "tiny", "tiny", "READY")
+    assert {metric.key for metric in found.metrics} == {"test/efficiency"}
+    assert len(store.client.get_metric_history(run.run_id, "test/efficiency")) == 1
+    again = store.client.get_run(run.run_id)
+    assert [output.model_id for output in again.outputs.model_outputs] == [model_id]
+    loaded = mlflow.pytorch.load_model(found.artifact_location)
+    frames = torch.rand(3, 1, 12, 20)
+    with torch.no_grad():
+        assert torch.allclose(loaded(frames), model.eval()(frames), atol=1e-6)
+    requirements = (store.artifacts / "fish" / "models" / model_id / "artifacts" / "requirements.txt").read_text()
+    assert "torch" in requirements
+    assert "+" not in requirements
+
+
+def test_an_example_that_would_fix_a_size_is_refused(store):
+    run = open_run(store, store.ensure_experiment("fish"), role="cell", name="row")
+    with run, pytest.raises(SizeError, match="B, H and W of at least 2"):
+        log_model(run, torch.nn.Identity(), name="x", example=np.zeros((1, 1, 8, 8), np.float32))
