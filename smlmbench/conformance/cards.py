@@ -7,7 +7,6 @@ from typing import Any
 from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
 from smlmbench.registry import LossCard, ModelCard
 
-# Functions that a room's files must have; (by what a format holds).
 FUNCTIONS = {
     "models": ("build",),
     "losses": ("build",),
@@ -26,8 +25,8 @@ FORMAT_FUNCTIONS = {
 def card_is_valid(subject: Subject) -> str:
     """The card is a literal of the room's type, with a summary of one line and a well-formed DOI."""
     card = subject.card
-    require(0 < len(card.summary) <= 120 and "\n" not in card.summary, "summary: write one line of at most 120 characters")
-    require(card.doi is None or card.doi.startswith("10."), f"doi: {card.doi!r} does not begin with 10.; give the bare DOI")
+    require(0 < len(card.summary) <= 120 and "\n" not in card.summary, "summary: write at most 120 characters")
+    require(card.doi is None or card.doi.startswith("10."), f"doi: {card.doi!r} is no bare DOI; it begins with 10.")
     if isinstance(card, ModelCard) and card.paper:
         require(card.fidelity is not None, "fidelity: a card with a paper states verified, reconstruction or seed")
     return f"version {card.version}"
@@ -78,7 +77,8 @@ def functions_are_there_and_documented(subject: Subject) -> str:
     if subject.room == "formats":
         needed = FORMAT_FUNCTIONS[subject.card.facts["holds"]]
     for name in needed:
-        require(callable(getattr(module, name, None)), f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")
+        known = callable(getattr(module, name, None))
+        require(known, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")
     public = {
         name: thing
         for name, thing in vars(module).items()
@@ -124,5 +124,3 @@ def _searched(name: str, space: dict[str, Any]) -> list[Any]:
         f"search.{name}: {sorted(keys)} is not a space; give choices, or low, high and log",
     )
     return list(space["choices"]) if "choices" in space else [space["low"], space["high"]]
-
-

@@ -8,7 +8,7 @@ from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Card, Catalog
 
 
-class CheckFailed(SmlmBenchError):
+class ContractError(SmlmBenchError):
     """The contract is broken; the message says what was seen and what is expected."""
 
 
@@ -58,9 +58,9 @@ class Check:
             return Outcome(self.name, True, self.run())
         except NotApplicable as reason:
             return Outcome(self.name, True, f"skipped: {reason}", skipped=True)
-        except CheckFailed as failure:
+        except ContractError as failure:
             return Outcome(self.name, False, str(failure))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             first_line = (str(error).splitlines() or [""])[0]
             return Outcome(self.name, False, f"{type(error).__name__}: {first_line}")
 
@@ -68,7 +68,7 @@ class Check:
 def require(holds: bool, otherwise: str) -> None:
     """Fail the check unless something holds."""
     if not holds:
-        raise CheckFailed(otherwise)
+        raise ContractError(otherwise)
 
 
 def collect(subject: Subject, functions: Sequence[Callable[[Subject], str]]) -> list[Check]:

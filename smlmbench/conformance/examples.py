@@ -49,7 +49,8 @@ def upsamplings(catalog: Catalog, output: str) -> list[int]:
     setting = catalog.card("outputs", output).settings.get("upsampling")
     if setting is None:
         return [1]
-    return [int(choice) for choice in setting.choices or [setting.default] if isinstance(choice, int)]
+    choices = [setting.default] if setting.choices is None else setting.choices
+    return [choice for choice in choices if isinstance(choice, int)]
 
 
 def output_settings(catalog: Catalog, output: str, upsampling: int) -> dict[str, Any]:
@@ -66,8 +67,8 @@ def perfect_raw(catalog: Catalog, output: str, targets: Mapping[str, Tensor]) ->
 
 
 def loss_for(catalog: Catalog, output: str, own: list[dict[str, Any]], settings: Mapping[str, Any]) -> Any:
-    """A built loss with one player for an output kind: the model's own first, else the first that accepts it; or None."""
-    candidates: list[dict[str, Any]] = [*own, *({"name": name} for name in catalog.names("losses"))]
+    """A built one-player loss for an output kind: the model's own first, else the first that accepts it; or None."""
+    candidates = [*own, *({"name": name} for name in catalog.names("losses"))]
     for choice in candidates:
         card = catalog.card("losses", choice["name"])
         if isinstance(card, LossCard) and output in card.accepts and card.players == 1:

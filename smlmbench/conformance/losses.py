@@ -19,9 +19,9 @@ def parts_are_numbers(subject: Subject) -> str:
         for name, value in parts.items():
             require(value.ndim == 0 and bool(value.isfinite()), f"{kind}: {name} is not a finite scalar")
             require(name == "loss" or not value.requires_grad, f"{kind}: {name} is not detached")
-        parts["loss"].backward()
-        gradient = raw.grad
-        require(gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any()), f"{kind}: no usable gradient")
+        (gradient,) = torch.autograd.grad(parts["loss"], raw)
+        require(bool(gradient.isfinite().all()), f"{kind}: its gradient is not finite")
+        require(bool(gradient.any()), f"{kind}: its gradient is zero everywhere")
     return ", ".join(_accepts(subject))
 
 
@@ -32,7 +32,7 @@ def nothing_to_find_nothing_is_best(subject: Subject) -> str:
         nothing = float(loss(torch.zeros_like(perfect), empty)["loss"])
         for scale in (-1.0, 0.01, 1.0):
             something = float(loss(scale * _raw_like(perfect), empty)["loss"])
-            require(nothing <= something, f"{kind}: {nothing:.4g} for nothing, {something:.4g} for noise of scale {scale:g}")
+            require(nothing <= something, f"{kind}: {nothing:.4g} for nothing, {something:.4g} for noise x {scale:g}")
     return "zero is the minimum"
 
 
@@ -40,7 +40,9 @@ def the_truth_beats_nothing(subject: Subject) -> str:
     """At the default weight the perfect answer has a smaller loss than the all-zero one."""
     for kind, loss, targets, perfect in _cases(subject):
         right, nothing = (float(loss(raw, targets)["loss"]) for raw in (perfect, torch.zeros_like(perfect)))
-        require(right < nothing, f"{kind}: {right:.4g} for the truth, {nothing:.4g} for nothing; the default weight is too small")
+        require(
+            right < nothing, f"{kind}: {right:.4g} for the truth, {nothing:.4g} for nothing; raise the default weight"
+        )
     return "at the default weight"
 
 
@@ -60,17 +62,22 @@ def checks(subject: Subject) -> list[Check]:
     """Checks of one loss."""
     return collect(
         subject,
-        [parts_are_numbers, nothing_to_find_nothing_is_best, the_truth_beats_nothing, order_in_the_batch_does_not_matter],
+        [
+            parts_are_numbers,
+            nothing_to_find_nothing_is_best,
+            the_truth_beats_nothing,
+            order_in_the_batch_does_not_matter,
+        ],
     )
 
 
 def _accepts(subject: Subject) -> list[str]:
-    return cast(LossCard, subject.card).accepts
+    return cast("LossCard", subject.card).accepts
 
 
 def _cases(subject: Subject) -> list[tuple[str, Any, dict[str, Tensor], Tensor]]:
     """Per accepted output kind: its name, the built loss, targets, and the raw answer that is perfect."""
-    card, catalog = cast(LossCard, subject.card), subject.catalog
+    card, catalog = cast("LossCard", subject.card), subject.catalog
     if card.players != 1:
         raise NotApplicable(f"it has {card.players} players; its recipe is where it is tried")
     cases = []

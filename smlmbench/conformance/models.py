@@ -42,7 +42,8 @@ def shapes_follow_the_frames(subject: Subject) -> str:
             require(len(raw) == 2, f"a batch of 2 gives {len(raw)} raw maps at upsampling {upsampling}")
             if card.upsamples != "none":
                 wanted, seen = (upsampling * height, upsampling * width), tuple(raw.shape[-2:])
-                require(seen == wanted, f"{height} x {width} px at upsampling {upsampling} gives {seen}, expected {wanted}")
+                where = f"{height} x {width} px at upsampling {upsampling}"
+                require(seen == wanted, f"{where} gives {seen}, expected {wanted}")
     return "upsampling " + ", ".join(str(upsampling) for upsampling in _upsamplings(subject))
 
 
@@ -53,7 +54,9 @@ def answers_are_finite(subject: Subject) -> str:
         model = _tiny(subject, _upsamplings(subject)[0], {} if kind is None else {"normalisation": kind})
         for photons in (0.0, 7.0, 65535.0):
             raw = _answer(model, torch.full((1, 1, 16, 16), photons))
-            require(bool(raw.isfinite().all()), f"a frame of {photons:g} photons everywhere gives numbers that are not finite")
+            require(
+                bool(raw.isfinite().all()), f"{photons:g} photons everywhere give numbers that are not finite ({kind})"
+            )
     return "0, 7 and 65535 photons everywhere"
 
 
@@ -67,8 +70,9 @@ def every_parameter_learns(subject: Subject) -> str:
     for name, weight in model.named_parameters():
         gradient = weight.grad
         require(gradient is not None, f"{name}: is not part of the answer; remove it")
-        require(bool(cast(Tensor, gradient).isfinite().all()), f"{name}: its gradient is not finite")
-        require(bool(cast(Tensor, gradient).any()), f"{name}: its gradient is zero; the layer cannot learn")
+        known = cast("Tensor", gradient)
+        require(bool(known.isfinite().all()), f"{name}: its gradient is not finite")
+        require(bool(known.any()), f"{name}: its gradient is zero; the layer cannot learn")
     return f"{sum(1 for _ in model.parameters())} tensors"
 
 
@@ -124,8 +128,8 @@ def receptive_field_is_true(subject: Subject) -> str:
     card = _card(subject)
     stated = getattr(subject.module, "receptive_field_px", None)
     if stated is not None:
-        full = stated(card.fill(subject.name, {}), 8)
-        require(full == card.receptive_field_px, f"receptive_field_px: the card says {card.receptive_field_px:g}, the function {full:g}")
+        on_card, full = card.receptive_field_px, stated(card.fill(subject.name, {}), 8)
+        require(full == on_card, f"receptive_field_px: the card says {on_card:g}, the function {full:g}")
     if card.upsamples == "none":
         raise NotApplicable("the answer is not a map on the fine grid")
     for upsampling in _upsamplings(subject) if stated is not None else [8]:
@@ -136,7 +140,8 @@ def receptive_field_is_true(subject: Subject) -> str:
         for centre in range(half + 2, half + 6):
             after = _answer(model, _shuffled_outside(frames, centre, half))
             block = slice(centre * upsampling, (centre + 1) * upsampling)
-            _same(before[..., block, block], after[..., block, block], f"answers {half} px inside changes at upsampling {upsampling}")
+            what = f"at upsampling {upsampling} the answers to two frames that are alike within {half} px"
+            _same(before[..., block, block], after[..., block, block], what)
     return f"{card.receptive_field_px:g} px"
 
 
@@ -150,14 +155,15 @@ def two_frames_are_learnt(subject: Subject) -> str:
         value.backward()
         optimiser.step()
         values.append(value.item())
-    require(values[-1] < 0.67 * values[0], f"the loss goes from {values[0]:.4g} to {values[-1]:.4g} in {OVERFIT_STEPS} steps")
-    return f"loss {values[0]:.3g} to {values[-1]:.3g}"
+    course = f"loss {values[0]:.3g} to {values[-1]:.3g} in {OVERFIT_STEPS} steps"
+    require(values[-1] < 0.67 * values[0], course)
+    return course
 
 
 def exported_with_free_sizes(subject: Subject) -> str:
     """`torch.export` with dynamic batch, height and width answers as the network does, at two sizes."""
     model = _tiny(subject, max(_upsamplings(subject)))
-    dims = {axis: torch.export.Dim.AUTO for axis in (0, 2, 3)}
+    dims = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
     program = torch.export.export(model, (_noise(2, 16, 24),), dynamic_shapes=(dims,)).module()
     for frames in (_noise(3, 20, 15), _noise(1, 9, 32)):
         _same(_answer(model, frames), _answer(program, frames), "the exported and the eager network")
@@ -185,7 +191,7 @@ def checks(subject: Subject) -> list[Check]:
 
 
 def _card(subject: Subject) -> ModelCard:
-    return cast(ModelCard, subject.card)
+    return cast("ModelCard", subject.card)
 
 
 def _upsamplings(subject: Subject) -> list[int]:
@@ -196,7 +202,9 @@ def _settings(subject: Subject, chosen: Mapping[str, Any] | None = None) -> dict
     return subject.card.fill(subject.name, {**subject.card.tiny, **(chosen or {})})
 
 
-def _tiny(subject: Subject, upsampling: int, chosen: Mapping[str, Any] | None = None, *, awake: bool = True) -> nn.Module:
+def _tiny(
+    subject: Subject, upsampling: int, chosen: Mapping[str, Any] | None = None, *, awake: bool = True
+) -> nn.Module:
     """The tiny network in eval mode; awake: layers that start at zero are given numbers, so that answers differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)

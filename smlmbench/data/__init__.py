@@ -1,8 +1,12 @@
 """Data sources: descriptions become samples, one file per kind."""
 
+import hashlib
+
 from smlmbench.data.contracts import Condition, TrainingSet
+from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
+from smlmbench.study.sources import MovieSource
 
 
 def training_set(
@@ -33,4 +37,23 @@ def conditions(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[st
     for name, source in data_plan.tests.items():
         module = catalog.module("data", source.kind)
         made[name] = module.condition(name, source, data_plan.test_identity[name], "test", root_seed, catalog)
+    return made
+
+
+def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, Condition]:
+    """The movies without truth of a data entry, by path; camera, pixel and PSF are those of its training source.
+
+    Raises:
+        ConfigError: A path that is not a file.
+    """
+    made: dict[str, Condition] = {}
+    known = data_plan.train
+    for path in data_plan.apply:
+        source = MovieSource(movie=path, pixel_size_nm=known.pixel_size_nm, camera=known.camera, psf=known.psf)
+        if not path.is_file():
+            raise ConfigError(f"apply: '{path}' is not a file; give the path of a movie")
+        with path.open("rb") as file:
+            identity = {"movie": hashlib.file_digest(file, "sha256").hexdigest()}
+        module = catalog.module("data", source.kind)
+        made[str(path)] = module.condition(path.name, source, identity, "apply", root_seed, catalog)
     return made

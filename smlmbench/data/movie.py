@@ -49,7 +49,8 @@ def training_set(
     frames, truth = _opened(train, catalog)
     if truth is None:
         raise ConfigError(f"movie '{train.movie.name}' has no truth table to learn from; give `truth: table.csv`")
-    rows = is_target(truth.photons, truth.background_photons, train.min_photons, _sigma_px(train, catalog))
+    sigma_px = _in_pixels(_sigma_nm(train, catalog), train)
+    rows = is_target(truth.photons, truth.background_photons, train.min_photons, sigma_px)
     scope = ("train", digest_of(identity, "train"), str(repeat))
     return CropTraining(frames, truth.select(rows), train.pixel_size_nm, train.crop_px, root_seed, scope, augment)
 
@@ -73,11 +74,10 @@ def condition(
     """
     del root_seed
     frames, truth = _opened(source, catalog)
-    sigma_px = _sigma_px(source, catalog)
-    sigma_nm = None if sigma_px is None else sigma_px * source.pixel_size_nm
+    sigma_nm = _sigma_nm(source, catalog)
     background = _mean_background(truth)
     known = np.nan if background is None else background
-    min_photons = float(faintest_photons(source.min_photons, known, sigma_px))
+    min_photons = float(faintest_photons(source.min_photons, known, _in_pixels(sigma_nm, source)))
     iid = source.track == "iid"
     by_frames = source.part is not None and source.part.rule == "frames"
     return Condition(
@@ -161,8 +161,12 @@ def _read_truth(
     return table
 
 
-def _sigma_px(source: MovieSource, catalog: Catalog) -> float | None:
-    return None if source.psf is None else psf.build(source.psf, catalog).sigma_nm / source.pixel_size_nm
+def _sigma_nm(source: MovieSource, catalog: Catalog) -> float | None:
+    return None if source.psf is None else psf.build(source.psf, catalog).sigma_nm
+
+
+def _in_pixels(sigma_nm: float | None, source: MovieSource) -> float | None:
+    return None if sigma_nm is None else sigma_nm / source.pixel_size_nm
 
 
 def _mean_background(truth: Localizations | None) -> float | None:

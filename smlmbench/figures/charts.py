@@ -100,17 +100,34 @@ def scatter_accuracy_latency(
         if ends:
             xs, ys = zip(*ends, strict=True)
             axis.plot(xs, ys, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1, label="Pareto front")
-        for label, value in (lines or {}).items():
-            axis.axhline(value, color=GREY, linewidth=1.1, linestyle=":", zorder=1)
-            axis.text(0.995, value, label, transform=axis.get_yaxis_transform(), color="#5b5b5b",
-                      ha="right", va="bottom", fontsize=8.5)  # fmt: skip
+        _draw_lines(axis, drawn, lines or {})
         _latency_axis(axis, [point.x for point in drawn])
         axis.set(xlabel=x_label, ylabel=y_label)
-        axis.margins(y=0.12)
         if ends:
-            axis.legend(loc="lower right", fontsize=8.5, frameon=False)
+            axis.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8.5, frameon=False, borderaxespad=0.1)
         _place_labels(figure, axis, [point for point in drawn if point.label])
         return save(figure, image_format)
+
+
+def _draw_lines(axis: "Axes", points: Sequence[Point], lines: Mapping[str, float]) -> None:
+    """Draw the lines near the points; those far off would squeeze the points together and are named instead."""
+    values = [v for point in points for v in (point.y, point.low, point.high) if math.isfinite(v)] or list(
+        lines.values()
+    )
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    span = (high - low) or 1.0
+    near = {label: value for label, value in lines.items() if low - span <= value <= high + span}
+    for label, value in near.items():
+        axis.axhline(value, color=GREY, linewidth=1.1, linestyle=":", zorder=1)
+        place = axis.get_yaxis_transform()
+        axis.text(0.995, value, label, transform=place, color="#5b5b5b", ha="right", va="bottom", fontsize=8.5)
+    low, high = min([low, *near.values()]), max([high, *near.values()])
+    axis.set_ylim(low - 0.1 * (high - low or 1.0), high + 0.13 * (high - low or 1.0))
+    far = ", ".join(f"{label} {value:.1f}" for label, value in lines.items() if label not in near)
+    if far:
+        axis.text(
+            0, 1.01, f"off the scale: {far}", transform=axis.transAxes, color="#5b5b5b", fontsize=8.5, va="bottom"
+        )
 
 
 def _draw_point(axis: "Axes", point: Point) -> None:
@@ -169,12 +186,12 @@ def curves(
     y_label: str,
     image_format: ImageFormat = "svg",
 ) -> bytes:
-    """Draw small multiples of lines on shared axes, at most four in a row; a label is explained once per panel."""
+    """Draw small multiples of lines on shared axes, at most five in a row; a label is explained once per panel."""
     with drawing_style():
         names = list(dict.fromkeys(line.panel for line in series)) or [""]
-        columns = min(4, len(names))
+        columns = len(names) if len(names) <= 5 else 4
         rows = -(-len(names) // columns)
-        figure = new_figure(3.1 * columns + 0.6, 2.5 * rows + 0.4)
+        figure = new_figure(2.9 * columns + 0.6, 2.5 * rows + 0.4)
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axis, name in zip(grid, names, strict=False):
             axis.set_title(name)
@@ -188,9 +205,21 @@ def curves(
                 axis.legend(fontsize=7.5, frameon=False, loc="lower right")
         for axis in grid[len(names) :]:
             axis.set_visible(False)
+        _thin_ticks(grid[0])
         figure.supxlabel(x_label, fontsize=10)
         figure.supylabel(y_label, fontsize=10)
         return save(figure, image_format)
+
+
+def _thin_ticks(axis: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.xaxis.set_major_formatter(FuncFormatter(_thousands))
+
+
+def _thousands(value: float, _position: int | None = None) -> str:
+    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
 
 
 def bars(entries: Sequence[Bar], *, x_label: str, image_format: ImageFormat = "svg") -> bytes:
@@ -211,6 +240,9 @@ def bars(entries: Sequence[Bar], *, x_label: str, image_format: ImageFormat = "s
                 _draw_bar(axis, entry, labels.index(entry.label))
         for axis in grid[len(names) :]:
             axis.set_visible(False)
+        grid[0].set_xlim(_bar_range(entries))
+        for axis, name in zip(grid, names, strict=False):
+            _mark_cut_bars(axis, [entry for entry in entries if entry.panel == name], labels)
         grid[0].set_yticks(range(len(labels)), labels)
         grid[0].set_ylim(len(labels) - 0.4, -0.6)
         figure.supxlabel(x_label, fontsize=10)
@@ -225,3 +257,25 @@ def _draw_bar(axis: "Axes", entry: Bar, place: int) -> None:
     axis.barh(place, entry.value, height=0.62, color=colour, alpha=0.9 if entry.kind == "pick" else 0.45, linewidth=0)
     if math.isfinite(entry.low) and math.isfinite(entry.high):
         axis.plot([entry.low, entry.high], [place, place], color=INK, linewidth=1.4, solid_capstyle="butt")
+
+
+def _bar_range(entries: Sequence[Bar]) -> tuple[float, float]:
+    """Limits that suit the picks; a reference far worse than all of them is cut."""
+    picks = [v for e in entries if e.kind == "pick" for v in (e.value, e.low, e.high) if math.isfinite(v)]
+    values = [*picks, 0.0] if picks else [e.value for e in entries if math.isfinite(e.value)] + [0.0, 1.0]
+    low, high = min(values), max(values)
+    near = [e.value for e in entries if low - 0.3 * (high - low) <= e.value <= high + 0.3 * (high - low)]
+    low, high = min([low, *near]), max([high, *near])
+    room = 0.06 * (high - low or 1.0)
+    return (low - room if low < 0 else low), high + room
+
+
+def _mark_cut_bars(axis: "Axes", entries: Sequence[Bar], labels: Sequence[str]) -> None:
+    low, high = axis.get_xlim()
+    for entry in entries:
+        place = labels.index(entry.label)
+        if math.isfinite(entry.value) and not low <= entry.value <= high:
+            side = "left" if entry.value < low else "right"
+            x = 0.02 if side == "left" else 0.98
+            text = f"◂ {entry.value:.1f}" if side == "left" else f"{entry.value:.1f} ▸"
+            axis.text(x, place, text, transform=axis.get_yaxis_transform(), ha=side, va="center", fontsize=8)

@@ -101,7 +101,7 @@ def _panel_figure(
     from matplotlib.colors import PowerNorm
 
     height_nm, width_nm = (size * camera_pixel_nm for size in images[0].shape)
-    figure = new_figure(13.0, 13.0 / 4 * min(1.6, height_nm / width_nm) + 0.75)
+    figure = new_figure(13.0, 3.05 * min(1.6, height_nm / width_nm) + 0.36)
     axes = figure.subplots(1, 4)
     peak = max(_peak(images[1]), _peak(images[2]))
     largest = max(_peak(np.abs(images[3])), 1e-12)

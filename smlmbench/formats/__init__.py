@@ -105,9 +105,7 @@ def write_image(
     catalog.module("formats", _writer(path, "image", catalog, format)).write_image(path, array, pixel_nm)
 
 
-def find(
-    path: Path, holds: str, *, catalog: Catalog, format: str | None = None, takes_columns: bool = False
-) -> str:
+def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None, takes_columns: bool = False) -> str:
     """Name the format of a file.
 
     Args:

@@ -1,9 +1,10 @@
 """Deep-STORM: an encoder and decoder on the fine grid, without skip connections."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
-import torch.nn.functional as F
+from torch.nn import functional
 from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given
@@ -34,15 +35,16 @@ CARD = {
         "upsampling=8,width=0.5": 342112,
     },
     "receptive_field_px": 7.0,
-    "paper": "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by deep learning",
+    "paper": "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by "
+    "deep learning",
     "doi": "10.1364/OPTICA.5.000458",
     "fidelity": "verified",
     "deviations": [
-        "normalisation: z-score with training statistics instead of per-frame min-max followed by one (normalisation: frame_minmax_zscore)",
-        "frame_minmax_zscore: constants from the 0.1 and 99.9 percentiles of training pixels, not averaged over patches",
+        "normalisation: z-score by training statistics; the authors' min-max before it is frame_minmax_zscore",
+        "frame_minmax_zscore: constants from percentiles of all training pixels, not averaged over patches",
         "the output layer starts at zero (zero_last: false gives the orthogonal start)",
         "schedule: one cycle with clipped gradients instead of reduction on a plateau",
-        "labels: spikes by floor(x / fine pixel) with colliding emitters summed (output settings label_rule, collisions)",
+        "labels: floor(x / fine pixel), colliding emitters summed (output settings label_rule, collisions)",
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],
     "facts": {"translation": True, "multiple_fine_px": 8},
@@ -69,10 +71,10 @@ class DeepStorm(nn.Module):
         self.upsampling = given.upsampling
         self.normalisation = Normalisation(settings["normalisation"], given.statistics)
         self.encoder = nn.ModuleList(
-            [_block(given.channels, first, pool=True), _block(first, second, pool=True), _block(second, third, pool=True)]
+            [_block(inside, outside, pool=True) for inside, outside in pairwise((given.channels, first, second, third))]
         )
         self.bottleneck = _block(third, deep)
-        self.decoder = nn.ModuleList([_block(deep, third), _block(third, second), _block(second, first)])
+        self.decoder = nn.ModuleList([_block(*pair) for pair in pairwise((deep, third, second, first))])
         self.head = nn.Conv2d(first, 1, 1, bias=False)
         self._initialise(zero_last=settings["zero_last"])
 
@@ -86,14 +88,16 @@ class DeepStorm(nn.Module):
     def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
         """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
         height, width = frames.shape[-2] * self.upsampling, frames.shape[-1] * self.upsampling
-        maps: Tensor = F.interpolate(self.normalisation(frames, frame_range), size=(height, width), mode="nearest")
+        maps: Tensor = functional.interpolate(
+            self.normalisation(frames, frame_range), size=(height, width), mode="nearest"
+        )
         sizes = []
         for block in self.encoder:
             sizes.append(maps.shape[-2:])
             maps = block(maps)
         maps = self.bottleneck(maps)
         for size, block in zip(reversed(sizes), self.decoder, strict=True):
-            maps = block(F.interpolate(maps, size=size, mode="nearest"))
+            maps = block(functional.interpolate(maps, size=size, mode="nearest"))
         raw: Tensor = self.head(maps)
         return raw
 

@@ -1,10 +1,11 @@
 """FID-STORM: all depth on the camera grid, upsampling only at the end."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
-import torch.nn.functional as F
+from torch.nn import functional
 from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given
@@ -17,15 +18,15 @@ CARD = {
     "output": "raster",
     "upsamples": "inside",
     "settings": {
-        "blocks": {"default": 10, "min": 1, "max": 32, "help": "convolution blocks of the trunk; the authors ship 5, 10 and 13"},
+        "blocks": {"default": 10, "min": 1, "max": 32, "help": "blocks of the trunk; the authors ship 5, 10 and 13"},
         "width": {"default": 1.0, "min": 0.03125, "max": 4.0, "help": "multiplies the channels 64, 32, 16"},
         "normalisation": {
             "default": "train_zscore",
             "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
             "help": "how photons are scaled; frame_minmax is the authors'",
         },
-        "zero_last": {"default": True, "help": "start from an all-zero output instead of a random one"},
-        "linear_output": {"default": True, "help": "no activation on the output; false is the authors' LeakyReLU"},
+        "zero_last": {"default": False, "help": "start from an all-zero output; slower here, and it may stay there"},
+        "linear_output": {"default": False, "help": "no activation on the output instead of the authors' LeakyReLU"},
     },
     "search": {"blocks": {"low": 3, "high": 16, "log": False}, "width": {"low": 0.25, "high": 1.0, "log": True}},
     "tiny": {"blocks": 1, "width": 0.25},
@@ -44,17 +45,14 @@ CARD = {
     "fidelity": "verified",
     "deviations": [
         "normalisation: z-score with training statistics instead of per-frame min-max (normalisation: frame_minmax)",
-        "linear output instead of LeakyReLU (linear_output: false)",
-        "the output layer starts at zero (zero_last: false gives the authors' start)",
-        "trained on spikes with a blurring loss, as in the authors' figure; their training script uses plain MSE on heatmaps",
-        "learning rate 1e-3 with one cycle and clipped gradients; the authors lowered theirs to 1e-4 without a schedule",
-        "upsampling 2 and 4: the last one or two of the three decoder stages left out, the last stage ends in one channel",
+        "trained on spikes with a blurring loss, as in the authors' figure; their script uses MSE on heatmaps",
+        "learning rate 1e-3, one cycle, clipped gradients; the authors lowered theirs to 1e-4, no schedule",
+        "upsampling 2 and 4: one or two of the three decoder stages left out, the last ends in one channel",
     ],
     "facts": {"translation": True},
 }
 
-TRUNK_CHANNELS = 64
-DECODER_CHANNELS = (32, 16)
+CHANNELS = (64, 32, 16)  # of the trunk and of all decoder stages but the last
 SECOND_STAGE_STD = 0.001  # the authors' initialisation singles out the convolution with 32 input channels
 SLOPE = 0.01
 
@@ -92,19 +90,17 @@ class FidStorm(nn.Module):
 
     def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
         super().__init__()
-        trunk, *inner = (max(1, round(channels * settings["width"])) for channels in (TRUNK_CHANNELS, *DECODER_CHANNELS))
+        trunk, *inner = (max(1, round(channels * settings["width"])) for channels in CHANNELS)
         stages = given.upsampling.bit_length() - 1
         widths = (trunk, *inner[: stages - 1], 1)
         self.normalisation = Normalisation(settings["normalisation"], given.statistics)
         self.trunk = Trunk(given.channels, trunk, settings["blocks"])
         self.decoder = nn.ModuleList(
             [
-                nn.Sequential(_conv(inside, outside), nn.LeakyReLU(SLOPE, inplace=True))
-                for inside, outside in zip(widths[:-1], widths[1:], strict=True)
+                _stage(inside, outside, linear=settings["linear_output"] and stage == stages)
+                for stage, (inside, outside) in enumerate(pairwise(widths), start=1)
             ]
         )
-        if settings["linear_output"]:
-            self.decoder[-1] = nn.Sequential(_conv(widths[-2], widths[-1]))
         self._initialise(zero_last=settings["zero_last"])
 
     def _initialise(self, *, zero_last: bool) -> None:
@@ -121,8 +117,15 @@ class FidStorm(nn.Module):
         """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
         maps: Tensor = self.trunk(self.normalisation(frames, frame_range))
         for stage in self.decoder:
-            maps = stage(F.interpolate(maps, scale_factor=2.0, mode="nearest"))
+            maps = stage(functional.interpolate(maps, scale_factor=2.0, mode="nearest"))
         return maps
+
+
+def _stage(inside: int, outside: int, *, linear: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [_conv(inside, outside)]
+    if not linear:
+        layers.append(nn.LeakyReLU(SLOPE, inplace=True))
+    return nn.Sequential(*layers)
 
 
 def _conv(inside: int, outside: int) -> nn.Conv2d:
@@ -141,4 +144,4 @@ def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
 
 def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:  # noqa: ARG001
     """Camera pixels across that the output within one camera pixel can see; the decoder adds one pixel each way."""
-    return 2.0 * (settings["blocks"] + 2) + 1
+    return 2.0 * (int(settings["blocks"]) + 2) + 1

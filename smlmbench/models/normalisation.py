@@ -24,7 +24,7 @@ class Normalisation(nn.Module):
 
     Args:
         kind: One of `KINDS`.
-        statistics: Training pixels, in photons. Kept as buffers `offset` and `scale`, so a loaded state dict brings its own.
+        statistics: Training pixels, in photons; kept as the buffers `offset` and `scale`, so they travel.
 
     Raises:
         ConfigError: Unknown kind.
@@ -52,8 +52,8 @@ class Normalisation(nn.Module):
 
         Args:
             frames: Photons.
-            frame_range: (B, 2) lowest and highest value of each whole frame, for tiles cut from larger frames; by default
-                those of `frames`. Ignored by kinds that do not look at frames.
+            frame_range: (B, 2) lowest and highest value of each whole frame, where `frames` are tiles of larger ones; by
+                default those of `frames`. Ignored by kinds that do not look at frames.
         """
         if self.per_frame:
             frames = _stretched(frames, frame_range)

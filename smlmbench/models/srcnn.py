@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from math import floor
-from typing import Any
+from typing import Any, cast
 
-import torch.nn.functional as F
+from torch.nn import functional
 from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given
@@ -53,7 +53,7 @@ CARD = {
     "doi": "10.1109/TPAMI.2015.2439281",
     "fidelity": "reconstruction",
     "deviations": [
-        "layers as agreed by several re-implementations; the paper's optimiser, learning rates and start were not reachable",
+        "layers as several re-implementations agree; the paper's optimiser, rates and start were not reachable",
         "He start with zero biases, the output layer at zero (zero_last: false starts it at random too)",
         "zero padding keeps the size; the original shrinks its training patches",
         "trained for spikes with the study's loss instead of MSE on natural images",
@@ -87,9 +87,6 @@ class Srcnn(nn.Module):
         self.extraction = nn.Sequential(_conv(given.channels, first, kernels[0]), nn.ReLU(inplace=True))
         self.mapping = nn.Sequential(_conv(first, second, kernels[1]), nn.ReLU(inplace=True))
         self.head = _conv(second, 1, kernels[2])
-        for convolution in (self.extraction[0], self.mapping[0], self.head):
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-            nn.init.zeros_(convolution.bias)
         if settings["zero_last"]:
             nn.init.zeros_(self.head.weight)
 
@@ -97,7 +94,9 @@ class Srcnn(nn.Module):
         """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
         size = (frames.shape[-2] * self.upsampling, frames.shape[-1] * self.upsampling)
         # Without align_corners both modes keep pixel edges in place, so fine pixel j stays centred at (j + 0.5) / U.
-        fine: Tensor = F.interpolate(self.normalisation(frames, frame_range), size=size, mode=self.interpolation)
+        fine: Tensor = functional.interpolate(
+            self.normalisation(frames, frame_range), size=size, mode=self.interpolation
+        )
         raw: Tensor = self.head(self.mapping(self.extraction(fine)))
         return raw
 
@@ -107,7 +106,10 @@ def _kernels(settings: Mapping[str, Any]) -> list[int]:
 
 
 def _conv(inside: int, outside: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(inside, outside, kernel, padding=kernel // 2)
+    convolution = nn.Conv2d(inside, outside, kernel, padding=kernel // 2)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    nn.init.zeros_(cast("Tensor", convolution.bias))
+    return convolution
 
 
 def build(settings: Mapping[str, Any], given: Given) -> nn.Module:

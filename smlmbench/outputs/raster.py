@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
@@ -38,7 +38,7 @@ CARD = {
             "default": 0,
             "min": 0,
             "max": 4,
-            "help": "read-out window of 2 r + 1 fine pixels; 0: 2 at upsampling 8, else 1",
+            "help": "read-out window of 2 r + 1 fine pixels; 0: 1 at upsampling 2, else 2",
         },
         "readout": {"default": "centroid", "choices": ["centroid"], "help": "sub-pixel position"},
     },
@@ -110,16 +110,17 @@ def _label(at: Tensor, rule: str, size: int) -> Tensor:
 
 def image(raw: Tensor, settings: Mapping[str, Any]) -> Tensor:
     """The fine image (B, U*H, U*W) that frames are summed into: the positive part in unit mass."""
-    return raw[:, 0].float().clamp_min(0) / settings["amplitude"]
+    unit: Tensor = raw[:, 0].float().clamp_min(0) / settings["amplitude"]
+    return unit
 
 
 def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Localizations:
     """Read detections out of raw maps.
 
-    Candidates are the maxima of the positive part within (2 r + 1)^2 fine pixels; equal neighbours (8-connected) are one
-    candidate. Its score is the mass within the window and its position the centroid there. Where windows overlap, a pixel
-    is divided by distance and peak height, so no mass counts twice. The candidates do not depend on the threshold:
-    decoding at a low one and keeping `probability > threshold` gives the same rows.
+    Candidates are the maxima of the positive part within (2 r + 1)^2 fine pixels; equal neighbours (8-connected) are
+    one candidate. Its score is the mass within the window and its position the centroid there. Where windows overlap,
+    a pixel is divided by distance and peak height, so no mass counts twice. The candidates do not depend on the
+    threshold: decoding at a low one and keeping `probability > threshold` gives the same rows.
 
     Args:
         raw: (B, 1, U*H, U*W) in label units.
@@ -137,7 +138,7 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
         raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
     fine_nm = settings["pixel_size_nm"] / settings["upsampling"]
     maps = raw[:, 0].detach().float().clamp_min(0)
-    found = _detections(maps, settings["radius"] or (2 if settings["upsampling"] == 8 else 1))
+    found = _detections(maps, settings["radius"] or (1 if settings["upsampling"] == 2 else 2))
     score = found.mass / settings["amplitude"]
     kept = score > threshold
     columns = {
@@ -161,7 +162,7 @@ class _Detections:
 
 
 def _detections(maps: Tensor, radius: int) -> _Detections:
-    padded = F.pad(maps, (radius, radius, radius, radius))
+    padded = functional.pad(maps, (radius, radius, radius, radius))
     peaks = (maps == _windowed_maximum(padded, radius)) & (maps > SMALLEST_PEAK)
     frame, row, column = torch.nonzero(peaks, as_tuple=True)
     offsets = torch.arange(-radius, radius + 1, device=maps.device)
@@ -178,7 +179,7 @@ def _detections(maps: Tensor, radius: int) -> _Detections:
     total, x, y = sums.numpy()
     group = _plateaus(centre, values, stride)
     first = np.unique(group, return_index=True)[1]
-    weight = np.bincount(group, total)
+    weight = np.bincount(group, total).astype(np.float64)
     x_px = np.bincount(group, x + column.cpu().numpy() * total) / weight
     y_px = np.bincount(group, y + row.cpu().numpy() * total) / weight
     return _Detections(frame.cpu().numpy()[first], x_px, y_px, weight)

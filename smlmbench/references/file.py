@@ -29,7 +29,7 @@ CARD = {
         "label_rule": {
             "default": "floor",
             "choices": ["floor", "ds"],
-            "help": "Grid of an image: floor (pixel j covers j p to (j + 1) p) or ds (Deep-STORM's own, half a pixel off)",
+            "help": "Index rule of an image, used for the truth too: floor, or ds for files of Deep-STORM",
         },
     },
     "facts": {"task": "localization", "gives": "both", "knows": [], "default": False},
@@ -41,7 +41,7 @@ EDGE_PX = 1.0  # an image may miss or exceed the field by one of its pixels
 def predict(
     condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
 ) -> Prediction:
-    """Read the file; an image of the rule `ds` is moved by half its pixel, linearly interpolated.
+    """Read the file; an image is given back on its own grid (`label_rule` is for drawing the truth that it is held to).
 
     Raises:
         ConfigError: No path, or an image without pixel_nm.
@@ -62,19 +62,7 @@ def predict(
     extra = {"variable": settings["variable"]} if settings["variable"] else {}
     image = formats.read_image(path, catalog=catalog, format=format, settings=extra)
     _check_size(image, path, settings["pixel_nm"], condition)
-    values = half_a_pixel_on(image) if settings["label_rule"] == "ds" else image
-    return Prediction(image=Raster(np.ascontiguousarray(values[None], dtype=np.float32), settings["pixel_nm"]))
-
-
-def half_a_pixel_on(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Move an image (H, W) by half a pixel along x and y; light that leaves at the far edges is lost.
-
-    Deep-STORM's index round(x / p) - 1 (from 0) puts what lies around (j + 1) p into pixel j, half a pixel before
-    the centre (j + 0.5) p that pixel j has here.
-    """
-    padded = np.pad(image, ((1, 0), (1, 0)))
-    mixed = padded[1:, 1:] + padded[1:, :-1] + padded[:-1, 1:] + padded[:-1, :-1]
-    return np.asarray(mixed / 4, dtype=np.float32)
+    return Prediction(image=Raster(np.ascontiguousarray(image[None], dtype=np.float32), settings["pixel_nm"]))
 
 
 def _holds_table(path: Path, format: str | None, catalog: Catalog) -> bool:

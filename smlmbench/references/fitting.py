@@ -37,16 +37,18 @@ class Fits:
     settled: NDArray[np.bool_]
 
 
-def fit(windows: NDArray[np.float32], sigma_px: float, *, free_sigma: bool) -> Fits:
-    """Fit every window (n, s, s); the spot is near the middle of its window.
+def fit(windows: NDArray[np.float32], x_px: Floats, y_px: Floats, sigma_px: float, *, free_sigma: bool) -> Fits:
+    """Fit every window.
 
     Args:
-        windows: Pixels in photons or counts.
+        windows: (n, s, s) pixels in photons or counts.
+        x_px: (n,) where each fit starts, inside its window.
+        y_px: The same along y.
         sigma_px: Width, or its start.
         free_sigma: Whether the width is fitted too.
     """
     values = np.asarray(windows, dtype=np.float64)
-    found = _start(values, sigma_px)
+    found = _start(values, x_px, y_px, sigma_px)
     n_free = 5 if free_sigma else 4
     damping = np.full(len(values), DAMPING[0])
     settled = np.zeros(len(values), dtype=bool)
@@ -74,15 +76,14 @@ def fit(windows: NDArray[np.float32], sigma_px: float, *, free_sigma: bool) -> F
     return Fits(found[:, X], found[:, Y], found[:, PHOTONS], found[:, BACKGROUND], found[:, SIGMA], good)
 
 
-def _start(values: Floats, sigma_px: float) -> Floats:
-    """Centre of the window, rim as background, peak as photons."""
-    n, side, _ = values.shape
+def _start(values: Floats, x_px: Floats, y_px: Floats, sigma_px: float) -> Floats:
+    """Parameters (n, 5) from the median of the rim as background and the pixel at the place as peak."""
+    n = len(values)
     rim = np.concatenate((values[:, 0], values[:, -1], values[:, 1:-1, 0], values[:, 1:-1, -1]), axis=1)
     background = np.median(rim, axis=1)
-    middle = side // 2
-    peak = values[:, middle - 1 : middle + 2, middle - 1 : middle + 2].max(axis=(1, 2)) - background
+    peak = values[np.arange(n), y_px.astype(int), x_px.astype(int)] - background
     found = np.empty((n, 5))
-    found[:, X] = found[:, Y] = side / 2
+    found[:, X], found[:, Y] = x_px, y_px
     found[:, PHOTONS] = np.maximum(peak, 1e-6) * 2 * np.pi * sigma_px**2
     found[:, BACKGROUND] = background
     found[:, SIGMA] = sigma_px

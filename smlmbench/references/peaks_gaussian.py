@@ -99,7 +99,8 @@ def _localize(frames: NDArray[np.float32], plan: Plan, pixel_size_nm: float) -> 
     left = np.clip(column - half, 0, frames.shape[2] - plan.side)
     span = np.arange(plan.side)
     windows = frames[frame[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :]]
-    fits = fit(windows, plan.sigma_px, free_sigma=plan.free_sigma)
+    x_start, y_start = (np.asarray(place + 0.5, dtype=np.float64) for place in (column - left, row - top))
+    fits = fit(windows, x_start, y_start, plan.sigma_px, free_sigma=plan.free_sigma)
     x_px, y_px = fits.x_px + left, fits.y_px + top
     kept = _plausible(fits, x_px - column - 0.5, y_px - row - 0.5, plan)
     kept &= (x_px >= 0) & (x_px < frames.shape[2]) & (y_px >= 0) & (y_px < frames.shape[1])

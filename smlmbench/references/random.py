@@ -22,14 +22,14 @@ def predict(
 ) -> Prediction:
     """Draw uniform positions.
 
-    Each frame has as many as it has true emitters of at least min_photons; without a truth their number is Poisson
-    with the condition's density (1 per um2 where that is unknown).
+    Each frame has as many as it has true emitters of at least min_photons; where there are none at all (no truth, or
+    signal-free frames) their number is Poisson with the condition's density, 1 per um2 where that is unknown.
     """
     del settings, output_settings
     generator = np.random.default_rng(seed)
     n_frames = condition.frames.n_frames
     wide, high = condition.field_nm
-    if condition.truth is not None:
+    if condition.truth is not None and len(condition.truth):
         bright = ~(condition.truth.photons < condition.min_photons)
         counts = np.bincount(condition.truth.frame[bright], minlength=n_frames)
     else:

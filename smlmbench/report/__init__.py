@@ -1,5 +1,6 @@
 """Leaderboards, made from the store alone."""
 
 from smlmbench.report.page import ReportFiles, build_report
+from smlmbench.report.publish import report_study, stored_history
 
-__all__ = ["ReportFiles", "build_report"]
+__all__ = ["ReportFiles", "build_report", "report_study", "stored_history"]

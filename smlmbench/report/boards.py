@@ -12,18 +12,6 @@ from smlmbench.report.rows import combination
 
 # Above this density (emitters per um2) chance pairs inflate the primary metric, and the headline is a pair.
 DENSE_PER_UM2 = 1.0
-# Shown beside the primary metric in this order, where the task measures them.
-PREFERRED = (
-    PAIR,
-    "jaccard",
-    "rmse_nm",
-    "rmse_axial_nm",
-    "recall",
-    "nmse_star",
-    "rho_med",
-    "recall_resolvable",
-    "false_per_1000um2",
-)
 
 
 def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
@@ -57,8 +45,7 @@ def _empty_board(plan: Mapping[str, Any], data: str, protocol: str) -> Board:
         direction=direction,
         conditions=list(facts),
         facts=facts,
-        paired=[name for name, fact in facts.items() if (fact.get("density_per_um2") or 0) > DENSE_PER_UM2],
-        columns=[name for name in PREFERRED if name in measured] or measured[:4],
+        columns=[name for name in plan.get("headline", []) if name in measured] or measured[:6],
         not_ranked=_why_not_ranked(facts.values()),
     )
 
@@ -77,6 +64,8 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(combination(row), []).append(row)
+    board.facts = _measured_facts(board, rows)
+    board.paired = [name for name, fact in board.facts.items() if (fact.get("density_per_um2") or 0) > DENSE_PER_UM2]
     entries = [_entry(board, members) for members in groups.values()]
     _label(entries)
     trained = [entry for entry in entries if not entry.is_reference]
@@ -97,6 +86,12 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
         if any(entry.get(where, name).value is not None for entry in board.entries for where in wheres)
     ]
     board.notes += board_notes(board)
+
+
+def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
+    """Facts of the conditions: of the plan, completed by what was measured on the data when a row was scored."""
+    stored = next((found for row in rows if row.scored and isinstance(found := row.scores.get("facts"), Mapping)), {})
+    return {name: {**(stored.get(name) or {}), **facts} for name, facts in board.facts.items()}
 
 
 def _entry(board: Board, rows: Sequence[Row]) -> Entry:
@@ -122,11 +117,13 @@ def _label(entries: Sequence[Entry]) -> None:
         alike = [other for other in entries if other.name == entry.name]
         _, method, teacher = entry.entrant
         distilled = [] if teacher in ("", "none") else [f"← {teacher} ({method})"]
+        same_loss = [other for other in alike if other.rows[0].labels.get("loss") == entry.rows[0].labels.get("loss")]
+        blocks = (("settings", alike), ("output", alike), ("training", alike), ("loss", same_loss))
         different = [
             f"{key}={value}"
-            for block in ("settings", "output", "training")
+            for block, others in blocks
             for key, value in getattr(entry.rows[0], block).items()
-            if any(getattr(other.rows[0], block).get(key, value) != value for other in alike)
+            if key != "weight" and any(getattr(other.rows[0], block).get(key, value) != value for other in others)
         ]
         entry.label = " ".join([entry.name, *distilled, *([f"[{', '.join(different)}]"] if different else [])])
 
@@ -139,17 +136,32 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
     for lines in entrants.values():
         finished = [entry for entry in lines if entry.scored_rows]
         for entry in lines:
-            entry.trials = len(finished)
+            entry.trials = sum(any(row.run is not None for row in line.rows) for line in lines)
         most = max((len(entry.scored_rows) for entry in finished), default=0)
-        candidates = [entry for entry in finished if len(entry.scored_rows) == most]
-        with_score = [entry for entry in candidates if entry.validation is not None]
-        if with_score:
-            choose = max if board.direction == "up" else min
-            choose(with_score, key=lambda entry: entry.validation or 0.0).picked = True
+        scored = [entry for entry in finished if entry.validation is not None]
+        complete = [entry for entry in scored if len(entry.scored_rows) == most]
+        if complete:
+            picked = _first_on_validation(board, complete)
+            picked.picked = True
+            higher = _first_on_validation(board, scored)
+            if higher is not picked:
+                picked.flags.append(
+                    f"picked among those with {most} finished repeats; first on validation: {_short(higher)}"
+                )
         elif len(finished) == 1:
             finished[0].picked = True
         elif finished:
             board.notes.append(f"{lines[0].name}: no validation score is stored, so none of its rows competes.")
+
+
+def _first_on_validation(board: Board, entries: Sequence[Entry]) -> Entry:
+    choose = max if board.direction == "up" else min
+    return choose(entries, key=lambda entry: entry.validation or 0.0)
+
+
+def _short(entry: Entry) -> str:
+    labels, n = entry.rows[0].labels, len(entry.scored_rows)
+    return f"{labels.get('loss', '')} λ = {labels.get('lambda', '')} with {n} repeat{'s' if n > 1 else ''}"
 
 
 def _sorted(board: Board, entries: Sequence[Entry]) -> list[Entry]:

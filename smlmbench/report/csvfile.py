@@ -21,6 +21,8 @@ FIRST = (
     "verdict",
     "flags",
 )
+# Column of the file by block of a row; `loss` itself is a label.
+BLOCKS = {"settings": "settings", "loss_settings": "loss", "training": "training", "output": "output"}
 # A spreadsheet runs text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -51,7 +53,7 @@ def csv_text(rows: Sequence[Row], boards: Sequence[Board], conditions: Mapping[s
         }
         line |= {key: _text(row.labels.get(key, "")) for key in LABELS}
         line |= {"knows": _text(", ".join(row.knows)), "gives": row.gives}
-        line |= {name: canonical(getattr(row, name)) for name in ("settings", "training", "output")}
+        line |= {column: canonical(getattr(row, block)) for column, block in BLOCKS.items()}
         line |= _numbers(row, list(conditions.get(row.data, {})), main)
         lines.append(line)
     return _written(lines)
@@ -92,7 +94,7 @@ def _text(value: str) -> str:
 
 
 def _written(lines: Sequence[Mapping[str, str]]) -> str:
-    fixed = [*FIRST, *LABELS, "knows", "gives", "settings", "training", "output"]
+    fixed = [*FIRST, *LABELS, "knows", "gives", *BLOCKS]
     names = [*fixed, *sorted({name for line in lines for name in line} - set(fixed))]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")

@@ -24,6 +24,7 @@ class Drawing:
     alt: str
     uri: str
     wide: bool = False
+    folded: bool = False
 
 
 def _embed(image: bytes, mime: str) -> str:
@@ -112,7 +113,12 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
     image = curves(series, x_label="training samples", y_label=f"{title(board.primary)} (validation)")
     names = ", ".join(dict.fromkeys(line.panel for line in series))
     caption = f"{what}, one line per repeat of each pick."
-    return Drawing(caption, f"Curves of {what} for {names}", _embed(image, "image/svg+xml"))
+    return Drawing(
+        caption,
+        f"Curves of {what} for {names}",
+        _embed(image, "image/svg+xml"),
+        wide=len({line.panel for line in series}) > 2,
+    )
 
 
 def _curve(board: Board, entry: Entry, row: Row, history: History) -> Series | None:
@@ -137,7 +143,8 @@ def _examples(board: Board) -> list[Drawing]:
             condition, image = picture
             name = entry.label if entry.is_reference else recipe(entry)
             caption = f"{name} on {condition}: input, truth, prediction and error."
-            made.append(Drawing(caption, f"Example picture of {caption}", _embed(image, "image/png"), wide=True))
+            alt, uri = f"Example picture of {caption}", _embed(image, "image/png")
+            made.append(Drawing(caption, alt, uri, wide=True, folded=bool(made)))
     return made
 
 

@@ -4,12 +4,14 @@ from smlmbench.report.model import Board, Entry
 
 # The image metric by which a table can be compared with a reference that gives only an image; smaller is better.
 IMAGE_METRIC = "nmse_star"
+# What a reference knows that was told the truth.
+TRUTH = frozenset({"truth", "positions"})
 UNFINISHED = ("planned", "running", "interrupted")
 
 
 def is_ceiling(entry: Entry) -> bool:
     """Whether a reference was told the truth: a bound that no trained row should pass."""
-    return entry.is_reference and "truth" in entry.knows
+    return entry.is_reference and not TRUTH.isdisjoint(entry.knows)
 
 
 def against_references(board: Board, entry: Entry) -> list[str]:
@@ -43,14 +45,23 @@ def incomplete(entry: Entry) -> list[str]:
 
 
 def board_notes(board: Board) -> list[str]:
-    """Sentences on what is not finished."""
+    """Sentences on what is missing from a board."""
     notes = []
-    entries = [*board.entries, *board.others]
-    unfinished = sum(row.status in UNFINISHED for entry in entries for row in entry.rows)
-    if unfinished:
-        notes.append(f"Provisional: {unfinished} planned rows of this data are not finished.")
     shown = {entry.name for entry in board.entries}
     missing = dict.fromkeys(entry.name for entry in board.others if not entry.scored_rows and entry.name not in shown)
     if missing:
         notes.append(f"No finished row: {', '.join(missing)} (reasons in the table of all rows).")
-    return notes
+    return notes + _absent(board)
+
+
+def _absent(board: Board) -> list[str]:
+    """Why numbers of the board are n/a, one sentence for each reason."""
+    why: dict[str, dict[str, None]] = {}
+    for entry in board.entries:
+        for row in entry.scored_rows:
+            for condition in board.conditions:
+                for metric in (board.primary, *board.columns):
+                    reason = row.why_absent(condition, metric)
+                    if reason and row.value(condition, metric) is None:
+                        why.setdefault(reason, {})[f"{entry.label} {metric}"] = None
+    return [f"n/a: {reason} ({', '.join(where)})." for reason, where in why.items()]

@@ -107,7 +107,7 @@ class Row:
         status: done, running, interrupted, pruned, failed, collapsed, skipped or planned.
         reason: Why it is not done, or empty.
         run: The run, or None.
-        settings, training, output: Blocks of the plan.
+        settings, training, output, loss: Blocks of the plan; `weight` of the loss is λ.
         knows: What the row was told beyond the images (PROTOCOL section 3).
         gives: table, image or both, for references.
         current: False where the stored scores belong to another evaluation than the plan's.
@@ -122,6 +122,7 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     output: Mapping[str, Any] = field(default_factory=dict)
+    loss: Mapping[str, Any] = field(default_factory=dict)
     knows: tuple[str, ...] = ()
     gives: str = ""
     current: bool = True
@@ -310,8 +311,8 @@ class Board:
         primary, direction: The metric that ranks, and which way is better.
         conditions: Names of the test conditions.
         facts: Facts of each condition from the plan.
-        paired: Conditions above 1 emitter/um2, where the headline is a pair.
         columns: Metrics shown beside the primary, in order.
+        paired: Conditions above 1 emitter/um2, where the headline is a pair.
         entries: Lines, best first; the unpicked ones stand in `others`.
         not_ranked: Why nothing is ranked, or empty.
         notes: Sentences below the table.
@@ -324,8 +325,8 @@ class Board:
     direction: Direction
     conditions: list[str]
     facts: Mapping[str, Mapping[str, Any]]
-    paired: list[str]
     columns: list[str]
+    paired: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
     not_ranked: str = ""

@@ -16,12 +16,14 @@ from smlmbench.report.drawings import Drawing, drawings
 from smlmbench.report.explanations import PROTOCOLS, READING
 from smlmbench.report.model import Board, History, Record, Row
 from smlmbench.report.rows import canonical, join, outside_plan
-from smlmbench.report.tables import Table, board_table, numbers_table, rows_table, settings_table
-from smlmbench.report.words import answer
+from smlmbench.report.tables import Table, board_table, numbers_table, rows_table, settings_table, timing_table
+from smlmbench.report.words import answer, title
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Where `smlmbench ui` answers unless told otherwise; only links lead there, nothing is loaded from it.
 UI_URL = "http://127.0.0.1:5000"
+# Rank, row, loss, difference and latency stand first in a leaderboard.
+IDENTITY = 5
 STATUS_ORDER = ("done", "running", "interrupted", "planned", "pruned", "failed", "collapsed", "skipped")
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]|"} | {"<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "})
 LATEX = str.maketrans(
@@ -58,6 +60,7 @@ class Section:
     other_protocol: bool
     leaderboard: Table | None
     numbers: Table | None
+    timings: Table | None
     drawings: Sequence[Drawing]
     conditions: Sequence[str]
 
@@ -70,6 +73,14 @@ class Section:
         plain = ("", "Cost")
         pairs = zip(groups, self.leaderboard.columns, strict=True)
         return [column.title if group in plain else f"{group}: {column.title}" for group, column in pairs]
+
+    @property
+    def narrow(self) -> list[int]:
+        """Columns that fit a printed page: identity, latency and the primary metric of every group."""
+        if self.leaderboard is None:
+            return []
+        heading = title(self.board.primary)
+        return [i for i, column in enumerate(self.leaderboard.columns) if i < IDENTITY or column.title == heading]
 
 
 def build_report(
@@ -173,6 +184,7 @@ def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: His
                 other_protocol=board.data in seen,
                 leaderboard=board_table(board, measured) if filled else None,
                 numbers=numbers_table(board, measured) if filled else None,
+                timings=timing_table(board),
                 drawings=drawings(board, history),
                 conditions=[f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
             )
@@ -183,7 +195,7 @@ def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: His
 
 def _facts(facts: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
     )
 
 

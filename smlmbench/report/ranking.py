@@ -9,6 +9,7 @@ from smlmbench.report.model import LATENCY, PAIR, Board, Entry
 from smlmbench.statistics import pareto_front
 
 FEW_REPEATS = 3
+ONE_REPEAT = "one repeat: the intervals hold frames only, nothing tells a difference between trainings from chance"
 
 
 def rank(board: Board) -> None:
@@ -16,19 +17,20 @@ def rank(board: Board) -> None:
     picks = board.competitors
     ranked = [] if board.not_ranked else [entry for entry in picks if len(entry.scored_rows) >= 2]
     for entry in picks:
-        single = len(entry.scored_rows) < 2
-        entry.verdict = "one repeat: not ranked" if single and not board.not_ranked else "not ranked"
+        entry.verdict = "not ranked"
     if not picks or board.not_ranked:
         return
     if not ranked:
-        board.not_ranked = "one repeat: no interval over seeds tells a difference between two trainings from chance"
+        board.not_ranked = ONE_REPEAT
         return
     if len(ranked) < len(picks):
         single_repeats = ", ".join(entry.label for entry in picks if entry not in ranked)
         board.notes.append(f"One repeat, so not ranked: {single_repeats}.")
-    fewest = min(len(entry.scored_rows) for entry in ranked)
-    if fewest < FEW_REPEATS:
-        board.notes.append(f"{fewest} repeats; the protocol asks for {FEW_REPEATS} or more, so the intervals are wide.")
+    few = ", ".join(entry.label for entry in ranked if len(entry.scored_rows) < FEW_REPEATS)
+    if few:
+        board.notes.append(
+            f"Fewer than the {FEW_REPEATS} repeats that the protocol asks for, so wide intervals: {few}."
+        )
     _compare(board, ranked)
 
 

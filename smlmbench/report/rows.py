@@ -36,7 +36,7 @@ def canonical(value: object) -> str:
 def combination(row: Row) -> str:
     """What the repeats of one combination have in common."""
     labels = {key: value for key, value in row.labels.items() if key != "repeat"}
-    return canonical([row.kind, labels, row.settings, row.training, row.output])
+    return canonical([row.kind, labels, row.settings, row.training, row.output, row.loss])
 
 
 def _by_id(runs: Iterable[Run], role: str) -> dict[str, Run]:
@@ -75,6 +75,7 @@ def _cell(item: Mapping[str, Any], run: Run | None) -> Row:
         settings=item.get("settings") or {},
         training=item.get("training") or {},
         output=item.get("output") or {},
+        loss=item.get("loss_settings") or {},
         knows=tuple(item.get("knows") or ()),
         **_state(run, str(item.get("eval_id", ""))),
     )

@@ -6,10 +6,11 @@ from typing import Any
 
 from smlmbench.report.model import LATENCY, PAIR, Board, Entry, Estimate, Row
 from smlmbench.report.rows import canonical
-from smlmbench.report.words import decimals, interval, number, title
+from smlmbench.report.words import decimals, interval, milliseconds, number, title
 
 # With more conditions than this (a sweep) the board shows only the primary metric of each.
 MANY_CONDITIONS = 4
+GIVES = {"both": "table and image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading with its explanation; `numeric` columns are aligned right."""
+    """A heading with its explanation; `numeric` columns are aligned right, `wraps` ones may break their lines."""
 
     title: str
     hint: str = ""
     numeric: bool = True
+    wraps: bool = False
 
     @property
     def align(self) -> str:
@@ -62,33 +64,34 @@ class Table:
 def board_table(board: Board, measured: Mapping[str, Any]) -> Table:
     """The ranked table: picks and references in one order, a group of columns for each condition."""
     layout = _layout(board)
+    metrics = [(where, name) for _, where, names in layout for name in names]
     table = Table(caption=f"Leaderboard of {board.data}")
-    table.groups = [("", 4), *((group, len(names)) for group, _, names in layout), ("Cost", 5), ("", 1)]
+    table.groups = [("", 5), *((group, len(names)) for group, _, names in layout), ("Cost", 4), ("", 1)]
     table.columns = [
         Column("Rank", "1= marks a tie with the first place; references are not ranked"),
         Column("Row", "pick of each model, chosen on validation; references need no training", numeric=False),
         Column("Loss and λ", numeric=False),
         Column("Against the first", f"paired difference in {board.primary} with its interval"),
-        *(_metric_column(name, measured) for _, _, names in layout for name in names),
-        Column("Latency (ms)", "median per frame, batch 1; ● marks the Pareto front"),
+        Column("Latency (ms)", "median per frame, batch 1; ● marks the Pareto front of the picks"),
+        *(_metric_column(name, measured) for _, name in metrics),
         Column("Parameters"),
         Column("Trials", "combinations of loss, λ and settings from which this one was picked on validation"),
         Column("Samples", "training samples seen by one repeat"),
         Column("Device (s)", "seconds of training of one repeat"),
-        Column("Knows", "what the row was told beyond the images", numeric=False),
+        Column("Knows", "what the row was told beyond the images", numeric=False, wraps=True),
     ]
-    places = {
-        (where, name): decimals(entry.get(where, name).value for entry in board.entries)
-        for _, where, names in layout
-        for name in names
-    }
+    places = {key: decimals(entry.get(*key).value for entry in board.entries) for key in metrics}
     for entry in board.entries:
-        cells = _identity(entry)
-        for _, where, names in layout:
-            cells += [_estimate_cell(board, entry, where, name, places[where, name]) for name in names]
+        cells = [*_identity(entry), _latency(entry)]
+        cells += [_estimate_cell(board, entry, where, name, places[where, name]) for where, name in metrics]
         look = "reference" if entry.is_reference else "best" if entry.best else "pick"
         table.rows.append((look, cells + _cost(entry)))
     return table
+
+
+def _latency(entry: Entry) -> Cell:
+    ms = entry.mean_of(LATENCY)
+    return Cell(milliseconds(ms) + (" ●" if entry.on_front else ""), sort="" if ms is None else f"{ms}")
 
 
 def _metric_column(name: str, measured: Mapping[str, Any]) -> Column:
@@ -120,7 +123,8 @@ def _identity(entry: Entry) -> list[Cell]:
     repeats = len(entry.scored_rows)
     if entry.is_reference:
         run = entry.scored_rows[0].run
-        small = f"reference, gives {entry.rows[0].gives or 'its prediction'}"
+        gives = entry.rows[0].gives
+        small = f"reference, gives {GIVES.get(gives, gives or 'its prediction')}"
         return [
             Cell("–", "ref", sort=""),
             Cell(entry.label, small, run_id=run.run_id if run else ""),
@@ -153,7 +157,7 @@ def _estimate_cell(board: Board, entry: Entry, where: str | None, metric: str, p
     if found.value is None:
         asked = [where] if where is not None else board.conditions
         reasons = [row.why_absent(name, metric) for row in entry.scored_rows for name in asked]
-        reason = next((text for text in reasons if text), "not measured for this row")
+        reason = next((text for text in reasons if text), "not measured")
         return Cell("n/a", hint=f"n/a: {reason}", look="absent")
     headline = metric == board.primary or (metric == PAIR and where in board.paired)
     small = interval(found, places) if metric == board.primary else ""
@@ -164,16 +168,34 @@ def _estimate_cell(board: Board, entry: Entry, where: str | None, metric: str, p
 
 
 def _cost(entry: Entry) -> list[Cell]:
-    ms, parameters = entry.mean_of(LATENCY), entry.mean_param("n_params")
+    parameters = entry.mean_param("n_params")
     samples, seconds = entry.mean_param("samples_seen"), entry.mean_param("train_s")
     return [
-        Cell(number(ms, decimals([ms])) + (" ●" if entry.on_front else ""), sort=f"{ms}" if ms is not None else ""),
         Cell(number(parameters, 0), sort=f"{parameters or ''}"),
         Cell(str(entry.trials) if entry.trials else "–"),
         Cell(number(samples, 0), sort=f"{samples or ''}"),
         Cell(number(seconds, 0), sort=f"{seconds or ''}"),
         Cell(", ".join(entry.knows) or ("–" if entry.is_reference else "its training data")),
     ]
+
+
+def timing_table(board: Board) -> Table | None:
+    """Every timing of the picks and references, or None where nothing was timed."""
+    entries = [entry for entry in board.entries if any(_timings(row) for row in entry.scored_rows)]
+    names = sorted({name for entry in entries for row in entry.scored_rows for name in _timings(row)})
+    if not names:
+        return None
+    table = Table(caption=f"All timings on {board.data}, mean over repeats")
+    table.columns = [Column("Row", numeric=False), *(Column(name.removeprefix("device/")) for name in names)]
+    for entry in entries:
+        values = [entry.mean_of(name) for name in names]
+        cells = [Cell(milliseconds(value), sort="" if value is None else f"{value}") for value in values]
+        table.rows.append(("reference" if entry.is_reference else "pick", [Cell(entry.label), *cells]))
+    return table
+
+
+def _timings(row: Row) -> list[str]:
+    return [] if row.run is None else [name for name in row.run.metrics if name.startswith("device/")]
 
 
 def numbers_table(board: Board, measured: Mapping[str, Any]) -> Table:
@@ -227,7 +249,7 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
         Column(f"{title(primary)}, test"),
         Column("Threshold"),
         Column("Run", numeric=False),
-        Column("Remark", numeric=False),
+        Column("Remark", numeric=False, wraps=True),
     ]
     for row in rows:
         table.rows.append((row.status, _row_cells(row, primary, main, picked=id(row) in picked)))
@@ -262,13 +284,15 @@ def _row_cells(row: Row, primary: str, main: str, *, picked: bool) -> list[Cell]
 def settings_table(boards: Sequence[Board]) -> Table:
     """Model settings, output and training of every combination, without its repeats."""
     table = Table(caption="Settings of every combination")
-    names = ("Data", "Row", "Loss and λ", "Model settings", "Output", "Training")
-    table.columns = [Column(name, numeric=False) for name in names] + [Column("Identity of repeat 0", numeric=False)]
+    names = ("Data", "Row", "Loss and λ", "Model settings", "Loss settings", "Output", "Training")
+    table.columns = [Column(name, numeric=False, wraps=name not in ("Data", "Row")) for name in names] + [
+        Column("Identity of repeat 0", numeric=False)
+    ]
     for board in boards:
         for entry in [*board.entries, *board.others]:
             row = entry.rows[0]
             loss = "" if entry.is_reference else f"{row.labels.get('loss', '')}, λ = {row.labels.get('lambda', '')}"
-            blocks = [_pairs(block) for block in (row.settings, row.output, row.training)]
+            blocks = [_pairs(block) for block in (row.settings, row.loss, row.output, row.training)]
             cells = [
                 Cell(board.data),
                 Cell(entry.label),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from smlmbench.report.flags import is_ceiling
+from smlmbench.report.flags import UNFINISHED, is_ceiling
 from smlmbench.report.model import LATENCY, PAIR, Board, Entry, Estimate
 
 TITLES = {
@@ -57,10 +57,21 @@ def interval(found: Estimate, places: int) -> str:
     return f"[{number(found.low, places)}, {number(found.high, places)}]"
 
 
-def with_interval(found: Estimate) -> str:
+def with_interval(found: Estimate, places: int | None = None) -> str:
     """A value and its interval."""
-    places = decimals([found.value])
-    return f"{number(found.value, places)} {interval(found, places)}".strip()
+    digits = decimals([found.value]) if places is None else places
+    return f"{number(found.value, digits)} {interval(found, digits)}".strip()
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency with three significant digits."""
+    return "–" if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as an enumeration: a, b and c."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def recipe(entry: Entry) -> str:
@@ -77,7 +88,9 @@ def answer(board: Board) -> list[str]:
         return [f"Nothing to compare on {board.data} yet: none of {planned} planned trainings is finished and scored."]
     best = [entry for entry in picks if entry.best]
     said = _ranked(board, picks, best) if not board.not_ranked else _unranked(board, picks)
-    return [*said, *_speed(board, best or picks[:1]), *_floor(board, picks)]
+    unfinished = sum(row.status in UNFINISHED for entry in [*board.entries, *board.others] for row in entry.rows)
+    caution = [f"Provisional: {unfinished} planned rows are not finished."] if unfinished else []
+    return [*said, *_speed(board, best or picks[:1]), *_floor(board, picks), *caution]
 
 
 def _conditions(board: Board) -> str:
@@ -95,29 +108,27 @@ def _headline(board: Board, entry: Entry) -> str:
 def _unranked(board: Board, picks: list[Entry]) -> list[str]:
     reason, _, detail = board.not_ranked.partition(": ")
     first = picks[0]
-    said = [f"{reason[:1].upper()}{reason[1:]}: not ranked on {board.data} ({detail})."]
-    return [*said, f"First by measured value: {recipe(first)}, {_headline(board, first)}; no row is declared best."]
+    said = [
+        f"{reason[:1].upper()}{reason[1:]}: {board.data} is not ranked, no row is declared best.",
+        f"Why: {detail}.",
+    ]
+    return [*said, f"First by measured value is {recipe(first)}, {_headline(board, first)}."]
 
 
 def _ranked(board: Board, picks: list[Entry], best: list[Entry]) -> list[str]:
-    repeats = len(picks[0].scored_rows)
-    scope = f"({repeats} repeats, {_conditions(board)})"
+    lead = best[0] if best else picks[0]
+    scope = f"({len(lead.scored_rows)} repeats, {_conditions(board)})"
     if not best:
-        lead = f"{recipe(picks[0])} leads with {_headline(board, picks[0])} {scope}"
-        return [f"No single best on {board.data}: {lead}, but not in {PAIR}."]
-    first = best[0]
-    if len(best) > 1:
-        others = ", ".join(entry.label for entry in best[1:])
-        said = [f"Best on {board.data}: {recipe(first)}, {_headline(board, first)} {scope}, tied with {others}."]
-    else:
-        said = [f"Best on {board.data}: {recipe(first)}, {_headline(board, first)} {scope}."]
+        second = f"{recipe(lead)} leads in {board.primary}, but not in {PAIR}."
+        return [f"No single best on {board.data}.", second, f"It has {_headline(board, lead)} {scope}."]
+    tie = f", tied with {listed(entry.label for entry in best[1:])}" if len(best) > 1 else ""
+    said = [f"Best on {board.data}: {recipe(lead)}{tie}.", f"It has {_headline(board, lead)} {scope}."]
     behind = [e for e in picks if e not in best and e.gap is not None and e.gap.value is not None]
-    if behind and first is picks[0]:
-        nearest = behind[0]
-        gap = nearest.gap
-        assert gap is not None  # noqa: S101 (narrowing for the type checker; filtered above)
-        difference = Estimate(abs(gap.value or 0.0), *sorted_ends(gap.low, gap.high))
-        said.append(f"The next, {nearest.label}, is behind by {with_interval(difference)}.")
+    if behind and behind[0].gap is not None and lead is picks[0]:
+        found = behind[0].gap
+        distance = Estimate(abs(found.value or 0.0), *sorted_ends(found.low, found.high))
+        places = decimals([lead.get(None, board.primary).value])
+        said.append(f"The next, {behind[0].label}, is behind by {with_interval(distance, places)}.")
     return said
 
 
@@ -133,8 +144,7 @@ def _speed(board: Board, best: list[Entry]) -> list[str]:
     if not timed:
         return [f"No latency is measured on {board.data}."]
     fastest = min(timed, key=lambda entry: entry.mean_of(LATENCY) or math.inf)
-    ms = fastest.mean_of(LATENCY)
-    text = f"{number(ms, decimals([ms]))} ms per frame"
+    text = f"{milliseconds(fastest.mean_of(LATENCY))} ms per frame"
     if len(best) == 1:
         return [f"It takes {text}."]
     return [f"Fastest within the interval of the best: {fastest.label}, {text}."]
@@ -144,10 +154,10 @@ def _floor(board: Board, picks: list[Entry]) -> list[str]:
     floors = [e for e in board.references if not is_ceiling(e) and e.get(None, board.primary).value is not None]
     if not floors:
         return ["No reference without training has this number; read the rows with care."]
-    highest = floors[0]
-    value = highest.get(None, board.primary)
+    first = floors[0]
+    value = first.get(None, board.primary)
     below = [e for e in picks if not board.better(e.get(None, board.primary).value or 0.0, value.value or 0.0)]
-    text = f"The highest reference without training is {highest.label} with {with_interval(value)}"
+    text = f"The best reference without training is {first.label} with {with_interval(value)}"
     if not below:
         return [f"{text}; every pick is above it."]
-    return [f"{text}; not above it: {', '.join(entry.label for entry in below)}."]
+    return [f"{text}; not above it: {listed(entry.label for entry in below)}."]

@@ -57,9 +57,7 @@ def test_our_own_table_loses_nothing(locs: Localizations) -> None:
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.floats(0.1, 1))
 def test_thunderstorm_keeps_what_it_can_say(locs: Localizations, efficiency: float) -> None:
-    options = TableOptions(
-        camera=Camera(quantum_efficiency=efficiency), n_frames=locs.n_frames, field_nm=locs.field_nm
-    )
+    options = TableOptions(camera=Camera(quantum_efficiency=efficiency), n_frames=locs.n_frames, field_nm=locs.field_nm)
     back = round_trip(locs, "thunderstorm_csv", options)
     for name in ("frame", "x_nm", "y_nm", "z_nm", "sigma_z_nm"):
         np.testing.assert_array_equal(back.columns()[name], locs.columns()[name])

@@ -25,9 +25,7 @@ def image_of(x_nm, y_nm, photons, sigma_nm, size=40):
     return optics.render(what, optics.shapes(1, torch.Generator()), Canvas(1, size, size, 100.0))[0].double()
 
 
-@given(
-    st.floats(1600, 2400), st.floats(1600, 2400), st.floats(10, 1e5), st.floats(40, 300)
-)
+@given(st.floats(1600, 2400), st.floats(1600, 2400), st.floats(10, 1e5), st.floats(40, 300))
 def test_a_spot_keeps_its_photons_its_centroid_and_its_width(x_nm, y_nm, photons, sigma_nm):
     image = image_of(x_nm, y_nm, photons, sigma_nm)
     centres = (torch.arange(40) + 0.5) * 100

@@ -16,7 +16,7 @@ from smlmbench.errors import ConfigError, PairingError, SizeError
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
-from smlmbench.study.sources import MovieSource, Part
+from smlmbench.study.sources import MovieSource, Part, SimulateSource
 
 CATALOG = Catalog()
 CAMERA = Camera(kind="scmos", baseline_adu=100, e_per_adu=0.5)
@@ -79,7 +79,7 @@ def test_without_augmentation_crops_are_cut_as_they_are():
     for number in range(20):
         place, batch = stream.place(number), stream.batch(number, 1)
         assert place.symmetry == 0
-        inside = 437 >= 100 * place.column and 1162 < 100 * (place.row + 16)
+        inside = place.column * 100 <= 437 and place.row * 100 + 1600 > 1162
         assert len(batch.x_nm) == inside
         if inside:
             assert float(batch.x_nm[0]) == pytest.approx(437 - 100 * place.column, abs=1e-3)
@@ -170,7 +170,7 @@ def test_parts_by_columns_keep_a_guard_and_count_from_their_first_column(tmp_pat
 
 def test_a_movie_too_small_to_be_cut_says_what_to_do(tmp_path):
     files = write(tmp_path, 20, 32, 32)
-    with pytest.raises(SizeError, match="32 columns less 32 of guard .* give a smaller guard_px"):
+    with pytest.raises(SizeError, match=r"32 columns less 32 of guard .* give a smaller guard_px"):
         held(MovieSource(**files, part=Part(role="train", rule="columns")))
     with pytest.raises(SizeError, match="2 frames cannot be cut"):
         held(MovieSource(**write(tmp_path, 2), part=Part(role="val", rule="frames")))
@@ -180,7 +180,7 @@ def test_a_movie_too_small_to_be_cut_says_what_to_do(tmp_path):
 
 def test_a_table_of_another_movie_is_refused(tmp_path):
     files = write(tmp_path, rows=[(0, 15_000.0, 250.0, 1000), (1, 20_000.0, 300.0, 1000), (2, 100.0, 100.0, 1000)])
-    with pytest.raises(PairingError, match="2 of 3 positions of 't.csv' lie outside the field of 6000 x 4000 nm"):
+    with pytest.raises(PairingError, match=r"2 of 3 positions of 't\.csv' lie outside the field of 6000 x 4000 nm"):
         held(MovieSource(**files))
     with pytest.raises(PairingError, match=r"t\.csv"):
         held(MovieSource(**write(tmp_path, 3, rows=[(5, 100.0, 100.0, 1000)])))
@@ -199,7 +199,7 @@ def test_a_movie_without_truth_can_be_predicted_but_not_learnt_from(tmp_path):
 
 def test_psf_and_background_are_told_where_known(tmp_path):
     files = write(tmp_path)
-    lines = ["frame,x_nm,y_nm,photons,background_photons", "0,150,250,150,400", "1,150,250,300,400"]
+    lines = ["frame,x_nm,y_nm,photons,background_photons", "0,3000,250,150,400", "1,3000,250,300,400"]
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     source = MovieSource(**files, psf={"name": "gaussian", "sigma_nm": 110.0}, crop_px=40)
     made = held(source)
@@ -250,12 +250,32 @@ def test_the_room_opens_the_parts_of_a_movie(tmp_path):
     files = write(tmp_path)
     parts = {role: MovieSource(**files, part=Part(role=role, rule="frames")) for role in ("train", "val", "test")}
     plan = DataPlan(
-        name="m", train=parts["train"], val=parts["val"], tests={"test": parts["test"]},
-        train_identity={"file": "a"}, test_identity={"test": {"file": "a"}},
+        name="m",
+        train=parts["train"],
+        val=parts["val"],
+        tests={"test": parts["test"]},
+        train_identity={"file": "a"},
+        test_identity={"test": {"file": "a"}},
     )
     assert data.training_set(plan, 1, 0, CATALOG, augment=False).sample_px == (32, 32)
     assert data.validation(plan, 1, CATALOG).frames.n_frames == 3
     assert data.conditions(plan, 1, CATALOG)["test"].frames.n_frames == 3
+
+
+def test_movies_to_predict_take_the_facts_of_the_training_source(tmp_path):
+    files = write(tmp_path)
+    known = SimulateSource(pixel_size_nm=120, camera=CAMERA, psf={"name": "gaussian", "sigma_nm": 150.0})
+    plan = DataPlan(
+        name="m", train=known, val=known, tests={}, apply=[files["movie"]], train_identity={}, test_identity={}
+    )
+    made = data.applied(plan, 1, CATALOG)[str(files["movie"])]
+    assert made.name == "m.tif"
+    assert made.truth is None
+    assert made.field_nm == (7200, 4800)
+    assert made.psf_sigma_nm == 150
+    assert made.frames.read(0, 1)[0, 1, 1] == 2
+    with pytest.raises(ConfigError, match=r"gone\.tif' is not a file"):
+        data.applied(plan.model_copy(update={"apply": [tmp_path / "gone.tif"]}), 1, CATALOG)
 
 
 def test_bundled_tubulins_are_read_in_photons_and_positions_sit_on_light():

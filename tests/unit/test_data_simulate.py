@@ -88,7 +88,9 @@ def test_two_sigma_of_the_local_background_can_be_the_limit():
     photons = np.array([90.0, 93.0, np.nan, 40.0])
     background = np.array([100.0, 100.0, 100.0, 0.0])
     assert is_target(photons, background, 50, 1.3).tolist() == [False, True, True, False]
-    assert frozen(SMALL.model_copy(update={"background_photons": 400.0, "frames": 4})).min_photons == pytest.approx(184.3, abs=0.1)
+    assert frozen(SMALL.model_copy(update={"background_photons": 400.0, "frames": 4})).min_photons == pytest.approx(
+        184.3, abs=0.1
+    )
 
 
 def test_statistics_are_those_of_the_first_samples():

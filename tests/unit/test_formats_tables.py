@@ -42,7 +42,9 @@ def test_thunderstorm_writes_what_is_known(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     write_table(locs, path, catalog=CATALOG, format="thunderstorm_csv")
     header, row = path.read_text().splitlines()
-    assert header == '"id","frame","x [nm]","y [nm]","z [nm]","offset [photon]","uncertainty_xy [nm]","uncertainty_z [nm]"'
+    assert (
+        header == '"id","frame","x [nm]","y [nm]","z [nm]","offset [photon]","uncertainty_xy [nm]","uncertainty_z [nm]"'
+    )
     assert [float(cell) for cell in row.split(",")][:6] == [1, 1, 550, 350, -120.5, 12]
     back = read(path)
     assert back.sigma_x_nm[0] == back.sigma_y_nm[0] == pytest.approx(np.sqrt(50))
@@ -61,7 +63,8 @@ def test_thunderstorm_photons_are_incident(tmp_path: Path) -> None:
 
 
 def test_thunderstorm_units_are_parsed_per_cell(tmp_path: Path) -> None:
-    text = '"id","frame","x [um]","y [px]","z [nm]","sigma1 [px]","intensity [ADU]","uncertainty [px]"\n1,8,0.55,3.5,5,1,2000,0.1\n'
+    text = '"id","frame","x [um]","y [px]","z [nm]","sigma1 [px]","intensity [ADU]","uncertainty [px]"\n'
+    text += "1,8,0.55,3.5,5,1,2000,0.1\n"
     camera = Camera(kind="emccd", e_per_adu=45, em_gain=300, baseline_adu=100, quantum_efficiency=0.9)
     locs = read(written(tmp_path, text), pixel_size_nm=100.0, camera=camera)
     assert (locs.frame[0], locs.x_nm[0], locs.y_nm[0], locs.z_nm[0]) == (7, pytest.approx(550), 350, 5)
@@ -185,7 +188,10 @@ def test_named_columns_and_their_units(tmp_path: Path) -> None:
 
 
 def test_brackets_suffixes_and_molecules_are_understood(tmp_path: Path) -> None:
-    path = written(tmp_path, "No,Frame,Emitter,x (nm),y_um,z (px),Intensity (photons),Offset (photons)\n1,1,25,550,0.35,1,3000,500\n")
+    path = written(
+        tmp_path,
+        "No,Frame,Emitter,x (nm),y_um,z (px),Intensity (photons),Offset (photons)\n1,1,25,550,0.35,1,3000,500\n",
+    )
     assert find(path, "table", catalog=CATALOG) == "table"
     locs = read(path, pixel_size_nm=100.0)
     assert (locs.x_nm[0], locs.y_nm[0], locs.z_nm[0], locs.photons[0]) == (550, 350, 100, 3000)
@@ -197,7 +203,11 @@ def test_brackets_suffixes_and_molecules_are_understood(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("a,b\n1,2\n", None, "table 'a.csv' has no x column; its columns are 'a', 'b'; name it with columns: {x_nm: ...}"),
+        (
+            "a,b\n1,2\n",
+            None,
+            "table 'a.csv' has no x column; its columns are 'a', 'b'; name it with columns: {x_nm: ...}",
+        ),
         ("frame,x,y\n1,2,3\n", None, "column 'x' of table 'a.csv' states no unit; name it with columns: {x_nm: x}"),
         ("x (nm),y (nm)\n1,2\n", None, "has no frame column"),
         ("frame,x,y\n1,2,3\n", {"x_mm": "x"}, "columns.x_mm is not a column of ours; did you mean"),
@@ -205,7 +215,11 @@ def test_brackets_suffixes_and_molecules_are_understood(tmp_path: Path) -> None:
         ("frame,x [px],y\n1,2,3\n", {"x_nm": "x [px]"}, "column 'x [px]' states px but columns.x_nm means nm"),
         ("frame,x,y\n1,2,3\n", {"x_nm": "x", "x_um": "y"}, "columns names x_nm twice ('x' and 'y')"),
         ("frame,x,y\n1,2,3\n", {"x_nm": "x", "y_px": "y"}, "'y' needs pixel_size_nm"),
-        ("frame,x (nm),y (nm),photons,intensity (photon)\n1,2,3,4,5\n", None, "'photons' and 'intensity (photon)' could both"),
+        (
+            "frame,x (nm),y (nm),photons,intensity (photon)\n1,2,3,4,5\n",
+            None,
+            "'photons' and 'intensity (photon)' could both",
+        ),
         ("frame,x [nm],y [nm]\n1,2,3\n\n2,,4\n", None, "line 4: nan in column 'x [nm]' is empty"),
         ("frame,x [nm],y [nm]\n1,inf,3\n", None, "line 2: inf in column 'x [nm]' is empty or not finite"),
         ("frame,x [nm],y [nm]\n,2,3\n", None, "line 2: nan in column 'frame'"),
@@ -233,7 +247,7 @@ def test_frames_are_never_made_to_start_at_zero(tmp_path: Path) -> None:
 
 
 def test_a_table_longer_than_its_movie_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PairingError, match="frame 21 .* the movie has 20"):
+    with pytest.raises(PairingError, match=r"frame 21 .* the movie has 20"):
         read(written(tmp_path, "frame,x [nm],y [nm]\n21,2,3\n"), n_frames=20)
 
 

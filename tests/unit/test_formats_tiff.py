@@ -56,7 +56,8 @@ def test_threads_share_a_movie(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", COUNTS, **how)
         movie = open_movie(tmp_path / "a.tif")
         with ThreadPoolExecutor(4) as pool:
-            blocks = list(pool.map(lambda start: movie.read(start, start + 2), [i % 19 for i in range(60)]))
+            starts = [i % 19 for i in range(60)]
+            blocks = list(pool.map(movie.read, starts, [start + 2 for start in starts]))
         for i, block in enumerate(blocks):
             np.testing.assert_array_equal(block, COUNTS[i % 19 : i % 19 + 2])
         movie.close()
@@ -65,8 +66,14 @@ def test_threads_share_a_movie(tmp_path: Path) -> None:
 def write_virtual_stack(path: Path, n_frames: int, side: int, *, size: int | None = None) -> None:
     """An ImageJ stack as written above 4 GB: one directory, then raw pixels; a hole in the file stands for them."""
     text = f"ImageJ=1.54f\nimages={n_frames}\nslices={n_frames}\nloop=false\n".encode() + b"\0"
-    tags = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1), (270, 2, len(text), 200)]
-    tags += [(273, 4, 1, 400), (277, 3, 1, 1), (278, 4, 1, side), (279, 4, 1, side * side * 2)]
+    tags = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1)]
+    tags += [
+        (270, 2, len(text), 200),
+        (273, 4, 1, 400),
+        (277, 3, 1, 1),
+        (278, 4, 1, side),
+        (279, 4, 1, side * side * 2),
+    ]
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + b"\0\0\0\0"
     head = (b"II*\0" + struct.pack("<I", 8) + directory).ljust(200, b"\0") + text
     with path.open("wb") as file:
@@ -123,9 +130,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"II*\0\x08\0\0\0", b"II*\0\0\0\0\0", b"not a tiff at all"])
-def test_what_is_not_a_tiff_is_refused(
-    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_not_a_tiff_is_refused(tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(FormatError, match=r"'a.tif' (is not a readable TIFF|has no pages)"):
         open_movie(tmp_path / "a.tif")

@@ -147,6 +147,17 @@ def test_same_seed_same_frames_other_seed_others():
     assert not torch.equal(first, other)
 
 
+def test_frames_do_not_depend_on_the_number_of_threads():
+    described = {"structure": "filaments", "density_per_um2": 8.0, "field_px": 64, "camera": EMCCD}
+    before = torch.get_num_threads()
+    made = []
+    for threads in (1, 4):
+        torch.set_num_threads(threads)
+        made.append(drawn(5, **described)[0])
+    torch.set_num_threads(before)
+    assert torch.equal(*made)
+
+
 def test_signal_free_frames_are_flat_then_sloped_then_hot():
     source = SimulateSource(background_photons=100.0, field_px=64)
     frames = draw_signal_free(source, 5, 63)

@@ -1,0 +1,49 @@
+"""The report of a study in a store: read, build, log to the study's own run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from smlmbench.report.model import History, Run
+from smlmbench.report.page import UI_URL, ReportFiles, build_report
+from smlmbench.tracking.records import StudyRecord, metric_history, read_study
+from smlmbench.tracking.store import Store
+
+# MLflow shows this tag of an experiment as Markdown above its runs.
+NOTE = "mlflow.note.content"
+
+
+def report_study(store: Store, study: str, output_dir: Path | None = None, *, ui_url: str = UI_URL) -> ReportFiles:
+    """Build the report of a study from the store alone and log it to the study's newest run.
+
+    Args:
+        store: An open store.
+        study: Name of the study.
+        output_dir: Where the files go; by default the study's folder of reports in the store.
+        ui_url: Address of the MLflow page that run ids link to.
+
+    Raises:
+        StoreError: No such study, or it has no plan.
+    """
+    record = read_study(store, study)
+    folder = store.report_dir(study) if output_dir is None else output_dir
+    files = build_report(record, folder, history=stored_history(store), ui_url=ui_url)
+    _log(store, record, files)
+    return files
+
+
+def stored_history(store: Store) -> History:
+    """Look-up of all values of a metric in a store."""
+
+    def values(run: Run, metric: str) -> Sequence[tuple[int, float]]:
+        return [(point.step, point.value) for point in metric_history(store, run.run_id, metric)]
+
+    return values
+
+
+def _log(store: Store, record: StudyRecord, files: ReportFiles) -> None:
+    planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
+    if planned is not None:
+        for path in (files.html, files.csv, files.md, files.tex):
+            store.client.log_artifact(planned.run_id, str(path))
+    said = [f"**{sentences[0]}** {' '.join(sentences[1:])}" for sentences in files.answers.values()]
+    store.client.set_experiment_tag(record.experiment_id, NOTE, "\n\n".join(said))

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+
+from smlmbench.conformance import checks, run_checks
+from smlmbench.errors import UnknownNameError
+from smlmbench.registry import ROOMS, Catalog
+
+CATALOG = Catalog()
+
+
+def every_check():
+    for room in ROOMS:
+        for name in CATALOG.names(room):
+            for check in checks(CATALOG, room, name):
+                yield pytest.param(check, id=f"{room}-{name}-{check.name}")
+
+
+@pytest.mark.parametrize("check", list(every_check()))
+def test_registered_things_keep_their_contracts(check):
+    outcome = check.outcome()
+    if outcome.skipped:
+        pytest.skip(outcome.detail)
+    assert outcome.passed, outcome.detail
+
+
+MODEL = """
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+CARD = {{
+    "version": 1, "summary": "One convolution.", "output": "raster", "upsamples": "before",
+    "settings": {{"side": {{"default": 3, "min": 1}}}}, "search": {search}, "tiny": {{}},
+    "parameters": {{"upsampling=8": {parameters}}}, "receptive_field_px": {field}, "facts": {{"translation": True}},
+}}
+
+
+class Net(nn.Module):
+    def __init__(self, side, upsampling):
+        super().__init__()
+        self.upsampling = upsampling
+        self.convolution = nn.Conv2d(1, 1, side, padding=side // 2)
+        self.spare = nn.Parameter(torch.zeros(({spare})))
+
+    def forward(self, frames):
+        fine = F.interpolate(frames / 20, scale_factor=float(self.upsampling), mode="nearest")
+        return self.convolution(fine){extra}
+
+
+def build(settings, given):
+    {doc}
+    return Net(settings["side"], given.upsampling)
+"""
+
+
+def failures(tmp_path: Path, **changed: str) -> dict[str, str]:
+    parts = {"search": "{}", "parameters": "10", "field": "3.0", "spare": "0,", "extra": "", "doc": '"""A network."""'}
+    path = tmp_path / "one_convolution.py"
+    path.write_text(MODEL.format(**(parts | changed)))
+    outcomes = run_checks(Catalog([path]), "models", "one_convolution")
+    return {outcome.name: outcome.detail for outcome in outcomes if not outcome.passed}
+
+
+def test_a_plug_in_that_keeps_the_contracts_passes_but_cannot_learn(tmp_path):
+    assert set(failures(tmp_path)) <= {"two_frames_are_learnt", "every_parameter_learns"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "words"),
+    [
+        ({"parameters": "11"}, "parameters_match_the_card", "the card says 11, built are 10"),
+        ({"search": '{"sied": {"choices": [3]}}'}, "search_space_fits_the_settings", "not among the settings"),
+        ({"search": '{"side": {"low": 0, "high": 5}}'}, "search_space_fits_the_settings", "out of range"),
+        ({"doc": "pass"}, "functions_are_there_and_documented", "build: has no docstring"),
+        ({"field": "1.0"}, "receptive_field_is_true", "differ by"),
+        ({"spare": "2,", "parameters": "12"}, "every_parameter_learns", "spare: is not part of the answer"),
+        ({"extra": " + frames.mean() * torch.arange(fine.shape[-1])"}, "translation_moves_the_answer", "differ by"),
+        ({"extra": " + 0 / frames.sum()"}, "answers_are_finite", "not finite"),
+        ({"extra": "[..., 1:]"}, "shapes_follow_the_frames", "expected"),
+        ({"extra": " - frames.mean()"}, "batch_companions_do_not_matter", "alone and in a batch"),
+        ({"extra": " + torch.rand(1)"}, "same_seed_same_network", "answer differently"),
+        ({"extra": " + len(str(float(frames.sum())))"}, "exported_with_free_sizes", "rror"),
+    ],
+)
+def test_a_broken_contract_is_found(tmp_path, changed, check, words):
+    assert words in failures(tmp_path, **changed)[check]
+
+
+def test_a_wrong_card_fails_its_checks_in_one_line(tmp_path):
+    path = tmp_path / "no_card.py"
+    path.write_text("x = 1\n")
+    (tmp_path / "models").mkdir()
+    moved = path.rename(tmp_path / "models" / path.name)
+    outcomes = run_checks(Catalog([moved]), "models", "no_card")
+    assert not any(outcome.passed for outcome in outcomes)
+    assert "has no CARD" in outcomes[0].detail
+    assert all("\n" not in outcome.detail for outcome in outcomes)
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(UnknownNameError, match="did you mean 'srcnn'"):
+        checks(CATALOG, "models", "srcn")

@@ -1,0 +1,138 @@
+"""A user's mistakes end with exit code 2 and one line each, before anything heavy is imported."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from study_fakes import write_movie, write_study
+from typer.testing import CliRunner
+
+from smlmbench.cli import app
+
+HEAVY = ("torch", "mlflow", "torchmetrics", "matplotlib", "pandas", "scipy", "seaborn")
+
+
+@pytest.fixture(autouse=True)
+def _no_data_root(monkeypatch):
+    monkeypatch.delenv("SMLMBENCH_DATA", raising=False)
+
+
+def refused(path, *more):
+    result = CliRunner().invoke(app, ["plan", str(path), *more])
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr.splitlines()
+
+
+def simulated(**settings):
+    return [{"name": "s", "train": {"simulate": {"psf": {"name": "blob"}, **settings}}}]
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path):
+    assert refused(write_study(tmp_path, data=simulated(camera={"readnoise_e": 1}))) == [
+        "smlmbench: dots.yaml: data[0].train.simulate.camera.readnoise_e: unknown key, did you mean 'read_noise_e'?"
+    ]
+
+
+def test_an_unknown_model_names_the_nearest(tmp_path):
+    (line,) = refused(write_study(tmp_path, models=["tiny_nett"]))
+    assert line.startswith("smlmbench: dots.yaml: models[0]: unknown model 'tiny_nett': did you mean 'tiny_net'?")
+
+
+def test_a_missing_study(tmp_path):
+    (line,) = refused(tmp_path / "no.yaml")
+    assert line == f"smlmbench: study file '{tmp_path / 'no.yaml'}' does not exist; give the path of a .yaml file"
+
+
+def test_a_missing_movie(tmp_path):
+    source = write_movie(tmp_path) | {"movie": "gone.tif"}
+    (line,) = refused(write_study(tmp_path, data=[{"name": "c", "train": source}]))
+    assert line.startswith(f"smlmbench: dots.yaml: data[0].train.movie: '{tmp_path / 'gone.tif'}' does not exist")
+
+
+def test_a_table_without_x(tmp_path):
+    source = write_movie(tmp_path)
+    (tmp_path / "a.csv").write_text("frame,y_nm\n1,2\n")
+    (line,) = refused(write_study(tmp_path, data=[{"name": "c", "train": source}]))
+    assert line.startswith("smlmbench: dots.yaml: data[0].train.truth: 'a.csv' has no column for x; it has frame, y_nm")
+
+
+def test_a_negative_pixel_size(tmp_path):
+    assert refused(write_study(tmp_path, data=simulated(pixel_size_nm=-100))) == [
+        "smlmbench: dots.yaml: data[0].train.simulate.pixel_size_nm: -100 is out of range; give a number above 0"
+    ]
+
+
+def test_an_em_gain_of_zero(tmp_path):
+    assert refused(write_study(tmp_path, data=simulated(camera={"kind": "emccd", "em_gain": 0}))) == [
+        "smlmbench: dots.yaml: data[0].train.simulate.camera.em_gain: 0 is out of range; give a number at least 1"
+    ]
+
+
+def test_an_empty_folder_as_movie(tmp_path):
+    source = write_movie(tmp_path) | {"movie": "empty"}
+    (tmp_path / "empty").mkdir()
+    assert refused(write_study(tmp_path, data=[{"name": "c", "train": source}])) == [
+        f"smlmbench: dots.yaml: data[0].train.movie: folder '{tmp_path / 'empty'}' is empty; give a movie"
+    ]
+
+
+def test_an_object_tag_runs_nothing(tmp_path):
+    flag = tmp_path / "ran"
+    (tmp_path / "s.yaml").write_text(f"study: !!python/object/apply:os.mkdir ['{flag}']\n")
+    (line,) = refused(tmp_path / "s.yaml")
+    assert line.startswith("smlmbench: s.yaml, line 1: tag '!!python/object/apply:os.mkdir' is not accepted")
+    assert not flag.exists()
+
+
+def test_several_mistakes_are_told_at_once(tmp_path):
+    data = simulated(pixel_size_nm=-1, camera={"em_gain": 0})
+    assert len(refused(write_study(tmp_path, data=data, models=["nett"], seeds=3))) == 4
+
+
+def test_a_wrong_override_and_a_wrong_filter(tmp_path):
+    path = write_study(tmp_path)
+    assert refused(path, "--set", "training.lr") == [
+        "smlmbench: --set training.lr: not KEY=VALUE; write for example --set training.samples=500"
+    ]
+    (line,) = refused(path, "--only", "modle=x")
+    assert "did you mean 'model'?" in line
+
+
+def run(*words, cwd):
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    code = (
+        "import sys\n"
+        "from smlmbench.cli import main\n"
+        "try:\n    main()\n"
+        f"finally:\n    print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_checks_of_files_need_nothing_heavy(tmp_path):
+    source = write_movie(tmp_path)
+    path = write_study(tmp_path, data=[{"name": "c", "train": source | {"pixel_size_nm": -1}}], models=["nett"])
+    done = run("plan", str(path), cwd=os.getcwd())
+    assert done.returncode == 2
+    first, second, imported = done.stderr.splitlines()
+    assert "pixel_size_nm" in first
+    assert "nett" in second
+    assert imported == ""
+    path = write_study(tmp_path, data=[{"name": "c", "train": source}])
+    done = run("plan", str(path), "--json", cwd=os.getcwd())
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["counts"] == {"cells": 6, "references": 1, "skipped": 0}
+    assert done.stderr.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["plan", "--help"], ["list"], ["list", "models"], ["nothing"]])
+def test_looking_around_needs_nothing_heavy(words):
+    done = run(*words, cwd=os.getcwd())
+    assert done.returncode == (2 if words == ["nothing"] else 0), done.stderr
+    assert done.stderr.splitlines()[-1] == ""
