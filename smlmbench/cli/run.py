@@ -1,10 +1,12 @@
 """smlmbench run: train, score, time and report a study."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from smlmbench.cli.options import DataRoot, Only, Repeats, Sets, StudyFile
+from smlmbench.cli.fields import from_fields
+from smlmbench.cli.options import DataRoot, Only, Plugins, Repeats, Sets, StudyFile
 from smlmbench.cli.output import emit, note
 
 Store = Annotated[
@@ -13,18 +15,27 @@ Store = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps, for training and scoring.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Repeat failed and collapsed cells.")]
+MaxHours = Annotated[float | None, typer.Option("--max-hours", min=0.001, help="Begin no new cell after this time.")]
 
 
-def command(
-    study: StudyFile,
-    sets: Sets = None,
-    only: Only = None,
-    repeats: Repeats = None,
-    data_root: DataRoot = None,
-    store: Store = None,
-    device: Device = "auto",
-    retry_failed: RetryFailed = False,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line."""
+
+    study: StudyFile
+    sets: Sets = None
+    only: Only = None
+    repeats: Repeats = None
+    max_hours: MaxHours = None
+    data_root: DataRoot = None
+    store: Store = None
+    device: Device = "auto"
+    retry_failed: RetryFailed = False
+    plugins: Plugins = None
+
+
+@from_fields(Asked)
+def command(asked: Asked) -> None:
     """Train, score, time and report a study; the same command again does only what is left.
 
     Example: smlmbench run experiments/quickstart.yaml --only 'model=fid*'
@@ -33,9 +44,9 @@ def command(
     from smlmbench.study.plan import make_plan
     from smlmbench.tracking.store import open_store
 
-    loaded = load_study(study, sets=sets or (), data_root=data_root)
-    plan = make_plan(loaded, only=only or (), repeats=repeats)
-    opened = open_store(store)
+    loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
+    plan = make_plan(loaded, only=asked.only or (), repeats=asked.repeats)
+    opened = open_store(asked.store)
     note(opened.describe())
     for warning in plan.warnings:
         note(f"warning: {warning}")
@@ -44,9 +55,10 @@ def command(
     from smlmbench.run.study import Options, run_study
 
     with Reporter() as reporter:
-        finished = run_study(loaded, plan, opened, reporter, Options(device, retry_failed))
+        options = Options(asked.device, asked.retry_failed, asked.max_hours)
+        finished = run_study(loaded, plan, opened, reporter, options)
     said = ", ".join(f"{count} {status}" for status, count in sorted(finished.statuses.items()))
     emit(f"{said}; leaderboard: {finished.report}")
-    note("look at it in MLflow with: smlmbench ui" + (f" --store {store}" if store else ""))
+    note("look at it in MLflow with: smlmbench ui" + (f" --store {asked.store}" if asked.store else ""))
     if finished.unfinished or finished.statuses.get("failed") or finished.statuses.get("collapsed"):
         raise typer.Exit(1)

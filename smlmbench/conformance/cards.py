@@ -6,6 +6,7 @@ from typing import Any
 
 from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
 from smlmbench.registry import LossCard, ModelCard
+from smlmbench.study.schema import Training
 
 FUNCTIONS = {
     "models": ("build",),
@@ -64,8 +65,6 @@ def training_defaults_are_known(subject: Subject) -> str:
     card = subject.card
     if not isinstance(card, ModelCard):
         raise NotApplicable("only models have training defaults")
-    from smlmbench.study.schema import Training
-
     Training.model_validate(card.training)
     return ", ".join(f"{name}={value}" for name, value in card.training.items()) or "house defaults"
 

@@ -42,7 +42,7 @@ def threshold_only_selects(subject: Subject) -> str:
 
 
 def image_has_unit_mass(subject: Subject) -> str:
-    """Of the perfect answer, the image is on the fine grid, sums to the number of emitters, and has nothing negative."""
+    """The image of the perfect answer is on the fine grid, sums to the number of emitters and is nowhere negative."""
     for upsampling in _upsamplings(subject):
         batch = examples.batch()
         settings, perfect = _perfect(subject, batch, upsampling)

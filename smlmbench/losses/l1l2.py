@@ -10,11 +10,11 @@ CARD = {
     "version": 1,
     "summary": "Blurred squared error plus L1 sparsity, the loss of Deep-STORM.",
     "settings": {
-        "weight": {"default": 200.0, "min": 0.0, "help": "lambda for targets of unit mass; higher keeps more emitters"},
+        "weight": {"default": 200.0, "min": 0.0, "help": "lambda for unit mass; higher keeps more emitters"},
         "kernel": {
             "default": "unit",
             "choices": ["unit", "official"],
-            "help": "unit: both sides blurred alike; official: the authors' code, which doubles the prediction's kernel",
+            "help": "unit: both sides blurred alike; official: the authors' code, which doubles the prediction",
         },
     },
     "search": {"weight": {"low": 20.0, "high": 2000.0, "log": True}},
@@ -25,8 +25,8 @@ CARD = {
     "doi": "10.1364/OPTICA.5.000458",
     "fidelity": "verified",
     "deviations": [
-        "kernel unit instead of the doubled one, so an isolated emitter keeps its mass (kernel: official is the authors')",
-        "weighted as lambda / 2 of the squared error; the authors' loss at label scale A is kernel official with lambda = 2 A",
+        "kernel unit, so an isolated emitter keeps its mass; the authors double it (kernel: official)",
+        "lambda / 2 times the squared error; the authors' loss at label scale A is official with lambda = 2 A",
     ],
 }
 
@@ -37,10 +37,10 @@ SIGMA_PX = 1.0
 class L1L2(nn.Module):
     """(lambda / A) / 2 * mean((g * (k p - t))^2) + mean |p| for raw p and spikes t in label units.
 
-    g is a 7 x 7 Gaussian of sigma 1 fine pixel and unit sum, zero-padded; k is 1 (kernel unit) or 2 (official). Dividing by
-    the amplitude A makes lambda mean the same as for targets of unit mass. The best mass of an isolated emitter, in units of
-    its true one, is 1 - 12.55 / lambda (unit) or 1/2 - 3.14 / lambda (official), and 0 where that is negative; official
-    with lambda = 200 and A = 100 is the authors' loss.
+    g is a 7 x 7 Gaussian of sigma 1 fine pixel and unit sum, zero-padded; k is 1 (kernel unit) or 2 (official).
+    Dividing by the amplitude A makes lambda mean the same as for targets of unit mass. The best mass of an isolated
+    emitter, in units of its true one, is 1 - 12.55 / lambda (unit) or 1/2 - 3.14 / lambda (official), and 0 where that
+    is negative; official with lambda = 200 and A = 100 is the authors' loss.
 
     Args:
         weight: Lambda, >= 0, for targets of unit mass.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from torch.nn import functional
 from torch import Tensor, nn
+from torch.nn import functional
 
 from smlmbench.data.contracts import Given
 from smlmbench.models.normalisation import Normalisation

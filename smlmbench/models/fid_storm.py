@@ -5,8 +5,8 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any
 
-from torch.nn import functional
 from torch import Tensor, nn
+from torch.nn import functional
 
 from smlmbench.data.contracts import Given
 from smlmbench.models.normalisation import Normalisation

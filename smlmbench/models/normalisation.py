@@ -52,8 +52,8 @@ class Normalisation(nn.Module):
 
         Args:
             frames: Photons.
-            frame_range: (B, 2) lowest and highest value of each whole frame, where `frames` are tiles of larger ones; by
-                default those of `frames`. Ignored by kinds that do not look at frames.
+            frame_range: (B, 2) lowest and highest value of each whole frame, where `frames` are tiles of larger ones;
+                by default those of `frames`. Ignored by kinds that do not look at frames.
         """
         if self.per_frame:
             frames = _stretched(frames, frame_range)

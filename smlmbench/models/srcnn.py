@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from math import floor
 from typing import Any, cast
 
-from torch.nn import functional
 from torch import Tensor, nn
+from torch.nn import functional
 
 from smlmbench.data.contracts import Given
 from smlmbench.models.normalisation import Normalisation

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.nn import functional
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
+from torch.nn import functional
 
 from smlmbench.errors import ConfigError
 from smlmbench.predictions import Localizations

@@ -8,10 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-CELL_TAG = "smlmbench.cell_id"
-EVAL_TAG = "smlmbench.eval_id"
-SUPERSEDED_TAG = "smlmbench.superseded_by"
-
 LATENCY = "device/latency_ms"
 # The second number of the headline above 1 emitter/um2.
 PAIR = "mjac_c"

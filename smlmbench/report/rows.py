@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from smlmbench.report.model import CELL_TAG, EVAL_TAG, SUPERSEDED_TAG, Record, Row, Run
+from smlmbench.report.model import Record, Row, Run
+from smlmbench.tracking import tags
 
 # The best thing a run can say about a cell that was tried more than once.
 BETTER_STATUS = ("done", "running", "interrupted", "pruned", "collapsed", "failed")
+
+# Marks of a run that stands for nothing: a later attempt does, or another process had the cell.
+ASIDE = frozenset({tags.SUPERSEDED_BY, tags.WITHDRAWN})
 
 
 def join(record: Record) -> list[Row]:
@@ -40,11 +44,11 @@ def combination(row: Row) -> str:
 
 
 def _by_id(runs: Iterable[Run], role: str) -> dict[str, Run]:
-    """The run that stands for each row: not superseded, the best status, of equals the newest."""
+    """The run that stands for each row: no other stands for it, the best status, of equals the newest."""
     found: dict[str, Run] = {}
     for run in runs:
-        row_id = str(run.tags.get(CELL_TAG, ""))
-        if run.role != role or not row_id or SUPERSEDED_TAG in run.tags:
+        row_id = str(run.tags.get(tags.CELL_ID, ""))
+        if run.role != role or not row_id or not ASIDE.isdisjoint(run.tags):
             continue
         earlier = found.get(row_id)
         if earlier is None or _worth(run) < _worth(earlier):
@@ -59,7 +63,7 @@ def _worth(run: Run) -> int:
 def _state(run: Run | None, eval_id: str) -> dict[str, Any]:
     if run is None:
         return {"status": "planned", "reason": ""}
-    scored_as = str(run.tags.get(EVAL_TAG, ""))
+    scored_as = str(run.tags.get(tags.EVAL_ID, ""))
     current = not eval_id or not scored_as or scored_as == eval_id
     reason = run.reason or ""
     if run.status == "done" and not current:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
-from smlmbench.run.evaluation import choose_on_validation, score_conditions
-from smlmbench.run.logging import log_evaluation
+from smlmbench.run.evaluation import choose_on_validation, predict_applied, score_conditions
+from smlmbench.run.logging import log_evaluation, log_table
 from smlmbench.run.materials import Splits
 from smlmbench.run.session import Session
 from smlmbench.run.training_cell import Events, Trainee, train_cell
@@ -77,6 +77,8 @@ def _work(cell: Cell, session: Session, run: Run, *, score_only: bool) -> None:
     _log_threshold(run, cell, chosen)
     evaluation = score_conditions(trained, cell, splits, session.catalog, on_frames, (chosen, validation))
     log_evaluation(run, evaluation, splits.tests, cell.scoring, session.catalog)
+    for name, (_, prediction) in predict_applied(trained, cell, session.catalog, on_frames).items():
+        log_table(run, prediction, name, session.catalog, folder="applied")
     primary = session.catalog.card("tasks", cell.task).facts["primary"]
     reached = ", ".join(
         f"{name} {scores.values[primary]:.1f}" if primary in scores.values else f"{name} n/a"

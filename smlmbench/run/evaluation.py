@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from smlmbench import data
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.errors import FormatError, SizeError
 from smlmbench.figures import uint8_panel
@@ -94,6 +95,7 @@ def evaluate_reference(
     """Score a row that needs no training on every condition."""
     task = catalog.module("tasks", reference.task)
     module = catalog.module("references", reference.reference.name)
+    one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
     settings, output = reference.reference.settings, dict(reference.output.settings)
     tests, predictions = {}, {}
     for name, condition in conditions.items():
@@ -105,12 +107,23 @@ def evaluate_reference(
             condition.pixel_size_nm / int(output.get("upsampling", 1)), str(settings.get("label_rule", "floor"))
         )
         found = None
-        if condition.signal_free is not None and prediction.table is not None:
+        if condition.signal_free is not None and prediction.table is not None and not one_movie:
             empty = signal_free_condition(condition)
             found = module.predict(empty, settings, output, seed).table
         tests[name] = task.score(prediction, condition, rule, reference.scoring, catalog, found)
         predictions[name] = prediction
     return Evaluation(None, None, tests, predictions)
+
+
+def predict_applied(
+    trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames
+) -> dict[str, tuple[Condition, Prediction]]:
+    """Predict the movies without truth of a cell's data entry, by their file name."""
+    device = next(trained.network.parameters()).device
+    return {
+        condition.name: (condition, _predict(trained, condition, trained.threshold, device, on_frames))
+        for condition in data.applied(cell.data, cell.root_seed, catalog).values()
+    }
 
 
 def signal_free_condition(condition: Condition) -> Condition:

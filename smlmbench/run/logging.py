@@ -2,7 +2,9 @@
 
 import csv
 import io
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ def log_evaluation(
         if scores.per_frame:
             run.log_text(_csv(scores.per_frame), f"per_frame/{condition}.csv")
         prediction = evaluation.predictions[condition]
-        _log_table(run, prediction, condition, catalog)
+        log_table(run, prediction, condition, catalog)
         drawn = _picture(conditions[condition], prediction)
         if drawn is not None:
             run.log_image(drawn, f"test_{condition}")
@@ -77,16 +79,14 @@ def _csv(per_frame: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def _log_table(run: Run, prediction: Prediction, condition: str, catalog: Catalog) -> None:
+def log_table(run: Run, prediction: Prediction, name: str, catalog: Catalog, folder: str = "predictions") -> None:
+    """Log the table of a prediction as `<folder>/<name>.csv`, in our own format; nothing where there is none."""
     if prediction.table is None:
         return
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"{condition}.csv"
+        path = Path(scratch) / f"{name}.csv"
         write_table(prediction.table, path, catalog=catalog, format="smlmbench_csv")
-        run.log_artifact(path, "predictions")
+        run.log_artifact(path, folder)
 
 
 def _picture(condition: Condition, prediction: Prediction) -> NDArray[np.uint8] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smlmbench import statistics
 from smlmbench.data.contracts import Condition
+from smlmbench.data.targets import faintest_photons
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
 from smlmbench.metrics.pooling import SUMS
 from smlmbench.metrics.ratios import efficiency, ratio
@@ -111,10 +112,18 @@ def _efficiency(found: Localizations, condition: Condition, scoring: Scoring) ->
 def _facts(condition: Condition, scoring: Scoring) -> Facts:
     return Facts(
         scoring=scoring,
-        min_photons=condition.min_photons,
+        min_photons=_faintest(condition),
         frame_shift=condition.frame_shift,
         density_per_um2=float(condition.facts.get("density_per_um2", float("nan"))),
     )
+
+
+def _faintest(condition: Condition) -> NDArray[np.float64] | float:
+    """Photons below which each true emitter is neutral; rises with its local background where that is known."""
+    if condition.truth is None or condition.psf_sigma_nm is None:
+        return condition.min_photons
+    sigma_px = condition.psf_sigma_nm / condition.pixel_size_nm
+    return faintest_photons(condition.min_photons, condition.truth.background_photons, sigma_px)
 
 
 def score(

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from torch.nn import functional
 from scipy.optimize import minimize_scalar
+from torch.nn import functional
 
 from smlmbench.losses import l1l2
 
