@@ -130,7 +130,7 @@ class Localizations:
 
 
 def concatenate(parts: Sequence[Localizations], *, n_frames: int, field_nm: tuple[float, float]) -> Localizations:
-    """Join tables; a column that only some have is NaN elsewhere, molecule and channel are kept only if all have them."""
+    """Join tables; molecule and channel are kept only where all parts have them."""
     if not parts:
         return Localizations.empty(n_frames=n_frames, field_nm=field_nm)
     names = [name for name in parts[0].columns() if all(name in part.columns() for part in parts)]

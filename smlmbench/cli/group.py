@@ -62,7 +62,7 @@ class Commands(TyperGroup):
     def main(
         self,
         args: Sequence[str] | None = None,
-        prog_name: str | None = None,
+        prog_name: str | None = None,  # noqa: ARG002 (one name, also in tests and under python -m)
         complete_var: str | None = None,
         standalone_mode: bool = True,  # noqa: ARG002 (errors are explained here, never by typer)
         windows_expand_args: bool = True,
@@ -73,7 +73,7 @@ class Commands(TyperGroup):
         words = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in words
         try:
-            code = super().main(args=[w for w in words if w != "--debug"], prog_name=prog_name or "smlmbench", **extra)
+            code = super().main(args=[w for w in words if w != "--debug"], prog_name="smlmbench", **extra)
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 typer.echo(traceback.format_exc().rstrip(), err=True)

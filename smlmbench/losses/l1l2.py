@@ -28,6 +28,7 @@ CARD = {
         "kernel unit, so an isolated emitter keeps its mass; the authors double it (kernel: official)",
         "lambda / 2 times the squared error; the authors' loss at label scale A is official with lambda = 2 A",
     ],
+    "facts": {"collapse_lambda": 12.55},
 }
 
 RADIUS = 3

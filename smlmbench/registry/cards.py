@@ -142,7 +142,7 @@ class ModelCard(Card):
         upsamples: `inside` where the network ends on the fine grid by itself, `before` where its input is interpolated
             first (inside `forward`, so the exported graph takes camera frames in both cases), `none` otherwise.
         training: Defaults of the training block from the paper (optimiser, lr, batch_size, clip, schedule ...).
-        parameters: Trainable parameters by a canonical settings string such as `upsampling=8` or `blocks=10,upsampling=8`.
+        parameters: Trainable parameters by settings such as `upsampling=8` or `blocks=10,upsampling=8`.
         receptive_field_px: Receptive field in camera pixels at upsampling 8.
         losses: Losses of its own: used where the study names none for it.
     """

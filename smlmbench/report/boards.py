@@ -79,13 +79,17 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     mark_front(board)
     for entry in trained:
         entry.flags += against_references(board, entry) + incomplete(entry)
-    wheres: list[str | None] = [None, *board.conditions]
-    board.columns = [
-        name
-        for name in board.columns
-        if any(entry.get(where, name).value is not None for entry in board.entries for where in wheres)
-    ]
+    board.columns = [name for name in board.columns if any(_says(board, entry, name) for entry in board.entries)]
     board.notes += board_notes(board)
+
+
+def _says(board: Board, entry: Entry, metric: str) -> bool:
+    """Whether a line has a number in a column, or a reason why it has none."""
+    return any(
+        row.value(condition, metric) is not None or row.why_absent(condition, metric)
+        for row in entry.scored_rows
+        for condition in board.conditions
+    )
 
 
 def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:

@@ -76,7 +76,8 @@ def _work(cell: Cell, session: Session, run: Run, *, score_only: bool) -> None:
     _log_checkpoint(run, content)
     _log_threshold(run, cell, chosen)
     evaluation = score_conditions(trained, cell, splits, session.catalog, on_frames, (chosen, validation))
-    log_evaluation(run, evaluation, splits.tests, cell.scoring, session.catalog)
+    seen = int(content["facts"]["samples_seen"])
+    log_evaluation(run, evaluation, splits.tests, cell.scoring, session.catalog, seen)
     for name, (_, prediction) in predict_applied(trained, cell, session.catalog, on_frames).items():
         log_table(run, prediction, name, session.catalog, folder="applied")
     primary = session.catalog.card("tasks", cell.task).facts["primary"]
@@ -149,6 +150,7 @@ def _content(cell: Cell, trainee: Trainee, session: Session) -> dict[str, Any]:
         "protocol": cell.scoring.protocol,
         "pixel_size_nm": cell.data.train.pixel_size_nm,
         "calibrated": splits.validation.calibrated,
+        "samples_seen": trainee.progress.step * cell.training.batch_size,
     }
     output = {**trainee.trained.output_settings}
     return checkpoint_of(

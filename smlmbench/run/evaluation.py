@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from smlmbench import data
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.errors import FormatError, SizeError
-from smlmbench.figures import uint8_panel
 from smlmbench.inference.checkpoint import Trained
-from smlmbench.inference.engine import Network, ReadOut, predict
+from smlmbench.inference.engine import ReadOut, predict
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
-from smlmbench.render import rasterise, render_table
 from smlmbench.run.materials import Splits
+from smlmbench.run.pictures import frame_picture, row_picture
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks.contracts import Scores, Threshold
@@ -34,12 +33,14 @@ class Evaluation:
         validation: Scores on validation at that threshold; None for references.
         tests: Scores by condition.
         predictions: What was predicted, by condition.
+        pictures: Input, truth, prediction and error of an example frame, by condition, where there is a truth.
     """
 
     threshold: Threshold | None
     validation: Scores | None
     tests: dict[str, Scores]
     predictions: dict[str, Prediction]
+    pictures: dict[str, NDArray[np.uint8]]
 
 
 def choose_on_validation(
@@ -79,14 +80,17 @@ def score_conditions(
     task = catalog.module("tasks", cell.task)
     device = next(trained.network.parameters()).device
     rule = ImageRule(_fine_pixel_nm(trained))
-    tests, predictions = {}, {}
+    tests, predictions, pictures = {}, {}, {}
     for name, condition in splits.tests.items():
         prediction = _predict(trained, condition, trained.threshold, device, on_frames)
         empty = _signal_free(trained, condition, trained.threshold, device)
         found = empty.table if empty is not None else None
         tests[name] = task.score(prediction, condition, rule, cell.scoring, catalog, found)
         predictions[name] = prediction
-    return Evaluation(on_validation[0], on_validation[1], tests, predictions)
+        drawn = frame_picture(condition, trained.network, _read_out(trained, trained.threshold), device)
+        if drawn is not None:
+            pictures[name] = drawn
+    return Evaluation(on_validation[0], on_validation[1], tests, predictions, pictures)
 
 
 def evaluate_reference(
@@ -97,7 +101,7 @@ def evaluate_reference(
     module = catalog.module("references", reference.reference.name)
     one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
     settings, output = reference.reference.settings, dict(reference.output.settings)
-    tests, predictions = {}, {}
+    tests, predictions, pictures = {}, {}, {}
     for name, condition in conditions.items():
         on_frames(name, 0, condition.frames.n_frames)
         seed = derive_seed(reference.root_seed, "reference", reference.reference.name, condition.digest)
@@ -112,7 +116,10 @@ def evaluate_reference(
             found = module.predict(empty, settings, output, seed).table
         tests[name] = task.score(prediction, condition, rule, reference.scoring, catalog, found)
         predictions[name] = prediction
-    return Evaluation(None, None, tests, predictions)
+        drawn = row_picture(condition, prediction)
+        if drawn is not None:
+            pictures[name] = drawn
+    return Evaluation(None, None, tests, predictions, pictures)
 
 
 def predict_applied(
@@ -140,10 +147,14 @@ def _fine_pixel_nm(trained: Trained) -> float:
     return float(settings["pixel_size_nm"]) / int(settings.get("upsampling", 1))
 
 
+def _read_out(trained: Trained, threshold: float) -> ReadOut:
+    return ReadOut(trained.output, trained.output_settings, threshold)
+
+
 def _predict(
     trained: Trained, condition: Condition, threshold: float, device: torch.device, on_frames: OnFrames
 ) -> Prediction:
-    read_out = ReadOut(trained.output, trained.output_settings, threshold)
+    read_out = _read_out(trained, threshold)
     total = condition.frames.n_frames
     return predict(
         condition.frames,
@@ -159,44 +170,3 @@ def _signal_free(trained: Trained, condition: Condition, threshold: float, devic
         return None
     read_out = ReadOut(trained.output, trained.output_settings, threshold, keep_image=False)
     return predict(ArrayFrames(condition.signal_free), trained.network, read_out, device=device)
-
-
-def example_panel(
-    condition: Condition, network: Network, read_out: ReadOut, device: torch.device
-) -> NDArray[np.uint8] | None:
-    """Input, truth, prediction and error of the first frame as a picture; None without truth or fine image."""
-    if condition.truth is None or not hasattr(read_out.output, "image"):
-        return None
-    frame = np.ascontiguousarray(condition.frames.read(0, 1))
-    prediction = predict(ArrayFrames(frame), network, read_out, device=device)
-    return picture(condition, 0, frame[0], prediction)
-
-
-def picture(
-    condition: Condition, number: int | None, frame: NDArray[np.float32], prediction: Prediction
-) -> NDArray[np.uint8]:
-    """Draw a prediction beside the truth: of one frame, or (number None) of the whole condition.
-
-    Rows without an image are drawn from their table, on a grid of a quarter of a camera pixel.
-    """
-    truth = condition.truth
-    if truth is None:
-        raise SizeError(f"condition '{condition.name}' has no truth to draw")
-    if number is not None:
-        truth = truth.select(truth.frame == number)
-    found = prediction.table
-    if prediction.image is not None:
-        drawn, pixel_nm = prediction.image.values[0], prediction.image.pixel_nm
-    else:
-        pixel_nm = condition.pixel_size_nm / 4
-        table = found if found is not None else Localizations.empty(n_frames=1, field_nm=condition.field_nm)
-        drawn = render_table(table, condition.field_nm, pixel_nm).values[0]
-    points = None if number is None else np.column_stack([truth.x_nm, truth.y_nm])
-    return uint8_panel(
-        frame,
-        rasterise(truth.x_nm, truth.y_nm, (drawn.shape[0], drawn.shape[1]), pixel_nm),
-        drawn,
-        camera_pixel_nm=condition.pixel_size_nm,
-        truth_nm=points,
-        found_nm=None if found is None or number is None else np.column_stack([found.x_nm, found.y_nm]),
-    )

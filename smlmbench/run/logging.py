@@ -14,7 +14,7 @@ from smlmbench.data.contracts import Condition
 from smlmbench.formats import write_table
 from smlmbench.predictions import Prediction
 from smlmbench.registry import Catalog
-from smlmbench.run.evaluation import Evaluation, picture
+from smlmbench.run.evaluation import Evaluation
 from smlmbench.run.session import host, versions
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Scores
@@ -23,12 +23,21 @@ from smlmbench.tracking.runs import Run
 
 
 def log_evaluation(
-    run: Run, evaluation: Evaluation, conditions: Mapping[str, Condition], scoring: Scoring, catalog: Catalog
+    run: Run,
+    evaluation: Evaluation,
+    conditions: Mapping[str, Condition],
+    scoring: Scoring,
+    catalog: Catalog,
+    samples_seen: int = 0,
 ) -> None:
-    """Log scores, per-frame sums, predictions, pictures and the environment of one row."""
-    numbers: dict[str, float | str] = {}
+    """Log scores, per-frame sums, predictions, pictures and the environment of one row.
+
+    Final validation scores get `samples_seen` as their step, so that they end the curve that training drew.
+    """
     if evaluation.validation is not None:
-        numbers |= {f"val/{name}": value for name, value in evaluation.validation.values.items()}
+        chosen = {f"val/{name}": value for name, value in evaluation.validation.values.items()}
+        run.log_metrics(chosen, step=samples_seen)
+    numbers: dict[str, float | str] = {}
     for name, value in mean_over_conditions(evaluation.tests).items():
         numbers[f"test/{name}"] = value
     for condition, scores in evaluation.tests.items():
@@ -39,12 +48,10 @@ def log_evaluation(
     for condition, scores in evaluation.tests.items():
         if scores.per_frame:
             run.log_text(_csv(scores.per_frame), f"per_frame/{condition}.csv")
-        prediction = evaluation.predictions[condition]
-        log_table(run, prediction, condition, catalog)
-        drawn = _picture(conditions[condition], prediction)
-        if drawn is not None:
-            run.log_image(drawn, f"test_{condition}")
-            run.log_bytes(_png(drawn), f"figures/{condition}.png")
+        log_table(run, evaluation.predictions[condition], condition, catalog)
+    for condition, drawn in evaluation.pictures.items():
+        run.log_image(drawn, f"test_{condition}")
+        run.log_bytes(_png(drawn), f"figures/{condition}.png")
 
 
 def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[str, Condition]) -> dict[str, Any]:
@@ -87,21 +94,6 @@ def log_table(run: Run, prediction: Prediction, name: str, catalog: Catalog, fol
         path = Path(scratch) / f"{name}.csv"
         write_table(prediction.table, path, catalog=catalog, format="smlmbench_csv")
         run.log_artifact(path, folder)
-
-
-def _picture(condition: Condition, prediction: Prediction) -> NDArray[np.uint8] | None:
-    """The fullest frame for rows with a table; rows with a summed image alone are drawn as a whole."""
-    if condition.truth is None or len(condition.truth) == 0:
-        return None
-    if prediction.table is None:
-        if prediction.image is None:
-            return None
-        mean = condition.frames.read(0, min(16, condition.frames.n_frames)).mean(axis=0)
-        return picture(condition, None, mean, prediction)
-    number = int(np.bincount(condition.truth.frame).argmax())
-    table = prediction.table.select(prediction.table.frame == number)
-    frame = condition.frames.read(number, number + 1)[0]
-    return picture(condition, number, frame, Prediction(table=table))
 
 
 def _png(drawn: NDArray[np.uint8]) -> bytes:

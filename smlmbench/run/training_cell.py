@@ -14,8 +14,8 @@ from smlmbench.inference.allocator import keep_buffers, place
 from smlmbench.inference.checkpoint import Trained, build_network
 from smlmbench.inference.engine import ReadOut, predict
 from smlmbench.recipes.contracts import Recipe
-from smlmbench.run.evaluation import example_panel
 from smlmbench.run.materials import Materials, first_frames
+from smlmbench.run.pictures import frame_picture
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
@@ -149,7 +149,7 @@ def _picturing(
         events.on_validation(step, numbers)
         network.eval()
         read_out = ReadOut(output, output_settings(cell), float(numbers["val/threshold"]))
-        example = example_panel(quick, network, read_out, device)
+        example = frame_picture(quick, network, read_out, device)
         network.train()
         if example is not None:
             events.on_picture(step, example)

@@ -29,7 +29,7 @@ class DataPlan(Strict):
     """Resolved sources of one data entry: val and test always present, parts of files cut.
 
     Attributes:
-        train_identity: Descriptions (simulated) or file digests plus description without paths (files) of train and val.
+        train_identity: Descriptions (simulated), or file digests and description without paths, of train and val.
         test_identity: The same per condition.
     """
 

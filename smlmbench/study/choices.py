@@ -166,7 +166,7 @@ class Choices:
     def _card(self, room: str, where: Where, choice: Mapping[str, Any]) -> Card | None:
         name = choice.get("name")
         if not isinstance(name, str):
-            said = "has no name" if name is None else f"{short(name)} is not a name"
+            said = f"has no name, only {short(', '.join(choice))}" if name is None else f"{short(name)} is not a name"
             self.problems.add(
                 where, f"{said}; write {{name: ..., setting: value}} with one of {', '.join(self.catalog.names(room))}"
             )

@@ -144,7 +144,8 @@ class Entries:
             return None
         if not forms:
             near = suggest(next(iter(raw), ""), FORMS)
-            self.problems.add(where, f"neither simulate nor movie is named, {near if near.startswith('did') else ways}")
+            said = f"names {short(', '.join(raw))}, neither simulate nor movie"
+            self.problems.add(where, f"{said}; {near if near.startswith('did') else ways}")
             return None
         if forms == ["simulate"]:
             for key in raw:

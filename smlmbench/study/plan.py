@@ -153,12 +153,12 @@ def _twice(first: Cell, again: Cell) -> str:
 
 
 def _references(loaded: Loaded, plan: DataPlan, scored: str) -> Iterator[Reference]:
-    """Rows without training: those the study names, else all of the task, on the grid of the first output kind."""
+    """Rows without training: those the study names, else all of the task, on every grid of the study."""
     study, catalog = loaded.study, loaded.catalog
     choices = study.references
     if choices is None:
         choices = [{"name": name} for name in catalog.names("references") if _default(loaded, name)]
-    kind = str(getattr(catalog.card("models", study.models[0]["name"]), "output", ""))
+    kind = _gridded(loaded)
     for choice in choices:
         for picked, output in itertools.product(_reference(loaded, choice), outputs(catalog, kind, study.output)):
             identity = reference_id(
@@ -176,6 +176,13 @@ def _references(loaded: Loaded, plan: DataPlan, scored: str) -> Iterator[Referen
                 reference_id=identity,
                 eval_id=scored,
             )
+
+
+def _gridded(loaded: Loaded) -> str:
+    """The output kind whose settings references are drawn with: one with a fine grid, whatever the order of models."""
+    catalog = loaded.catalog
+    kinds = {str(getattr(catalog.card("models", choice["name"]), "output", "")) for choice in loaded.study.models}
+    return min(kinds, key=lambda kind: ("upsampling" not in catalog.card("outputs", kind).settings, kind))
 
 
 def _reference(loaded: Loaded, choice: Choice) -> list[Picked]:

@@ -80,7 +80,7 @@ class Part(Strict):
 
     Attributes:
         role: Which part this is.
-        rule: `frames` (contiguous blocks of frames, only for `track: iid`) or `columns` (blocks of columns, whole time).
+        rule: `frames` (contiguous blocks, only for `track: iid`) or `columns` (blocks of columns, whole time).
         val, test: Fractions cut for validation and test; 0 where these come from elsewhere.
         guard_px: Gap between blocks of columns.
     """

@@ -212,7 +212,7 @@ def _contest(
         contested = {(other.run_id, other.token) for other in bids}
         if any(run.status == "running" and (run.run_id, run.tags.get(names.OWNER)) not in contested for run in others):
             return "lost"
-        if False:
+        if any(other < bid for other in bids):
             return "lost"
         if not bids:
             if decide(others, row.eval_id, retry_failed=options[0], keep_pruned=options[1]) != decision:

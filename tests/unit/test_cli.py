@@ -70,7 +70,7 @@ def test_an_unknown_command_names_the_nearest():
         (["--nothing"], "No such option: --nothing"),
         (["plan", "x.yaml", "--repeat", "3"], "--repeats"),
         (["plan"], "STUDY.yaml"),
-        (["plan", "x.yaml", "--repeats", "0"], "0"),
+        (["plan", "x.yaml", "--repeats", "0"], "--repeats"),
     ],
 )
 def test_a_wrong_option_is_one_line(words, said):
@@ -80,6 +80,7 @@ def test_a_wrong_option_is_one_line(words, said):
     assert line.startswith("smlmbench: ")
     assert said in line
     assert line.endswith("--help)")
+    assert "(see smlmbench" in line
 
 
 @pytest.mark.parametrize(

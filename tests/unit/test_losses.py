@@ -104,3 +104,4 @@ def test_collapse_thresholds():
     assert l1l2.collapse_threshold({"amplitude": 100.0}) == pytest.approx(12.55, abs=0.005)
     assert l1l2.collapse_threshold({"amplitude": 1.0}) == pytest.approx(1 / S7, rel=1e-5)
     assert l1l2.collapse_threshold({}, {"kernel": "official"}) == pytest.approx(0.5 / S7, rel=1e-5)
+    assert l1l2.CARD["facts"]["collapse_lambda"] == pytest.approx(1 / S7, abs=0.005)

@@ -145,7 +145,7 @@ def test_conditions_of_different_length_stand_side_by_side(builder):
 
 def test_sums_are_read_by_name_in_any_order(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("fn,frame,lateral_sq,tp,fp\n3,0,8.5,2,1\n0,1,,4,0\n", encoding="utf-8")
+    path.write_text("fn,frame,lateral_sq,tp,fp\n3,0,8.5,2,1\n0,1,nan,4,0\n", encoding="utf-8")
     sums = read_sums(path)
     assert sums.shape == (2, len(SUMS))
     assert [sums[0, SUMS.index(name)] for name in ("tp", "fp", "fn", "lateral_sq", "dx")] == [2, 1, 3, 8.5, 0]

@@ -1,0 +1,219 @@
+import base64
+import csv
+import hashlib
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from report_record import BOTH, Builder, FakeRecord, frames
+
+from smlmbench.errors import StoreError
+from smlmbench.figures import panel
+from smlmbench.report import build_report
+
+ATTACK = '"><script>alert(1)</script>|=HYPERLINK("http://x")'
+LOADING = {"src", "srcset", "action", "data", "poster", "background", "formaction"}
+
+
+class Page(HTMLParser):
+    """What a browser would load, run and show."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loaded, self.links, self.scripts, self.styles, self.text, self.tags = [], [], [], [], [], []
+        self._inside = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag if tag in ("script", "style") else None
+        self.loaded += [value for name, value in attrs if name in LOADING]
+        self.links += [value for name, value in attrs if name == "href"]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        assert tag not in ("iframe", "object", "embed", "link", "form", "base")
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        {"script": self.scripts, "style": self.styles}.get(self._inside, self.text).append(data)
+
+
+@pytest.fixture
+def builder(tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    made = Builder(folder, BOTH, warnings=["λ = 50 is below the collapse threshold 64"])
+    made.trained("good", [0.9, 0.92, 0.9], ms=5.0, conditions=("low", "high"))
+    made.trained("good", [0.7, 0.7, 0.7], ms=5.0, conditions=("low", "high"), lam="9")
+    made.trained("weak", [0.3, 0.32, 0.3], ms=1.0, conditions=("low", "high"))
+    made.run(made.cell("broken"), "failed", reason="DivergedError: nan at step 412")
+    made.cell("later")
+    made.reference("peaks", {"low": frames(0.6, 20), "high": frames(0.5, 20)}, knows=["psf", "camera"])
+    made.reference("random", {"low": frames(0.05, 100), "high": frames(0.05, 100)})
+    made.plan["skipped"].append({"labels": {"data": "sim", "model": "decode"}, "reason": "loss does not fit"})
+    return made
+
+
+@pytest.fixture
+def files(builder, tmp_path):
+    return build_report(builder.record, tmp_path / "out", history=lambda run, key: [(100, 40.0), (200, 60.0)])
+
+
+def page_of(files):
+    return Page(files.html.read_text(encoding="utf-8"))
+
+
+def test_the_page_needs_no_other_file_and_no_network(files):
+    page = page_of(files)
+    assert page.loaded
+    assert all(value.startswith("data:image/") for value in page.loaded)
+    assert not re.search(r"@import|url\(", "".join(page.styles))
+    assert all(link.startswith(("#", "http://127.0.0.1:5000/#/")) for link in page.links)
+
+
+def test_only_the_script_of_this_package_may_run(files):
+    page = page_of(files)
+    assert len(page.scripts) == 1
+    policy = next(attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert not re.search(r"fetch|XMLHttpRequest|innerHTML|eval|import\(", page.scripts[0])
+
+
+def test_every_planned_row_has_its_line_with_status_and_reason(builder, files):
+    text = files.html.read_text(encoding="utf-8")
+    rows = text[text.index("<h2>All rows</h2>") :]
+    rows = rows[rows.index("<tbody>") : rows.index("</tbody>")]
+    planned = len(builder.plan["cells"]) + len(builder.plan["references"]) + len(builder.plan["skipped"])
+    assert rows.count("<tr") == planned == 14
+    for said in ("DivergedError: nan at step 412", "loss does not fit", ">planned<", ">failed<", ">skipped<"):
+        assert said in rows
+    for run in builder.runs:
+        assert f"/runs/{run.run_id}" in rows
+
+
+def test_the_page_says_how_it_was_made_and_what_it_means(files):
+    text = "".join(page_of(files).text)
+    for said in (
+        "smlmbench run demo.yaml", "abc123", "version of smlmbench", "two cores", "study: demo", "About peaks.",
+        "within 250 nm laterally", "λ = 50 is below the collapse threshold 64", "Mean of conditions", "high · 3/µm²",
+        "needs no training", "Best on sim: good (l1l2, λ = 50).", "Knows", "Device (s)",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_pictures_are_described(files):
+    images = [attrs for tag, attrs in page_of(files).tags if tag == "img"]
+    assert len(images) == 3
+    assert all(len(attrs["alt"]) > 20 for attrs in images)
+    assert "good 5 ms" in images[0]["alt"]
+
+
+def test_stored_pictures_are_embedded_and_other_files_are_not(builder, tmp_path):
+    picture = panel(np.ones((8, 8)), np.eye(16), np.eye(16))
+    for run in builder.runs:
+        (run.folder / "figures").mkdir(exist_ok=True)
+        good = run.params and "c00" in run.run_id
+        (run.folder / "figures" / "high.png").write_bytes(picture if good else b"<svg onload=alert(1)>")
+    page = page_of(build_report(builder.record, tmp_path / "out"))
+    stored = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    assert page.loaded.count(stored) == 2
+    assert not any("c3Zn" in value[:40] for value in page.loaded)
+
+
+def hostile(tmp_path):
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    builder = Builder(folder, {ATTACK: {"density_per_um2": 0.5}}, study=ATTACK, warnings=[ATTACK], command=ATTACK)
+    number = builder.cell(ATTACK, loss=ATTACK, settings={ATTACK: ATTACK})
+    builder.done(number, {ATTACK: {"efficiency": 50.0}}, val=1.0, ms=1.0, reasons={"jaccard": ATTACK})
+    builder.run(builder.cell("net"), "failed", reason=ATTACK)
+    builder.reference(ATTACK, knows=[ATTACK])
+    builder.plan["skipped"].append({"labels": {"data": "sim", "model": ATTACK}, "reason": ATTACK})
+    builder.plan["conditions"] = {"sim": builder.plan["conditions"]["sim"], ATTACK: {}}
+    record = builder.record
+    record.study_text = ATTACK
+    return build_report(record, tmp_path / "out")
+
+
+def test_text_from_outside_stays_text_on_the_page(tmp_path):
+    page = page_of(hostile(tmp_path))
+    assert len(page.scripts) == 1
+    assert "alert" not in page.scripts[0]
+    assert "<script>alert(1)</script>" in "".join(page.text)
+
+
+def test_text_from_outside_stays_text_in_the_other_files(tmp_path):
+    files = hostile(tmp_path)
+    markdown = files.md.read_text(encoding="utf-8")
+    assert "<script" not in markdown
+    for cells in csv.reader(io.StringIO(files.csv.read_text(encoding="utf-8"))):
+        assert not any(cell.startswith(("=", "@", "+")) for cell in cells)
+    table = [text for text in markdown.splitlines() if text.startswith("|")]
+    widths = [len(re.findall(r"(?<!\\)\|", text)) for text in table]
+    assert set(widths) <= {17, 12}
+
+
+def test_a_formula_in_a_reason_is_disarmed(builder, tmp_path):
+    builder.run(builder.cell("evil"), "failed", reason="=1+1")
+    files = build_report(builder.record, tmp_path / "out")
+    lines = list(csv.DictReader(io.StringIO(files.csv.read_text(encoding="utf-8"))))
+    assert [line["reason"] for line in lines if line["model"] == "evil"] == ["'=1+1"]
+
+
+def test_the_csv_holds_every_number_under_the_names_of_the_store(builder, files):
+    lines = list(csv.DictReader(io.StringIO(files.csv.read_text(encoding="utf-8"))))
+    assert len(lines) == 14
+    first = lines[0]
+    run = next(run for run in builder.runs if run.run_id == first["run_id"])
+    for name, value in run.metrics.items():
+        assert float(first[name]) == value
+    assert (first["kind"], first["status"], first["picked"], first["rank"]) == ("cell", "done", "yes", "1")
+    assert first["param.threshold"] == "0.3"
+    assert [line["status"] for line in lines[-5:]] == ["failed", "planned", "done", "done", "skipped"]
+    assert lines[3]["picked"] == "no"
+
+
+def test_numbers_of_another_protocol_have_columns_of_their_own(builder, tmp_path):
+    builder.done(builder.cell("old"), {"low": {"efficiency": 12.5}}, val=1.0, protocol="challenge-2016")
+    files = build_report(builder.record, tmp_path / "out")
+    lines = list(csv.DictReader(io.StringIO(files.csv.read_text(encoding="utf-8"))))
+    old = next(line for line in lines if line["model"] == "old")
+    assert old["test.low/efficiency"] == ""
+    assert float(old["test.low/efficiency [challenge-2016]"]) == 12.5
+    assert "under challenge-2016" in files.html.read_text(encoding="utf-8")
+
+
+def test_markdown_and_latex_hold_the_board(files):
+    markdown = files.md.read_text(encoding="utf-8")
+    assert "**Best on sim: good (l1l2, λ = 50).**" in markdown
+    assert "| 1 | good 3 repeats · best | l1l2 λ = 50 | first | 5 ● |" in markdown
+    assert "- weak: below peaks, which needs no training" in markdown
+    latex = files.tex.read_text(encoding="utf-8")
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
+    rows = [text for text in latex.splitlines() if text.endswith(r"\\")]
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+    assert r"$\lambda$ = 50" in latex
+
+
+def test_the_same_store_gives_the_same_files(builder, tmp_path):
+    first, second = (build_report(builder.record, tmp_path / name) for name in ("a", "b"))
+    for name in ("html", "csv", "md", "tex"):
+        assert getattr(first, name).read_bytes() == getattr(second, name).read_bytes()
+
+
+def test_a_plan_without_any_run_still_has_a_page(tmp_path):
+    builder = Builder(tmp_path)
+    builder.cell("net")
+    files = build_report(builder.record, tmp_path / "out")
+    assert files.answers["sim"][0].startswith("Nothing to compare on sim yet")
+    assert "Nothing to compare on sim yet" in "".join(page_of(files).text)
+
+
+def test_a_study_without_a_plan_is_refused(tmp_path):
+    with pytest.raises(StoreError, match=r"no plan\.json.*smlmbench run"):
+        build_report(FakeRecord({}, []), tmp_path)
