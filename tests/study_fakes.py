@@ -12,7 +12,10 @@ CARDS: dict[str, dict[str, Any]] = {
     "outputs/dotgrid": {
         "version": 1,
         "summary": "A grid",
-        "settings": {"upsampling": {"default": 8, "choices": [1, 2, 4, 8]}, "amplitude": {"default": 100.0, "min": 0.001}},
+        "settings": {
+            "upsampling": {"default": 8, "choices": [1, 2, 4, 8]},
+            "amplitude": {"default": 100.0, "min": 0.001},
+        },
     },
     "outputs/dotlist": {"version": 1, "summary": "A list", "settings": {"slots": {"default": 50, "min": 1}}},
     "models/tiny_net": {
@@ -109,7 +112,9 @@ def write_study(folder: Path, text: str = STUDY, **blocks: Any) -> Path:
     return path
 
 
-def write_movie(folder: Path, name: str = "a", *, frames: int = 40, height: int = 32, width: int = 200) -> dict[str, Any]:
+def write_movie(
+    folder: Path, name: str = "a", *, frames: int = 40, height: int = 32, width: int = 200
+) -> dict[str, Any]:
     """Write a movie and its table; return the source as a study names it."""
     import tifffile
 

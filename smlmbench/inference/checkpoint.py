@@ -15,6 +15,7 @@ from torch import nn
 from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import FormatError
 from smlmbench.inference.allocator import place
+from smlmbench.inference.engine import ReadOut, frame_multiple
 from smlmbench.registry import Catalog
 
 FORMAT = 1
@@ -30,6 +31,7 @@ class Trained:
         output_settings: Its settings, `pixel_size_nm` included.
         threshold: Chosen on validation.
         facts: Model, loss, cell id, protocol, calibrated ... as plain values.
+        multiple_px: Frame sides that the network wants, see `ReadOut`.
     """
 
     network: nn.Module
@@ -37,6 +39,12 @@ class Trained:
     output_settings: dict[str, Any]
     threshold: float
     facts: dict[str, Any]
+    multiple_px: int = 1
+
+    def read_out(self, threshold: float | None = None, *, keep_image: bool = True) -> ReadOut:
+        """How its raw output is read, at its own threshold unless another is given."""
+        chosen = self.threshold if threshold is None else threshold
+        return ReadOut(self.output, self.output_settings, chosen, keep_image, self.multiple_px)
 
 
 def build_network(catalog: Catalog, model: str, settings: Mapping[str, Any], given: Given) -> nn.Module:
@@ -93,4 +101,5 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         output_settings=dict(saved["output"]["settings"]),
         threshold=float(saved["facts"]["threshold"]),
         facts=facts,
+        multiple_px=frame_multiple(catalog.card("models", saved["model"]["name"]).facts, given.upsampling),
     )

@@ -23,12 +23,21 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class ReadOut:
-    """How raw output becomes a prediction: the output kind, its settings (pixel_size_nm included), one threshold."""
+    """How raw output becomes a prediction.
+
+    Attributes:
+        output: Module of the output kind.
+        settings: Its settings, pixel_size_nm included.
+        threshold: Score that a detection must exceed.
+        keep_image: Sum the fine image too.
+        multiple_px: Frames are padded to a multiple of this many camera pixels before the network, its output is cut.
+    """
 
     output: ModuleType
     settings: Mapping[str, Any]
     threshold: float
     keep_image: bool = True
+    multiple_px: int = 1
 
 
 def frames_per_batch(height: int, width: int, upsampling: int) -> int:
@@ -82,7 +91,7 @@ def predict(
     for start, block in read_ahead(frames, size):
         tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))[:, None].to(device)
         with torch.inference_mode():
-            raw = network(tensor).float()
+            raw = _whole(network, tensor, read_out.multiple_px, upsampling)
             tables.append(output.decode(raw, settings, read_out.threshold).shifted(start, n_frames=frames.n_frames))
             if read_out.keep_image and hasattr(output, "image"):
                 summed = output.image(raw, settings).sum(dim=0).cpu().numpy().astype(np.float64)
@@ -94,3 +103,17 @@ def predict(
     if total is not None:
         image = Raster(total[None].astype(np.float32), pixel_size_nm / upsampling)
     return Prediction(table=table, image=image)
+
+
+def _whole(network: Network, frames: torch.Tensor, multiple: int, upsampling: int) -> torch.Tensor:
+    """Run a network that needs sizes of a multiple: edges are repeated outwards, the output is cut again."""
+    height, width = frames.shape[2:]
+    down, across = -height % multiple, -width % multiple
+    if down or across:
+        frames = torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
+    return network(frames).float()[:, :, : height * upsampling, : width * upsampling]
+
+
+def frame_multiple(facts: Mapping[str, Any], upsampling: int) -> int:
+    """Camera pixels that frame sides must be a multiple of, from a model's card facts (`multiple_fine_px`)."""
+    return max(1, int(facts.get("multiple_fine_px", 1)) // upsampling)

@@ -119,7 +119,8 @@ def _ranked(board: Board, picks: list[Entry], best: list[Entry]) -> list[str]:
     lead = best[0] if best else picks[0]
     scope = f"({len(lead.scored_rows)} repeats, {_conditions(board)})"
     if not best:
-        second = f"{recipe(lead)} leads in {board.primary}, but not in {PAIR}."
+        lacks = f"but {PAIR} is not stored" if lead.second.value is None else f"but not in {PAIR}"
+        second = f"{recipe(lead)} leads in {board.primary}, {lacks}."
         return [f"No single best on {board.data}.", second, f"It has {_headline(board, lead)} {scope}."]
     tie = f", tied with {listed(entry.label for entry in best[1:])}" if len(best) > 1 else ""
     said = [f"Best on {board.data}: {recipe(lead)}{tie}.", f"It has {_headline(board, lead)} {scope}."]

@@ -11,7 +11,7 @@ from smlmbench import data
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.errors import FormatError, SizeError
 from smlmbench.inference.checkpoint import Trained
-from smlmbench.inference.engine import ReadOut, predict
+from smlmbench.inference.engine import predict
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.run.materials import Splits
@@ -87,7 +87,7 @@ def score_conditions(
         found = empty.table if empty is not None else None
         tests[name] = task.score(prediction, condition, rule, cell.scoring, catalog, found)
         predictions[name] = prediction
-        drawn = frame_picture(condition, trained.network, _read_out(trained, trained.threshold), device)
+        drawn = frame_picture(condition, trained.network, trained.read_out(), device)
         if drawn is not None:
             pictures[name] = drawn
     return Evaluation(on_validation[0], on_validation[1], tests, predictions, pictures)
@@ -147,14 +147,10 @@ def _fine_pixel_nm(trained: Trained) -> float:
     return float(settings["pixel_size_nm"]) / int(settings.get("upsampling", 1))
 
 
-def _read_out(trained: Trained, threshold: float) -> ReadOut:
-    return ReadOut(trained.output, trained.output_settings, threshold)
-
-
 def _predict(
     trained: Trained, condition: Condition, threshold: float, device: torch.device, on_frames: OnFrames
 ) -> Prediction:
-    read_out = _read_out(trained, threshold)
+    read_out = trained.read_out(threshold)
     total = condition.frames.n_frames
     return predict(
         condition.frames,
@@ -168,5 +164,5 @@ def _predict(
 def _signal_free(trained: Trained, condition: Condition, threshold: float, device: torch.device) -> Prediction | None:
     if condition.signal_free is None:
         return None
-    read_out = ReadOut(trained.output, trained.output_settings, threshold, keep_image=False)
+    read_out = trained.read_out(threshold, keep_image=False)
     return predict(ArrayFrames(condition.signal_free), trained.network, read_out, device=device)

@@ -1,7 +1,7 @@
 """A trained network on a user's movie: table and summed image, without truth."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from smlmbench.formats import open_movie, write_image, write_table
 from smlmbench.formats.options import TableOptions
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.checkpoint import load_trained
-from smlmbench.inference.engine import ReadOut, predict
+from smlmbench.inference.engine import predict
 from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
 from smlmbench.tracking.records import find_run
@@ -121,8 +121,7 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
     movie = open_movie(request.movie, catalog=catalog)
     try:
         frames = calibrated(movie, request.camera if trained.facts["calibrated"] else None)
-        threshold = trained.threshold if request.threshold is None else request.threshold
-        read_out = ReadOut(trained.output, settings, threshold)
+        read_out = replace(trained.read_out(request.threshold), settings=settings)
         total = frames.n_frames
         prediction = predict(
             frames, trained.network, read_out, device=device, on_frames=lambda done: on_frames(done, total)

@@ -12,7 +12,7 @@ from torch import nn
 from smlmbench.data.contracts import Condition, Given
 from smlmbench.inference.allocator import keep_buffers, place
 from smlmbench.inference.checkpoint import Trained, build_network
-from smlmbench.inference.engine import ReadOut, predict
+from smlmbench.inference.engine import frame_multiple, predict
 from smlmbench.recipes.contracts import Recipe
 from smlmbench.run.materials import Materials, first_frames
 from smlmbench.run.pictures import frame_picture
@@ -91,44 +91,47 @@ def train_cell(cell: Cell, materials: Materials, folder: Path, events: Events, d
     keep_buffers()
     device = resolve_device(device_name)
     recipe, given = build_recipe(cell, materials, device)
+    trained = _untrained(cell, materials, recipe.network, given)
     quick = first_frames(materials.splits(cell.data, cell.root_seed).validation, cell.training.validation_frames)
-    validate = _validator(cell, materials, recipe.network, quick, device)
-    pictured = _picturing(recipe.network, cell, materials, quick, events, device)
     progress = fit(
         recipe,
         materials.training(cell),
         cell.training,
-        validate,
-        pictured,
+        _validator(cell, materials, trained, quick, device),
+        _picturing(trained, quick, events, device),
         folder=folder,
         device=device,
         on_step=events.on_step,
-    )
-    trained = Trained(
-        network=recipe.network,
-        output=materials.catalog.module("outputs", cell.output.name),
-        output_settings=output_settings(cell),
-        threshold=float("nan"),
-        facts={},
     )
     parameters = sum(parameter.numel() for parameter in recipe.network.parameters() if parameter.requires_grad)
     number_format = resolve_number_format(cell.training.number_format, device)
     return Trainee(trained, given, progress, parameters, number_format, str(device))
 
 
-def _validator(
-    cell: Cell, materials: Materials, network: nn.Module, quick: Condition, device: torch.device
-) -> Callable[[], Validation]:
-    task = materials.catalog.module("tasks", cell.task)
-    read_out = ReadOut(
-        materials.catalog.module("outputs", cell.output.name), output_settings(cell), task.candidates_threshold()
+def _untrained(cell: Cell, materials: Materials, network: nn.Module, given: Given) -> Trained:
+    card = materials.catalog.card("models", cell.model.name)
+    return Trained(
+        network=network,
+        output=materials.catalog.module("outputs", cell.output.name),
+        output_settings=output_settings(cell),
+        threshold=float("nan"),
+        facts={},
+        multiple_px=frame_multiple(card.facts, given.upsampling),
     )
 
+
+def _validator(
+    cell: Cell, materials: Materials, trained: Trained, quick: Condition, device: torch.device
+) -> Callable[[], Validation]:
+    task = materials.catalog.module("tasks", cell.task)
+    read_out = trained.read_out(task.candidates_threshold())
+
     def validate() -> Validation:
-        prediction = predict(quick.frames, network, read_out, device=device)
+        prediction = predict(quick.frames, trained.network, read_out, device=device)
         chosen = task.choose_threshold(prediction.table, quick, cell.scoring, QUICK_THRESHOLDS)
-        total = float(prediction.image.values.sum()) if prediction.image is not None else 0.0
-        mass = task.mass_ratio(total, quick) if prediction.image is not None else 1.0
+        mass = 1.0
+        if prediction.image is not None:
+            mass = task.mass_ratio(float(prediction.image.values.sum()), quick)
         numbers = {task.CARD["facts"]["primary"]: chosen.reached, "threshold": chosen.value, "mass": mass}
         return Validation(score=chosen.reached, mass=mass, metrics=numbers)
 
@@ -136,21 +139,14 @@ def _validator(
 
 
 def _picturing(
-    network: nn.Module,
-    cell: Cell,
-    materials: Materials,
-    quick: Condition,
-    events: Events,
-    device: torch.device,
+    trained: Trained, quick: Condition, events: Events, device: torch.device
 ) -> Callable[[int, Mapping[str, float]], None]:
-    output = materials.catalog.module("outputs", cell.output.name)
-
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         events.on_validation(step, numbers)
-        network.eval()
-        read_out = ReadOut(output, output_settings(cell), float(numbers["val/threshold"]))
-        example = frame_picture(quick, network, read_out, device)
-        network.train()
+        trained.network.eval()
+        read_out = trained.read_out(float(numbers["val/threshold"]))
+        example = frame_picture(quick, trained.network, read_out, device)
+        trained.network.train()
         if example is not None:
             events.on_picture(step, example)
 

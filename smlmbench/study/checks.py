@@ -184,7 +184,7 @@ def _is_x(cell: str) -> bool:
 
 
 def _missing(path: Path, key: str) -> str | None:
-    what = "table" if key == "truth" else "movie"
+    what = {"truth": "table", "movie": "movie"}.get(key, "file")
     if not path.exists():
         near = suggest(path.name, [file.name for file in path.parent.iterdir()]) if path.parent.is_dir() else ""
         hint = near if near.startswith("did") else f"give the path of a {what}, relative to the data root"

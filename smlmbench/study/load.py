@@ -79,7 +79,7 @@ def _study(
         "data": [entry for _, entry in placed] or [DataEntry(name="none", train=SimulateSource())],
         "models": models or [{"name": "none"}],
         "losses": choices.losses(("losses",), raw["losses"]) if raw.get("losses") is not None else [],
-        "references": _with_paths(choices.references(raw.get("references"), str(task)), root),
+        "references": _with_paths(choices.references(raw.get("references"), str(task)), root, problems),
         "output": choices.output(raw["output"], models) if raw.get("output") is not None else {},
         "training": choices.training(raw["training"]) if raw.get("training") is not None else {},
         "plugins": plugins,
@@ -109,14 +109,14 @@ def _root(folder: Path, data_root: Path | None) -> Path:
     return Path(chosen).expanduser().absolute()
 
 
-def _with_paths(references: list[dict[str, Any]] | None, root: Path) -> list[dict[str, Any]] | None:
-    """Resolve the setting `path` of references that are files."""
-    if references is None:
-        return None
-    return [
-        {**choice, "path": str((root / Path(choice["path"]).expanduser()).absolute())} if choice.get("path") else choice
-        for choice in references
-    ]
+def _with_paths(references: list[dict[str, Any]] | None, root: Path, problems: Problems) -> list[dict[str, Any]] | None:
+    """Resolve the setting `path` of references that are files, and look whether they are there."""
+    for index, choice in enumerate(references or []):
+        if choice.get("path"):
+            path = (root / Path(choice["path"]).expanduser()).absolute()
+            check_there([(("references", index, "path"), path)], problems)
+            choice["path"] = str(path)
+    return references
 
 
 def _plugins(raw: Any, folder: Path, further: Sequence[Path], problems: Problems) -> tuple[list[Path], Catalog]:

@@ -179,7 +179,7 @@ def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs:
     held = {
         **names.SOURCE,
         **row.tags,
-        **_held_tags(row, token, attempt),
+        **_held_tags(row, attempt),
         names.ROLE: row.role,
         names.CELL_ID: row.cell_id,
         bid.tag: bid.text(),
@@ -188,10 +188,9 @@ def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs:
     return _Bid(made_ms, token, owner, str(created.info.run_id))
 
 
-def _held_tags(row: Row, token: str, attempt: int) -> dict[str, str]:
+def _held_tags(row: Row, attempt: int) -> dict[str, str]:
     return {
         names.EVAL_ID: row.eval_id,
-        names.OWNER: token,
         names.ATTEMPT: str(attempt),
         **this_process().tags(),
         **heartbeat_tag(),
@@ -209,9 +208,6 @@ def _contest(
         runs = [run for run in cell_runs(store, experiment_id, row.cell_id) if not run.superseded]
         others = [run for run in runs if not (own_run and run.run_id == bid.run_id)]
         bids = [other for run in runs for other in _bids(run) if other.token != bid.token and not other.is_dead()]
-        contested = {(other.run_id, other.token) for other in bids}
-        if any(run.status == "running" and (run.run_id, run.tags.get(names.OWNER)) not in contested for run in others):
-            return "lost"
         if any(other < bid for other in bids):
             return "lost"
         if not bids:
@@ -251,7 +247,7 @@ def _hold(store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decis
     if decision.run_id is not None:
         found = store.client.get_run(decision.run_id)
         target = record_of(store, found)
-        held = _held_tags(row, bid.token, target.attempt + 1)
+        held = _held_tags(row, target.attempt + 1)
         if decision.kind == "score":
             held[names.TRAINED] = "true"
         if str(found.info.status) == "RUNNING":

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "mlflow", "torchmetrics", "matplotlib", "pandas", "scipy", "seaborn")
 
 
@@ -118,21 +120,23 @@ def run(*words, cwd):
 def test_checks_of_files_need_nothing_heavy(tmp_path):
     source = write_movie(tmp_path)
     path = write_study(tmp_path, data=[{"name": "c", "train": source | {"pixel_size_nm": -1}}], models=["nett"])
-    done = run("plan", str(path), cwd=os.getcwd())
+    done = run("plan", str(path), cwd=ROOT)
     assert done.returncode == 2
     first, second, imported = done.stderr.splitlines()
     assert "pixel_size_nm" in first
     assert "nett" in second
     assert imported == ""
     path = write_study(tmp_path, data=[{"name": "c", "train": source}])
-    done = run("plan", str(path), "--json", cwd=os.getcwd())
+    done = run("plan", str(path), "--json", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["counts"] == {"cells": 6, "references": 1, "skipped": 0}
     assert done.stderr.splitlines()[-1] == ""
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["plan", "--help"], ["list"], ["list", "models"], ["nothing"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["plan", "--help"], ["list"], ["list", "models"], ["nothing"]]
+)
 def test_looking_around_needs_nothing_heavy(words):
-    done = run(*words, cwd=os.getcwd())
+    done = run(*words, cwd=ROOT)
     assert done.returncode == (2 if words == ["nothing"] else 0), done.stderr
     assert done.stderr.splitlines()[-1] == ""

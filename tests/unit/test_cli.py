@@ -145,7 +145,12 @@ def test_list_shows_rooms_names_and_one_thing(tmp_path):
     assert "weight" not in one
     assert "accepts: dotgrid" in one
     net = invoke("list", "models", "tiny_net", *plugins).stdout
-    for said in ("variant", "plain, published", "training defaults: lr 0.002, batch_size 8", "receptive field: 25 camera px"):
+    for said in (
+        "variant",
+        "plain, published",
+        "training defaults: lr 0.002, batch_size 8",
+        "receptive field: 25 camera px",
+    ):
         assert said in net
     assert json.loads(invoke("list", "models", "tiny_net", "--json", *plugins).stdout)["version"] == 3
     assert "tiny_net" in json.loads(invoke("list", "--json", *plugins).stdout)["models"]

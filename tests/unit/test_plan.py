@@ -196,7 +196,9 @@ def test_only_what_is_absent_is_cut(tmp_path):
     data = planned(tmp_path, data=[{"name": "cells", "train": source, "test": {"b": other}}]).cells[0].data
     assert (data.train.part.val, data.train.part.test) == (0.15, 0.0)
     assert (data.val.part.role, data.tests["b"].part) == ("val", None)
-    whole = planned(tmp_path, data=[{"name": "c", "train": source, "val": write_movie(tmp_path, "v"), "test": {"b": other}}])
+    whole = planned(
+        tmp_path, data=[{"name": "c", "train": source, "val": write_movie(tmp_path, "v"), "test": {"b": other}}]
+    )
     assert whole.cells[0].data.train.part is None
 
 

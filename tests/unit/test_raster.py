@@ -3,8 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from smlmbench.data.contracts import Batch
 from smlmbench.errors import ConfigError
@@ -192,18 +190,3 @@ def test_decode_asks_for_the_camera_pixel():
     del chosen["pixel_size_nm"]
     with pytest.raises(ConfigError, match="add the camera pixel in nm"):
         raster.decode(raw_of({}), chosen, 0.5)
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), radius=st.integers(1, 4), levels=st.sampled_from([2, 5, 1000]))
-def test_no_mass_is_counted_twice(seed, radius, levels):
-    """Also with many equal values; where all positive values are equal, each is counted."""
-    generator = torch.Generator().manual_seed(seed)
-    raw = torch.randint(0, levels, (2, 1, 12, 12), generator=generator)
-    raw *= torch.rand(2, 1, 12, 12, generator=generator) > 0.7
-    found = raster.decode(raw.float(), filled(radius=radius), 0.0)
-    total = float(raw.sum()) / 100
-    assert found.probability.sum() <= total * (1 + 1e-5) + 1e-9
-    assert (np.diff(found.frame) >= 0).all()
-    if levels == 2:
-        assert found.probability.sum() == pytest.approx(total)

@@ -159,6 +159,14 @@ def test_above_one_emitter_per_um2_a_row_first_in_both_is_best(tmp_path):
     assert "mjac_c 0.801" in board.answer[1]
 
 
+def test_without_the_second_number_there_is_no_best(tmp_path):
+    builder = Builder(tmp_path, {"high": BOTH["high"]})
+    builder.trained("net", [0.9, 0.9], conditions=["high"])
+    board = board_of(builder)
+    assert not board.entries[0].best
+    assert board.answer[1] == "net (l1l2, λ = 50) leads in efficiency, but mjac_c is not stored."
+
+
 def test_the_density_may_come_from_what_was_measured(tmp_path):
     builder = Builder(tmp_path, {"low": {"truth_kind": "designed"}})
     run = builder.done(builder.cell("net"), {"low": frames(0.9, 20)})

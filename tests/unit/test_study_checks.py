@@ -37,6 +37,14 @@ def test_absent_files_are_told_beside_other_problems(tmp_path):
     assert [line.partition(":")[0] for line in found] == ["train.pixel_size_nm", "train.movie", "train.truth"]
 
 
+def test_an_absent_file_of_a_reference_is_told(tmp_path):
+    path = write_study(tmp_path, references=["dot_guess", {"name": "dot_file", "path": "r.mat"}])
+    with pytest.raises(ConfigError) as caught:
+        load_study(path)
+    told = f"dots.yaml: references[1].path: '{tmp_path / 'r.mat'}' does not exist; give the path of a file"
+    assert str(caught.value).startswith(told)
+
+
 def test_an_empty_folder_and_an_empty_file_are_no_movies(tmp_path):
     source = write_movie(tmp_path)
     (tmp_path / "none").mkdir()
@@ -77,7 +85,10 @@ def test_named_columns_must_be_in_the_table(tmp_path):
     (told,) = problems(tmp_path, source)
     assert told == "train.columns.x_nm: 'Xpos' is not a column of 'a.csv'; it has t, xpos, ypos"
     load_study(
-        write_study(tmp_path, data=[{"name": "c", "train": source | {"columns": {"x_nm": "xpos", "y_nm": "ypos", "frame": "t"}}}])
+        write_study(
+            tmp_path,
+            data=[{"name": "c", "train": source | {"columns": {"x_nm": "xpos", "y_nm": "ypos", "frame": "t"}}}],
+        )
     )
 
 
@@ -108,7 +119,9 @@ def test_a_field_too_narrow_to_cut_is_told(tmp_path):
     test = {"b": write_movie(tmp_path, "b")}
     (told,) = problems(tmp_path, source, test=test)
     assert "its val block of 8 px needs 17 px" in told
-    load_study(write_study(tmp_path, data=[{"name": "c", "train": source, "test": test, "val": write_movie(tmp_path, "v")}]))
+    load_study(
+        write_study(tmp_path, data=[{"name": "c", "train": source, "test": test, "val": write_movie(tmp_path, "v")}])
+    )
     load_study(write_study(tmp_path, data=[{"name": "c", "train": source | {"track": "iid"}}]))
 
 

@@ -73,7 +73,9 @@ def test_every_problem_is_told_in_one_pass(tmp_path):
     losses = [{"name": "pull", "lambda": [50, "big"], "weight": 3}, {"name": "pul"}]
     training = {"epochs": 3, "lr": [0.1, -1], "optimiser": "adamm"}
     found = problems(
-        write_study(tmp_path, data=data, models=models, losses=losses, training=training, seed=-1, repeat=3, task="dots")
+        write_study(
+            tmp_path, data=data, models=models, losses=losses, training=training, seed=-1, repeat=3, task="dots"
+        )
     )
     text = "\n".join(found)
     for said in [
@@ -155,7 +157,10 @@ def test_problems_of_a_simulation_name_their_place(tmp_path, settings, said):
         ({"data": []}, "data: [] is not a list of data sets"),
         ({"data": [{"name": "a", "train": {"simulate": [1]}}]}, "data[0].train.simulate: [1] is not a mapping"),
         ({"data": [{"name": "a", "train": {"simulate": {}, "movie": "b"}}]}, "data[0].train: names both"),
-        ({"data": [{"name": "a", "train": {"simulate": {"psf": "blob"}, "frames": 3}}]}, "data[0].train.frames: unknown key"),
+        (
+            {"data": [{"name": "a", "train": {"simulate": {"psf": "blob"}, "frames": 3}}]},
+            "data[0].train.frames: unknown key",
+        ),
         ({"data": [{"name": "a/b", "train": {"simulate": {"psf": "blob"}}}]}, "data[0].name: 'a/b' is not accepted"),
     ],
 )
@@ -235,4 +240,6 @@ def test_a_test_movie_takes_calibration_but_not_the_truth_from_train(tmp_path):
     test = load_study(write_study(tmp_path, data=data)).study.data[0].test["b"]
     assert (test.pixel_size_nm, test.camera, test.truth.name) == (100, "uncalibrated", "b.csv")
     data[0]["test"]["b"].pop("truth")
-    assert problems(write_study(tmp_path, data=data))[0].startswith("dots.yaml: data[0].test.b.truth: required and not given")
+    assert problems(write_study(tmp_path, data=data))[0].startswith(
+        "dots.yaml: data[0].test.b.truth: required and not given"
+    )

@@ -5,7 +5,9 @@ from smlmbench.study.reading import override, parse, read_text
 
 
 def test_numbers_are_those_of_yaml_1_2_and_all_else_is_text():
-    read = parse("a: 1e-3\nb: 010\nc: no\nd: 12:30\ne: 2024-01-01\nf: .5\ng: null\nh: true\ni: -3\nj: 1.\n3: k\n", "s.yaml")
+    read = parse(
+        "a: 1e-3\nb: 010\nc: no\nd: 12:30\ne: 2024-01-01\nf: .5\ng: null\nh: true\ni: -3\nj: 1.\n3: k\n", "s.yaml"
+    )
     assert read == {
         "a": 0.001,
         "b": 10,
@@ -74,7 +76,13 @@ def test_aliases_become_independent_copies():
 
 def test_overrides_reach_mappings_and_list_items():
     raw = {"training": {"lr": 1}, "models": ["a", {"name": "b"}], "losses": [{"lambda": [1, 2]}]}
-    sets = ["training.lr=1e-3", "training.samples=500", "models.0.blocks=4", "models[1].blocks=5", "losses.0.lambda.1=7"]
+    sets = [
+        "training.lr=1e-3",
+        "training.samples=500",
+        "models.0.blocks=4",
+        "models[1].blocks=5",
+        "losses.0.lambda.1=7",
+    ]
     override(raw, [*sets, "scoring.border_nm=0", "losses.0.rim=[1, 2]"])
     assert raw == {
         "training": {"lr": 0.001, "samples": 500},

@@ -1,0 +1,98 @@
+import json
+
+import pytest
+from report_record import BOTH, Builder, frames
+from typer.testing import CliRunner
+
+from smlmbench.cli import app
+from smlmbench.cli.report import study_name
+from smlmbench.errors import ConfigError
+from smlmbench.report import report_study
+from smlmbench.tracking.runs import open_run
+
+
+@pytest.fixture
+def filled(store, tmp_path):
+    """A store with a study of two finished rows and one that failed."""
+    folder = tmp_path / "fabricated"
+    folder.mkdir()
+    builder = Builder(folder, {"low": BOTH["low"]})
+    builder.done(builder.cell("good"), {"low": frames(0.9, 20)}, val=80.0, ms=2.0)
+    builder.done(builder.cell("fair"), {"low": frames(0.5, 20)}, val=40.0, ms=1.0)
+    builder.run(builder.cell("broken"), "failed", reason="DivergedError: nan")
+    number = store.ensure_experiment("demo")
+    for fake in reversed(builder.runs):
+        run = open_run(store, number, role="cell", name=fake.run_id, tags=fake.tags)
+        run.log_params(fake.params)
+        for step in (10, 20):
+            run.log_metrics({"val/efficiency": fake.metrics.get("val/efficiency", 0.0) * step / 20}, step=step)
+        run.log_metrics(fake.metrics, step=20)
+        if fake.status == "done":
+            run.log_artifacts(fake.folder)
+        run.terminate(fake.status, fake.reason)
+    with open_run(store, number, role="study", name="demo") as run:
+        run.log_dict(builder.plan, "plan.json")
+        run.log_text("study: demo\n", "study.yaml")
+    return store, run.run_id
+
+
+def test_a_report_is_made_from_the_store_and_logged_to_the_study(filled):
+    store, study_run = filled
+    files = report_study(store, "demo")
+    assert files.html == store.report_dir("demo") / "leaderboard.html"
+    text = files.html.read_text(encoding="utf-8")
+    for said in ("DivergedError: nan", "First by measured value is good", "Curves of Efficiency on validation"):
+        assert said in text
+    logged = {entry.path for entry in store.client.list_artifacts(study_run)}
+    assert {"leaderboard.html", "leaderboard.csv", "leaderboard.md", "leaderboard.tex"} <= logged
+    note = store.client.get_experiment_by_name("demo").tags["mlflow.note.content"]
+    assert note.startswith("**One repeat: sim is not ranked")
+
+
+def test_the_command_writes_where_it_is_told_and_speaks_json(filled, tmp_path):
+    store, _ = filled
+    study = tmp_path / "demo.yaml"
+    study.write_text("study: demo\n", encoding="utf-8")
+    out = tmp_path / "board"
+    result = CliRunner().invoke(
+        app, ["report", str(study), "--store", str(store.home), "--output", str(out), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["study"] == "demo"
+    assert said["files"]["html"] == str(out / "leaderboard.html")
+    assert (out / "leaderboard.csv").is_file()
+    assert said["answers"]["sim"][0].startswith("One repeat")
+
+
+def test_an_unknown_study_is_a_mistake_of_the_user(filled):
+    store, _ = filled
+    result = CliRunner().invoke(app, ["report", "dmo", "--store", str(store.home)])
+    assert result.exit_code == 2
+    assert "did you mean 'demo'?" in result.stderr
+
+
+def test_an_absent_store_is_not_made(tmp_path):
+    result = CliRunner().invoke(app, ["report", "demo", "--store", str(tmp_path / "nowhere")])
+    assert result.exit_code == 2
+    assert "no store at" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_study_is_named_by_its_file(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("study: microtubules-2d\nmodels: [srcnn]\n", encoding="utf-8")
+    assert study_name(str(path)) == "microtubules-2d"
+    assert study_name("microtubules-2d") == "microtubules-2d"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "does not exist"), ("models: []\n", "states no study"), ("[1", "not a YAML file"), ("- 1\n", "states no study")],
+)
+def test_a_file_that_names_no_study_is_refused(tmp_path, content, message):
+    path = tmp_path / "x.yaml"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        study_name(str(path))
