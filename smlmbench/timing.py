@@ -7,7 +7,8 @@ rounds are kept. Source of the protocol: PROTOCOL section 5.
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from smlmbench.errors import ConfigError
+from smlmbench.inference.devices import present_devices
 
 WARM_UP_S = 0.3
 MIN_ROUNDS = 15
@@ -71,14 +73,22 @@ def check_device(name: str) -> torch.device:
     Raises:
         ConfigError: Not a device here.
     """
-    present = ["cpu"]
-    if torch.cuda.is_available():
-        present.append("cuda")
-    if torch.backends.mps.is_available():
-        present.append("mps")
+    present = present_devices()
     if name not in present:
-        raise ConfigError(f"timing.devices: '{name}' is not on this machine; present: {', '.join(present)}")
+        raise ConfigError(f"device '{name}' cannot be timed on this machine; accepted: {', '.join(present)}")
     return torch.device(name)
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[int]:
+    """Let torch use a number of threads (None: as many as it does) within a block; yields the number."""
+    earlier = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(earlier)
 
 
 def time_calls(

@@ -6,10 +6,14 @@ run that was interrupted continues bit for bit on the same machine and thread co
 
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -17,12 +21,14 @@ from torch import nn
 
 from smlmbench.data.contracts import Batch
 from smlmbench.errors import CollapsedError, DivergedError
+from smlmbench.inference.devices import resolve_number_format
 from smlmbench.recipes.contracts import Recipe
 from smlmbench.study.schema import Training
 
 COLLAPSE_MASS = 0.01
 COLLAPSE_AFTER = 0.2
 GUARD_EVERY = 10
+SHORTEST_CYCLE = 10  # torch's one-cycle schedule divides by zero at five steps; shorter trainings see its beginning
 
 
 class Stream(Protocol):
@@ -61,28 +67,6 @@ class Progress:
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
 
-def resolve_device(wanted: str = "auto") -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU."""
-    if wanted != "auto":
-        return torch.device(wanted)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def resolve_number_format(wanted: str, device: torch.device) -> str:
-    """`auto`: bf16 where the processor multiplies it faster than fp32 (CUDA with bf16, CPU with AMX), else fp32.
-
-    AVX512_BF16 alone does not count: its convolutions were measured slower than fp32 ones (benchmarks/step.py).
-    """
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return "bf16" if device.type == "cpu" and has_amx() else "fp32"
-
-
 def save_atomically(payload: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint so that a crash or a full disk leaves the old one whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,42 +81,71 @@ def save_atomically(payload: Mapping[str, Any], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is over, so that no saved state is that of half a step."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        handler(*came[-1])
+
+
 class _Loop:
+    """The state of a training between two steps.
+
+    Attributes:
+        window: What the steps since the last validation said.
+    """
+
     def __init__(self, recipe: Recipe, settings: Training, device: torch.device, folder: Path) -> None:
         self.recipe, self.settings, self.device, self.folder = recipe, settings, device, folder
         self.number_format = resolve_number_format(settings.number_format, device)
         self.optimisers = {name: _optimiser(parameters, settings) for name, parameters in recipe.players().items()}
         self.schedules = {name: _schedule(optimiser, settings) for name, optimiser in self.optimisers.items()}
         self.progress = Progress()
+        self.window: list[dict[str, torch.Tensor]] = []
 
     def save(self) -> None:
+        cuda = self.device.type == "cuda"
         save_atomically(
             {
                 "progress": asdict(self.progress),
+                "window": self.window,
                 "modules": {name: module.state_dict() for name, module in self.recipe.modules.items()},
                 "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
                 "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
                 "rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
             },
             self.folder / "last.pt",
         )
 
-    def resume(self) -> bool:
+    def resume(self) -> None:
+        """Take the saved state where there is one."""
         path = self.folder / "last.pt"
         if not path.is_file():
-            return False
+            return
         saved = torch.load(path, map_location=self.device, weights_only=True)
-        self.progress = Progress(**saved["progress"])
+        self.progress, self.window = Progress(**saved["progress"]), saved["window"]
         for name, module in self.recipe.modules.items():
             module.load_state_dict(saved["modules"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(saved["optimisers"][name])
             self.schedules[name].load_state_dict(saved["schedules"][name])
         torch.set_rng_state(saved["rng"].cpu())
-        return True
+        if saved["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
 
-    def step(self, batch: Batch) -> dict[str, torch.Tensor]:
-        seen: dict[str, torch.Tensor] = {}
+    def step(self, batch: Batch) -> None:
+        seen = {"lr": torch.tensor(self.lr(), dtype=torch.float64)}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16"):
             moves = self.recipe.step(batch)
         for move in moves:
@@ -147,15 +160,38 @@ class _Loop:
                 schedule.step()
             seen.update({name: value.detach() for name, value in move.parts.items()})
             seen["loss"] = move.loss.detach()
+        self.window.append(seen)
         self.progress.step += 1
-        return seen
 
     def lr(self) -> float:
         return float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
 
-    def judge(self, validation: Validation) -> bool:
-        """Take a validation in; True where training should stop early."""
+    def guard(self) -> None:
+        """Stop where a number of the last steps is not finite."""
+        for name in ("loss", "gradient_norm"):
+            values = [seen[name] for seen in self.window[-GUARD_EVERY:] if name in seen]
+            if values and not torch.isfinite(torch.stack(values)).all():
+                raise DivergedError(
+                    f"the {name.replace('_', ' ')} is not finite at or before step {self.progress.step}; "
+                    "a smaller lr or a clip may help"
+                )
+
+    def numbers(self, validation: Validation) -> dict[str, float]:
+        """What is logged of a validation and of the steps before it; `train/lr` is that of the last step."""
+        means = {
+            name: float(torch.stack([seen[name] for seen in self.window]).float().mean()) for name in self.window[0]
+        }
+        means["lr"] = float(self.window[-1]["lr"])
+        means |= {"seconds": self.progress.train_s, "samples": float(self.progress.step * self.settings.batch_size)}
+        return {f"train/{name}": value for name, value in means.items()} | {
+            f"val/{name}": value for name, value in validation.metrics.items()
+        }
+
+    def judge(self, validation: Validation, numbers: dict[str, float]) -> None:
+        """Take a validation in: guards, schedule, best weights, patience, checkpoint."""
         progress = self.progress
+        if not math.isfinite(validation.mass):
+            raise DivergedError(f"the network's answers are not finite after step {progress.step}; try a smaller lr")
         if progress.step >= COLLAPSE_AFTER * self.settings.steps and validation.mass < COLLAPSE_MASS:
             raise CollapsedError(
                 f"the network answers {100 * validation.mass:.2g} % of the true mass after step {progress.step}; "
@@ -169,7 +205,10 @@ class _Loop:
             save_atomically({"network": self.recipe.network.state_dict()}, self.folder / "best_state.pt")
         else:
             progress.stale += 1
-        return self.settings.patience is not None and progress.stale >= self.settings.patience
+        progress.stopped_early = self.settings.patience is not None and progress.stale >= self.settings.patience
+        progress.history.append((progress.step, numbers))
+        self.window = []
+        self.save()
 
 
 def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
@@ -184,7 +223,7 @@ def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.opti
 def _schedule(optimiser: torch.optim.Optimizer, settings: Training) -> Any:
     if settings.schedule == "one_cycle":
         return torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=settings.lr, total_steps=settings.steps, pct_start=0.2
+            optimiser, max_lr=settings.lr, total_steps=max(settings.steps, SHORTEST_CYCLE), pct_start=0.2
         )
     if settings.schedule == "plateau":
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -197,16 +236,6 @@ def validation_steps(settings: Training) -> list[int]:
     """Steps after which validation runs: evenly spaced, the last one at the end."""
     count = min(settings.validations, settings.steps)
     return sorted({round(settings.steps * (k + 1) / count) for k in range(count)})
-
-
-def _means(window: list[dict[str, torch.Tensor]]) -> dict[str, float]:
-    return {name: float(torch.stack([seen[name] for seen in window]).float().mean()) for name in window[0]}
-
-
-def _guard(window: list[dict[str, torch.Tensor]], step: int) -> None:
-    losses = torch.stack([seen["loss"] for seen in window[-GUARD_EVERY:]])
-    if not torch.isfinite(losses).all():
-        raise DivergedError(f"the loss is not finite at or before step {step}; a smaller lr or a clip may help")
 
 
 def fit(
@@ -228,7 +257,7 @@ def fit(
         settings: Resolved training block.
         validate: Scores the network, called in eval mode without gradients.
         on_validation: Receives step and all numbers since the last validation (`train/...`, `val/...`), to be logged
-            in one batch.
+            in one batch; called in eval mode, before the guards. After an interrupt in it, it is called once more.
         folder: Where `last.pt` and `best_state.pt` are written, atomically.
         device: Where the modules are.
         on_step: Progress callback (step, steps, loss), called about every ten steps.
@@ -237,43 +266,40 @@ def fit(
         Progress; the best weights are loaded into the recipe's network.
 
     Raises:
-        DivergedError: Loss no longer finite.
+        DivergedError: Loss, gradient or output no longer finite.
         CollapsedError: Output mass below 1 % of the truth after 20 % of the steps.
     """
     loop = _Loop(recipe, settings, device, folder)
     loop.resume()
+    progress, network = loop.progress, recipe.network.train()
     checkpoints = set(validation_steps(settings))
-    window: list[dict[str, torch.Tensor]] = []
-    network = recipe.network.train()
     try:
-        while loop.progress.step < settings.steps and not loop.progress.stopped_early:
-            began = time.perf_counter()
-            batch = stream.batch(loop.progress.step * settings.batch_size, settings.batch_size)
-            window.append(loop.step(batch))
-            step = loop.progress.step
-            if step % GUARD_EVERY == 0 or step in checkpoints:
-                _guard(window, step)
-                if on_step is not None:
-                    on_step(step, settings.steps, float(window[-1]["loss"]))
-            loop.progress.train_s += time.perf_counter() - began
-            if step in checkpoints:
+        while True:
+            validated = progress.history[-1][0] if progress.history else 0
+            if progress.step in checkpoints and progress.step > validated:
                 network.eval()
                 with torch.no_grad():
                     validation = validate()
+                numbers = loop.numbers(validation)
+                on_validation(progress.step, numbers)
+                with _unbroken():
+                    loop.judge(validation, numbers)
                 network.train()
-                numbers = {f"train/{name}": value for name, value in _means(window).items()}
-                numbers |= {f"val/{name}": value for name, value in validation.metrics.items()}
-                numbers |= {"train/lr": loop.lr(), "train/seconds": loop.progress.train_s}
-                numbers["train/samples"] = float(step * settings.batch_size)
-                window.clear()
-                loop.progress.stopped_early = loop.judge(validation)
-                loop.progress.history.append((step, numbers))
-                loop.save()
-                on_validation(step, numbers)
+            if progress.step >= settings.steps or progress.stopped_early:
+                break
+            began = time.perf_counter()
+            batch = stream.batch(progress.step * settings.batch_size, settings.batch_size)
+            with _unbroken():
+                loop.step(batch)
+                progress.train_s += time.perf_counter() - began
+            if progress.step % GUARD_EVERY == 0 or progress.step in checkpoints:
+                loop.guard()
+                if on_step is not None:
+                    on_step(progress.step, settings.steps, float(loop.window[-1]["loss"]))
     except KeyboardInterrupt:
         loop.save()
         raise
     best = torch.load(folder / "best_state.pt", map_location=device, weights_only=True)
     network.load_state_dict(best["network"])
     network.eval()
-    return loop.progress
+    return progress

@@ -120,7 +120,7 @@ def _torch() -> Iterator[Finding]:
     try:
         import torch
 
-        from smlmbench.training import resolve_device, resolve_number_format
+        from smlmbench.inference.devices import resolve_device, resolve_number_format
 
         device = resolve_device()
         if float(torch.ones(2, 2).mm(torch.ones(2, 2)).sum()) != 8:

@@ -8,24 +8,20 @@ import typer
 from smlmbench.cli.options import Store
 from smlmbench.cli.output import emit, note
 
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(
-        "--tracking-uri", metavar="URI", help="MLflow server or database instead of a folder.", show_default=False
-    ),
-]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this computer.")]
 
 
-def command(store: Store = None, tracking_uri: TrackingUri = None, port: Port = 5000) -> None:
+def command(store: Store = None, port: Port = 5000) -> None:
     """Show a store in the browser: MLflow's pages, opened on the charts of each study.
 
-    The server listens on this computer alone, until Ctrl-C. Example: smlmbench ui --store mlruns --port 5001
+    The server listens on this computer alone, until Ctrl-C. A store that is a server already is only linked to.
+
+    Example: smlmbench ui --store mlruns --port 5001
     """
     from smlmbench.tracking.server import serve
     from smlmbench.tracking.store import open_store
 
-    opened = open_store(tracking_uri or store, home=store, create=False)
+    opened = open_store(store, create=False)
     note(opened.describe())
     if opened.served:
         _show_links(opened.uri)

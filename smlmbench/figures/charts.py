@@ -116,7 +116,10 @@ def _draw_lines(axis: "Axes", points: Sequence[Point], lines: Mapping[str, float
     )
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     span = (high - low) or 1.0
-    near = {label: value for label, value in lines.items() if low - span <= value <= high + span}
+    apart = {label: max(low - value, value - high) for label, value in lines.items()}
+    closest = min(apart.values(), default=0.0)
+    # The closest one is the bar to clear, so it is shown from farther away than the others.
+    near = {k: v for k, v in lines.items() if apart[k] <= span or apart[k] == closest <= 3 * span}
     for label, value in near.items():
         axis.axhline(value, color=GREY, linewidth=1.1, linestyle=":", zorder=1)
         place = axis.get_yaxis_transform()
@@ -158,6 +161,7 @@ def _latency_axis(axis: "Axes", values: Sequence[float]) -> None:
 
 def _place_labels(figure: "Figure", axis: "Axes", points: Sequence[Point]) -> None:
     """Put each label at the first of several offsets where it covers neither a label nor a point."""
+    paper = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5}
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     frame = axis.get_window_extent(renderer)
@@ -166,9 +170,16 @@ def _place_labels(figure: "Figure", axis: "Axes", points: Sequence[Point]) -> No
     for point in sorted(points, key=lambda p: -p.y):
         for dx, dy, side in LABEL_OFFSETS:
             text = axis.annotate(
-                point.label, (point.x, point.y), xytext=(dx, dy), textcoords="offset points",
-                ha=side, fontsize=9, color=colour_of(point.kind, point.style), zorder=5,
-            )  # fmt: skip
+                point.label,
+                (point.x, point.y),
+                xytext=(dx, dy),
+                textcoords="offset points",
+                ha=side,
+                fontsize=9,
+                color=colour_of(point.kind, point.style),
+                zorder=5,
+                bbox=paper,
+            )
             box = text.get_window_extent(renderer)
             free = not any(box.overlaps(other) for other in taken) and not any(box.contains(*spot) for spot in spots)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Below this share of lit pixels a truth is a set of dots, above it a picture.
+SPARSE_FRACTION = 0.02
+
 
 def scale_bar_nm(width_nm: float) -> float:
     """Length of a scale bar: the largest 1, 2 or 5 times a power of ten within 30 % of a field's width in nm."""
@@ -35,8 +38,9 @@ def panel(
 ) -> bytes:
     """Draw input, truth, prediction and error side by side as a PNG.
 
-    Truth and prediction share one brightness scale (power 0.5, because localization images are sparse). All four images
-    cover the same field; positions are drawn over the input.
+    Truth and prediction share one brightness scale (power 0.5, because localization images are sparse). Where hardly
+    any fine pixel of the truth is lit, the fine images are blurred so that single pixels can be seen, and say so. All
+    four images cover the same field; positions are drawn over the input.
 
     Args:
         input_image: Camera image (H, W), any unit.
@@ -101,6 +105,8 @@ def _panel_figure(
     from matplotlib.colors import PowerNorm
 
     height_nm, width_nm = (size * camera_pixel_nm for size in images[0].shape)
+    fine, remark = _visible(images[1:], width_nm)
+    images = [images[0], *fine]
     figure = new_figure(13.0, 3.05 * min(1.6, height_nm / width_nm) + 0.36)
     axes = figure.subplots(1, 4)
     peak = max(_peak(images[1]), _peak(images[2]))
@@ -108,8 +114,8 @@ def _panel_figure(
     brightness = PowerNorm(0.5, vmin=0, vmax=peak, clip=True)
     looks: list[tuple[str, dict[str, Any]]] = [
         ("Input", {"cmap": "gray", "vmin": float(images[0].min()), "vmax": max(_peak(images[0]), 1e-12)}),
-        ("Truth", {"cmap": "inferno", "norm": brightness}),
-        ("Prediction", {"cmap": "inferno", "norm": brightness}),
+        (f"Truth{remark}", {"cmap": "inferno", "norm": brightness}),
+        (f"Prediction{remark}", {"cmap": "inferno", "norm": brightness}),
         ("Prediction − truth", {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}),
     ]
     for axis, image, (title, look) in zip(axes, images, looks, strict=True):
@@ -123,6 +129,18 @@ def _panel_figure(
     for axis, colour in zip(axes, ("white", "white", "white", INK), strict=True):
         _draw_scale_bar(axis, width_nm, height_nm, colour)
     return figure
+
+
+def _visible(images: Sequence[NDArray[np.float64]], width_nm: float) -> tuple[list[NDArray[np.float64]], str]:
+    """The fine images, blurred where single pixels would vanish on the screen, and what their titles say of it."""
+    truth = images[0]
+    if np.count_nonzero(truth) > SPARSE_FRACTION * truth.size:
+        return list(images), ""
+    from scipy.ndimage import gaussian_filter
+
+    sigma_px = max(1.0, truth.shape[1] / 160)
+    blurred = [np.asarray(gaussian_filter(image, sigma_px), dtype=np.float64) for image in images]
+    return blurred, f" (blurred, σ = {sigma_px * width_nm / truth.shape[1]:.0f} nm)"
 
 
 def _peak(image: NDArray[np.float64]) -> float:

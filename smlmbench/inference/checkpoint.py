@@ -92,7 +92,13 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         raise FormatError(f"'{path}' is not a smlmbench checkpoint of format {FORMAT}; give a best.pt of this version")
     given = Given(**{**saved["given"], "statistics": Statistics(**saved["given"]["statistics"])})
     network = build_network(catalog, saved["model"]["name"], saved["model"]["settings"], given)
-    network.load_state_dict(saved["state"])
+    try:
+        network.load_state_dict(saved["state"])
+    except RuntimeError:
+        raise FormatError(
+            f"the weights in '{path}' do not fit model '{saved['model']['name']}' of this version; "
+            "its file has changed since, train it anew"
+        ) from None
     network = place(network.eval(), device or torch.device("cpu"))
     facts = {**saved["facts"], "model": saved["model"], "output": saved["output"]["name"]}
     return Trained(

@@ -124,10 +124,10 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
 def _curve(board: Board, entry: Entry, row: Row, history: History) -> Series | None:
     if row.run is None:
         return None
-    batch = row.param("batch_size")
-    per_step = int(batch) if batch.isdigit() else 1
+    # Validations during training are logged together with the samples seen; the final score is not one of them.
+    samples = dict(history(row.run, "train/samples"))
     values = history(row.run, f"val/{board.primary}")
-    points = [(step * per_step, value) for step, value in values if math.isfinite(value)]
+    points = [(samples[step], value) for step, value in values if step in samples and math.isfinite(value)]
     if len(points) < 2:
         return None
     x, y = zip(*points, strict=True)

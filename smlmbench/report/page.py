@@ -210,6 +210,7 @@ def _references(plan: Mapping[str, Any]) -> list[dict[str, str]]:
                 summary = catalog.card("references", name).summary
             except UnknownNameError:
                 summary = ""
+        summary = f"{summary}." if summary and not summary.endswith(".") else summary
         knows = ", ".join(item.get("knows") or ())
         made[name] = {"name": name, "summary": summary, "gives": str(item.get("gives", "")), "knows": knows}
     return list(made.values())

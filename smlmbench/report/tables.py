@@ -168,6 +168,9 @@ def _estimate_cell(board: Board, entry: Entry, where: str | None, metric: str, p
 
 
 def _cost(entry: Entry) -> list[Cell]:
+    knows = Cell(", ".join(entry.knows) or ("–" if entry.is_reference else "its training data"))
+    if entry.is_reference:
+        return [*(Cell("–") for _ in range(4)), knows]
     parameters = entry.mean_param("n_params")
     samples, seconds = entry.mean_param("samples_seen"), entry.mean_param("train_s")
     return [
@@ -175,7 +178,7 @@ def _cost(entry: Entry) -> list[Cell]:
         Cell(str(entry.trials) if entry.trials else "–"),
         Cell(number(samples, 0), sort=f"{samples or ''}"),
         Cell(number(seconds, 0), sort=f"{seconds or ''}"),
-        Cell(", ".join(entry.knows) or ("–" if entry.is_reference else "its training data")),
+        knows,
     ]
 
 
@@ -251,34 +254,42 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
         Column("Run", numeric=False),
         Column("Remark", numeric=False, wraps=True),
     ]
+    numbers = {id(row): _primary_numbers(row, primary) for row in rows if row.scored and row.protocol == main}
+    places = decimals(value for pair in numbers.values() for value in pair)
     for row in rows:
-        table.rows.append((row.status, _row_cells(row, primary, main, picked=id(row) in picked)))
+        validation, tested = numbers.get(id(row), (None, None))
+        remarks = [row.reason]
+        if row.scored and row.protocol != main:
+            remarks.append(f"scored under {row.protocol}, see its own table")
+        if id(row) in picked and row.scored:
+            remarks.append("pick")
+        cells = [Cell(number(value, places), sort=f"{value or ''}") for value in (validation, tested)]
+        remark = Cell("; ".join(text for text in remarks if text))
+        table.rows.append((row.status, [*_row_labels(row), *cells, *_row_run(row), remark]))
     return table
 
 
-def _row_cells(row: Row, primary: str, main: str, *, picked: bool) -> list[Cell]:
+def _primary_numbers(row: Row, primary: str) -> tuple[float | None, float | None]:
+    return row.validation(primary), row.metric(f"test/{primary}")
+
+
+def _row_labels(row: Row) -> list[Cell]:
     labels = row.labels
     teacher = labels.get("teacher", "none")
     name = labels.get("model", "") + (f" ← {teacher} ({labels.get('method')})" if teacher not in ("", "none") else "")
-    comparable = row.scored and row.protocol == main
-    validation = row.validation(primary) if comparable else None
-    tested = row.metric(f"test/{primary}") if comparable else None
-    remarks = [row.reason, "" if comparable or not row.scored else f"scored under {row.protocol}, see its own table"]
-    if picked and row.scored:
-        remarks.append("pick")
-    return [
-        Cell(row.status, look=f"status {row.status}"),
-        Cell(row.data),
-        Cell(name, "reference" if row.kind == "reference" else ""),
-        Cell(labels.get("loss", "")),
-        Cell(labels.get("lambda", "")),
-        Cell(labels.get("repeat", "")),
-        Cell(number(validation, 1 if abs(validation or 0) > 2 else 3), sort=f"{validation or ''}"),
-        Cell(number(tested, 1 if abs(tested or 0) > 2 else 3), sort=f"{tested or ''}"),
-        Cell(row.param("threshold")),
-        Cell(row.run.run_id[:8] if row.run else "–", run_id=row.run.run_id if row.run else ""),
-        Cell("; ".join(text for text in remarks if text)),
-    ]
+    texts = [labels.get(key, "") for key in ("loss", "lambda", "repeat")]
+    status = Cell(row.status, look=f"status {row.status}")
+    return [status, Cell(row.data), Cell(name, "reference" if row.kind == "reference" else ""), *map(Cell, texts)]
+
+
+def _row_run(row: Row) -> list[Cell]:
+    threshold = row.param("threshold")
+    try:
+        threshold = f"{float(threshold):.3g}"
+    except ValueError:
+        threshold = ""
+    run_id = row.run.run_id if row.run else ""
+    return [Cell(threshold), Cell(run_id[:8] or "–", run_id=run_id)]
 
 
 def settings_table(boards: Sequence[Board]) -> Table:

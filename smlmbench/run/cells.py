@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from smlmbench.errors import CollapsedError, FormatError
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
+from smlmbench.inference.devices import resolve_device
 from smlmbench.run.evaluation import choose_on_validation, predict_applied, score_conditions
 from smlmbench.run.logging import log_evaluation, log_table
 from smlmbench.run.materials import Splits
@@ -17,8 +20,9 @@ from smlmbench.run.training_cell import Events, Trainee, train_cell
 from smlmbench.study.cells import Cell
 from smlmbench.tasks.contracts import Threshold
 from smlmbench.tracking.claims import Row, claim
-from smlmbench.tracking.runs import Run
-from smlmbench.training import resolve_device, save_atomically
+from smlmbench.tracking.records import record_of
+from smlmbench.tracking.runs import Run, reason_of
+from smlmbench.training import save_atomically
 
 CHECKPOINT = "best.pt"
 
@@ -27,23 +31,25 @@ def run_cell(cell: Cell, session: Session) -> str:
     """Do what there is to do for a cell.
 
     Returns:
-        keep or leave where nothing was done, else done, failed or collapsed.
+        keep or leave where nothing was done, else done, failed or collapsed; an interrupt is passed on, its run is
+        closed as interrupted.
     """
     held = claim(session.store, session.experiment_id, _row(cell), retry_failed=session.retry_failed)
     label = describe(cell)
     if held.run is None:
         session.reporter.line(f"{label}: {'done before' if held.decision.kind == 'keep' else 'another process has it'}")
         return held.decision.kind
+    end = "done"
     try:
         with held.run as run:
             _work(cell, session, run, score_only=held.decision.kind == "score")
     except Exception as error:
-        session.reporter.line(f"{label}: {type(error).__name__}: {error}")
-        return "failed"
+        end = "collapsed" if isinstance(error, CollapsedError) else "failed"
+        session.reporter.line(f"{label}: {end}: {reason_of(error)}")
     finally:
         session.reporter.stop()
     shutil.rmtree(held.run.work_dir, ignore_errors=True)
-    return "done"
+    return end
 
 
 def describe(cell: Cell) -> str:
@@ -89,11 +95,6 @@ def _work(cell: Cell, session: Session, run: Run, *, score_only: bool) -> None:
 
 
 def _stored(run: Run, session: Session) -> tuple[Trained, dict[str, Any]]:
-    import torch
-
-    from smlmbench.errors import FormatError
-    from smlmbench.tracking.records import record_of
-
     record = record_of(session.store, session.store.client.get_run(run.run_id))
     path = record.artifact(CHECKPOINT)
     if path is None:
@@ -130,6 +131,7 @@ def _outcome(trainee: Trainee, cell: Cell) -> dict[str, Any]:
         "n_params": trainee.n_params,
         "number_format": trainee.number_format,
         "device": trainee.device,
+        "threads": torch.get_num_threads(),
         "samples_seen": progress.step * cell.training.batch_size,
         "train_s": round(progress.train_s, 2),
         "best_step": progress.best_step,
@@ -195,7 +197,6 @@ def _frames_reporter(cell: Cell, session: Session) -> Any:
 
     def on_frames(condition: str, done: int, total: int) -> None:
         if state["name"] != condition:
-            session.reporter.stop()
             session.reporter.start(f"{describe(cell)}: scoring {condition}", total)
             state["name"] = condition
         session.reporter.advance(done, total)

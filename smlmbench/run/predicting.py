@@ -15,12 +15,12 @@ from smlmbench.formats import open_movie, write_image, write_table
 from smlmbench.formats.options import TableOptions
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.checkpoint import load_trained
+from smlmbench.inference.devices import resolve_device
 from smlmbench.inference.engine import predict
 from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
 from smlmbench.tracking.records import find_run
 from smlmbench.tracking.store import Store
-from smlmbench.training import resolve_device
 
 PIXEL_TOLERANCE = 0.02
 

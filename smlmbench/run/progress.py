@@ -36,6 +36,7 @@ class Reporter:
 
     def start(self, label: str, total: int) -> None:
         """Begin a piece of long work."""
+        self.stop()
         self._label, self._began, self._last_plain = label, time.monotonic(), time.monotonic()
         if self._terminal:
             from rich.console import Console

@@ -5,6 +5,7 @@ from smlmbench.run.logging import log_evaluation
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Reference
 from smlmbench.tracking.claims import Row, claim
+from smlmbench.tracking.runs import reason_of
 
 
 def run_reference(reference: Reference, session: Session) -> str:
@@ -36,7 +37,7 @@ def run_reference(reference: Reference, session: Session) -> str:
             evaluation = evaluate_reference(reference, splits.tests, session.catalog, lambda *_: None)
             log_evaluation(run, evaluation, splits.tests, reference.scoring, session.catalog)
     except Exception as error:
-        session.reporter.line(f"{reference.data.name} {name}: {type(error).__name__}: {error}")
+        session.reporter.line(f"{reference.data.name} {name}: failed: {reason_of(error)}")
         return "failed"
     return "done"
 

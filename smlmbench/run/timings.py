@@ -8,13 +8,14 @@ import torch
 
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.checkpoint import build_network
+from smlmbench.inference.engine import frame_multiple
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash, timing_id
 from smlmbench.study.schema import Timing
-from smlmbench.timing import Latency, check_device, host_name, time_calls
+from smlmbench.timing import Latency, check_device, host_name, threads, time_calls
 from smlmbench.tracking.records import RunRecord
-from smlmbench.tracking.runs import Run
+from smlmbench.tracking.runs import Run, reason_of
 
 BUSY_LOAD = 1.5
 TIMED = "smlmbench.timed."
@@ -65,35 +66,43 @@ def time_study(cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing
         session: The command.
     """
     keep_buffers()
-    if timing.threads is not None:
-        torch.set_num_threads(timing.threads)
-    wanted = candidates(cells, timing, torch.get_num_threads())
-    sharing = {one.key: [runs[cell.cell_id] for cell in cells if _same(cell, one.cell)] for one in wanted}
-    missing = [one for one in wanted if not all(TIMED + one.key in run.tags for run in sharing[one.key])]
-    fresh = [one for one in missing if not any(TIMED + one.key in run.tags for run in sharing[one.key])]
+    with threads(timing.threads) as count:
+        wanted = candidates(cells, timing, count)
+        sharing = {one.key: [runs[cell.cell_id] for cell in cells if _same(cell, one.cell)] for one in wanted}
+        missing = [one for one in wanted if not all(TIMED + one.key in run.tags for run in sharing[one.key])]
+        fresh = [one for one in missing if not any(TIMED + one.key in run.tags for run in sharing[one.key])]
+        measured = _measure(fresh, session)
+    first = wanted[0] if wanted else None
+    for one in missing:
+        if one in fresh and one.key not in measured:
+            continue
+        numbers = _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first))
+        for run in sharing[one.key]:
+            if TIMED + one.key not in run.tags:
+                _log(session, run, numbers, one.key)
+
+
+def _measure(fresh: Sequence[Candidate], session: Session) -> dict[str, Latency]:
+    """Latency by key; networks that cannot be timed are named on a line and left out."""
     measured: dict[str, Latency] = {}
     if fresh:
         session.reporter.line(f"timing {len(fresh)} networks, batch 1, {torch.get_num_threads()} threads")
-    for device in dict.fromkeys(one.device for one in fresh):
-        for size in dict.fromkeys(one.size_px for one in fresh):
-            group = [one for one in fresh if one.device == device and one.size_px == size]
-            if group:
-                calls = {one.key: _call(one, session) for one in group}
-                measured |= time_calls(calls, check_device(device))
-    first = wanted[0] if wanted else None
-    for one in missing:
-        for run in sharing[one.key]:
-            if TIMED + one.key not in run.tags:
-                _log(
-                    session, run, _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first)), one.key
-                )
-    for one in fresh:
-        latency = measured[one.key]
-        busy = "; the machine was busy" if latency.load > BUSY_LOAD else ""
-        session.reporter.line(
-            f"  {one.cell.model.name} {one.size_px} px {one.device} {one.runtime} fp32: "
-            f"{latency.median_ms:.2f} ms (IQR {latency.q1_ms:.2f} to {latency.q3_ms:.2f}){busy}"
-        )
+    for device, size in dict.fromkeys((one.device, one.size_px) for one in fresh):
+        group = [one for one in fresh if (one.device, one.size_px) == (device, size)]
+        try:
+            found = time_calls({one.key: _call(one, session) for one in group}, check_device(device))
+        except Exception as error:
+            session.reporter.line(f"  timing at {size} px on {device} failed: {reason_of(error)}")
+            continue
+        measured |= found
+        for one in group:
+            latency = found[one.key]
+            busy = "; the machine was busy" if latency.load > BUSY_LOAD else ""
+            session.reporter.line(
+                f"  {one.cell.model.name} {size} px {device} {one.runtime} fp32: "
+                f"{latency.median_ms:.2f} ms (IQR {latency.q1_ms:.2f} to {latency.q3_ms:.2f}){busy}"
+            )
+    return measured
 
 
 def _is_headline(one: Candidate, first: Candidate | None) -> bool:
@@ -108,11 +117,13 @@ def _same(cell: Cell, other: Cell) -> bool:
 
 
 def _call(one: Candidate, session: Session) -> Callable[[], Any]:
-    device = check_device(one.device)
+    device, catalog = check_device(one.device), session.catalog
     given = session.materials.given(one.cell)
-    network = build_network(session.catalog, one.cell.model.name, one.cell.model.settings, given).to(device)
-    frames = torch.full((1, given.channels, one.size_px, one.size_px), given.statistics.mean, device=device)
-    prepared = session.catalog.module("runtimes", one.runtime).prepare(network, frames, "fp32")
+    network = build_network(catalog, one.cell.model.name, one.cell.model.settings, given).to(device)
+    multiple = frame_multiple(catalog.card("models", one.cell.model.name).facts, given.upsampling)
+    side = one.size_px + -one.size_px % multiple
+    frames = torch.full((1, given.channels, side, side), given.statistics.mean, device=device)
+    prepared = catalog.module("runtimes", one.runtime).prepare(network, frames, "fp32")
     return lambda: prepared(frames)
 
 

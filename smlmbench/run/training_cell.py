@@ -12,6 +12,7 @@ from torch import nn
 from smlmbench.data.contracts import Condition, Given
 from smlmbench.inference.allocator import keep_buffers, place
 from smlmbench.inference.checkpoint import Trained, build_network
+from smlmbench.inference.devices import resolve_device, resolve_number_format
 from smlmbench.inference.engine import frame_multiple, predict
 from smlmbench.recipes.contracts import Recipe
 from smlmbench.run.materials import Materials, first_frames
@@ -19,7 +20,7 @@ from smlmbench.run.pictures import frame_picture
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
-from smlmbench.training import Progress, Validation, fit, resolve_device, resolve_number_format
+from smlmbench.training import Progress, Validation, fit
 
 QUICK_THRESHOLDS = 16
 
@@ -143,10 +144,8 @@ def _picturing(
 ) -> Callable[[int, Mapping[str, float]], None]:
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         events.on_validation(step, numbers)
-        trained.network.eval()
         read_out = trained.read_out(float(numbers["val/threshold"]))
         example = frame_picture(quick, trained.network, read_out, device)
-        trained.network.train()
         if example is not None:
             events.on_picture(step, example)
 

@@ -1,18 +1,21 @@
 """Timing of registered networks without training: latency depends on settings, not on weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
+import yaml
 
 from smlmbench.data.contracts import Given, Statistics
-from smlmbench.errors import ConfigError
+from smlmbench.errors import ConfigError, suggest
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.checkpoint import build_network
+from smlmbench.inference.engine import frame_multiple
 from smlmbench.registry import Catalog
-from smlmbench.timing import check_device, host_name, time_calls
+from smlmbench.timing import check_device, host_name, threads, time_calls
 
+PIXEL_SIZE_NM = 100.0
 STATISTICS = Statistics(mean=12.0, std=10.0, low=2.0, high=120.0)
 
 
@@ -37,24 +40,36 @@ def time_untrained(
     Returns:
         One row per model and size.
     """
-    keep_buffers()
     device = check_device(where[0])
-    if where[1] is not None:
-        torch.set_num_threads(where[1])
-    settings = {name: catalog.card("models", name).fill(name, _given(name, sets)) for name in models}
-    catalog.card("outputs", "raster").settings["upsampling"].check("--upsampling", upsampling)
-    runtime = catalog.module("runtimes", "eager")
+    given = Given(1, upsampling, PIXEL_SIZE_NM, STATISTICS)
+    chosen = _settings(models, sets, catalog)
+    for name in models:
+        _check_upsampling(name, upsampling, catalog)
+    keep_buffers()
     rows: list[dict[str, Any]] = []
-    for size in _sizes(sizes):
-        calls = {}
-        for name in models:
-            given = Given(1, upsampling, 100.0, STATISTICS)
-            frames = torch.full((1, 1, size, size), STATISTICS.mean, device=device)
-            prepared = runtime.prepare(build_network(catalog, name, settings[name], given), frames, "fp32")
-            calls[name] = lambda prepared=prepared, frames=frames: prepared(frames)
-        for name, latency in time_calls(calls, device).items():
-            rows.append({"model": name, "size_px": size, "host": host_name(), **asdict(latency)})
+    with threads(where[1]):
+        for size in _sizes(sizes):
+            calls = {name: _call(name, chosen[name], given, size, device, catalog) for name in chosen}
+            for name, latency in time_calls(calls, device).items():
+                rows.append({"model": name, "size_px": size, "host": host_name(), **asdict(latency)})
     return rows
+
+
+def _call(
+    name: str, settings: Mapping[str, Any], given: Given, size: int, device: torch.device, catalog: Catalog
+) -> Callable[[], Any]:
+    side = size + -size % frame_multiple(catalog.card("models", name).facts, given.upsampling)
+    frames = torch.full((1, given.channels, side, side), STATISTICS.mean, device=device)
+    network = build_network(catalog, name, settings, given)
+    prepared = catalog.module("runtimes", "eager").prepare(network, frames, "fp32")
+    return lambda: prepared(frames)
+
+
+def _check_upsampling(name: str, upsampling: int, catalog: Catalog) -> None:
+    kind = getattr(catalog.card("models", name), "output", "")
+    setting = catalog.card("outputs", kind).settings.get("upsampling")
+    if setting is not None:
+        setting.check("--upsampling", upsampling)
 
 
 def _sizes(text: str) -> list[int]:
@@ -67,15 +82,18 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
-def _given(name: str, sets: Sequence[str]) -> dict[str, Any]:
-    import yaml
-
-    found: dict[str, Any] = {}
+def _settings(models: Sequence[str], sets: Sequence[str], catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """All settings of every model, with those of `--set` put in."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in models}
     for text in sets:
         key, equals, value = text.partition("=")
         model, dot, setting = key.partition(".")
         if not equals or not dot:
             raise ConfigError(f"--set {text}: not MODEL.SETTING=VALUE; write for example fid_storm.blocks=5")
-        if model == name:
-            found[setting] = yaml.safe_load(value)
-    return found
+        if model not in found:
+            raise ConfigError(f"--set {text}: '{model}' is not timed here; {suggest(model, found)}")
+        try:
+            found[model][setting] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {text}: the value is not YAML; write for example fid_storm.blocks=5") from None
+    return {name: catalog.card("models", name).fill(name, given) for name, given in found.items()}

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import computed_field
-
 from smlmbench.registry.cards import Strict
 from smlmbench.study.schema import Scoring, Training
 from smlmbench.study.sources import Source
@@ -17,12 +15,6 @@ class Picked(Strict):
     version: int
     settings: dict[str, Any] = {}
     plugin: str | None = None  # sha256 of the file where it comes from outside the package
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def label(self) -> str:
-        """The name alone; settings that differ from the default are shown by the plan."""
-        return self.name
 
 
 class DataPlan(Strict):

@@ -14,6 +14,7 @@ from smlmbench.errors import SizeError
 from smlmbench.tracking.runs import Run
 
 if TYPE_CHECKING:
+    from mlflow.models import Model
     from torch import nn
 
 
@@ -30,9 +31,8 @@ def log_model(
 ) -> str:
     """Log a copy of a network, in eval mode on the CPU, and link it to the run.
 
-    The signature is explicit with batch, height and width open: one inferred from an example would fix the size
-    of the frames. The run's params, and the last values of `metrics`, are put on the model too, so that MLflow's
-    model search can rank it.
+    Batch, height and width stay open. The run's params, and the last values of `metrics`, are put on the model too,
+    so that MLflow's model search can rank it.
 
     Args:
         run: The run that trained it.
@@ -52,46 +52,61 @@ def log_model(
     """
     if example.ndim != 4 or min(example.shape[0], *example.shape[2:]) < 2:
         raise SizeError(f"example of shape {example.shape}; give (B, C, H, W) with B, H and W of at least 2")
-    import mlflow.pytorch
     from mlflow.entities import LoggedModelOutput, Metric
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.models import Model
 
-    single = np.dtype(np.float32)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(single, (-1, int(example.shape[1]), -1, -1), "frames")]),
-        outputs=Schema([TensorSpec(single, (-1, outputs, -1, -1), "raw")]),
-    )
     client = run.store.client
     params = {key: str(value) for key, value in client.get_run(run.run_id).data.params.items()}
     logged = client.create_logged_model(
         run.experiment_id, name=name, source_run_id=run.run_id, params=params, tags=dict(tags or {})
     )
+    number = str(logged.model_id)
     try:
-        with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-            # Importing MLflow's serving code warns about its own type hints, in yellow, on every user's terminal.
-            warnings.filterwarnings("ignore", module=r"mlflow\..*")
+        with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "model"
-            mlflow.pytorch.save_model(
-                copy.deepcopy(model).cpu().eval(),
-                str(folder),
-                mlflow_model=Model(model_uuid=logged.model_id, run_id=run.run_id, model_id=logged.model_id),
-                signature=signature,
-                input_example=np.ascontiguousarray(example, dtype=np.float32),
-                pip_requirements=list(requirements),
-                serialization_format="pt2",
-            )
-            client.log_model_artifacts(logged.model_id, str(folder))
+            identity = Model(model_uuid=number, run_id=run.run_id, model_id=number)
+            _save(model, folder, example, outputs, identity, requirements)
+            client.log_model_artifacts(number, str(folder))
     except BaseException:
-        client.finalize_logged_model(logged.model_id, "FAILED")
+        client.finalize_logged_model(number, "FAILED")
         raise
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    client.finalize_logged_model(number, "READY")
+    client.log_outputs(run.run_id, [LoggedModelOutput(number, step=0)])
     # Same time and step as in the run: MLflow then sees one value, not a second point of a curve.
-    linked = [
-        Metric(each.key, each.value, each.timestamp, each.step, model_id=logged.model_id, run_id=run.run_id)
-        for each in run.last_metrics(metrics)
-    ]
+    last = run.last_metrics(metrics)
+    linked = [Metric(each.key, each.value, each.timestamp, each.step, model_id=number) for each in last]
     if linked:
         client.log_batch(run.run_id, metrics=linked)
-    return str(logged.model_id)
+    return number
+
+
+def _save(
+    model: "nn.Module",
+    folder: Path,
+    example: NDArray[np.float32],
+    outputs: int,
+    identity: "Model",
+    requirements: Sequence[str],
+) -> None:
+    import mlflow.pytorch
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    # A signature inferred from the example would fix the size of the frames.
+    single = np.dtype(np.float32)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(single, (-1, int(example.shape[1]), -1, -1), "frames")]),
+        outputs=Schema([TensorSpec(single, (-1, outputs, -1, -1), "raw")]),
+    )
+    with warnings.catch_warnings():
+        # Importing MLflow's serving code warns about its own type hints, in yellow, on every user's terminal.
+        warnings.filterwarnings("ignore", module=r"mlflow\..*")
+        mlflow.pytorch.save_model(
+            copy.deepcopy(model).cpu().eval(),
+            str(folder),
+            mlflow_model=identity,
+            signature=signature,
+            input_example=np.ascontiguousarray(example, dtype=np.float32),
+            pip_requirements=list(requirements),
+            serialization_format="pt2",
+        )

@@ -54,7 +54,6 @@ class Run:
         self.not_logged: dict[str, str] = {}
         self.closed = False
         self._buffer: list[Metric] = []
-        self._last: dict[str, Metric] = {}
         self._params: dict[str, str] | None = None
         self._heartbeat = Heartbeat(self._beat) if heartbeat else None
 
@@ -126,8 +125,7 @@ class Run:
                 self.not_logged[key] = number
                 continue
             self.not_logged.pop(key, None)
-            self._last[key] = Metric(key, number, now_ms, int(step))
-            self._buffer.append(self._last[key])
+            self._buffer.append(Metric(key, number, now_ms, int(step)))
         if len(self._buffer) >= METRICS_PER_CALL:
             self.flush()
 
@@ -206,8 +204,10 @@ class Run:
         self.store.client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
 
     def last_metrics(self, keys: Sequence[str]) -> "list[Metric]":
-        """The last logged value of each named metric that has one."""
-        return [self._last[key] for key in keys if key in self._last]
+        """The newest value of each named metric that has one, also of an earlier process."""
+        self.flush()
+        histories = (self.store.client.get_metric_history(self.run_id, key) for key in keys)
+        return [max(history, key=lambda each: (each.step, each.timestamp)) for history in histories if history]
 
     def terminate(self, end: End, reason: str = "") -> None:
         """Write what is kept and close the run; a second call does nothing."""

@@ -98,7 +98,9 @@ class Builder:
 
     def run(self, number, status="done", *, role="cell", reason="", protocol="smlmbench-1", eval_id="e1"):
         """A run without scores."""
-        run = FakeRun(f"run-{number}-{len(self.runs)}", role, status, self.folder / f"{number}-{len(self.runs)}", reason)
+        run = FakeRun(
+            f"run-{number}-{len(self.runs)}", role, status, self.folder / f"{number}-{len(self.runs)}", reason
+        )
         run.folder.mkdir()
         run.tags = {"smlmbench.cell_id": number, "smlmbench.eval_id": eval_id}
         run.params = {"protocol": protocol, "matcher": "greedy", "batch_size": "16", "n_params": "1000"}

@@ -63,6 +63,21 @@ def test_positions_are_drawn_over_the_input_where_they_are(images):
     assert low[:, 0].mean() / plain.shape[0] == pytest.approx(0.75, abs=0.08)
 
 
+def test_single_lit_pixels_are_blurred_and_said_to_be(monkeypatch):
+    from matplotlib.axes import Axes
+
+    titles = []
+    real = Axes.set_title
+    monkeypatch.setattr(Axes, "set_title", lambda axis, text, **more: (titles.append(text), real(axis, text, **more)))
+    dots = np.zeros((128, 128))
+    dots[64, 64] = 1.0
+    figures.panel(np.ones((16, 16)), dots, dots)
+    figures.panel(np.ones((16, 16)), np.ones((128, 128)), dots)
+    # 16 pixels of 100 nm over 128 fine pixels: 12.5 nm each
+    assert titles[1:3] == ["Truth (blurred, σ = 12 nm)", "Prediction (blurred, σ = 12 nm)"]
+    assert titles[5:7] == ["Truth", "Prediction"]
+
+
 def test_empty_and_undefined_pictures_are_drawn():
     blank = np.zeros((32, 32))
     figures.panel(np.full((8, 8), np.nan), blank, blank)
@@ -113,6 +128,13 @@ def test_the_scatter_names_picks_front_and_references():
     assert svg == figures.scatter_accuracy_latency(
         points, y_label="Efficiency", front=[0, 1], lines={"blank": 20.0, "random": -500.0}
     )
+
+
+def test_only_the_closest_of_far_lines_is_drawn():
+    points = [Point("net_a", 1.0, 80.0), Point("net_b", 2.0, 70.0, style=1)]
+    said = written(figures.scatter_accuracy_latency(points, y_label="E", lines={"fitter": 45.0, "blank": 0.0}))
+    assert "fitter" in said
+    assert "off the scale: blank 0.0" in said
 
 
 @pytest.mark.parametrize("points", [[], [Point("only", 3.0, 50.0)], [Point("same", 3.0, 50.0)] * 8])

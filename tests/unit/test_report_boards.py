@@ -64,7 +64,10 @@ def test_a_down_metric_picks_and_ranks_the_smallest(tmp_path):
                 run = builder.done(builder.cell(name, repeat, lam=lam), {"low": {"rmse_nm": value + extra}})
                 run.metrics["val/rmse_nm"] = value + extra
     board = board_of(builder)
-    assert [(e.name, e.rank, e.rows[0].labels["lambda"]) for e in board.entries] == [("near", "1", "1"), ("far", "2", "1")]
+    assert [(e.name, e.rank, e.rows[0].labels["lambda"]) for e in board.entries] == [
+        ("near", "1", "1"),
+        ("far", "2", "1"),
+    ]
 
 
 def test_the_line_with_the_most_repeats_is_picked_and_the_better_one_is_named(builder):

@@ -52,7 +52,11 @@ def test_one_repeat_without_stored_interval_has_none(builder):
 
 def test_the_mean_over_conditions_needs_all_of_them(builder):
     number = builder.cell("net")
-    builder.done(number, {"low": {"efficiency": 80.0}, "high": {"efficiency": 40.0}}, intervals={"low": [77, 83], "high": [36, 44]})
+    builder.done(
+        number,
+        {"low": {"efficiency": 80.0}, "high": {"efficiency": 40.0}},
+        intervals={"low": [77, 83], "high": [36, 44]},
+    )
     rows = join(builder.record)
     found = estimate(rows, "efficiency", ["low", "high"])
     # half widths 3 and 4: of their mean sqrt(9 + 16) / 2

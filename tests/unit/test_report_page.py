@@ -132,6 +132,20 @@ def test_pictures_are_described(files):
     assert "good 5 ms" in images[0]["alt"]
 
 
+def test_a_curve_holds_only_validations_of_the_training(builder, tmp_path):
+    asked = {"val/efficiency": [(0, 99.0), (160, 40.0), (320, 60.0)], "train/samples": [(160, 160.0), (320, 320.0)]}
+    seen = []
+
+    def spy(series, **_):
+        seen.extend(series)
+        return b""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smlmbench.report.drawings.curves", spy)
+        build_report(builder.record, tmp_path / "out", history=lambda run, key: asked[key])
+    assert [(line.x, line.y) for line in seen] == [((160.0, 320.0), (40.0, 60.0))] * 2
+
+
 def test_stored_pictures_are_embedded_and_other_files_are_not(builder, tmp_path):
     picture = panel(np.ones((8, 8)), np.eye(16), np.eye(16))
     for run in builder.runs:

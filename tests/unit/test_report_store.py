@@ -24,9 +24,10 @@ def filled(store, tmp_path):
     for fake in reversed(builder.runs):
         run = open_run(store, number, role="cell", name=fake.run_id, tags=fake.tags)
         run.log_params(fake.params)
-        for step in (10, 20):
-            run.log_metrics({"val/efficiency": fake.metrics.get("val/efficiency", 0.0) * step / 20}, step=step)
-        run.log_metrics(fake.metrics, step=20)
+        for step in (160, 320):
+            score = fake.metrics.get("val/efficiency", 0.0) * step / 320
+            run.log_metrics({"val/efficiency": score, "train/samples": float(step)}, step=step)
+        run.log_metrics(fake.metrics)
         if fake.status == "done":
             run.log_artifacts(fake.folder)
         run.terminate(fake.status, fake.reason)
@@ -54,9 +55,7 @@ def test_the_command_writes_where_it_is_told_and_speaks_json(filled, tmp_path):
     study = tmp_path / "demo.yaml"
     study.write_text("study: demo\n", encoding="utf-8")
     out = tmp_path / "board"
-    result = CliRunner().invoke(
-        app, ["report", str(study), "--store", str(store.home), "--output", str(out), "--json"]
-    )
+    result = CliRunner().invoke(app, ["report", str(study), "--store", str(store.home), "--output", str(out), "--json"])
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
     assert said["study"] == "demo"
@@ -88,7 +87,12 @@ def test_a_study_is_named_by_its_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does not exist"), ("models: []\n", "states no study"), ("[1", "not a YAML file"), ("- 1\n", "states no study")],
+    [
+        (None, "does not exist"),
+        ("models: []\n", "states no study"),
+        ("[1", "not a YAML file"),
+        ("- 1\n", "states no study"),
+    ],
 )
 def test_a_file_that_names_no_study_is_refused(tmp_path, content, message):
     path = tmp_path / "x.yaml"

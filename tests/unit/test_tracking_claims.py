@@ -20,7 +20,8 @@ def record(status, *, eval_id="eval1", start_s=1.0, run_id="a", **held):
     """A record as the store would give it."""
     return RunRecord(
         run_id=run_id, experiment_id="1", name="row", role="cell", cell_id="cell1", eval_id=eval_id, status=status,
-        reason="", attempt=1, params={}, metrics={}, tags=held, start_s=start_s, end_s=None, artifact_uri="", store=None,
+        reason="", attempt=1, params={}, metrics={}, tags=held, start_s=start_s, end_s=None, artifact_uri="",
+        store=None,
     )  # fmt: skip
 
 

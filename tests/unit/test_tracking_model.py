@@ -3,7 +3,7 @@ import pytest
 
 from smlmbench.errors import SizeError
 from smlmbench.tracking.logged_model import log_model
-from smlmbench.tracking.runs import open_run
+from smlmbench.tracking.runs import Run, open_run
 
 torch = pytest.importorskip("torch")
 
@@ -20,8 +20,15 @@ def test_a_model_is_logged_in_eval_mode_for_frames_of_any_size(store):
     with open_run(store, number, role="cell", name="row") as run:
         run.log_params({"model": "tiny"})
         run.log_metrics({"test/efficiency": 61.5, "val/efficiency": 60.0})
+        run.flush()
+        later = Run(store, run.run_id, experiment_id=number, heartbeat=False)
         model_id = log_model(
-            run, model, name="tiny", example=np.zeros((2, 1, 8, 8), np.float32), outputs=2, metrics=["test/efficiency"]
+            later,
+            model,
+            name="tiny",
+            example=np.zeros((2, 1, 8, 8), np.float32),
+            outputs=2,
+            metrics=["test/efficiency"],
         )
     assert model.training
     (found,) = store.client.search_logged_models([number], filter_string="metrics.`test/efficiency` > 61")

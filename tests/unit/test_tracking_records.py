@@ -94,7 +94,8 @@ def test_nothing_fits(store, text):
 def test_reading_needs_no_torch(store):
     add(store, "fish", cell_id="0123")
     program = (
-        "import sys\nfrom smlmbench.tracking.records import read_study\nfrom smlmbench.tracking.store import open_store\n"
+        "import sys\nfrom smlmbench.tracking.records import read_study\n"
+        "from smlmbench.tracking.store import open_store\n"
         f"study = read_study(open_store({str(store.home)!r}, create=False), 'fish')\n"
         "print(len(study.runs), 'torch' in sys.modules)"
     )
