@@ -6,13 +6,9 @@ from typing import Annotated
 import typer
 
 from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import DataRoot, Only, Plugins, Repeats, Sets, StudyFile
+from smlmbench.cli.options import DataRoot, Only, Plugins, Repeats, Sets, Store, StudyFile
 from smlmbench.cli.output import emit, note
 
-Store = Annotated[
-    str | None,
-    typer.Option("--store", "--tracking-uri", metavar="FOLDER|URI", help="Where results go; default ./mlruns."),
-]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps, for training and scoring.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Repeat failed and collapsed cells.")]
 MaxHours = Annotated[float | None, typer.Option("--max-hours", min=0.001, help="Begin no new cell after this time.")]
@@ -56,9 +52,17 @@ def command(asked: Asked) -> None:
 
     with Reporter() as reporter:
         options = Options(asked.device, asked.retry_failed, asked.max_hours)
-        finished = run_study(loaded, plan, opened, reporter, options)
+        whole = make_plan(loaded, repeats=asked.repeats) if asked.only else None
+        finished = run_study(loaded, plan, opened, reporter, options, whole=whole)
     said = ", ".join(f"{count} {status}" for status, count in sorted(finished.statuses.items()))
     emit(f"{said}; leaderboard: {finished.report}")
     note("look at it in MLflow with: smlmbench ui" + (f" --store {asked.store}" if asked.store else ""))
-    if finished.unfinished or finished.statuses.get("failed") or finished.statuses.get("collapsed"):
+    if finished.failed_references:
+        note(f"failed references: {', '.join(finished.failed_references)}")
+    if (
+        finished.failed_references
+        or finished.unfinished
+        or finished.statuses.get("failed")
+        or finished.statuses.get("collapsed")
+    ):
         raise typer.Exit(1)

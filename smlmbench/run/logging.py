@@ -64,7 +64,9 @@ def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[
         "threshold_curve": None if threshold is None else {"tried": threshold.tried, "reached": threshold.curve},
         "val": {} if evaluation.validation is None else _block(evaluation.validation),
         "test": {name: _block(scores) for name, scores in evaluation.tests.items()},
-        "facts": {name: dict(condition.facts) for name, condition in conditions.items()},
+        "facts": {
+            name: {**condition.facts, "frame_shift": condition.frame_shift} for name, condition in conditions.items()
+        },
     }
 
 

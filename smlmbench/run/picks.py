@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from smlmbench.inference.checkpoint import load_trained
 from smlmbench.run.cells import CHECKPOINT
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
+from smlmbench.study.identity import short_hash
 from smlmbench.tracking.logged_model import log_model
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
@@ -19,18 +21,23 @@ EXAMPLE_PHOTONS = 10.0
 
 
 def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], primary: str) -> list[Cell]:
-    """The cell with the best validation score of every model and data."""
-    best: dict[tuple[str, str], Cell] = {}
+    """The best repeat of the combination with the best mean validation score, for every model and data."""
+    combined: dict[tuple[str, str], dict[str, list[Cell]]] = {}
     for cell in cells:
-        key = (cell.data.name, cell.model.name)
-        held = best.get(key)
-        if held is None or _score(runs[cell.cell_id], primary) > _score(runs[held.cell_id], primary):
-            best[key] = cell
-    return list(best.values())
+        settings = {
+            "model": cell.model.settings,
+            "output": cell.output.settings,
+            "loss": [cell.loss.name, cell.loss.settings],
+            "training": cell.training.model_dump(mode="json"),
+        }
+        group = combined.setdefault((cell.data.name, cell.model.name), {})
+        group.setdefault(short_hash(settings), []).append(cell)
 
+    def score(cell: Cell) -> float:
+        return runs[cell.cell_id].metrics.get(f"val/{primary}", float("-inf"))
 
-def _score(run: RunRecord, primary: str) -> float:
-    return run.metrics.get(f"val/{primary}", float("-inf"))
+    chosen = [max(group.values(), key=lambda repeats: fmean(map(score, repeats))) for group in combined.values()]
+    return [max(repeats, key=score) for repeats in chosen]
 
 
 def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Session, *, everything: bool) -> None:
@@ -43,14 +50,14 @@ def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Sessio
             continue
         name = f"model {cell.model.name} on {cell.data.name}"
         try:
-            model_id = _log(cell, record, path, session)
+            model_id = _log(cell, record, path, (f"val/{primary}", f"test/{primary}"), session)
         except Exception as error:  # the graph of a plug-in may be one that torch cannot export; its row stays
             session.reporter.line(f"{name}: not logged as a model: {reason_of(error)}")
             continue
         session.reporter.line(f"{name}: models:/{model_id}")
 
 
-def _log(cell: Cell, record: RunRecord, checkpoint: Path, session: Session) -> str:
+def _log(cell: Cell, record: RunRecord, checkpoint: Path, metrics: Sequence[str], session: Session) -> str:
     trained = load_trained(checkpoint, session.catalog)
     sides = (EXAMPLE_PX, EXAMPLE_PX + 2 * trained.multiple_px)
     run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
@@ -59,6 +66,7 @@ def _log(cell: Cell, record: RunRecord, checkpoint: Path, session: Session) -> s
         trained.network,
         name=f"{cell.model.name}-{cell.data.name}",
         example=np.full((2, 1, *sides), EXAMPLE_PHOTONS, dtype=np.float32),
+        metrics=metrics,
         tags={"cell_id": cell.cell_id, "data": cell.data.name, "threshold": f"{trained.threshold:.6g}"},
     )
     run.set_tags({LOGGED: model_id})

@@ -1,14 +1,17 @@
 """A whole study: plan, rows, picks, timing, report; the same command again does only what is left."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smlmbench import engine
-from smlmbench.report import build_report
+from smlmbench.inference.devices import resolve_device
+from smlmbench.report import report_study
 from smlmbench.run.cells import describe, run_cell
+from smlmbench.run.fitter_timings import time_fitters
 from smlmbench.run.materials import Materials
 from smlmbench.run.picks import log_picks
 from smlmbench.run.planfile import plan_document
@@ -18,6 +21,7 @@ from smlmbench.run.session import Session
 from smlmbench.run.timings import time_study
 from smlmbench.study.cells import Cell, Plan
 from smlmbench.study.load import Loaded
+from smlmbench.timing import check_device
 from smlmbench.tracking.claims import reap
 from smlmbench.tracking.records import RunRecord, read_study
 from smlmbench.tracking.runs import open_run
@@ -47,44 +51,67 @@ class Finished:
         statuses: Number of planned cells by status.
         report: The leaderboard page.
         unfinished: Cells that are neither done nor ended with a reason.
+        failed_references: Names of references that could not be scored.
     """
 
     statuses: dict[str, int]
     report: Path
     unfinished: int
+    failed_references: list[str]
 
 
-def run_study(loaded: Loaded, plan: Plan, store: Store, reporter: Reporter, options: Options) -> Finished:
+def run_study(
+    loaded: Loaded, plan: Plan, store: Store, reporter: Reporter, options: Options, *, whole: Plan | None = None
+) -> Finished:
     """Run what is left of a study and rebuild its report.
 
     Args:
         loaded: The study.
-        plan: Its plan.
+        plan: What to run of it.
         store: An open store.
         reporter: What the user sees.
         options: From the command line.
+        whole: Everything that the report shows, where `plan` was filtered.
 
     Raises:
+        ConfigError: A device that this machine does not have; nothing was begun.
         KeyboardInterrupt: After the running cell was checkpointed; what is left was said.
     """
     study = loaded.study
+    resolve_device(options.device)
+    for name in study.timing.devices if study.timing is not None else []:
+        check_device(name)
     experiment_id = store.ensure_experiment(study.study)
     session = Session(store, experiment_id, Materials(loaded.catalog), reporter, options.device, options.retry_failed)
     for stale in reap(store, experiment_id):
         reporter.line(f"run {stale.run_id[:8]} ({stale.name}) was left by a process that is gone: {stale.reason}")
     with open_run(store, experiment_id, role="study", name=study.study) as run:
         run.log_text(loaded.text, "study.yaml")
-        run.log_dict(plan_document(study, plan, loaded.catalog), "plan.json")
-        for reference in plan.references:
-            run_reference(reference, session)
-        _train(plan.cells, session, options.max_hours or study.max_hours)
-        runs = _done(plan, store, study.study)
-        done = [cell for cell in plan.cells if cell.cell_id in runs]
-        if study.timing is not None and done:
-            time_study(done, runs, study.timing, session)
-        if study.log_models != "none" and done:
-            log_picks(done, runs, session, everything=study.log_models == "all")
-        return _report(plan, session, study.study, run)
+        run.log_dict(plan_document(study, whole or plan, loaded.catalog), "plan.json")
+        try:
+            _work(loaded, plan, session, options)
+        except KeyboardInterrupt:
+            reporter.stop()
+            left = len(plan.cells) - len(_done(plan, store, study.study))
+            reporter.line(f"stopped; {left} of {len(plan.cells)} cells are left; the same command continues them")
+            raise
+        return _report(plan, session)
+
+
+def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> None:
+    study = loaded.study
+    for reference in plan.references:
+        run_reference(reference, session)
+    _train(plan.cells, session, options.max_hours or study.max_hours)
+    runs = _done(plan, session.store, study.study)
+    done = [cell for cell in plan.cells if cell.cell_id in runs]
+    if study.timing is not None and done:
+        time_study(done, runs, study.timing, session)
+    if study.timing is not None:
+        rows = read_study(session.store, study.study).rows("reference")
+        time_fitters(plan.references, {row.cell_id: row for row in rows if row.status == "done"}, study.timing, session)
+    if study.log_models != "none" and done:
+        log_picks(done, runs, session, everything=study.log_models == "all")
 
 
 def _train(cells: Sequence[Cell], session: Session, max_hours: float | None) -> None:
@@ -95,22 +122,11 @@ def _train(cells: Sequence[Cell], session: Session, max_hours: float | None) -> 
             return {"status": "planned"}
         return {"status": run_cell(cells[spec["index"]], session)}
 
-    finished = 0
-
     def on_result(spec: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-        nonlocal finished
-        finished = int(spec["index"]) + 1
         if result.get("reason"):
-            session.reporter.line(f"cell {finished}: {result['reason']}")
+            session.reporter.line(f"{describe(cells[spec['index']])}: {result['reason']}")
 
-    try:
-        specs = [{"index": index, "cell_id": cell.cell_id} for index, cell in enumerate(cells)]
-        engine.map_cells(one, specs, on_result=on_result)
-    except KeyboardInterrupt:
-        left = [describe(cell) for cell in cells[finished:]]
-        session.reporter.stop()
-        session.reporter.line(f"stopped; {len(left)} of {len(cells)} cells are left; the same command continues them")
-        raise
+    engine.map_cells(one, [{"index": index} for index in range(len(cells))], on_result=on_result)
 
 
 def _done(plan: Plan, store: Store, study: str) -> dict[str, RunRecord]:
@@ -122,17 +138,15 @@ def _done(plan: Plan, store: Store, study: str) -> dict[str, RunRecord]:
     }
 
 
-def _report(plan: Plan, session: Session, study: str, run: Any) -> Finished:
-    record = read_study(session.store, study)
-    files = build_report(record, session.store.report_dir(study))
-    for path in (files.html, files.csv, files.md):
-        run.log_artifact(path)
+def _report(plan: Plan, session: Session) -> Finished:
+    files = report_study(session.store, plan.study)
+    record = read_study(session.store, plan.study)
     newest: dict[str, str] = {}
-    for row in record.rows("cell"):
+    for row in [*record.rows("cell"), *record.rows("reference")]:
         newest.setdefault(row.cell_id, row.status)
-    statuses: dict[str, int] = {"skipped": len(plan.skipped)} if plan.skipped else {}
-    for cell in plan.cells:
-        status = newest.get(cell.cell_id, "planned")
-        statuses[status] = statuses.get(status, 0) + 1
-    ended = sum(statuses.get(name, 0) for name in ("done", "failed", "collapsed", "skipped"))
-    return Finished(statuses, files.html, sum(statuses.values()) - ended)
+    statuses = Counter(newest.get(cell.cell_id, "planned") for cell in plan.cells)
+    if plan.skipped:
+        statuses["skipped"] = len(plan.skipped)
+    ended = sum(statuses[name] for name in ("done", "failed", "collapsed", "skipped"))
+    failed = [row.reference.name for row in plan.references if newest.get(row.reference_id) == "failed"]
+    return Finished(dict(statuses), files.html, statuses.total() - ended, failed)
