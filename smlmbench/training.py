@@ -112,6 +112,7 @@ class _Loop:
         self.schedules = {name: _schedule(optimiser, settings) for name, optimiser in self.optimisers.items()}
         self.progress = Progress()
         self.window: list[dict[str, torch.Tensor]] = []
+        self._checkpoints = set(validation_steps(settings))
 
     def save(self) -> None:
         cuda = self.device.type == "cuda"
@@ -144,7 +145,21 @@ class _Loop:
         if saved["cuda_rng"] is not None:
             torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
 
-    def step(self, batch: Batch) -> None:
+    def is_due(self) -> bool:
+        """Whether the network must be validated before its next step."""
+        validated = self.progress.history[-1][0] if self.progress.history else 0
+        return self.progress.step in self._checkpoints and self.progress.step > validated
+
+    def advance(self, stream: Stream) -> None:
+        """Make the next step, on its own samples."""
+        began, size = time.perf_counter(), self.settings.batch_size
+        batch = stream.batch(self.progress.step * size, size)
+        with _unbroken():
+            self._step(batch)
+            self.progress.step += 1
+            self.progress.train_s += time.perf_counter() - began
+
+    def _step(self, batch: Batch) -> None:
         seen = {"lr": torch.tensor(self.lr(), dtype=torch.float64)}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16"):
             moves = self.recipe.step(batch)
@@ -161,7 +176,6 @@ class _Loop:
             seen.update({name: value.detach() for name, value in move.parts.items()})
             seen["loss"] = move.loss.detach()
         self.window.append(seen)
-        self.progress.step += 1
 
     def lr(self) -> float:
         return float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
@@ -272,11 +286,9 @@ def fit(
     loop = _Loop(recipe, settings, device, folder)
     loop.resume()
     progress, network = loop.progress, recipe.network.train()
-    checkpoints = set(validation_steps(settings))
     try:
         while True:
-            validated = progress.history[-1][0] if progress.history else 0
-            if progress.step in checkpoints and progress.step > validated:
+            if loop.is_due():
                 network.eval()
                 with torch.no_grad():
                     validation = validate()
@@ -287,12 +299,8 @@ def fit(
                 network.train()
             if progress.step >= settings.steps or progress.stopped_early:
                 break
-            began = time.perf_counter()
-            batch = stream.batch(progress.step * settings.batch_size, settings.batch_size)
-            with _unbroken():
-                loop.step(batch)
-                progress.train_s += time.perf_counter() - began
-            if progress.step % GUARD_EVERY == 0 or progress.step in checkpoints:
+            loop.advance(stream)
+            if progress.step % GUARD_EVERY == 0 or loop.is_due():
                 loop.guard()
                 if on_step is not None:
                     on_step(progress.step, settings.steps, float(loop.window[-1]["loss"]))

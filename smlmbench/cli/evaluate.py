@@ -1,32 +1,48 @@
 """smlmbench evaluate: any program's table or image against the truth."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from smlmbench.cli.fields import from_fields
 from smlmbench.cli.options import AsJson
 from smlmbench.cli.output import emit_json, table
 
 
-def command(
-    found: Annotated[Path, typer.Argument(help="Table (csv, xlsx) or image (mat, tif).", show_default=False)],
-    truth: Annotated[Path, typer.Argument(help="True table.", show_default=False)],
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line."""
+
+    found: Annotated[Path, typer.Argument(help="Table (csv, xlsx) or image (mat, tif).", show_default=False)]
+    truth: Annotated[Path, typer.Argument(help="True table.", show_default=False)]
+    found_format: Annotated[
+        str | None, typer.Option("--found-format", help="Format of the first file; default: found from it.")
+    ] = None
+    truth_format: Annotated[
+        str | None, typer.Option("--truth-format", help="Format of the true table; default: found from it.")
+    ] = None
     field_nm: Annotated[
         tuple[float, float] | None, typer.Option("--field-nm", help="Width and height of the field.")
-    ] = None,
+    ] = None
     border_nm: Annotated[
         float | None, typer.Option("--border-nm", min=0.0, help="Default 450 with a field, 0 without.")
-    ] = None,
+    ] = None
     fine_pixel_nm: Annotated[
         float, typer.Option("--fine-pixel-nm", min=0.1, help="Pixel of the image, or of the grid tables are drawn on.")
-    ] = 12.5,
+    ] = 12.5
     label_rule: Annotated[
         Literal["floor", "ds"], typer.Option("--label-rule", help="ds only for Deep-STORM's own files.")
-    ] = "floor",
-    matcher: Annotated[Literal["greedy", "hungarian"], typer.Option("--matcher")] = "greedy",
-    as_json: AsJson = False,
-) -> None:
+    ] = "floor"
+    matcher: Annotated[Literal["greedy", "hungarian"], typer.Option("--matcher", help="How pairs are formed.")] = (
+        "greedy"
+    )
+    as_json: AsJson = False
+
+
+@from_fields(Asked)
+def command(asked: Asked) -> None:
     """Score a localization table, or a reconstructed image, against true positions.
 
     Example: smlmbench evaluate found.csv truth.csv --field-nm 6400 6400
@@ -35,13 +51,23 @@ def command(
     from smlmbench.run.comparing import Comparison, compare
     from smlmbench.study.schema import Scoring
 
-    border = border_nm if border_nm is not None else (450.0 if field_nm is not None else 0.0)
-    scoring = Scoring(matcher=matcher, border_nm=border)
-    comparison = Comparison(found, truth, scoring, field_nm, fine_pixel_nm, label_rule)
+    default_nm = 450.0 if asked.field_nm is not None else 0.0
+    border_nm = default_nm if asked.border_nm is None else asked.border_nm
+    scoring = Scoring(matcher=asked.matcher, border_nm=border_nm)
+    comparison = Comparison(
+        found=asked.found,
+        truth=asked.truth,
+        scoring=scoring,
+        field_nm=asked.field_nm,
+        fine_pixel_nm=asked.fine_pixel_nm,
+        label_rule=asked.label_rule,
+        found_format=asked.found_format,
+        truth_format=asked.truth_format,
+    )
     scores = compare(comparison, Catalog())
-    if as_json:
+    if asked.as_json:
         emit_json({"protocol": scoring.protocol, "values": scores.values, "reasons": scores.reasons})
         return
     rows = [[name, f"{value:.4g}"] for name, value in scores.values.items()]
     rows += [[name, f"n/a: {reason}"] for name, reason in scores.reasons.items()]
-    table(f"{scoring.protocol}, {matcher} matcher, border {border:g} nm", ["metric", "value"], rows)
+    table(f"{scoring.protocol}, {asked.matcher} matcher, border {border_nm:g} nm", ["metric", "value"], rows)

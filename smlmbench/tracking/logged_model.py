@@ -89,6 +89,7 @@ def _save(
     requirements: Sequence[str],
 ) -> None:
     import mlflow.pytorch
+    import torch
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -98,11 +99,13 @@ def _save(
         inputs=Schema([TensorSpec(single, (-1, int(example.shape[1]), -1, -1), "frames")]),
         outputs=Schema([TensorSpec(single, (-1, outputs, -1, -1), "raw")]),
     )
+    # The writer of the graph warns of weights that are not in the plain layout.
+    plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with warnings.catch_warnings():
         # Importing MLflow's serving code warns about its own type hints, in yellow, on every user's terminal.
         warnings.filterwarnings("ignore", module=r"mlflow\..*")
         mlflow.pytorch.save_model(
-            copy.deepcopy(model).cpu().eval(),
+            plain,
             str(folder),
             mlflow_model=identity,
             signature=signature,

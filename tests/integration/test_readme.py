@@ -1,0 +1,96 @@
+"""Every command of the README runs, at tiny settings; its two set-up commands are run by .ci/run as they stand."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from smlmbench.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# `ui` serves until it is stopped: test_ui.py starts it.
+NOT_HERE = {"smlmbench ui"}
+
+
+def commands() -> list[str]:
+    fenced = [line for kind, text in BLOCK.findall(README) if not kind for line in text.splitlines()]
+    inline = re.findall(r"`(smlmbench [^`]+)`", BLOCK.sub("", README))
+    found = [" ".join(line.split()) for line in [*fenced, *inline] if line.startswith("smlmbench ")]
+    return [line for line in dict.fromkeys(found) if line not in NOT_HERE]
+
+
+def tiny_quickstart(path: Path) -> None:
+    study = yaml.safe_load((ROOT / "experiments" / "quickstart.yaml").read_text(encoding="utf-8"))
+    study["data"][0]["train"]["simulate"]["field_px"] = 16
+    study["data"][0]["val"] = {"simulate": {"frames": 12}}
+    study["data"][0]["test"]["density-1"]["simulate"]["frames"] = 12
+    study["models"] = [{"name": "fid_storm", "blocks": 1, "width": 0.25}]
+    study["training"] = {"samples": 320, "batch_size": 8, "validations": 1, "lr": 3e-3}
+    study["timing"] = {"sizes_px": [16]}
+    study["log_models"] = "none"
+    study["references"] = ["truth", "blank"]
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(study), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, empty_store):
+    """A working folder with the tiny quickstart, its store, and the README's own model file."""
+    place = tmp_path_factory.mktemp("readme")
+    tiny_quickstart(place / "experiments" / "quickstart.yaml")
+    shutil.copytree(empty_store, place / "mlruns")
+    (model,) = [text for kind, text in BLOCK.findall(README) if kind == "python"]
+    (place / "my_net.py").write_text(model, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        result = CliRunner().invoke(app, ["run", "experiments/quickstart.yaml"])
+    assert result.exit_code == 0, result.output
+    return place
+
+
+def run_name(place: Path) -> str:
+    from smlmbench.tracking.records import read_study
+    from smlmbench.tracking.store import open_store
+
+    return read_study(open_store(place / "mlruns"), "quickstart").rows("cell")[0].name
+
+
+def test_the_readme_has_the_commands_that_a_newcomer_needs():
+    named = {line.split()[1] for line in commands()}
+    assert {"plan", "simulate", "predict", "evaluate", "report", "time", "check", "list", "doctor"} <= named
+    setups = [line for line in README.splitlines() if line.startswith("python3 -m venv ")]
+    assert len(setups) == 2
+    assert "smlmbench run experiments/quickstart.yaml" in setups[0]
+    assert "'.[test]'" in setups[1]
+    assert setups[1].endswith("pytest")
+
+
+@pytest.mark.parametrize("line", commands())
+def test_each_command_of_the_readme_runs(line, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    words = shlex.split(line)[1:]
+    if "RUN" in words:
+        words[words.index("RUN")] = run_name(folder)
+    if words[0] == "time":
+        words += ["--set", "fid_storm.blocks=1", "--set", "deep_storm.width=0.03125", "--sizes", "16"]
+    if words[0] == "evaluate" and not Path(words[1]).exists():
+        pytest.fail(f"{words[1]} was not written by the commands before")
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, f"{line}: {result.output}"
+
+
+def test_the_study_of_the_readme_loads_with_files_in_place(folder, tmp_path, monkeypatch):
+    """The yaml block is a study: only its files are missing."""
+    (text,) = [text for kind, text in BLOCK.findall(README) if kind == "yaml"]
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ["plan", "study.yaml"])
+    assert refused.exit_code == 2
+    problems = [line for line in refused.stderr.splitlines() if line]
+    assert all("does not exist" in line for line in problems), problems

@@ -1,0 +1,115 @@
+import dataclasses
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from smlmbench import timing
+from smlmbench.errors import ConfigError
+from smlmbench.timing import check_device, host_name, synchronise, threads, time_calls
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _no_long_warm_up(monkeypatch):
+    monkeypatch.setattr(timing, "WARM_UP_S", 0.002)
+
+
+def test_quantiles_are_in_order_and_every_call_is_counted():
+    calls = {"nap": 0, "nothing": 0}
+
+    def nap():
+        calls["nap"] += 1
+        time.sleep(0.001)
+
+    def nothing():
+        calls["nothing"] += 1
+
+    found = time_calls({"nap": nap, "nothing": nothing}, CPU, budget_s=0.02, max_rounds=20)
+    assert list(found) == ["nap", "nothing"]
+    for label, latency in found.items():
+        assert 0 <= latency.q1_ms <= latency.median_ms <= latency.q3_ms <= latency.p90_ms
+        assert latency.first_ms > 0
+        assert latency.cpu_ms >= 0
+        assert timing.MIN_ROUNDS <= latency.rounds <= 20
+        # The first call and the warm-up come before the rounds.
+        assert calls[label] >= latency.rounds + 2
+        assert latency.threads == torch.get_num_threads()
+        assert latency.load >= 0 or math.isnan(latency.load)
+    # A sleep never ends early; the rest is left to the machine.
+    assert found["nap"].q1_ms >= 1.0
+    assert found["nap"].first_ms >= 1.0
+    assert found["nap"].rounds == found["nothing"].rounds
+
+
+def test_candidates_take_turns_and_the_order_is_turned_each_round(monkeypatch):
+    order = []
+    monkeypatch.setattr(timing, "WARM_UP_S", 0.0)
+    calls = {name: (lambda name=name: order.append(name)) for name in "abc"}
+    time_calls(calls, CPU, budget_s=1.0, max_rounds=4)
+    assert "".join(order) == "abc" + "abc" + "cba" + "abc" + "cba"
+
+
+def test_the_budget_sets_the_rounds(monkeypatch):
+    monkeypatch.setattr(timing, "_once", lambda call, device: (0.01, 0.02))
+    for budget_s, most, expected in ((1.0, 200, 100), (0.05, 200, 15), (100.0, 200, 200), (1.0, 5, 5)):
+        found = time_calls({"x": lambda: None}, CPU, budget_s=budget_s, max_rounds=most)["x"]
+        assert found.rounds == expected
+        assert found.median_ms == found.q1_ms == found.p90_ms == found.first_ms == pytest.approx(10.0)
+        assert found.cpu_ms == pytest.approx(20.0)
+
+
+def test_quantiles_are_those_of_all_rounds():
+    samples = np.column_stack([np.arange(1.0, 102.0), np.arange(101.0)])
+    found = timing._latency(samples, 500.0, 0.5)
+    quartiles = (found.q1_ms, found.median_ms, found.q3_ms, found.p90_ms)
+    assert quartiles == (26.0, 51.0, 76.0, 91.0)
+    assert (found.cpu_ms, found.first_ms, found.rounds, found.load) == (50.0, 500.0, 101, 0.5)
+    assert dataclasses.asdict(found)["threads"] == torch.get_num_threads()
+
+
+def test_a_call_that_fails_is_not_hidden():
+    def broken():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        time_calls({"x": broken}, CPU)
+
+
+def test_threads_are_set_for_a_block_alone():
+    before = torch.get_num_threads()
+    with threads(before + 1) as inside:
+        assert inside == torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(ValueError, match="no"), threads(before + 2):
+        raise ValueError("no")
+    assert torch.get_num_threads() == before
+    with threads(None) as inside:
+        assert inside == before
+
+
+def test_a_device_is_checked_by_name(monkeypatch):
+    monkeypatch.setattr(timing, "present_devices", lambda: ["cpu"])
+    assert check_device("cpu") == CPU
+    for name in ("cuda", "auto", "tpu"):
+        with pytest.raises(ConfigError, match=f"device '{name}' cannot be timed on this machine; accepted: cpu"):
+            check_device(name)
+    monkeypatch.setattr(timing, "present_devices", lambda: ["cpu", "mps"])
+    assert check_device("mps").type == "mps"
+
+
+def test_every_device_has_its_own_wait(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append(str(device)))
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    for name in ("cpu", "cuda", "mps"):
+        synchronise(torch.device(name))
+    assert waited == ["cuda", "mps"]
+
+
+def test_the_host_is_named_with_its_cores():
+    assert host_name().endswith(" cores")
+    assert "\n" not in host_name()
