@@ -26,7 +26,8 @@ def command(store: Store = None, port: Port = 5000) -> None:
     if opened.served:
         _show_links(opened.uri)
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell that starts it in the background ignores SIGINT for it
+        signal.signal(stop, signal.default_int_handler)
     try:
         note("starting the MLflow server (5 to 60 s) ...")
         with serve(opened, port) as server:
