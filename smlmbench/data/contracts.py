@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from smlmbench.movies import Frames
 from smlmbench.predictions import Localizations
 
 
@@ -51,29 +52,6 @@ class Given:
     upsampling: int
     pixel_size_nm: float
     statistics: Statistics
-
-
-class Frames(Protocol):
-    """Frames of a movie in photons, read in blocks; nothing loads it whole."""
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Columns of a frame."""
-        ...
-
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Frames start .. stop - 1 as (n, height, width) float32."""
-        ...
 
 
 class TrainingSet(Protocol):

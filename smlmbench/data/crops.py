@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Batch, Frames, Statistics
+from smlmbench.data.contracts import Batch, Statistics
 from smlmbench.data.targets import statistics_of, within
+from smlmbench.movies import Frames
 from smlmbench.predictions import Localizations
 from smlmbench.seeds import derive_seed
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Frames
+from smlmbench.movies import Frames
 from smlmbench.predictions import Localizations, Prediction, Raster, concatenate
 
 FINE_PIXELS_PER_BATCH = 2**21

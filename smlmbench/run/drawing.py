@@ -8,7 +8,7 @@ import numpy as np
 from smlmbench import psf
 from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError, unknown_name
-from smlmbench.formats import write_table
+from smlmbench.formats import TableOptions, write_table
 from smlmbench.predictions import Localizations, concatenate
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
@@ -73,7 +73,8 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
             table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
             tables.append(table.shifted(start, n_frames=frames))
     joined = concatenate(tables, n_frames=frames, field_nm=(side_nm, side_nm))
-    write_table(joined, truth, catalog=catalog, format="thunderstorm_csv")
+    options = TableOptions(pixel_size_nm=source.pixel_size_nm, camera=source.camera)
+    write_table(joined, truth, catalog=catalog, format="thunderstorm_csv", options=options)
     return Drawn(movie, truth, len(joined))
 
 
