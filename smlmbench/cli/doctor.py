@@ -22,13 +22,11 @@ PYTHON = (3, 11)
 NEEDED = (
     "numpy",
     "scipy",
-    "pandas",
     "pydantic",
     "torch",
     "torchmetrics",
     "mlflow",
     "matplotlib",
-    "seaborn",
     "tifffile",
 )
 EXTRAS = {"onnxruntime": "export", "openvino": "export", "onnx": "export", "dask": "cluster", "optuna": "search"}

@@ -15,7 +15,7 @@ from smlmbench.run.progress import Reporter
 from smlmbench.timing import host_name
 from smlmbench.tracking.store import Store
 
-PACKAGES = ("torch", "mlflow", "numpy", "scipy", "torchmetrics", "tifffile", "pandas", "pydantic")
+PACKAGES = ("torch", "mlflow", "numpy", "scipy", "torchmetrics", "tifffile", "pydantic")
 
 
 @dataclass(frozen=True, slots=True)
