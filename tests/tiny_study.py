@@ -71,7 +71,7 @@ data:
       low: {simulate: {frames: 8, density_per_um2: 0.5}}
       high: {simulate: {frames: 8}}
 output: {upsampling: 2}
-references: [truth, blank]
+references: [truth, blank, peaks_gaussian]
 models:
   - {name: fid_storm, blocks: 1, width: 0.25}
   - {name: srcnn, variant: 3-1-3, width: 0.25}
@@ -93,6 +93,17 @@ def write_plugins(folder: Path) -> dict[str, Path]:
     for name, text in texts.items():
         (folder / name).write_text(textwrap.dedent(text), encoding="utf-8")
     return {Path(name).stem: folder / name for name in texts}
+
+
+def models() -> list[dict[str, Any]]:
+    """Networks whose rows end as done, collapsed (lambda 0), skipped and, where it is made to, failed."""
+    loss = {"name": "l1l2", "lambda": 400}
+    return [
+        {"name": "fid_storm", "blocks": 1, "width": 0.25, "losses": [loss]},
+        {"name": "srcnn", "variant": "3-1-3", "width": 0.25, "losses": [loss | {"lambda": [400, 0]}]},
+        {"name": "my_net", "losses": [loss, {"name": "odd"}]},
+        {"name": "breaks"},
+    ]
 
 
 def write(folder: Path, name: str = "tiny", **blocks: Any) -> Path:

@@ -1,5 +1,6 @@
 """smlmbench run: train, score, time and report a study."""
 
+import signal
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -47,6 +48,8 @@ def command(asked: Asked) -> None:
     for warning in plan.warnings:
         note(f"warning: {warning}")
     note(f"study {plan.study}: {len(plan.cells)} cells, {len(plan.references)} references, {len(plan.skipped)} skipped")
+    # A job queue ends a job with SIGTERM: treated like Ctrl-C, so that the running cell is checkpointed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from smlmbench.run.progress import Reporter
     from smlmbench.run.study import Options, run_study
 

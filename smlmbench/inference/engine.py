@@ -83,6 +83,7 @@ def predict(
     """
     output, settings = read_out.output, read_out.settings
     upsampling = int(settings.get("upsampling", 1))
+    answer = padded(network, read_out.multiple_px, upsampling)
     pixel_size_nm = float(settings["pixel_size_nm"])
     size = batch or frames_per_batch(frames.height, frames.width, upsampling)
     field_nm = (frames.width * pixel_size_nm, frames.height * pixel_size_nm)
@@ -91,7 +92,7 @@ def predict(
     for start, block in read_ahead(frames, size):
         tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))[:, None].to(device)
         with torch.inference_mode():
-            raw = _whole(network, tensor, read_out.multiple_px, upsampling)
+            raw = answer(tensor).float()
             tables.append(output.decode(raw, settings, read_out.threshold).shifted(start, n_frames=frames.n_frames))
             if read_out.keep_image and hasattr(output, "image"):
                 summed = output.image(raw, settings).sum(dim=0).cpu().numpy().astype(np.float64)
@@ -105,13 +106,22 @@ def predict(
     return Prediction(table=table, image=image)
 
 
-def _whole(network: Network, frames: torch.Tensor, multiple: int, upsampling: int) -> torch.Tensor:
-    """Run a network that needs sizes of a multiple: edges are repeated outwards, the output is cut again."""
-    height, width = frames.shape[2:]
-    down, across = -height % multiple, -width % multiple
-    if down or across:
-        frames = torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
-    return network(frames).float()[:, :, : height * upsampling, : width * upsampling]
+def padded(network: Network, multiple_px: int, upsampling: int) -> Network:
+    """Run a network that needs sizes of a multiple on any frames, in training as in use.
+
+    Edges are repeated outwards at the bottom and on the right, and the output is cut again.
+    """
+    if multiple_px == 1:
+        return network
+
+    def answer(frames: torch.Tensor) -> torch.Tensor:
+        height, width = frames.shape[2:]
+        down, across = -height % multiple_px, -width % multiple_px
+        if down or across:
+            frames = torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
+        return network(frames)[:, :, : height * upsampling, : width * upsampling]
+
+    return answer
 
 
 def frame_multiple(facts: Mapping[str, Any], upsampling: int) -> int:

@@ -12,6 +12,7 @@ from smlmbench.recipes.contracts import Move
 CARD = {"version": 1, "summary": "One network learns the targets of its output kind under one loss"}
 
 Loss = Callable[[torch.Tensor, Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
+Answer = Callable[[torch.Tensor], torch.Tensor]
 Targets = Callable[[Batch], Mapping[str, torch.Tensor]]
 
 
@@ -23,8 +24,9 @@ class Supervised:
         modules: Everything whose state a checkpoint must hold.
     """
 
-    def __init__(self, network: nn.Module, loss: Loss, targets: Targets, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, loss: Loss, targets: Targets, device: torch.device, answer: Answer) -> None:
         self.network = network
+        self._answer = answer
         self.modules: dict[str, nn.Module] = {"network": network}
         self._loss = loss
         self._targets = targets
@@ -39,14 +41,28 @@ class Supervised:
         """One move: the loss of this batch."""
         frames = batch.frames.to(self._device, non_blocking=True)
         targets = {name: value.to(self._device, non_blocking=True) for name, value in self._targets(batch).items()}
-        scored = dict(self._loss(self.network(frames), targets))
+        scored = dict(self._loss(self._answer(frames), targets))
         loss = scored.pop("loss")
         return [Move("network", loss, self._parameters, scored)]
 
 
 def build(
-    network: nn.Module, loss: Loss, targets: Targets, device: torch.device, settings: Mapping[str, Any]
+    network: nn.Module,
+    loss: Loss,
+    targets: Targets,
+    device: torch.device,
+    settings: Mapping[str, Any],
+    answer: Answer | None = None,
 ) -> Supervised:
-    """Build the recipe; it has no settings."""
+    """Build the recipe; it has no settings.
+
+    Args:
+        network: What learns, on the device.
+        loss: Compares raw output with targets.
+        targets: Makes them from a batch.
+        device: Where the network is.
+        settings: None.
+        answer: Runs the network, where it must be given frames in another way than as they come (padded).
+    """
     del settings
-    return Supervised(network, loss, targets, device)
+    return Supervised(network, loss, targets, device, answer or network)

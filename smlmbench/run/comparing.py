@@ -1,5 +1,6 @@
 """Score a table, or an image, of any program against a true table."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.data.facts import facts
 from smlmbench.errors import ConfigError
-from smlmbench.formats import find, read_image, read_table
+from smlmbench.formats import read_image, read_table
 from smlmbench.formats.options import TableOptions
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
@@ -65,12 +66,13 @@ def compare(comparison: Comparison, catalog: Catalog) -> Scores:
         truth = replace(truth, field_nm=field_nm)
     if comparison.field_nm is None and comparison.scoring.border_nm > 0:
         raise ConfigError("a border needs the field; add --field-nm WIDTH HEIGHT or --border-nm 0")
-    # One pixel as large as the field: the frames themselves are not looked at.
+    # The frames themselves are not looked at; pixels of 1 nm give any field, and a broadcast zero takes no memory.
+    width, height = (math.ceil(side_nm) for side_nm in field_nm)
     condition = Condition(
         name="comparison",
-        frames=ArrayFrames(np.zeros((truth.n_frames, 1, 1), dtype=np.float32)),
+        frames=ArrayFrames(np.broadcast_to(np.float32(0), (truth.n_frames, height, width))),
         truth=truth,
-        pixel_size_nm=field_nm[0],
+        pixel_size_nm=1.0,
         min_photons=comparison.min_photons,
         digest="",
         facts=facts(truth, min_photons=comparison.min_photons, psf_sigma_nm=None),
@@ -80,12 +82,14 @@ def compare(comparison: Comparison, catalog: Catalog) -> Scores:
 
 
 def _prediction(comparison: Comparison, catalog: Catalog, options: TableOptions) -> Prediction:
-    path = comparison.found
-    if path.suffix.lower() in IMAGES and comparison.found_format is None:
-        find(path, "image", catalog=catalog)
-        values = read_image(path, catalog=catalog)
+    path, name = comparison.found, comparison.found_format
+    holds_image = path.suffix.lower() in IMAGES
+    if name in catalog.names("formats"):
+        holds_image = catalog.card("formats", name).facts["holds"] == "image"
+    if holds_image:
+        values = read_image(path, catalog=catalog, format=name)
         return Prediction(image=Raster(values[None], comparison.fine_pixel_nm))
-    return Prediction(table=read_table(path, catalog=catalog, format=comparison.found_format, options=options))
+    return Prediction(table=read_table(path, catalog=catalog, format=name, options=options))
 
 
 def _field(truth: Localizations, prediction: Prediction) -> tuple[float, float]:

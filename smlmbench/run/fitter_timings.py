@@ -14,7 +14,7 @@ from smlmbench.study.identity import short_hash
 from smlmbench.study.schema import Timing
 from smlmbench.timing import Latency, host_name, time_calls
 from smlmbench.tracking.records import RunRecord
-from smlmbench.tracking.runs import Run
+from smlmbench.tracking.runs import Run, reason_of
 
 FRAMES = 16
 
@@ -38,7 +38,11 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
             key = short_hash({"reference": reference.reference_id, "size": size, "host": host_name()})
             if TIMED + key in run.tags:
                 continue
-            latency = _latency(reference, condition, size, session)
+            try:
+                latency = _latency(reference, condition, size, session)
+            except Exception as error:
+                session.reporter.line(f"  timing {reference.reference.name} at {size} px failed: {reason_of(error)}")
+                continue
             name = f"device/cpu_classical_fp64_{size}px"
             numbers[f"{name}_latency_ms"] = latency.median_ms / FRAMES
             numbers[f"{name}_q1_ms"] = latency.q1_ms / FRAMES

@@ -23,9 +23,11 @@ from smlmbench.study.cells import Cell, Plan
 from smlmbench.study.load import Loaded
 from smlmbench.timing import check_device
 from smlmbench.tracking.claims import reap
-from smlmbench.tracking.records import RunRecord, read_study
+from smlmbench.tracking.records import RunRecord, StudyRecord, read_study
 from smlmbench.tracking.runs import open_run
 from smlmbench.tracking.store import Store
+
+ENDED = ("done", "failed", "collapsed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ def run_study(
             _work(loaded, plan, session, options)
         except KeyboardInterrupt:
             reporter.stop()
-            left = len(plan.cells) - len(_done(plan, store, study.study))
-            reporter.line(f"stopped; {left} of {len(plan.cells)} cells are left; the same command continues them")
+            left = Counter(_statuses(plan, read_study(store, study.study)).values())
+            count = left.total() - sum(left[status] for status in ENDED)
+            reporter.line(f"stopped; {count} of {len(plan.cells)} cells are left; the same command continues them")
             raise
         return _report(plan, session)
 
@@ -141,12 +144,17 @@ def _done(plan: Plan, store: Store, study: str) -> dict[str, RunRecord]:
 def _report(plan: Plan, session: Session) -> Finished:
     files = report_study(session.store, plan.study)
     record = read_study(session.store, plan.study)
-    newest: dict[str, str] = {}
-    for row in [*record.rows("cell"), *record.rows("reference")]:
-        newest.setdefault(row.cell_id, row.status)
-    statuses = Counter(newest.get(cell.cell_id, "planned") for cell in plan.cells)
+    statuses = Counter(_statuses(plan, record).values())
+    unfinished = statuses.total() - sum(statuses[status] for status in ENDED)
     if plan.skipped:
         statuses["skipped"] = len(plan.skipped)
-    ended = sum(statuses[name] for name in ("done", "failed", "collapsed", "skipped"))
-    failed = [row.reference.name for row in plan.references if newest.get(row.reference_id) == "failed"]
-    return Finished(dict(statuses), files.html, statuses.total() - ended, failed)
+    failing = {row.cell_id for row in record.rows("reference") if row.status == "failed"}
+    failed = [row.reference.name for row in plan.references if row.reference_id in failing]
+    return Finished(dict(statuses), files.html, unfinished, failed)
+
+
+def _statuses(plan: Plan, record: StudyRecord) -> dict[str, str]:
+    """Status by cell_id: that of the newest run that counts, `planned` where there is none."""
+    statuses = {cell.cell_id: "planned" for cell in plan.cells}
+    newest_last = reversed(record.rows("cell"))
+    return statuses | {row.cell_id: row.status for row in newest_last if row.cell_id in statuses}

@@ -13,7 +13,7 @@ from smlmbench.data.contracts import Condition, Given
 from smlmbench.inference.allocator import keep_buffers, place
 from smlmbench.inference.checkpoint import Trained, build_network
 from smlmbench.inference.devices import resolve_device, resolve_number_format
-from smlmbench.inference.engine import frame_multiple, predict
+from smlmbench.inference.engine import frame_multiple, padded, predict
 from smlmbench.recipes.contracts import Recipe
 from smlmbench.run.materials import Materials, first_frames
 from smlmbench.run.pictures import frame_picture
@@ -70,8 +70,14 @@ def build_recipe(cell: Cell, materials: Materials, device: torch.device) -> tupl
     if isinstance(loss, nn.Module):
         loss = loss.to(device)
     output = catalog.module("outputs", cell.output.name)
+    multiple_px = frame_multiple(catalog.card("models", cell.model.name).facts, given.upsampling)
     recipe: Recipe = catalog.module("recipes", "supervised").build(
-        network, loss, lambda batch: output.targets(batch, settings), device, {}
+        network,
+        loss,
+        lambda batch: output.targets(batch, settings),
+        device,
+        {},
+        padded(network, multiple_px, given.upsampling),
     )
     return recipe, given
 

@@ -153,10 +153,10 @@ def test_predict_writes_a_table_and_an_image_that_evaluate_scores(files, tmp_pat
     with tifffile.TiffFile(image) as tiff:
         page = tiff.pages[0]
         assert page.shape == (64, 64)
-        # Fiji reads pixels per unit: 20 per um at 50 nm.
+        # Fiji reads pixels per unit: 0.02 per nm at 50 nm.
         above, below = page.tags["XResolution"].value
-        assert above / below == pytest.approx(20, rel=1e-3)
-        assert tiff.imagej_metadata["unit"] in ("um", "µm", "micron")
+        assert above / below == pytest.approx(0.02)
+        assert tiff.imagej_metadata["unit"] == "nm"
 
     field = ("--field-nm", "3200", "3200")
     scored = invoke("evaluate", table, files["truth"], *field, "--json")
@@ -212,6 +212,27 @@ def test_predict_refuses_what_is_no_checkpoint_or_movie(files, tmp_path, store):
     assert "unknown model 'bright'" in refused("predict", files["best"], files["movie"], *words)
     assert "of no known format" in refused("predict", files["best"], files["truth"], *words)
     assert "does not exist" in refused("predict", files["best"], tmp_path / "no.tif", *words)
+
+
+def test_the_image_scores_of_tables_look_at_the_whole_of_a_tall_field(tmp_path):
+    for name, y_nm in (("truth", 2400.0), ("found", 2200.0)):
+        rows = ["frame,x_nm,y_nm", "0,800,800", f"0,800,{y_nm}", "1,800,2900"]
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
+    words = (
+        "evaluate",
+        tmp_path / "found.csv",
+        tmp_path / "truth.csv",
+        "--field-nm",
+        "1600",
+        "3200",
+        "--border-nm",
+        "0",
+    )
+    values = json.loads(invoke(*words, "--json").stdout)["values"]
+    # One of three emitters is 200 nm off: found within 250 nm, but in another fine pixel.
+    assert values["jaccard"] == 1.0
+    assert values["rmse_nm"] == pytest.approx(200 / 3**0.5)
+    assert values["nmse_star"] == pytest.approx(1 - (2 / 3) ** 2)
 
 
 def test_evaluate_refuses_in_one_line(files, tmp_path):

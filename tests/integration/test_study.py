@@ -2,24 +2,18 @@
 
 import json
 import re
-import shutil
-from functools import partial
-from typing import Any, NamedTuple
 
 import pytest
-import tiny_study
 import torch
-from mlflow.tracking._tracking_service import utils
-from tiny_study import run, write, write_plugins
+from tiny_study import run
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
-from smlmbench.data.simulate import SimulatedTraining
 from smlmbench.errors import ConfigError
-from smlmbench.run import cells, picks, references, study, timings, training_cell
-from smlmbench.timing import time_calls
+from smlmbench.run import cells, fitter_timings, picks, references, study, timings, training_cell
 from smlmbench.tracking.records import cell_runs, metric_history, read_study
-from smlmbench.tracking.store import open_store
+
+pytestmark = pytest.mark.usefixtures("short_timing")
 
 PARAMS = {
     *("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher", "steps", "batch_size", "lr"),
@@ -27,52 +21,6 @@ PARAMS = {
     *("device", "threads"),
 }
 ALL = {"done": 3, "failed": 1, "collapsed": 1, "skipped": 1}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short_timing():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("smlmbench.timing.WARM_UP_S", 0.0)
-        patch.setattr(timings, "time_calls", partial(time_calls, max_rounds=3))
-        patch.delenv("SMLMBENCH_DATA", raising=False)
-        yield
-
-
-def models():
-    loss = {"name": "l1l2", "lambda": 400}
-    return [
-        {"name": "fid_storm", "blocks": 1, "width": 0.25, "losses": [loss]},
-        {"name": "srcnn", "variant": "3-1-3", "width": 0.25, "losses": [loss | {"lambda": [400, 0]}]},
-        {"name": "my_net", "losses": [loss, {"name": "odd"}]},
-        {"name": "breaks"},
-    ]
-
-
-class Run:
-    """The tiny study, run once."""
-
-    def __init__(self, folder, empty_store):
-        self.plugins = write_plugins(folder / "plugins")
-        self.path = write(folder, models=models(), plugins=[str(path) for path in self.plugins.values()])
-        self.store = open_store(shutil.copytree(empty_store, folder / "mlruns"))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(tiny_study.BREAKING, "1")
-            self.finished, self.lines = run(self.path, self.store)
-        self.record = read_study(self.store, "tiny")
-
-    def row(self, name):
-        return next(row for row in self.record.rows("cell") if row.name.startswith(name))
-
-    def copy(self, folder):
-        """A store of the test's own, moved as a user may move it."""
-        # MLflow remembers by run id where artifacts go, and here two stores of one process have the same runs.
-        utils._artifact_repos_cache.clear()
-        return open_store(shutil.copytree(self.store.home, folder / "moved"))
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory, empty_store):
-    return Run(tmp_path_factory.mktemp("study"), empty_store)
 
 
 @pytest.fixture
@@ -91,16 +39,18 @@ def nothing_scores(monkeypatch):
     monkeypatch.setattr(cells, "choose_on_validation", score)
     monkeypatch.setattr(references, "evaluate_reference", score)
     monkeypatch.setattr(timings, "time_calls", score)
+    monkeypatch.setattr(fitter_timings, "time_calls", score)
 
 
 def test_every_row_of_the_plan_is_there(done):
     assert done.finished.statuses == ALL
     assert (done.finished.unfinished, done.finished.failed_references) == (0, [])
     plan = done.record.plan
-    assert [len(plan[part]) for part in ("cells", "references", "skipped")] == [5, 2, 1]
+    assert [len(plan[part]) for part in ("cells", "references", "skipped")] == [5, 3, 1]
     assert {row.cell_id for row in done.record.rows("cell")} == {cell["cell_id"] for cell in plan["cells"]}
-    assert {row.name[:5]: row.status for row in done.record.rows("reference")} == {"truth": "done", "blank": "done"}
-    assert "does not accept" in plan["skipped"][0]["reason"] or "odd" in plan["skipped"][0]["reason"]
+    statuses = {row.params["model"]: row.status for row in done.record.rows("reference")}
+    assert statuses == {"truth": "done", "blank": "done", "peaks_gaussian": "done"}
+    assert plan["skipped"][0]["reason"] == "my_net gives raster, odd accepts dotlist"
     assert done.record.study_text == done.path.read_text()
 
 
@@ -121,6 +71,17 @@ def test_names_of_params_metrics_and_artifacts(done):
             assert {kind.format("low"), kind.format("high")} <= set(row.artifacts())
         assert {"best.pt", "metrics.json", "environment.json"} <= set(row.artifacts())
         assert json.loads(row.artifact("environment.json").read_text())["versions"]["torch"] == torch.__version__
+
+
+def test_a_reference_has_the_same_names_and_a_time_where_it_is_a_program(done):
+    rows = {row.params["model"]: row for row in done.record.rows("reference")}
+    for row in rows.values():
+        assert {"task", "data", "loss", "lambda", "method", "protocol", "matcher", "n_params"} <= set(row.params)
+        assert "predictions/low.csv" in row.artifacts() or row.params["model"] == "blank"
+    assert rows["truth"].metrics["test/efficiency"] == 100
+    assert rows["truth"].metrics["test/false_per_1000um2"] == 0
+    assert "device/cpu_classical_fp64_16px_latency_ms" in rows["peaks_gaussian"].metrics
+    assert "device/latency_ms" not in rows["truth"].metrics
 
 
 def test_metrics_json_says_what_is_known_and_what_is_not(done):
@@ -233,95 +194,6 @@ def test_failed_rows_are_repeated_on_demand(done, tmp_path):
     assert kept < {row.run_id for row in record.rows("cell")}
 
 
-def interrupting(calls, at):
-    original = SimulatedTraining.batch
-
-    def batch(self, first, count):
-        calls.append(first)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        return original(self, first, count)
-
-    return batch
-
-
-class Outcome(NamedTuple):
-    """Of one command: what it said, the first sample of every batch, the store, files of work, MLflow's statuses."""
-
-    result: Any
-    calls: list[int]
-    record: Any
-    work: list[str]
-    stored: dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory, empty_store):
-    """The same cells under other names and in another order; stopped in the seventh step of the second, continued."""
-    folder = tmp_path_factory.mktemp("stopped")
-    shutil.copytree(empty_store, folder / "mlruns")
-    fid_storm, srcnn = models()[:2]
-    path = write(folder, study="other", models=[srcnn | {"losses": fid_storm["losses"]}, fid_storm])
-    path.write_text(path.read_text().replace("name: sim", "name: renamed"))
-    words = ["run", str(path), "--store", str(folder / "mlruns")]
-    outcomes = []
-    for at in (17, None):
-        calls = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SimulatedTraining, "batch", interrupting(calls, at))
-            result = CliRunner().invoke(app, words)
-        store = open_store(folder / "mlruns")
-        record = read_study(store, "other")
-        work = sorted(path.name for path in (store.home / "work").rglob("*.pt"))
-        stored = {run.run_id: store.client.get_run(run.run_id).info.status for run in record.runs}
-        outcomes.append(Outcome(result, calls, record, work, stored))
-    return outcomes
-
-
-def test_ctrl_c_leaves_a_run_to_continue_and_says_what_is_left(stopped):
-    result, calls, record, work, stored = stopped[0]
-    assert result.exit_code == 130
-    assert "stopped; 1 of 2 cells are left; the same command continues them" in result.stderr
-    assert "Traceback" not in result.output
-    assert len(calls) == 17
-    rows = {row.params["model"]: row for row in record.rows("cell")}
-    assert {name: row.status for name, row in rows.items()} == {"srcnn": "done", "fid_storm": "interrupted"}
-    assert stored[rows["fid_storm"].run_id] == "KILLED"
-    assert rows["fid_storm"].reason == "stopped by the user"
-    assert next(run for run in record.runs if run.role == "study").status == "interrupted"
-    assert work == ["best_state.pt", "last.pt"]
-
-
-def test_the_same_command_finishes_only_the_rest_in_the_same_run(stopped):
-    result, calls, record, work, _ = stopped[1]
-    assert result.exit_code == 0, result.output
-    assert calls == [6 * 8, 7 * 8, 8 * 8, 9 * 8]
-    earlier = {row.cell_id: row.run_id for row in stopped[0].record.rows("cell")}
-    assert {row.cell_id: (row.run_id, row.status) for row in record.rows("cell")} == {
-        cell_id: (run_id, "done") for cell_id, run_id in earlier.items()
-    }
-    assert work == []
-
-
-def numbers(row):
-    return {name: value for name, value in row.metrics.items() if name.startswith(("val", "test", "train/l"))}
-
-
-def test_order_names_and_interrupts_change_no_number(done, stopped):
-    ours = {row.cell_id: row for row in done.record.rows("cell")}
-    theirs = stopped[1].record.rows("cell")
-    assert len(theirs) == 2
-    for row in theirs:
-        same = ours[row.cell_id]
-        assert len(numbers(row)) > 50
-        assert numbers(row) == numbers(same)
-        assert row.params["threshold"] == same.params["threshold"]
-        for table in ("predictions/low.csv", "predictions/high.csv"):
-            assert row.artifact(table).read_bytes() == same.artifact(table).read_bytes()
-        one, other = (torch.load(each.artifact("best.pt"), weights_only=True)["state"] for each in (row, same))
-        assert all(torch.equal(one[name], other[name]) for name in one)
-
-
 @pytest.mark.usefixtures("nothing_trains", "nothing_scores")
 def test_a_part_of_a_study_leaves_the_rest_on_the_leaderboard(done, tmp_path):
     store = done.copy(tmp_path)
@@ -366,9 +238,11 @@ def test_a_network_that_cannot_be_timed_does_not_stop_the_report(done, tmp_path,
         raise RuntimeError("no")
 
     monkeypatch.setattr(timings, "time_calls", broken)
+    monkeypatch.setattr(fitter_timings, "time_calls", broken)
     finished, lines = run(done.path, done.copy(tmp_path), sets=("timing.sizes_px=[24]",))
     assert finished.statuses == ALL
     assert "  timing at 24 px on cpu failed: RuntimeError: no" in lines
+    assert "  timing peaks_gaussian at 24 px failed: RuntimeError: no" in lines
 
 
 def test_a_reference_that_fails_is_told(done, tmp_path, monkeypatch):
@@ -378,7 +252,7 @@ def test_a_reference_that_fails_is_told(done, tmp_path, monkeypatch):
     monkeypatch.setattr(references, "evaluate_reference", broken)
     # Another eval_id: the references are scored anew, the cells too.
     finished, lines = run(done.path, done.copy(tmp_path), sets=("data.0.test.low.simulate.frames=4",))
-    assert finished.failed_references == ["truth", "blank"]
+    assert finished.failed_references == ["truth", "blank", "peaks_gaussian"]
     assert "sim blank: failed: ValueError: no fit" in lines
 
 

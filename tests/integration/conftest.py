@@ -1,0 +1,64 @@
+"""The tiny study, run once for all tests that look at it."""
+
+import shutil
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+import tiny_study
+from tiny_study import models, run, write, write_plugins
+
+from smlmbench.tracking.records import read_study
+from smlmbench.tracking.store import open_store
+
+
+@contextmanager
+def quick():
+    """Three rounds, no warm-up: what is measured is of no interest, that it is measured is."""
+    from smlmbench.run import fitter_timings, timings
+    from smlmbench.timing import time_calls
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smlmbench.timing.WARM_UP_S", 0.0)
+        for module in (timings, fitter_timings):
+            patch.setattr(module, "time_calls", partial(time_calls, max_rounds=3))
+        patch.delenv("SMLMBENCH_DATA", raising=False)
+        yield
+
+
+class Run:
+    """The tiny study, run once."""
+
+    def __init__(self, folder, empty_store):
+        self.plugins = write_plugins(folder / "plugins")
+        self.path = write(folder, models=models(), plugins=[str(path) for path in self.plugins.values()])
+        self.store = open_store(shutil.copytree(empty_store, folder / "mlruns"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(tiny_study.BREAKING, "1")
+            self.finished, self.lines = run(self.path, self.store)
+        self.record = read_study(self.store, "tiny")
+
+    def row(self, name):
+        return next(row for row in self.record.rows("cell") if row.name.startswith(name))
+
+    def copy(self, folder):
+        """A store of the test's own, moved as a user may move it."""
+        from mlflow.tracking._tracking_service import utils
+
+        # MLflow remembers by run id where artifacts go, and here two stores of one process have the same runs.
+        utils._artifact_repos_cache.clear()
+        return open_store(shutil.copytree(self.store.home, folder / "moved"))
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory, empty_store):
+    """The tiny study with rows that end in every way; nobody writes to its store."""
+    with quick():
+        return Run(tmp_path_factory.mktemp("study"), empty_store)
+
+
+@pytest.fixture(scope="module")
+def short_timing():
+    """Studies of the module are timed in no time."""
+    with quick():
+        yield
