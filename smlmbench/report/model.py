@@ -166,9 +166,12 @@ class Row:
         return found if isinstance(found, Mapping) else {}
 
     def value(self, condition: str, metric: str) -> float | None:
-        """A test number of one condition."""
+        """A test number of one condition; absent where `metrics.json` lacks it, since MLflow keeps what became n/a."""
+        stored = self._condition(condition, "values")
+        if stored and metric not in stored:
+            return None
         logged = self.metric(f"test.{condition}/{metric}")
-        return finite(self._condition(condition, "values").get(metric)) if logged is None else logged
+        return finite(stored.get(metric)) if logged is None else logged
 
     def interval(self, condition: str, metric: str) -> tuple[float, float] | None:
         """The stored interval of a condition's number (over its frames), or None."""

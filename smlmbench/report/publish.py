@@ -32,10 +32,11 @@ def report_study(store: Store, study: str, output_dir: Path | None = None, *, ui
 
 
 def stored_history(store: Store) -> History:
-    """Look-up of all values of a metric in a store."""
+    """Look-up of all values of a metric in a store; of several at one step (scored again) the last."""
 
     def values(run: Run, metric: str) -> Sequence[tuple[int, float]]:
-        return [(point.step, point.value) for point in metric_history(store, run.run_id, metric)]
+        last = {point.step: point.value for point in metric_history(store, run.run_id, metric)}
+        return list(last.items())
 
     return values
 

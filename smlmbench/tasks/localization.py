@@ -46,7 +46,7 @@ CARD = {
 THRESHOLDS = 50
 PLATEAU_POINTS = 0.2
 LOWEST_SCORE = 0.02
-CROWDED_PER_UM2 = 1.0
+NO_TABLE = "this row gives no table of localizations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +216,7 @@ def _evidence(
         facts=_facts(condition, scoring),
         images=_images(prediction, condition, rule),
         signal_free=signal_free,
+        reasons={"signal_free": NO_TABLE} if prediction.table is None else {},
     )
 
 

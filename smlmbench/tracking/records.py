@@ -175,9 +175,10 @@ def cell_runs(store: Store, experiment_id: str, cell_id: str) -> list[RunRecord]
 
 
 def metric_history(store: Store, run_id: str, key: str) -> list[Point]:
-    """All values of one metric, by step."""
+    """All values of one metric, by step, those of one step in the order of their time."""
     values = store.client.get_metric_history(run_id, key)
-    return sorted(Point(int(each.step), float(each.value), each.timestamp / 1000) for each in values)
+    points = (Point(int(each.step), float(each.value), each.timestamp / 1000) for each in values)
+    return sorted(points, key=lambda point: (point.step, point.time_s))
 
 
 def find_run(store: Store, text: str) -> RunRecord:
