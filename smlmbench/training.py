@@ -83,19 +83,22 @@ def save_atomically(payload: Mapping[str, Any], path: Path) -> None:
 
 @contextmanager
 def _unbroken() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is over, so that no saved state is that of half a step."""
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+    """Hold Ctrl-C (and SIGTERM, where it is handled) back until the block is over: no saved state is half a step's."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    held = {number: handler for number, handler in handlers.items() if callable(handler)}
     came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    for number in held:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in held.items():
+            signal.signal(number, handler)
     if came:
-        handler(*came[-1])
+        held[signal.Signals(came[-1][0])](*came[-1])
 
 
 class _Loop:

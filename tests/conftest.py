@@ -1,6 +1,7 @@
 """Fixtures that several tests share."""
 
 import shutil
+import signal
 
 import pytest
 
@@ -19,3 +20,11 @@ def store(empty_store, tmp_path):
     from smlmbench.tracking.store import open_store
 
     return open_store(shutil.copytree(empty_store, tmp_path / "mlruns"))
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def stopping(request):
+    """A signal that raises KeyboardInterrupt, also where the shell that started pytest ignores Ctrl-C."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)

@@ -142,7 +142,7 @@ def test_an_interrupted_training_continues_bit_for_bit(tmp_path, where, schedule
     assert all(numbers in without_seconds(whole.told) for numbers in without_seconds(told))
 
 
-def test_ctrl_c_within_a_step_waits_for_its_end(tmp_path):
+def test_ctrl_c_within_a_step_waits_for_its_end(tmp_path, stopping):
     whole = Trial(tmp_path / "whole")
     whole.run()
     calls = []
@@ -150,14 +150,14 @@ def test_ctrl_c_within_a_step_waits_for_its_end(tmp_path):
     def loss(raw, targets):
         calls.append(1)
         if len(calls) == 7:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(stopping)
         return squared(raw, targets)
 
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(stopping)
     broken = Trial(tmp_path / "broken", loss=loss)
     with pytest.raises(KeyboardInterrupt):
         broken.run()
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(stopping) is handler
     assert len(calls) == 7
     again = Trial(tmp_path / "broken")
     again.run()
