@@ -22,7 +22,8 @@ def problems(folder, train, **entry):
 
 def test_a_movie_with_its_table_passes(tmp_path):
     source = write_movie(tmp_path)
-    load_study(write_study(tmp_path, data=[{"name": "cells", "train": source}]))
+    loaded = load_study(write_study(tmp_path, data=[{"name": "cells", "train": source}]))
+    assert [entry.name for entry in loaded.study.data] == ["cells"]
 
 
 def test_absent_files_are_told_with_the_nearest_name(tmp_path):
@@ -76,7 +77,8 @@ def test_common_headers_pass(tmp_path, header):
     source = write_movie(tmp_path)
     cells = header.count(",") + 1
     (tmp_path / "a.csv").write_text(f"{header}\n{','.join('1' * cells)}\n")
-    load_study(write_study(tmp_path, data=[{"name": "cells", "train": source}]))
+    loaded = load_study(write_study(tmp_path, data=[{"name": "cells", "train": source}]))
+    assert loaded.study.data[0].train.truth == tmp_path / "a.csv"
 
 
 def test_named_columns_must_be_in_the_table(tmp_path):

@@ -35,7 +35,7 @@ def test_server_keeps_its_work_in_a_local_folder(tmp_path):
     assert (where.uri, where.home, where.database) == ("http://localhost:5000", tmp_path, None)
 
 
-@pytest.mark.parametrize("location", ["file:///tmp/mlruns", "databricks://x", "postgresql://u@h/db"])
+@pytest.mark.parametrize("location", ["file:///home/mlruns", "databricks://x", "postgresql://u@h/db"])
 def test_other_addresses_are_refused_with_what_is_accepted(location):
     with pytest.raises(StoreError, match=r"is not accepted; give a folder, sqlite:///FILE.db or http") as caught:
         resolve(location)
