@@ -106,7 +106,8 @@ def test_any_value_anywhere_is_taken_or_explained(rooms, place, value):
     raw = replaced(yaml.safe_load(STUDY), place, value)
     path = written(rooms, raw)
     try:
-        said = [f"row {row.labels}" for row in (plan := make_plan(load_study(path))).cells + plan.skipped]
+        plan = make_plan(load_study(path))
+        said = [f"row {row.labels}" for row in [*plan.cells, *plan.skipped]]
     except ConfigError as error:
         said = str(error).splitlines()
     assert said
