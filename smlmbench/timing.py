@@ -23,6 +23,8 @@ WARM_UP_S = 0.3
 MIN_ROUNDS = 15
 MAX_ROUNDS = 200
 BUDGET_S = 3.0
+BUSY = 0.2
+LOOK_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Latency:
         first_ms: The first call, apart.
         rounds: Number of timed calls.
         threads: Threads torch was allowed.
-        load: 1-minute load average over the cores when timing began; above 1 the machine was busy with other work.
+        others: Share of the processor (0..1) that other programs used just before; above BUSY the row is marked.
     """
 
     median_ms: float
@@ -46,7 +48,7 @@ class Latency:
     first_ms: float
     rounds: int
     threads: int
-    load: float
+    others: float
 
 
 def synchronise(device: torch.device) -> None:
@@ -91,6 +93,13 @@ def threads(count: int | None) -> Iterator[int]:
         torch.set_num_threads(earlier)
 
 
+def used_by_others() -> float:
+    """Share of the processor (0..1) in use while this process sleeps for a moment."""
+    import psutil
+
+    return float(psutil.cpu_percent(interval=LOOK_S)) / 100
+
+
 def time_calls(
     calls: Mapping[str, Callable[[], object]],
     device: torch.device,
@@ -109,7 +118,7 @@ def time_calls(
     Returns:
         Latency by label.
     """
-    load = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else float("nan")
+    others = used_by_others()
     first, slowest = {}, 0.0
     for label, call in calls.items():
         first[label] = _once(call, device)[0]
@@ -123,7 +132,7 @@ def time_calls(
     for turn in range(rounds):
         for label in labels if turn % 2 == 0 else labels[::-1]:
             seen[label].append(_once(calls[label], device))
-    return {label: _latency(np.array(samples) * 1e3, first[label] * 1e3, load) for label, samples in seen.items()}
+    return {label: _latency(np.array(samples) * 1e3, first[label] * 1e3, others) for label, samples in seen.items()}
 
 
 def _once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
@@ -134,7 +143,7 @@ def _once(call: Callable[[], object], device: torch.device) -> tuple[float, floa
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _latency(samples_ms: NDArray[np.float64], first_ms: float, load: float) -> Latency:
+def _latency(samples_ms: NDArray[np.float64], first_ms: float, others: float) -> Latency:
     q1, median, q3, p90 = np.percentile(samples_ms[:, 0], [25, 50, 75, 90])
     return Latency(
         median_ms=float(median),
@@ -145,5 +154,5 @@ def _latency(samples_ms: NDArray[np.float64], first_ms: float, load: float) -> L
         first_ms=float(first_ms),
         rounds=len(samples_ms),
         threads=torch.get_num_threads(),
-        load=float(load),
+        others=others,
     )

@@ -24,6 +24,7 @@ def command(
     """
     from smlmbench.registry import Catalog
     from smlmbench.run.untrained import time_untrained
+    from smlmbench.timing import BUSY
 
     catalog = Catalog(plugins or ())
     rows = time_untrained(models, sizes, upsampling, (device, threads), sets or [], catalog)
@@ -33,5 +34,6 @@ def command(
     columns = ["model", "size_px", "median_ms", "q1_ms", "q3_ms", "p90_ms", "cpu_ms", "first_ms", "rounds", "threads"]
     shown = [[f"{row[key]:.2f}" if key.endswith("_ms") else str(row[key]) for key in columns] for row in rows]
     table(f"batch 1, upsampling {upsampling}, {rows[0]['host']}", columns, shown)
-    if rows[0]["load"] > 1:
-        note(f"the machine was busy (load {rows[0]['load']:.1f} per core): compare ratios, not milliseconds")
+    if rows[0]["others"] > BUSY:
+        used = f"{100 * rows[0]['others']:.0f} %"
+        note(f"other programs used {used} of the processor: compare ratios, not milliseconds")

@@ -13,11 +13,10 @@ from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash, timing_id
 from smlmbench.study.schema import Timing
-from smlmbench.timing import Latency, check_device, host_name, threads, time_calls
+from smlmbench.timing import BUSY, Latency, check_device, host_name, threads, time_calls
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
 
-BUSY_LOAD = 1.5
 TIMED = "smlmbench.timed."
 
 
@@ -97,7 +96,7 @@ def _measure(fresh: Sequence[Candidate], session: Session) -> dict[str, Latency]
         measured |= found
         for one in group:
             latency = found[one.key]
-            busy = "; the machine was busy" if latency.load > BUSY_LOAD else ""
+            busy = "; other programs kept the processor busy" if latency.others > BUSY else ""
             session.reporter.line(
                 f"  {one.cell.model.name} {size} px {device} {one.runtime} fp32: "
                 f"{latency.median_ms:.2f} ms (IQR {latency.q1_ms:.2f} to {latency.q3_ms:.2f}){busy}"
@@ -139,7 +138,7 @@ def _numbers(
             f"{one.metric}_cpu_ms": latency.cpu_ms,
             f"{one.metric}_first_ms": latency.first_ms,
             f"{one.metric}_threads": float(latency.threads),
-            f"{one.metric}_load": latency.load,
+            f"{one.metric}_others": latency.others,
         }
     else:
         source = next(run for run in sharing if TIMED + one.key in run.tags)
