@@ -5,9 +5,9 @@ from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from smlmbench.data.contracts import Given
+from smlmbench.models.blocks import block, down_and_up, initialise, on_fine_grid
 from smlmbench.models.normalisation import Normalisation
 
 CARD = {
@@ -51,7 +51,6 @@ CARD = {
 }
 
 CHANNELS = (32, 64, 128, 512)
-MOMENTUM = 0.01  # Keras counts the part that is kept (0.99), PyTorch the part that is new
 
 
 class DeepStorm(nn.Module):
@@ -71,45 +70,18 @@ class DeepStorm(nn.Module):
         self.upsampling = given.upsampling
         self.normalisation = Normalisation(settings["normalisation"], given.statistics)
         self.encoder = nn.ModuleList(
-            [_block(inside, outside, pool=True) for inside, outside in pairwise((given.channels, first, second, third))]
+            [block(inside, outside, pool=True) for inside, outside in pairwise((given.channels, first, second, third))]
         )
-        self.bottleneck = _block(third, deep)
-        self.decoder = nn.ModuleList([_block(*pair) for pair in pairwise((deep, third, second, first))])
+        self.bottleneck = block(third, deep)
+        self.decoder = nn.ModuleList([block(*pair) for pair in pairwise((deep, third, second, first))])
         self.head = nn.Conv2d(first, 1, 1, bias=False)
-        self._initialise(zero_last=settings["zero_last"])
-
-    def _initialise(self, *, zero_last: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.orthogonal_(module.weight)
-        if zero_last:
-            nn.init.zeros_(self.head.weight)
+        initialise(self, [self.head], zero_last=settings["zero_last"])
 
     def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
         """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
-        height, width = frames.shape[-2] * self.upsampling, frames.shape[-1] * self.upsampling
-        maps: Tensor = functional.interpolate(
-            self.normalisation(frames, frame_range), size=(height, width), mode="nearest"
-        )
-        sizes = []
-        for block in self.encoder:
-            sizes.append(maps.shape[-2:])
-            maps = block(maps)
-        maps = self.bottleneck(maps)
-        for size, block in zip(reversed(sizes), self.decoder, strict=True):
-            maps = block(functional.interpolate(maps, size=size, mode="nearest"))
-        raw: Tensor = self.head(maps)
+        maps = on_fine_grid(self.normalisation(frames, frame_range), self.upsampling)
+        raw: Tensor = self.head(down_and_up(maps, self.encoder, self.bottleneck, self.decoder))
         return raw
-
-
-def _block(inside: int, outside: int, *, pool: bool = False) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(inside, outside, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outside, eps=1e-3, momentum=MOMENTUM),
-    ]
-    if pool:
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.ReLU(inplace=True))
 
 
 def build(settings: Mapping[str, Any], given: Given) -> nn.Module:

@@ -10,6 +10,7 @@ from smlmbench.models.normalisation import Normalisation
 from smlmbench.registry import Catalog
 
 STATISTICS = Statistics(mean=20.0, std=8.0, low=4.0, high=120.0)
+NAMES = ("deep_storm", "fid_storm", "srcnn", "skip_storm", "u_storm", "drl_storm")
 
 
 def built(name, upsampling=8, device="cpu", channels=1, **settings):
@@ -37,6 +38,9 @@ def awake(model):
         ("srcnn", {}, 8_129),
         ("srcnn", {"variant": "9-5-5"}, 57_281),
         ("srcnn", {"variant": "3-1-3"}, 3_009),
+        ("skip_storm", {}, 1_366_208 - 32 + 297),
+        ("u_storm", {}, 144_003 - 273 - 2),  # without the biases and the output's batch normalisation
+        ("drl_storm", {}, 9_405_504 + 32 + 288 + 2 * 3_264 + 1),
     ],
 )
 def test_parameters_are_those_of_the_published_networks(name, settings, expected):
@@ -104,13 +108,86 @@ def test_fid_storm_output_activation_scales_negatives_by_a_hundredth():
     torch.testing.assert_close(official, torch.where(linear > 0, linear, 0.01 * linear))
 
 
-@pytest.mark.parametrize("name", ["deep_storm", "fid_storm", "srcnn"])
+def test_skip_storm_output_sees_the_upsampled_frame():
+    model = built("skip_storm", upsampling=2, width=0.125, normalisation="photon_scale").eval()
+    with torch.no_grad():
+        model.head.weight[0, -1, 1, 1] = 120.0
+        frames = torch.rand(1, 1, 8, 8)
+        torch.testing.assert_close(model(frames), frames.repeat_interleave(2, -1).repeat_interleave(2, -2))
+
+
+def test_u_storm_maps_have_the_sizes_of_its_table():
+    seen = shapes_inside(built("u_storm").eval(), torch.zeros(1, 1, 26, 26))
+    assert [seen[name] for name in ("first", "second", "third")] == [(32, 208, 208), (64, 104, 104), (128, 52, 52)]
+    assert [seen[name] for name in ("bottleneck", "decoder", "head")] == [(32, 52, 52), (16, 104, 104), (1, 208, 208)]
+
+
+def test_drl_storm_maps_have_the_sizes_of_its_table():
+    seen = shapes_inside(built("drl_storm", upsampling=2).eval(), torch.zeros(1, 1, 16, 16))
+    for stage in ("finder", "corrector"):
+        trunk = [seen[f"{stage}.trunk.{part}"] for part in ("encoder.0", "encoder.1", "encoder.2", "bottleneck")]
+        assert seen[f"{stage}.first"] == (32, 32, 32)
+        assert trunk == [(64, 16, 16), (128, 8, 8), (592, 4, 4), (592, 4, 4)]
+        assert [seen[f"{stage}.trunk.decoder.{i}"] for i in range(3)] == [(128, 8, 8), (64, 16, 16), (32, 32, 32)]
+        assert seen[f"{stage}.head"] == (1, 32, 32)
+
+
+def drl_residual(spikes, upsampling, channels=1):
+    """What the second stage of a DRL-STORM gets where the first one answers the given spikes, and its answer."""
+    model = built("drl_storm", upsampling, width=0.0625, channels=channels, normalisation="photon_scale")
+    awake(model)
+    seen = {}
+    model.finder.register_forward_hook(lambda _m, _i, _out: spikes)
+    model.corrector.register_forward_hook(lambda _m, given, out: seen.update(given=given[0], out=out))
+    size = (spikes.shape[-2] // upsampling, spikes.shape[-1] // upsampling)
+    with torch.no_grad():
+        answer = model(torch.full((1, channels, *size), 60.0))
+    torch.testing.assert_close(answer, spikes + seen["out"])
+    return seen["given"]
+
+
+@pytest.mark.parametrize("upsampling", [2, 8])
+def test_drl_storm_takes_spots_away_where_the_spikes_are(upsampling):
+    side = 17 * upsampling
+    spikes = torch.zeros(1, 1, side, side)
+    row, column = 7 * upsampling, 9 * upsampling + 1
+    spikes[0, 0, row, column] = 2.0
+    spot = (0.5 - drl_residual(spikes, upsampling))[0, 0]
+    at = torch.arange(float(side))
+    assert spot.sum().item() == pytest.approx(2 * upsampling**2, rel=1e-4)
+    assert (spot.sum(1) @ at / spot.sum()).item() == pytest.approx(row, abs=1e-3)
+    assert (spot.sum(0) @ at / spot.sum()).item() == pytest.approx(column, abs=1e-3)
+    spread = (spot.sum(0) @ (at - column).square() / spot.sum()).sqrt().item() / upsampling
+    assert spread == pytest.approx(1.3, rel=0.03)  # cut at 3 sigma
+
+
+def test_drl_storm_residual_has_the_channels_of_the_frame_and_gives_distinct_maps():
+    spikes = torch.zeros(1, 1, 32, 32)
+    spikes[0, 0, 16, 16] = 1.0
+    model = built("drl_storm", 2, width=0.0625, channels=3)
+    assert model.gain.shape == (3, 1, 1)
+    assert drl_residual(spikes, 2, channels=3).shape == (1, 3, 32, 32)
+    first = awake(built("drl_storm", 2, width=0.25)).corrector.first[0]
+    with torch.no_grad():
+        maps = first(drl_residual(spikes, 2))[0].flatten(1)
+    assert len({tuple(channel.tolist()) for channel in maps}) == len(maps)
+
+
+@pytest.mark.parametrize("name", ["deep_storm", "skip_storm", "u_storm", "drl_storm"])
+def test_no_bias_and_no_batch_norm_at_the_output(name):
+    model = built(name, width=0.125)
+    assert all(module.bias is None for module in model.modules() if isinstance(module, nn.Conv2d))
+    assert (awake(model)(torch.rand(1, 1, 8, 8) * 100) < 0).any()
+    assert all(module.num_features > 1 for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_zero_last_starts_from_an_empty_map(name):
     model = built(name, upsampling=2, zero_last=True)
     assert not model.eval()(torch.rand(1, 1, 8, 8)).any()
 
 
-@pytest.mark.parametrize("name", ["deep_storm", "fid_storm", "srcnn"])
+@pytest.mark.parametrize("name", NAMES)
 def test_three_frames_in_one_map_out(name):
     assert built(name, upsampling=2, channels=3, width=0.125).eval()(torch.rand(2, 3, 8, 8)).shape == (2, 1, 16, 16)
 
@@ -143,6 +220,13 @@ def test_srcnn_interpolation_keeps_positions(interpolation, upsampling):
         ("srcnn", {"width": 0.25}, 8, 7),
         ("srcnn", {"width": 0.25}, 2, 11),
         ("srcnn", {"variant": "3-1-3", "interpolation": "nearest"}, 8, 3),
+        ("skip_storm", {"width": 0.125}, 8, 7),
+        ("skip_storm", {"width": 0.125}, 2, 31),
+        ("u_storm", {"width": 0.25}, 8, 5),
+        ("u_storm", {"width": 0.25}, 4, 7),
+        ("u_storm", {"width": 0.25}, 2, 13),
+        ("drl_storm", {"width": 0.0625}, 8, 21),
+        ("drl_storm", {"width": 0.0625, "sigma_px": 0.5}, 4, 31),
     ],
 )
 def test_receptive_field_is_exact(name, settings, upsampling, expected):

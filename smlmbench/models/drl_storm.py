@@ -1,0 +1,169 @@
+"""DRL-STORM: two encoder-decoder stages; the second sees the frame without what the first one found."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from smlmbench.data.contracts import Given
+from smlmbench.models.blocks import Hourglass, block, initialise, on_fine_grid
+from smlmbench.models.normalisation import Normalisation
+
+CARD = {
+    "version": 1,
+    "summary": "Two encoder-decoder stages with a residual between them (in the style of DRL-STORM), the heaviest.",
+    "task": "localization",
+    "output": "raster",
+    "upsamples": "before",
+    "settings": {
+        "width": {"default": 1.0, "min": 0.03125, "max": 2.0, "help": "multiplies the channels 32, 64, 128, 592"},
+        "sigma_px": {
+            "default": 1.3,
+            "min": 0.3,
+            "max": 3.0,
+            "help": "standard deviation of the spots that the residual takes away, in camera pixels",
+        },
+        "normalisation": {
+            "default": "train_zscore",
+            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
+            "help": "how photons are scaled",
+        },
+        "zero_last": {"default": True, "help": "start from all-zero outputs of both stages instead of random ones"},
+    },
+    "search": {"width": {"low": 0.125, "high": 0.5, "log": True}},
+    "tiny": {"width": 0.0625},
+    "training": {"optimiser": "adam", "lr": 1e-3, "batch_size": 16},
+    "parameters": {"upsampling=2": 9412353, "upsampling=4": 9412353, "upsampling=8": 9412353},
+    "receptive_field_px": 21.0,
+    "paper": "Yao B. et al. 2020, Optics Express 28(10):15432-15446",
+    "fidelity": "reconstruction",
+    "deviations": [
+        "in the style of DRL-STORM, not a reproduction: of the paper only the idea of a residual layer was reachable",
+        "layers of the DL4SMLM package, but for the residual, which there is the same in all of its 32 channels",
+        "residual: the frame minus a learned gain times the first stage's map blurred to the width of a spot",
+        "the second stage begins with a convolution of its own; the answer is the sum of both stages",
+        "linear outputs without batch normalisation, 1 x 1 of the first stage and 3 x 3 of the second; no biases",
+        "orthogonal start and batch normalisation as in Deep-STORM; the output layers start at zero (zero_last)",
+        "the frame is upsampled by nearest neighbours inside the network, not beforehand",
+        "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
+    ],
+    "facts": {"translation": True, "multiple_fine_px": 8},
+}
+
+CHANNELS = (32, 64, 128, 592)
+SIGMAS = 3  # the spots of the residual end here
+
+
+class Stage(nn.Module):
+    """A block, an encoder and decoder, and a linear output; (B, C, H, W) to (B, 1, H, W).
+
+    Args:
+        inside: Channels C.
+        width: Multiplies the channels.
+        kernel: Side of the output layer.
+    """
+
+    def __init__(self, inside: int, width: float, kernel: int) -> None:
+        super().__init__()
+        first, second, third, deep = (max(1, round(channels * width)) for channels in CHANNELS)
+        self.first = block(inside, first)
+        self.trunk = Hourglass((first, second, third, deep), (deep, third, second, first), last_relu=False)
+        self.head = nn.Conv2d(first, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The map of this stage."""
+        raw: Tensor = self.head(self.trunk(self.first(maps)))
+        return raw
+
+
+class Spots(nn.Module):
+    """Draw a map of spikes as a camera would: a Gaussian per spike, zero beyond the edges and beyond 3 sigma.
+
+    Values are per camera pixel, so that they compare with those of a frame: the kernel sums to the square of the
+    upsampling.
+
+    Args:
+        sigma_px: Standard deviation in camera pixels.
+        upsampling: Fine pixels per camera pixel along one axis.
+    """
+
+    profile: Tensor
+
+    def __init__(self, sigma_px: float, upsampling: int) -> None:
+        super().__init__()
+        self.radius = _radius(sigma_px, upsampling)
+        at = torch.arange(-self.radius, self.radius + 1) / (sigma_px * upsampling)
+        values = torch.exp(-0.5 * at**2)
+        self.register_buffer("profile", upsampling * values / values.sum(), persistent=False)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(B, 1, H, W) to the same shape."""
+        profile = self.profile.to(spikes.dtype)
+        down = functional.conv2d(spikes, profile[None, None, :, None], padding=(self.radius, 0))
+        return functional.conv2d(down, profile[None, None, None, :], padding=(0, self.radius))
+
+
+class DrlStorm(nn.Module):
+    """s1 + s2, where s1 is the first stage's map of the frame and s2 the second's of the frame - gain * spots(s1).
+
+    Args:
+        settings: As on the card.
+        given: Channels, upsampling and training statistics.
+
+    Source:
+        The DL4SMLM package, after the idea of Yao B. et al. 2020, Optics Express 28(10):15432-15446.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+        super().__init__()
+        self.upsampling = given.upsampling
+        self.normalisation = Normalisation(settings["normalisation"], given.statistics)
+        self.finder = Stage(given.channels, settings["width"], 1)
+        self.spots = Spots(settings["sigma_px"], given.upsampling)
+        self.gain = nn.Parameter(torch.ones(given.channels, 1, 1))
+        self.corrector = Stage(given.channels, settings["width"], 3)
+        initialise(self, [self.finder.head, self.corrector.head], zero_last=settings["zero_last"])
+
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
+        fine = on_fine_grid(self.normalisation(frames, frame_range), self.upsampling)
+        found: Tensor = self.finder(fine)
+        corrected: Tensor = self.corrector(fine - self.gain * self.spots(found))
+        return found + corrected
+
+
+def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+    """Make a DRL-STORM network.
+
+    Args:
+        settings: All settings of the card.
+        given: Channels, upsampling (2, 4 or 8), pixel size and statistics of the training pixels.
+    """
+    return DrlStorm(settings, given)
+
+
+def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+    """Camera pixels across that the output within one camera pixel can see: two stages and the spots between them."""
+    radius = _radius(settings["sigma_px"], upsampling)
+    reach = 0
+    for low in range(0, max(8, upsampling), upsampling):
+        outermost = _leftmost(_leftmost(low - 1) - radius) // upsampling
+        reach = max(reach, low // upsampling - outermost)
+    return 2.0 * reach + 1
+
+
+def _radius(sigma_px: float, upsampling: int) -> int:
+    return ceil(SIGMAS * sigma_px * upsampling)
+
+
+def _leftmost(at: int) -> int:
+    """The leftmost fine pixel that a stage's features at one pixel see, traced from its end to its beginning."""
+    for _ in range(3):
+        at = (at - 1) // 2
+    at -= 1
+    for _ in range(3):
+        at = 2 * at - 1
+    return at - 1
