@@ -28,6 +28,7 @@ NEEDED = (
     "mlflow",
     "matplotlib",
     "tifffile",
+    "h5py",
 )
 EXTRAS = {"onnxruntime": "export", "openvino": "export", "onnx": "export", "dask": "cluster", "optuna": "search"}
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")

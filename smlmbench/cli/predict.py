@@ -16,7 +16,7 @@ class Asked:
     """The command line."""
 
     model: Annotated[str, typer.Argument(help="Run id, cell_id, run name or best.pt.", show_default=False)]
-    movie: Annotated[Path, typer.Argument(help="Movie (TIFF stack).", show_default=False)]
+    movie: Annotated[Path, typer.Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).", show_default=False)]
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path()
     camera: Annotated[
         str | None, typer.Option("--camera", help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")
@@ -27,6 +27,9 @@ class Asked:
     threshold: Annotated[
         float | None, typer.Option("--threshold", min=0.0, help="Instead of the one chosen on validation.")
     ] = None
+    table_format: Annotated[
+        str, typer.Option("--table-format", help="thunderstorm_csv, picasso_hdf5, smap_csv or smlmbench_csv.")
+    ] = "thunderstorm_csv"
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
     store: Store = None
     plugins: Plugins = None
@@ -55,6 +58,7 @@ def command(asked: Asked) -> None:
         camera=read_camera(asked.camera),
         pixel_size_nm=asked.pixel_size_nm,
         threshold=asked.threshold,
+        table_format=asked.table_format,
         device=asked.device,
     )
     with Reporter(quiet=asked.as_json) as reporter:

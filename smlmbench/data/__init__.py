@@ -1,11 +1,10 @@
 """Data sources: descriptions become samples, one file per kind."""
 
-import hashlib
-
 from smlmbench.data.contracts import Condition, TrainingSet
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
+from smlmbench.study.identity import file_digest
 from smlmbench.study.sources import MovieSource
 
 
@@ -50,10 +49,9 @@ def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, 
     known = data_plan.train
     for path in data_plan.apply:
         source = MovieSource(movie=path, pixel_size_nm=known.pixel_size_nm, camera=known.camera, psf=known.psf)
-        if not path.is_file():
-            raise ConfigError(f"apply: '{path}' is not a file; give the path of a movie")
-        with path.open("rb") as file:
-            identity = {"movie": hashlib.file_digest(file, "sha256").hexdigest()}
+        if not path.exists():
+            raise ConfigError(f"apply: '{path}' does not exist; give the path of a movie")
+        identity = {"movie": file_digest(path)}
         module = catalog.module("data", source.kind)
         made[str(path)] = module.condition(path.name, source, identity, "apply", root_seed, catalog)
     return made

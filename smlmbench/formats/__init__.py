@@ -61,7 +61,7 @@ def write_table(
 
 
 def open_movie(path: Path, *, catalog: Catalog, format: str | None = None) -> Movie:
-    """Open a movie; the caller closes it.
+    """Open a movie, a file or a folder of frames; the caller closes it.
 
     Raises:
         FormatError: No file, no format fits, or the file is odd.
@@ -109,7 +109,7 @@ def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None,
     """Name the format of a file.
 
     Args:
-        path: An existing file.
+        path: An existing file, or a folder where a format takes folders.
         holds: table, movie or image.
         catalog: Registered formats.
         format: Name given by the user; it wins over suffix and content.
@@ -118,8 +118,10 @@ def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None,
     Raises:
         FormatError: No file, no or several formats fit, or the named one holds something else.
     """
-    _check_file(path, holds)
     offered = _offered(catalog, holds)
+    if path.is_dir():
+        return _find_folder(path, holds, offered, catalog, format)
+    _check_file(path, holds)
     if takes_columns:
         offered = {name: facts for name, facts in offered.items() if facts.get("takes_columns")}
     if format is not None:
@@ -147,7 +149,21 @@ def _offered(catalog: Catalog, holds: str) -> dict[str, dict[str, Any]]:
 
 
 def _listed(offered: Mapping[str, Mapping[str, Any]]) -> str:
-    return ", ".join(f"{name} ({' '.join(facts['suffixes'])})" for name, facts in offered.items())
+    return ", ".join(f"{name} ({' '.join(facts['suffixes']) or 'folder'})" for name, facts in offered.items())
+
+
+def _find_folder(
+    path: Path, holds: str, offered: dict[str, dict[str, Any]], catalog: Catalog, format: str | None
+) -> str:
+    """Name the format of a folder, among those whose card takes folders."""
+    offered = {name: facts for name, facts in offered.items() if facts.get("takes_folders")}
+    if offered and format is not None:
+        return _named(format, holds, offered, " of folders")
+    fitting = [name for name in offered if catalog.module("formats", name).recognises(path)]
+    if len(fitting) != 1:
+        also = f", or a folder of {_listed(offered)}" if offered else ""
+        raise FormatError(f"{holds} '{path}' is a folder; give a file{also}")
+    return fitting[0]
 
 
 def _named(format: str, holds: str, offered: Mapping[str, Any], limit: str) -> str:
@@ -171,8 +187,6 @@ def _writer(path: Path, holds: str, catalog: Catalog, format: str | None) -> str
 
 
 def _check_file(path: Path, holds: str) -> None:
-    if path.is_dir():
-        raise FormatError(f"{holds} '{path}' is a folder; give a file")
     if not path.is_file():
         near = suggest(path.name, [file.name for file in path.parent.glob("*")]) if path.parent.is_dir() else ""
         hint = near if near.startswith("did you mean") else "check the path"

@@ -129,7 +129,8 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
     finally:
         movie.close()
     request.output.mkdir(parents=True, exist_ok=True)
-    table_path = request.output / f"{request.movie.stem}_locs.csv"
+    suffix = catalog.card("formats", request.table_format).facts["suffixes"][0]
+    table_path = request.output / f"{request.movie.stem}_locs{suffix}"
     if prediction.table is None:
         raise UnitError(f"output kind '{trained.facts['output']}' gives no table; choose another model")
     options = TableOptions(pixel_size_nm=settings["pixel_size_nm"], camera=request.camera)

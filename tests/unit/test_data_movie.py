@@ -274,7 +274,7 @@ def test_movies_to_predict_take_the_facts_of_the_training_source(tmp_path):
     assert made.field_nm == (7200, 4800)
     assert made.psf_sigma_nm == 150
     assert made.frames.read(0, 1)[0, 1, 1] == 2
-    with pytest.raises(ConfigError, match=r"gone\.tif' is not a file"):
+    with pytest.raises(ConfigError, match=r"gone\.tif' does not exist"):
         data.applied(plan.model_copy(update={"apply": [tmp_path / "gone.tif"]}), 1, CATALOG)
 
 

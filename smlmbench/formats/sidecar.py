@@ -1,0 +1,44 @@
+"""YAML files beside a file: same stem, `.yaml`, one or more documents of which later ones describe later steps."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smlmbench.errors import FormatError
+
+Documents = Sequence[Mapping[str, Any]]
+
+
+def read_documents(path: Path) -> list[dict[str, Any]]:
+    """Read the documents of the sidecar of `path`; empty where there is no sidecar.
+
+    Raises:
+        FormatError: It is not YAML, or a document is not a mapping.
+    """
+    beside = path.with_suffix(".yaml")
+    try:
+        documents = list(yaml.safe_load_all(beside.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FormatError(f"sidecar '{beside.name}' cannot be read ({reason}); copy or save it again") from None
+    if not all(isinstance(document, dict) for document in documents if document is not None):
+        raise FormatError(f"sidecar '{beside.name}' is no list of 'name: value'; copy or save it again")
+    return [document for document in documents if document is not None]
+
+
+def whole(path: Path, documents: Documents, key: str) -> int | None:
+    """A whole number above 0 of the last document that has it (as Picasso looks it up), or None.
+
+    Raises:
+        FormatError: Something else stands there.
+    """
+    value = next((document[key] for document in reversed(documents) if key in document), None)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
+        raise FormatError(f"sidecar of '{path.name}': {key} is {value!r}; write a whole number above 0")
+    return int(value)
