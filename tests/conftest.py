@@ -1,9 +1,17 @@
 """Fixtures that several tests share."""
 
+import os
 import shutil
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Shared machines are slow at times, and a build must not depend on which examples a run happens to draw.
+settings.register_profile(
+    "shared", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
