@@ -1,7 +1,7 @@
 """Memory: networks in channels-last layout, and large buffers kept in the process between steps.
 
 glibc returns every block above a moving threshold to the kernel when it is freed, so each activation map of each step
-is mapped and zeroed anew. Raising the thresholds made a convolution step 1.2 to 1.9 times faster here
+is mapped and zeroed anew. Raising the thresholds made a training step of Deep-STORM 1.5 times as fast here
 (benchmarks/step.py prints the ratio on this machine). Elsewhere than on glibc this does nothing.
 """
 
