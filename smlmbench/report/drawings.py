@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from smlmbench.figures import Bar, Kind, Point, Series, bars, curves, scatter_accuracy_latency
 from smlmbench.report.flags import is_ceiling
 from smlmbench.report.model import LATENCY, Board, Entry, Estimate, History, Row
+from smlmbench.report.sensitivity import sensitivity_chart
 from smlmbench.report.words import recipe, title
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -33,7 +34,7 @@ def _embed(image: bytes, mime: str) -> str:
 
 def drawings(board: Board, history: History | None) -> list[Drawing]:
     """All figures of a board that its numbers allow."""
-    made = [_scatter(board), _bars(board), _curves(board, history), *_examples(board)]
+    made = [_scatter(board), _bars(board), _curves(board, history), _lambdas(board), *_examples(board)]
     return [drawing for drawing in made if drawing is not None]
 
 
@@ -119,6 +120,14 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
         _embed(image, "image/svg+xml"),
         wide=len({line.panel for line in series}) > 2,
     )
+
+
+def _lambdas(board: Board) -> Drawing | None:
+    chart = sensitivity_chart(board)
+    if chart is None:
+        return None
+    caption, alt, image = chart
+    return Drawing(caption, alt, _embed(image, "image/svg+xml"), wide=True)
 
 
 def _curve(board: Board, entry: Entry, row: Row, history: History) -> Series | None:
