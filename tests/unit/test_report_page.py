@@ -127,8 +127,9 @@ def test_the_page_says_how_it_was_made_and_what_it_means(files):
 
 def test_pictures_are_described(files):
     images = [attrs for tag, attrs in page_of(files).tags if tag == "img"]
-    assert len(images) == 3
+    assert len(images) == 4
     assert all(len(attrs["alt"]) > 20 for attrs in images)
+    assert any("against λ" in attrs["alt"] for attrs in images)
     assert "good 5 ms" in images[0]["alt"]
 
 
