@@ -12,6 +12,7 @@ from smlmbench.report.rows import combination
 
 # Above this density (emitters per um2) chance pairs inflate the primary metric, and the headline is a pair.
 DENSE_PER_UM2 = 1.0
+PUBLISHED = "published"
 
 
 def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
@@ -101,7 +102,7 @@ def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str,
 def _entry(board: Board, rows: Sequence[Row]) -> Entry:
     members = sorted(rows, key=lambda row: row.repeat)
     labels = members[0].labels
-    entrant = (labels.get("model", ""), labels.get("method", ""), labels.get("teacher", "none"))
+    entrant = (_competitor(members[0]), labels.get("method", ""), labels.get("teacher", "none"))
     entry = Entry(label="", entrant=entrant, rows=members)
     scored = entry.scored_rows
     for metric in [board.primary, *board.columns]:
@@ -113,6 +114,12 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
     validation = [value for row in scored if (value := row.validation(board.primary)) is not None]
     entry.validation = sum(validation) / len(validation) if validation else None
     return entry
+
+
+def _competitor(row: Row) -> str:
+    """What competes: a network, and apart from it each other wiring of it (the setting `variant`)."""
+    name, variant = row.labels.get("model", ""), row.settings.get("variant", PUBLISHED)
+    return name if variant == PUBLISHED else f"{name} ({variant})"
 
 
 def _label(entries: Sequence[Entry]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from smlmbench.errors import StoreError, UnknownNameError
 from smlmbench.registry.catalog import Catalog
 from smlmbench.report.boards import make_boards
+from smlmbench.report.contrasts import contrast_table
 from smlmbench.report.csvfile import csv_text
 from smlmbench.report.drawings import Drawing, drawings
 from smlmbench.report.explanations import PROTOCOLS, READING
@@ -61,6 +62,7 @@ class Section:
     leaderboard: Table | None
     numbers: Table | None
     timings: Table | None
+    contrasts: Table | None
     drawings: Sequence[Drawing]
     conditions: Sequence[str]
 
@@ -185,6 +187,7 @@ def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: His
                 leaderboard=board_table(board, measured) if filled else None,
                 numbers=numbers_table(board, measured) if filled else None,
                 timings=timing_table(board),
+                contrasts=contrast_table(board, measured),
                 drawings=drawings(board, history),
                 conditions=[f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
             )

@@ -254,3 +254,15 @@ def test_several_lines_without_a_validation_score_do_not_compete(builder):
 def test_reasons_of_absent_numbers_stand_below_the_table(builder):
     builder.done(builder.cell("net"), {"low": {"efficiency": 50.0}}, reasons={"rmse_nm": "no matched pair"})
     assert "n/a: no matched pair (net rmse_nm)." in board_of(builder).notes
+
+
+def test_each_wiring_of_a_network_has_a_pick_of_its_own(builder):
+    builder.trained("net", [0.9, 0.9], val=60.0, lam="10")
+    builder.trained("net", [0.7, 0.7], val=65.0, lam="20")
+    for cell in builder.plan["cells"][2:]:
+        cell["settings"] = {"variant": "seed"}
+    for cell in builder.plan["cells"][:2]:
+        cell["settings"] = {"variant": "published"}
+    board = board_of(builder)
+    assert [(e.entrant[0], e.picked) for e in board.entries] == [("net", True), ("net (seed)", True)]
+    assert board.others == []

@@ -1,0 +1,121 @@
+"""What one setting changes: two lines that differ in that setting alone, side by side in score and latency."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smlmbench.errors import SmlmBenchError
+from smlmbench.registry import Catalog
+from smlmbench.report.intervals import gap
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Gap
+from smlmbench.report.rows import canonical
+from smlmbench.report.tables import Cell, Column, Table
+from smlmbench.report.words import decimals, interval, milliseconds, number, title
+
+LAMBDA = "weight"  # has a figure of its own
+MOST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Two lines that differ in one setting.
+
+    Attributes:
+        setting: Its name.
+        base, other: The line at the card's default (or the first value), and the line at another value.
+        values: Both values as written.
+        change: Paired difference other - base of the primary metric, mean over conditions.
+    """
+
+    setting: str
+    base: Entry
+    other: Entry
+    values: tuple[str, str]
+    change: Gap
+
+
+def contrasts(board: Board) -> list[Contrast]:
+    """Every pair of scored lines of a board that differ in one setting of the network or of the loss."""
+    catalog = Catalog()
+    trained = [e for e in [*board.entries, *board.others] if not e.is_reference and e.scored_rows]
+    found: list[Contrast] = []
+    for block, room in (("settings", "models"), ("loss", "losses")):
+        keys = dict.fromkeys(key for entry in trained for key in getattr(entry.rows[0], block) if key != LAMBDA)
+        for key in keys:
+            groups: dict[str, list[Entry]] = {}
+            for entry in trained:
+                if key in getattr(entry.rows[0], block):
+                    groups.setdefault(_rest(entry, block, key), []).append(entry)
+            for members in groups.values():
+                found += _against_base(board, members, block, key, _default(catalog, room, members[0], key))
+    return sorted(found, key=lambda one: (one.setting, one.base.name))[:MOST]
+
+
+def _rest(entry: Entry, block: str, key: str) -> str:
+    """All that two lines must share to differ in one setting alone."""
+    row = entry.rows[0]
+    labels = {name: value for name, value in row.labels.items() if name != "repeat"}
+    blocks = {name: dict(getattr(row, name)) for name in ("settings", "loss", "output", "training")}
+    blocks[block].pop(key)
+    return canonical([labels, blocks])
+
+
+def _default(catalog: Catalog, room: str, entry: Entry, key: str) -> Any:
+    name = entry.name if room == "models" else entry.rows[0].labels.get("loss", "")
+    try:
+        return catalog.card(room, name).settings[key].default
+    except (SmlmBenchError, KeyError):  # a plug-in that is not given to the report
+        return None
+
+
+def _against_base(board: Board, members: Sequence[Entry], block: str, key: str, default: Any) -> list[Contrast]:
+    def value(entry: Entry) -> Any:
+        return getattr(entry.rows[0], block)[key]
+
+    if len(members) < 2:
+        return []
+    base = next((entry for entry in members if value(entry) == default), members[0])
+    return [
+        Contrast(key, base, other, (str(value(base)), str(value(other))),
+                 gap(other, base, board, board.primary, board.conditions))
+        for other in members
+        if other is not base
+    ]  # fmt: skip
+
+
+def contrast_table(board: Board, measured: Mapping[str, Any]) -> Table | None:
+    """The contrasts of a board as a table; None where no two lines differ in one setting alone."""
+    rows = contrasts(board)
+    if not rows:
+        return None
+    heading = title(board.primary, measured.get(board.primary, {}))
+    values = [entry.get(None, board.primary).value for one in rows for entry in (one.base, one.other)]
+    places = decimals(values)
+    table = Table(caption=f"What one setting changes on {board.data}")
+    table.columns = [
+        Column("Row", "the network, its loss and λ; everything else is the same", numeric=False),
+        Column("Setting", "the first value is the card's default", numeric=False),
+        Column(heading, "at the first value"),
+        Column(f"{heading} changed", "at the second value"),
+        Column("Difference", "paired over repeats and frames, with its interval"),
+        Column("Latency (ms)", "median per frame, batch 1, at both values"),
+        Column("Times as slow", "latency at the second value over that at the first"),
+    ]
+    for one in rows:
+        table.rows.append(("", _cells(one, board, places)))
+    return table
+
+
+def _cells(one: Contrast, board: Board, places: int) -> list[Cell]:
+    labels = one.base.rows[0].labels
+    before, after = (entry.mean_of(LATENCY) for entry in (one.base, one.other))
+    change = Estimate(one.change.value, one.change.low, one.change.high)
+    ratio = None if not before or after is None else after / before
+    return [
+        Cell(one.base.name, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"),
+        Cell(one.setting, f"{one.values[0]} → {one.values[1]}"),
+        *(Cell(number(entry.get(None, board.primary).value, places)) for entry in (one.base, one.other)),
+        Cell(number(change.value, places), interval(change, places), sort=f"{change.value}"),
+        Cell(f"{milliseconds(before)} → {milliseconds(after)}", sort="" if after is None else f"{after}"),
+        Cell("–" if ratio is None else f"{ratio:.2f}", sort="" if ratio is None else f"{ratio}"),
+    ]
