@@ -1,36 +1,54 @@
 """smlmbench simulate: frames and truth from a study's description."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from smlmbench.cli.fields import from_fields
 from smlmbench.cli.options import AsJson, Sets, StudyFile
 from smlmbench.cli.output import emit, emit_json
 
 
-def command(
-    study: StudyFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for frames.tif and truth.csv.")] = Path(
-        "simulated"
-    ),
-    frames: Annotated[int, typer.Option("--frames", min=1, max=100_000)] = 100,
-    data: Annotated[str | None, typer.Option("--data", help="Data entry; default the first.")] = None,
-    condition: Annotated[str | None, typer.Option("--condition", help="A test condition instead of training.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
-    sets: Sets = None,
-    as_json: AsJson = False,
-) -> None:
-    """Draw a movie (16-bit ADU) and its true positions (ThunderSTORM csv) for any program.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line."""
+
+    study: StudyFile
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for what is written.")] = Path("simulated")
+    frames: Annotated[int, typer.Option("--frames", min=1, max=100_000)] = 100
+    data: Annotated[str | None, typer.Option("--data", help="Data entry; default the first.")] = None
+    condition: Annotated[str | None, typer.Option("--condition", help="A test condition instead of training.")] = None
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0
+    pairs: Annotated[
+        int | None, typer.Option("--pairs", help="Write image pairs: target pixels per camera pixel, 1, 2, 4 or 8.")
+    ] = None
+    sets: Sets = None
+    as_json: AsJson = False
+
+
+@from_fields(Asked)
+def command(asked: Asked) -> None:
+    """Draw a movie (16-bit ADU) and its true positions (ThunderSTORM csv) for any program; or folders of image pairs.
 
     Example: smlmbench simulate experiments/quickstart.yaml --frames 20 -o movie
     """
     from smlmbench.run.drawing import draw_movie, find_source
+    from smlmbench.run.pairing import draw_pairs
     from smlmbench.study.load import load_study
 
-    loaded = load_study(study, sets=sets or ())
-    drawn = draw_movie(find_source(loaded, data, condition), frames, seed, output, loaded.catalog)
-    if as_json:
-        emit_json({"movie": drawn.movie, "truth": drawn.truth, "emitters": drawn.emitters})
+    loaded = load_study(asked.study, sets=asked.sets or ())
+    source = find_source(loaded, asked.data, asked.condition)
+    if asked.pairs is not None:
+        made = draw_pairs(source, asked.frames, asked.seed, asked.pairs, asked.output, loaded.catalog)
+        facts = {"input": made.inputs, "target": made.targets, "emitters": made.emitters}
+        said = f"{asked.frames} pairs: {made.inputs} and {made.targets}; {made.emitters} emitters"
     else:
-        emit(f"{frames} frames: {drawn.movie}; {drawn.emitters} emitters: {drawn.truth}")
+        drawn = draw_movie(source, asked.frames, asked.seed, asked.output, loaded.catalog)
+        facts = {"movie": drawn.movie, "truth": drawn.truth, "emitters": drawn.emitters}
+        said = f"{asked.frames} frames: {drawn.movie}; {drawn.emitters} emitters: {drawn.truth}"
+    if asked.as_json:
+        emit_json(facts)
+    else:
+        emit(said)

@@ -68,7 +68,7 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
         for start in range(0, frames, BLOCK):
             count = min(BLOCK, frames - start)
             block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
-            for page in _adu(block.numpy(), source.camera):
+            for page in adu(block.numpy(), source.camera):
                 writer.write(page, contiguous=True)
             table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
             tables.append(table.shifted(start, n_frames=frames))
@@ -78,9 +78,10 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
     return Drawn(movie, truth, len(joined))
 
 
-def _adu(
+def adu(
     photons: np.ndarray[tuple[int, ...], np.dtype[np.float32]], camera: Camera
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
+    """Photons back to the whole counts that a camera stores."""
     # The frames came from whole ADU, so rounding gives these back.
     adu = (photons + camera.spurious_e) * camera.adu_per_photon + camera.baseline_adu
     clipped: np.ndarray[tuple[int, ...], np.dtype[np.uint16]] = np.clip(np.rint(adu), 0, 65535).astype(np.uint16)

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import tifffile
+
+from smlmbench.errors import ConfigError
+from smlmbench.registry import Catalog
+from smlmbench.run.drawing import draw_movie
+from smlmbench.run.pairing import draw_pairs
+from smlmbench.study.sources import SimulateSource
+
+SOURCE = SimulateSource(density_per_um2=1.0, photons=1000.0, field_px=16, psf={"name": "gaussian", "sigma_nm": 130.0})
+
+
+def test_pairs_hold_the_frames_of_the_movie_and_a_spot_of_mass_one_per_emitter(tmp_path):
+    made = draw_pairs(SOURCE, 12, 3, 4, tmp_path / "pairs", Catalog())
+    movie = tifffile.imread(draw_movie(SOURCE, 12, 3, tmp_path / "movie", Catalog()).movie)
+    names = sorted(path.name for path in made.inputs.iterdir())
+    assert names == [f"{n:02d}.tif" for n in range(12)] == sorted(path.name for path in made.targets.iterdir())
+    for n, name in enumerate(names):
+        np.testing.assert_array_equal(tifffile.imread(made.inputs / name), movie[n])
+    targets = np.stack([tifffile.imread(made.targets / name) for name in names])
+    assert targets.shape == (12, 64, 64)
+    assert targets.sum() == pytest.approx(made.emitters, rel=0.1)  # spots at the edge lose a part
+    assert targets.sum() < made.emitters
+
+
+def test_another_ratio_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="1, 2, 4 or 8"):
+        draw_pairs(SOURCE, 1, 0, 3, tmp_path, Catalog())
