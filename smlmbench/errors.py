@@ -48,6 +48,14 @@ class StoreError(UserError):
     """The store cannot be opened, written or reached."""
 
 
+class StoreLostError(SmlmBenchError):
+    """The store was there and has gone away in the middle of the work."""
+
+
+class EngineError(UserError):
+    """Workers, a scheduler or a job queue cannot be reached, started or used."""
+
+
 class MissingExtraError(UserError):
     """An optional dependency is needed and not installed."""
 
@@ -58,6 +66,10 @@ class TrainingError(SmlmBenchError):
 
 class DivergedError(TrainingError):
     """The loss or a gradient is no longer finite."""
+
+
+class PrunedError(SmlmBenchError):
+    """A trial of a search was stopped because its training was not worth going on."""
 
 
 class CollapsedError(TrainingError):

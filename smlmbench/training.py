@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from smlmbench.data.contracts import Batch
-from smlmbench.errors import CollapsedError, DivergedError
+from smlmbench.errors import CollapsedError, DivergedError, StoreLostError
 from smlmbench.inference.devices import resolve_number_format
 from smlmbench.recipes.contracts import Recipe
 from smlmbench.study.schema import Training
@@ -148,6 +148,12 @@ class _Loop:
         if saved["cuda_rng"] is not None:
             torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
 
+    def prepare(self) -> None:
+        """Let the recipe measure what it needs; its time counts."""
+        began = time.perf_counter()
+        self.recipe.prepare()
+        self.progress.train_s += time.perf_counter() - began
+
     def is_due(self) -> bool:
         """Whether the network must be validated before its next step."""
         validated = self.progress.history[-1][0] if self.progress.history else 0
@@ -195,8 +201,10 @@ class _Loop:
 
     def numbers(self, validation: Validation) -> dict[str, float]:
         """What is logged of a validation and of the steps before it; `train/lr` is that of the last step."""
+        names = dict.fromkeys(name for seen in self.window for name in seen)  # not every step says all of them
         means = {
-            name: float(torch.stack([seen[name] for seen in self.window]).float().mean()) for name in self.window[0]
+            name: float(torch.stack([seen[name] for seen in self.window if name in seen]).float().mean())
+            for name in names
         }
         means["lr"] = float(self.window[-1]["lr"])
         means |= {"seconds": self.progress.train_s, "samples": float(self.progress.step * self.settings.batch_size)}
@@ -209,7 +217,9 @@ class _Loop:
         progress = self.progress
         if not math.isfinite(validation.mass):
             raise DivergedError(f"the network's answers are not finite after step {progress.step}; try a smaller lr")
-        if progress.step >= COLLAPSE_AFTER * self.settings.steps and validation.mass < COLLAPSE_MASS:
+        begun = self.recipe.answers_from
+        answering = progress.step - begun >= COLLAPSE_AFTER * (self.settings.steps - begun)
+        if answering and validation.mass < COLLAPSE_MASS:
             raise CollapsedError(
                 f"the network answers {100 * validation.mass:.2g} % of the true mass after step {progress.step}; "
                 "a larger lambda or learning rate may help"
@@ -217,12 +227,16 @@ class _Loop:
         for schedule in self.schedules.values():
             if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
                 schedule.step(validation.score)
-        if progress.best_step < 0 or validation.score > progress.best_score:
+        # A score from before the answer was trained is no one's best.
+        first = progress.best_step < 0 or progress.best_step <= begun < progress.step
+        if first or validation.score > progress.best_score:
             progress.best_score, progress.best_step, progress.stale = validation.score, progress.step, 0
             save_atomically({"network": self.recipe.network.state_dict()}, self.folder / "best_state.pt")
         else:
             progress.stale += 1
-        progress.stopped_early = self.settings.patience is not None and progress.stale >= self.settings.patience
+        progress.stopped_early = (
+            self.settings.patience is not None and progress.stale >= self.settings.patience and progress.step > begun
+        )
         progress.history.append((progress.step, numbers))
         self.window = []
         self.save()
@@ -230,7 +244,9 @@ class _Loop:
 
 def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    extra = {"momentum": 0.9} if settings.optimiser == "sgd" else {}
+    extra: dict[str, Any] = {"momentum": 0.9} if settings.optimiser == "sgd" else {}
+    if all(each.is_floating_point() and each.device.type in ("cpu", "cuda") for each in parameters):
+        extra["fused"] = True  # one pass over each parameter
     made: torch.optim.Optimizer = kinds[settings.optimiser](
         parameters, lr=settings.lr, weight_decay=settings.weight_decay, **extra
     )
@@ -290,6 +306,7 @@ def fit(
     loop.resume()
     progress, network = loop.progress, recipe.network.train()
     try:
+        loop.prepare()
         while True:
             if loop.is_due():
                 network.eval()
@@ -307,7 +324,7 @@ def fit(
                 loop.guard()
                 if on_step is not None:
                     on_step(progress.step, settings.steps, float(loop.window[-1]["loss"]))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoreLostError):
         loop.save()
         raise
     best = torch.load(folder / "best_state.pt", map_location=device, weights_only=True)

@@ -74,7 +74,7 @@ output: {upsampling: 2}
 references: [truth, blank, peaks_gaussian]
 models:
   - {name: fid_storm, blocks: 1, width: 0.25}
-  - {name: srcnn, variant: 3-1-3, width: 0.25}
+  - {name: srcnn, kernels: 3-1-3, width: 0.25}
 losses: [{name: l1l2, lambda: 400}]
 training: {samples: 80, batch_size: 8, validations: 2, lr: 0.003}
 timing: {sizes_px: [16]}
@@ -100,7 +100,7 @@ def models() -> list[dict[str, Any]]:
     loss = {"name": "l1l2", "lambda": 400}
     return [
         {"name": "fid_storm", "blocks": 1, "width": 0.25, "losses": [loss]},
-        {"name": "srcnn", "variant": "3-1-3", "width": 0.25, "losses": [loss | {"lambda": [400, 0]}]},
+        {"name": "srcnn", "kernels": "3-1-3", "width": 0.25, "losses": [loss | {"lambda": [400, 0]}]},
         {"name": "my_net", "losses": [loss, {"name": "odd"}]},
         {"name": "breaks"},
     ]

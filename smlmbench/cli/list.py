@@ -8,7 +8,7 @@ import typer
 from smlmbench.cli.options import AsJson, Plugins
 from smlmbench.cli.output import emit, emit_json, table
 from smlmbench.errors import unknown_name
-from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard
+from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard, Variant
 
 HEADLINE = "upsampling=8"
 
@@ -59,13 +59,20 @@ def _room(catalog: Catalog, room: str, *, as_json: bool) -> None:
 def facts_of(card: Card) -> dict[str, str]:
     """What a room's table shows beside name and summary."""
     if isinstance(card, ModelCard):
-        return {"task": card.task, "output": card.output, "fidelity": card.fidelity or "-", "parameters": _size(card)}
+        return {"task": card.task, "output": card.output, "fidelity": _fidelity(card), "parameters": _size(card)}
     if isinstance(card, LossCard):
         return {"accepts": ", ".join(card.accepts)}
     if isinstance(card, MetricCard):
         return {"tasks": ", ".join(card.tasks), "gives": ", ".join(card.gives)}
     shown = ("task", "holds", "suffixes", "writes", "gives", "knows")
     return {key: _text(card.facts[key]) for key in shown if key in card.facts}
+
+
+def _fidelity(card: Card) -> str:
+    """Of the defaults, and of each variant where it is another."""
+    others = {key: variant.fidelity for key, variant in card.variants.items()}
+    named = [f"{key}: {value}" for key, value in others.items() if value not in (None, card.fidelity)]
+    return "; ".join([card.fidelity or "-", *named])
 
 
 def _size(card: ModelCard) -> str:
@@ -87,14 +94,25 @@ def _one(catalog: Catalog, room: str, name: str, *, as_json: bool) -> None:
         emit("deviations from the source:")
         for text in card.deviations:
             emit(f"  - {text}")
+    for key, variant in card.variants.items():
+        _variant(key, variant)
     if card.settings:
         _settings(card)
+
+
+def _variant(key: str, variant: Variant) -> None:
+    if variant.deviations:
+        emit(f"deviations with {key.replace('=', ' ')}:")
+        for text in variant.deviations:
+            emit(f"  - {text}")
+    if variant.ignores:
+        emit(f"settings without meaning with {key.replace('=', ' ')}: {', '.join(variant.ignores)}")
 
 
 def _paragraphs(card: Card) -> dict[str, str]:
     """Facts that are one line each."""
     source = " ".join(part for part in (card.paper, f"doi:{card.doi}" if card.doi else None) if part)
-    said: dict[str, str] = {"source": source, "fidelity": card.fidelity or ""}
+    said: dict[str, str] = {"source": source, "fidelity": _fidelity(card).removeprefix("-")}
     if isinstance(card, ModelCard):
         counts = (f"{number:,} at {settings}" for settings, number in card.parameters.items())
         said |= {

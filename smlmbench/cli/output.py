@@ -3,7 +3,9 @@
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,21 @@ def emit(text: str) -> None:
 def note(text: str) -> None:
     """Write one line about the work to stderr, where it does not disturb a pipe."""
     typer.echo(text, err=True)
+
+
+@contextmanager
+def losses_as_notes() -> Iterator[None]:
+    """Turn what a table format says it loses into lines about the work; other warnings pass."""
+    from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PicassoLossWarning)
+        yield
+    for each in caught:
+        if issubclass(each.category, PicassoLossWarning):
+            note(f"smlmbench: note: {each.message}")
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def emit_json(value: Any) -> None:

@@ -1,27 +1,46 @@
 """smlmbench plan: what a study would do, without doing it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smlmbench.cli.fields import from_fields
 from smlmbench.cli.options import AsJson, DataRoot, Only, Plugins, Repeats, Sets, StudyFile
 from smlmbench.cli.output import emit, emit_json, note, table
 from smlmbench.study.cells import DataPlan, Plan
+from smlmbench.study.load import Loaded
+
+if TYPE_CHECKING:
+    from smlmbench.run.checking import Checked
 
 SHOWN_ROWS = 200
 
 
-def command(
-    study: StudyFile,
-    sets: Sets = None,
-    only: Only = None,
-    repeats: Repeats = None,
-    data_root: DataRoot = None,
-    plugins: Plugins = None,
-    show_all: Annotated[bool, typer.Option("--all", help=f"Print every row, also beyond {SHOWN_ROWS}.")] = False,
-    as_json: AsJson = False,
-) -> None:
+Check = Annotated[
+    bool, typer.Option("--check", help="Build every distinct network, lay hints side by side, probe hours and GB.")
+]
+All = Annotated[bool, typer.Option("--all", help=f"Print every row, also beyond {SHOWN_ROWS}.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line."""
+
+    study: StudyFile
+    sets: Sets = None
+    only: Only = None
+    repeats: Repeats = None
+    data_root: DataRoot = None
+    plugins: Plugins = None
+    check: Check = False
+    show_all: All = False
+    as_json: AsJson = False
+
+
+@from_fields(Asked)
+def command(asked: Asked) -> None:
     """Check a study file and print every training, reference and skipped row.
 
     Example: smlmbench plan experiments/example.yaml --only 'model=fid*' --set training.samples=500
@@ -29,12 +48,32 @@ def command(
     from smlmbench.study.load import load_study
     from smlmbench.study.plan import make_plan
 
-    loaded = load_study(study, sets=sets or (), data_root=data_root, plugins=plugins or ())
-    plan = make_plan(loaded, only=only or (), repeats=repeats)
-    if as_json:
-        emit_json(_document(plan))
+    loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
+    plan = make_plan(loaded, only=asked.only or (), repeats=asked.repeats)
+    checked = None
+    if asked.check:
+        from smlmbench.run.checking import check_plan
+
+        checked = check_plan(plan, loaded.catalog)
+        plan = checked.plan
+    if asked.as_json:
+        found = {} if checked is None else {"check": checked.as_json()}
+        emit_json(_document(plan) | _searches(loaded) | found)
         return
-    _print(plan, show_all=show_all)
+    _print(plan, show_all=asked.show_all)
+    if checked is not None:
+        _print_check(checked)
+    for line in _searches(loaded).get("searches", []):
+        emit(line)
+
+
+def _searches(loaded: Loaded) -> dict[str, list[str]]:
+    """What `smlmbench search` would do with the study, in lines; nothing without a block `search`."""
+    if loaded.study.search is None:
+        return {}
+    from smlmbench.study.spaces import describe_searches, spaces
+
+    return {"searches": describe_searches(loaded, spaces(loaded))}
 
 
 def _document(plan: Plan) -> dict[str, Any]:
@@ -57,7 +96,8 @@ def _data(plan: Plan) -> dict[str, DataPlan]:
 
 
 def _counts(plan: Plan) -> dict[str, int]:
-    return {"cells": len(plan.cells), "references": len(plan.references), "skipped": len(plan.skipped)}
+    counts = {"cells": len(plan.cells), "references": len(plan.references), "skipped": len(plan.skipped)}
+    return counts | ({"pending": len(plan.pending)} if plan.pending else {})
 
 
 def _print(plan: Plan, *, show_all: bool) -> None:
@@ -74,6 +114,24 @@ def _print(plan: Plan, *, show_all: bool) -> None:
     emit(f"{said}; plan {plan_hash(plan)}")
     for warning in plan.warnings:
         note(f"smlmbench: warning: {warning}")
+
+
+def _print_check(checked: "Checked") -> None:
+    columns = ["model", "upsampling", "cells", "parameters", "hours", "problem"]
+    rows = [
+        [
+            one.model.name,
+            str(one.upsampling),
+            str(one.cells),
+            "" if one.n_params is None else f"{one.n_params:,}",
+            "" if one.hours is None else f"{one.hours:.2g}",
+            one.problem,
+        ]
+        for one in checked.built
+    ]
+    table("Networks, built without memory; hours from a few steps on this machine", columns, rows)
+    held = "" if checked.peak_gb is None else f", {checked.peak_gb:.2g} GB held at most while probing"
+    emit(f"about {checked.hours:.2g} h of training steps, one cell after the other{held}; data and scoring come on top")
 
 
 def _used(rows: Sequence[dict[str, str]]) -> list[str]:

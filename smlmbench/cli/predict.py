@@ -2,20 +2,30 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smlmbench.cli.fields import from_fields
 from smlmbench.cli.options import AsJson, Plugins, Store
-from smlmbench.cli.output import emit, emit_json
+from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
+
+if TYPE_CHECKING:
+    from smlmbench.registry import Catalog
+    from smlmbench.run.predicting import Written
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The command line."""
 
-    model: Annotated[str, typer.Argument(help="Run id, cell_id, run name or best.pt.", show_default=False)]
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Run id, cell_id, run name, best.pt, exported file, or a classical fitter (peaks_gaussian).",
+            show_default=False,
+        ),
+    ]
     movie: Annotated[Path, typer.Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).", show_default=False)]
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path()
     camera: Annotated[
@@ -31,6 +41,16 @@ class Asked:
         str, typer.Option("--table-format", help="thunderstorm_csv, picasso_hdf5, smap_csv or smlmbench_csv.")
     ] = "thunderstorm_csv"
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
+    frames: Annotated[
+        str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B - 1 only, counted from 0.")
+    ] = None
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", help="What runs a checkpoint: eager, compiled, onnxruntime, openvino ...")
+    ] = None
+    number_format: Annotated[str, typer.Option("--number-format", help="fp32 or bf16.")] = "fp32"
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
+    ] = None
     store: Store = None
     plugins: Plugins = None
     as_json: AsJson = False
@@ -40,13 +60,24 @@ class Asked:
 def command(asked: Asked) -> None:
     """Localize a movie with a trained network: a ThunderSTORM table and a summed image that Fiji opens in nm.
 
+    Results are written while they come; the same command again continues one that was stopped.
+
+    A classical fitter needs no training: its name stands in place of the run.
+
     Example: smlmbench predict fid_storm-l1l2-200-r0-1a2b3c cells.tif --camera camera.yaml -o results
+
+    Example: smlmbench predict peaks_gaussian cells.tif --pixel-size-nm 100 --camera camera.yaml
     """
     from smlmbench.formats import find
     from smlmbench.registry import Catalog
 
     catalog = Catalog(asked.plugins or ())
     find(asked.movie, "movie", catalog=catalog)
+    from smlmbench.run.fitting import fitters
+
+    if asked.model in fitters(catalog):
+        _fit(asked, catalog)
+        return
     from smlmbench.run.predicting import Request, find_checkpoint, predict_movie, read_camera
     from smlmbench.run.progress import Reporter
     from smlmbench.tracking.store import open_store
@@ -60,10 +91,42 @@ def command(asked: Asked) -> None:
         threshold=asked.threshold,
         table_format=asked.table_format,
         device=asked.device,
+        frames=frame_range(asked.frames),
+        runtime=asked.runtime,
+        number_format=asked.number_format,
     )
-    with Reporter(quiet=asked.as_json) as reporter:
+    with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
         written = predict_movie(request, catalog, reporter.advance)
+    _say(asked, written)
+
+
+def _fit(asked: Asked, catalog: "Catalog") -> None:
+    from smlmbench.errors import ConfigError
+    from smlmbench.run.fitting import FitRequest, fit_movie, fit_settings
+    from smlmbench.run.predicting import read_camera
+    from smlmbench.run.progress import Reporter
+
+    if asked.frames is not None or asked.runtime is not None:
+        raise ConfigError(f"{asked.model} is a fitter: it takes whole movies and no runtime; leave these options out")
+    request = FitRequest(
+        fitter=asked.model,
+        movie=asked.movie,
+        output=asked.output,
+        pixel_size_nm=asked.pixel_size_nm,
+        camera=read_camera(asked.camera),
+        settings=fit_settings(asked.sets or (), asked.threshold),
+        table_format=asked.table_format,
+    )
+    with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
+        reporter.start(f"{asked.model} on {asked.movie.name}", 1)
+        written = fit_movie(request, catalog, reporter.advance)
+    if request.camera is None:
+        note("smlmbench: note: no --camera, so photons, background and precision are left out")
+    _say(asked, written)
+
+
+def _say(asked: Asked, written: "Written") -> None:
     if asked.as_json:
         emit_json(
             {
@@ -71,9 +134,31 @@ def command(asked: Asked) -> None:
                 "image": written.image,
                 "localizations": written.localizations,
                 "frames": written.frames,
+                **({"resumed": written.resumed} if written.resumed else {}),
             }
         )
         return
-    emit(f"{written.localizations} localizations in {written.frames} frames: {written.table}")
+    if written.resumed:
+        note(f"continued after {written.resumed} frames of an earlier command")
+    if written.table is None:
+        emit(f"{written.frames} frames; the network learned from image pairs, so there is no table of localizations")
+    else:
+        emit(f"{written.localizations} localizations in {written.frames} frames: {written.table}")
     if written.image is not None:
         emit(f"summed image: {written.image}")
+
+
+def frame_range(text: str | None) -> tuple[int, int] | None:
+    """The two ends of A:B.
+
+    Raises:
+        ConfigError: Not A:B with 0 <= A < B.
+    """
+    if text is None:
+        return None
+    from smlmbench.errors import ConfigError
+
+    start, colon, stop = text.partition(":")
+    if not (colon and start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+        raise ConfigError(f"--frames {text}: not a range; write A:B with 0 <= A < B, such as 0:1000")
+    return int(start), int(stop)

@@ -21,22 +21,58 @@ Output = Annotated[
 ]
 
 
-def command(study: StudyName, store: Store = None, output: Output = None, as_json: AsJson = False) -> None:
+Budget = Annotated[
+    float | None,
+    typer.Option("--budget-ms", min=0.0, help="Also name the best model that takes at most this for one frame."),
+]
+Device = Annotated[str, typer.Option("--device", help="Device of --budget-ms: cpu, cuda or mps.")]
+Size = Annotated[
+    int | None, typer.Option("--size", help="Frame side in px of --budget-ms; default: the smallest that was timed.")
+]
+
+
+def command(
+    study: StudyName,
+    store: Store = None,
+    output: Output = None,
+    budget_ms: Budget = None,
+    device: Device = "cpu",
+    size: Size = None,
+    as_json: AsJson = False,
+) -> None:
     """Rebuild a study's leaderboard (.html .csv .md .tex) from the store alone.
 
-    Example: smlmbench report microtubules-2d --output board
+    With --budget-ms it also names the best model that fits, and the command that runs it on a movie.
+
+    Example: smlmbench report microtubules-2d --budget-ms 10 --device cpu
     """
     name = study_name(study)
     from smlmbench.report import report_study
     from smlmbench.tracking.store import open_store
 
-    files = report_study(open_store(store, create=False), name, output)
+    opened = open_store(store, create=False)
+    files = report_study(opened, name, output)
+    fitting = None
+    if budget_ms is not None:
+        from smlmbench.report.devices import study_within
+        from smlmbench.tracking.records import read_study
+
+        fitting = study_within(read_study(opened, name), budget_ms, device, size)
     if as_json:
         paths = {"html": files.html, "csv": files.csv, "md": files.md, "tex": files.tex}
-        emit_json({"study": name, "files": paths, "answers": files.answers})
+        said = {"study": name, "files": paths, "answers": files.answers}
+        if fitting is not None:
+            said["fits"] = {data: None if one is None else one.as_dict() for data, one in fitting.items()}
+        emit_json(said)
         return
     for sentences in files.answers.values():
         emit(" ".join(sentences))
+    for data, one in (fitting or {}).items():
+        if one is None:
+            emit(f"Nothing timed on {data} takes at most {budget_ms:g} ms for a frame on {device}.")
+        else:
+            emit(one.sentence)
+            emit(f"  {one.command}" + (f" --store {store}" if store else ""))
     emit(f"leaderboard: {files.html}")
 
 

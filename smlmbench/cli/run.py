@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,20 @@ from smlmbench.cli.options import DataRoot, Only, Plugins, Repeats, Sets, Store,
 from smlmbench.cli.output import emit, note
 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps, for training and scoring.")]
+InferDevice = Annotated[
+    str | None, typer.Option("--infer-device", help="Another device for scoring and predicting after training.")
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Repeat failed and collapsed cells.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Train this many cells at a time, each in a process of its own.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Train at a running Dask scheduler.")
+]
+Cluster = Annotated[
+    Path | None, typer.Option("--cluster", metavar="CLUSTER.yaml", help="Train as jobs of SLURM, PBS, LSF or SGE.")
+]
+Dry = Annotated[bool, typer.Option("--dry", help="With --cluster: print the job script and do nothing.")]
 MaxHours = Annotated[float | None, typer.Option("--max-hours", min=0.001, help="Begin no new cell after this time.")]
 
 
@@ -27,8 +41,13 @@ class Asked:
     data_root: DataRoot = None
     store: Store = None
     device: Device = "auto"
+    infer_device: InferDevice = None
     retry_failed: RetryFailed = False
     plugins: Plugins = None
+    workers: Workers = None
+    scheduler: Scheduler = None
+    cluster: Cluster = None
+    dry: Dry = False
 
 
 @from_fields(Asked)
@@ -43,6 +62,9 @@ def command(asked: Asked) -> None:
 
     loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
     plan = make_plan(loaded, only=asked.only or (), repeats=asked.repeats)
+    if asked.dry:
+        _print_job(asked, len(plan.cells))
+        return
     opened = open_store(asked.store)
     note(opened.describe())
     for warning in plan.warnings:
@@ -52,9 +74,11 @@ def command(asked: Asked) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from smlmbench.run.progress import Reporter
     from smlmbench.run.study import Options, run_study
+    from smlmbench.run.trainings import Slots
 
+    slots = Slots(asked.workers, asked.scheduler, asked.cluster)
     with Reporter() as reporter:
-        options = Options(asked.device, asked.retry_failed, asked.max_hours)
+        options = Options(asked.device, asked.retry_failed, asked.max_hours, asked.infer_device, slots)
         whole = make_plan(loaded, repeats=asked.repeats) if asked.only else None
         finished = run_study(loaded, plan, opened, reporter, options, whole=whole)
     said = ", ".join(f"{count} {status}" for status, count in sorted(finished.statuses.items()))
@@ -69,3 +93,14 @@ def command(asked: Asked) -> None:
         or finished.statuses.get("collapsed")
     ):
         raise typer.Exit(1)
+
+
+def _print_job(asked: Asked, cells: int) -> None:
+    from smlmbench.engine.jobs import read_jobs
+    from smlmbench.errors import EngineError
+
+    if asked.cluster is None:
+        raise EngineError("--dry prints the job script of --cluster CLUSTER.yaml; `smlmbench plan` shows the cells")
+    jobs = read_jobs(asked.cluster)
+    emit(jobs.script().rstrip())
+    note(f"{cells} cells in {asked.workers or jobs.jobs} such jobs; nothing was sent")

@@ -1,12 +1,14 @@
 """Does a registered thing keep its contracts? Plain functions, for `smlmbench check` and for the tests.
 
-A room with contracts of its own has a file of its name here; every room has the checks of `cards`.
+A room with contracts of its own has a file of its name here; every room has the checks of `cards`. What a card calls a
+variant is checked like the thing itself, the variant's name in brackets.
 """
 
 import importlib
 
 from smlmbench.conformance import cards
 from smlmbench.conformance.checks import Check, Outcome, Subject
+from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 
 __all__ = ["Check", "Outcome", "checks", "run_checks"]
@@ -29,8 +31,18 @@ def checks(catalog: Catalog, room: str, name: str) -> list[Check]:
     subject = Subject(catalog, room, name)
     found = cards.checks(subject)
     if room in ROOMS_WITH_CHECKS:
-        found += importlib.import_module(f"smlmbench.conformance.{room}").checks(subject)
+        module = importlib.import_module(f"smlmbench.conformance.{room}")
+        for variant in ("", *_variants(catalog, room, name)):
+            found += module.checks(Subject(catalog, room, name, variant))
     return found
+
+
+def _variants(catalog: Catalog, room: str, name: str) -> list[str]:
+    """Those on its card; none where it cannot be read, which is what a check says."""
+    try:
+        return list(catalog.card(room, name).variants)
+    except SmlmBenchError:
+        return []
 
 
 def run_checks(catalog: Catalog, room: str, name: str) -> list[Outcome]:

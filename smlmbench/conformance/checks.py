@@ -1,11 +1,13 @@
 """What a check is, and what it may say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Card, Catalog
+from smlmbench.registry.cards import spelled
 
 
 class ContractError(SmlmBenchError):
@@ -28,16 +30,34 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The thing under test; its card and code are read when they are asked for."""
+    """The thing under test; its card and code are read when they are asked for.
+
+    Attributes:
+        variant: A key of the card's `variants` such as `variant=seed`, or empty for the thing by its defaults.
+    """
 
     catalog: Catalog
     room: str
     name: str
+    variant: str = ""
 
     @property
     def card(self) -> Card:
-        """The checked card."""
-        return self.catalog.card(self.room, self.name)
+        """The checked card, as it is for the variant."""
+        card = self.catalog.card(self.room, self.name)
+        return card.under(self.chosen(card))
+
+    def chosen(self, card: Card) -> dict[str, Any]:
+        """The setting that chooses the variant."""
+        name, _, text = self.variant.partition("=")
+        return {name: next(c for c in card.settings[name].choices or [] if spelled(c) == text)} if name else {}
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings for the variant: of those given, the ones that have a meaning there."""
+        card = self.card
+        ignored = card.variants[self.variant].ignores if self.variant else []
+        kept = {name: value for name, value in given.items() if name not in ignored}
+        return card.fill(self.name, {**kept, **self.chosen(card)})
 
     @property
     def module(self) -> ModuleType:
@@ -72,5 +92,6 @@ def require(holds: bool, otherwise: str) -> None:
 
 
 def collect(subject: Subject, functions: Sequence[Callable[[Subject], str]]) -> list[Check]:
-    """Checks named after their functions."""
-    return [Check(function.__name__, lambda function=function: function(subject)) for function in functions]  # type: ignore[misc]
+    """Checks named after their functions, and the variant in brackets."""
+    after = f"[{subject.variant}]" if subject.variant else ""
+    return [Check(function.__name__ + after, lambda function=function: function(subject)) for function in functions]  # type: ignore[misc]

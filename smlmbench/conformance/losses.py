@@ -1,5 +1,6 @@
 """Checks of a loss."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor
 from smlmbench.conformance import examples
 from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
 from smlmbench.registry import LossCard
+
+LITTLE = 0.005  # of the mass of an emitter
 
 
 def parts_are_numbers(subject: Subject) -> str:
@@ -37,13 +40,33 @@ def nothing_to_find_nothing_is_best(subject: Subject) -> str:
 
 
 def the_truth_beats_nothing(subject: Subject) -> str:
-    """At the default weight the perfect answer has a smaller loss than the all-zero one."""
+    """At the default weight the perfect answer has a smaller loss than the all-zero one, unless the card says why not.
+
+    The reason stands as the fact `truth_is_not_best`; it must be true.
+    """
+    excuse = subject.card.facts.get("truth_is_not_best")
     for kind, loss, targets, perfect in _cases(subject):
         right, nothing = (float(loss(raw, targets)["loss"]) for raw in (perfect, torch.zeros_like(perfect)))
-        require(
-            right < nothing, f"{kind}: {right:.4g} for the truth, {nothing:.4g} for nothing; raise the default weight"
-        )
-    return "at the default weight"
+        seen = f"{kind}: {right:.4g} for the truth, {nothing:.4g} for nothing"
+        require(right < nothing or bool(excuse), f"{seen}; raise the default weight")
+        require(not (right < nothing and excuse), f"{seen}; take out the fact truth_is_not_best")
+    return excuse or "at the default weight"
+
+
+def collapse_threshold_is_true(subject: Subject) -> str:
+    """Isolated emitters are worth a little of their mass just above the stated lambda, and nothing just below.
+
+    The fact `collapse_lambda`, on the finest grid of the output kind, where emitters are farthest apart.
+    """
+    threshold = subject.card.facts.get("collapse_lambda")
+    if threshold is None:
+        raise NotApplicable("the card states no threshold (fact collapse_lambda)")
+    for side, worth in ((0.95, False), (1.05, True)):
+        for kind, loss, targets, perfect in _cases(subject, {"weight": side * threshold}, finest=True):
+            little, nothing = (float(loss(part * perfect, targets)["loss"]) for part in (LITTLE, 0.0))
+            where = f"{kind}: at lambda {side * threshold:.4g} a trace of the truth scores {little:.6g}"
+            require((little < nothing) == worth, f"{where}, nothing {nothing:.6g}; correct the fact collapse_lambda")
+    return f"{threshold:g}"
 
 
 def order_in_the_batch_does_not_matter(subject: Subject) -> str:
@@ -66,6 +89,7 @@ def checks(subject: Subject) -> list[Check]:
             parts_are_numbers,
             nothing_to_find_nothing_is_best,
             the_truth_beats_nothing,
+            collapse_threshold_is_true,
             order_in_the_batch_does_not_matter,
         ],
     )
@@ -75,18 +99,21 @@ def _accepts(subject: Subject) -> list[str]:
     return cast("LossCard", subject.card).accepts
 
 
-def _cases(subject: Subject) -> list[tuple[str, Any, dict[str, Tensor], Tensor]]:
+def _cases(
+    subject: Subject, chosen: Mapping[str, Any] | None = None, *, finest: bool = False
+) -> list[tuple[str, Any, dict[str, Tensor], Tensor]]:
     """Per accepted output kind: its name, the built loss, targets, and the raw answer that is perfect."""
     card, catalog = cast("LossCard", subject.card), subject.catalog
     if card.players != 1:
         raise NotApplicable(f"it has {card.players} players; its recipe is where it is tried")
     cases = []
     for kind in card.accepts:
-        settings = examples.output_settings(catalog, kind, examples.upsamplings(catalog, kind)[0])
+        upsamplings = examples.upsamplings(catalog, kind)
+        settings = examples.output_settings(catalog, kind, upsamplings[-1 if finest else 0])
         targets = catalog.module("outputs", kind).targets(examples.batch(), settings)
         perfect = examples.perfect_raw(catalog, kind, targets)
         if perfect is not None:
-            loss = subject.module.build(card.fill(subject.name, {}), settings)
+            loss = subject.module.build(subject.settings(chosen or {}), settings)
             cases.append((kind, loss, targets, perfect))
     if not cases:
         raise NotApplicable("no accepted output kind names its perfect answer (fact perfect_raw)")

@@ -5,7 +5,7 @@ from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
 from smlmbench.study.identity import file_digest
-from smlmbench.study.sources import MovieSource
+from smlmbench.study.sources import MovieSource, SimulateSource
 
 
 def training_set(
@@ -30,6 +30,16 @@ def validation(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> Conditi
     return made
 
 
+def holdout(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> Condition | None:
+    """A third frozen set like the validation set, for searches; None for files, which are not cut a third time."""
+    source = data_plan.val
+    if not isinstance(source, SimulateSource):
+        return None
+    module = catalog.module("data", source.kind)
+    made: Condition = module.condition("holdout", source, data_plan.train_identity, "holdout", root_seed, catalog)
+    return made
+
+
 def conditions(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, Condition]:
     """The frozen test conditions of a data entry, by name."""
     made: dict[str, Condition] = {}
@@ -47,8 +57,9 @@ def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, 
     """
     made: dict[str, Condition] = {}
     known = data_plan.train
+    pixel_nm = float("nan") if known.pixel_size_nm is None else known.pixel_size_nm
     for path in data_plan.apply:
-        source = MovieSource(movie=path, pixel_size_nm=known.pixel_size_nm, camera=known.camera, psf=known.psf)
+        source = MovieSource.model_construct(movie=path, pixel_size_nm=pixel_nm, camera=known.camera, psf=known.psf)
         if not path.exists():
             raise ConfigError(f"apply: '{path}' does not exist; give the path of a movie")
         identity = {"movie": file_digest(path)}

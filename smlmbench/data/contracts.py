@@ -1,6 +1,6 @@
 """What a data source hands over: training batches, frozen conditions, and what a model is told about its data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,8 +20,11 @@ class Batch:
         frames: (B, C, H, W) float32 photo-electrons (or counts where uncalibrated).
         sample: (n,) int64, which frame of the batch each emitter is in.
         x_nm, y_nm, z_nm, photons: (n,) float32; targets only (emitters of at least min_photons inside the field).
-        pixel_size_nm: Camera pixel.
+        pixel_size_nm: Camera pixel; NaN where it is unknown (image pairs).
         first: Global number of the first sample.
+        frame_range: (B, 2) float32, lowest and highest value of the whole frame that each sample is a crop of; None
+            where the samples are whole frames.
+        image: (B, 1, UH, UW) float32 target images in unit mass, instead of emitters; None where these are known.
     """
 
     frames: torch.Tensor
@@ -32,6 +35,8 @@ class Batch:
     photons: torch.Tensor
     pixel_size_nm: float
     first: int = 0
+    frame_range: torch.Tensor | None = None
+    image: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,34 @@ class TrainingSet(Protocol):
 
     @property
     def pixel_size_nm(self) -> float:
-        """Camera pixel."""
+        """Camera pixel; NaN where it is unknown."""
         ...
 
     @property
     def sample_px(self) -> tuple[int, int]:
         """Height and width of one sample."""
+        ...
+
+    @property
+    def target_scale(self) -> float:
+        """What target images are divided by to be of unit mass; 1 where there are emitters instead."""
+        ...
+
+
+class Pairs(Protocol):
+    """Images and the images that a network is to make of them; they may differ in size from pair to pair."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One name per pair."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        ...
+
+    def __getitem__(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Input (H, W) in photons or counts, target (U*H, U*W) in its own unit."""
         ...
 
 
@@ -96,6 +123,8 @@ class Condition:
         facts: density_per_um2, density_local, isolated_fraction, overlap, ... (NaN left out).
         psf_sigma_nm: Width that classical rows are told, or None.
         background_photons: Mean background that classical rows are told, or None.
+        pairs: Images with their targets, where the truth is an image for each of them; `frames` are their inputs.
+        truth_image: True image (U*H, U*W) of a condition of a single frame, in its own unit; None elsewhere.
     """
 
     name: str
@@ -112,6 +141,8 @@ class Condition:
     facts: Mapping[str, float] = field(default_factory=dict)
     psf_sigma_nm: float | None = None
     background_photons: float | None = None
+    pairs: Pairs | None = None
+    truth_image: NDArray[np.float32] | None = None
 
     @property
     def field_nm(self) -> tuple[float, float]:

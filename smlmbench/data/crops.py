@@ -110,6 +110,7 @@ class CropTraining:
         self._scope = scope
         self._symmetries = SYMMETRIES if augment else 1
         self._statistics: Statistics | None = None
+        self._ranges: dict[int, tuple[float, float]] = {}
 
     @property
     def pixel_size_nm(self) -> float:
@@ -120,6 +121,11 @@ class CropTraining:
     def sample_px(self) -> tuple[int, int]:
         """Height and width of a crop."""
         return self._side, self._side
+
+    @property
+    def target_scale(self) -> float:
+        """1: targets are emitters, not images."""
+        return 1.0
 
     @property
     def statistics(self) -> Statistics:
@@ -148,7 +154,9 @@ class CropTraining:
         """Samples first .. first + count - 1."""
         side = self._side
         frames = np.empty((count, 1, side, side), dtype=np.float32)
-        picked = [self._sample(first + number, frames[number, 0]) for number in range(count)]
+        places = [self.place(first + number) for number in range(count)]
+        ranges = np.array([self._range(place.frame) for place in places], dtype=np.float32)
+        picked = [self._sample(place, frames[number, 0]) for number, place in enumerate(places)]
         sample = np.repeat(np.arange(count), [len(rows) for _, _, rows in picked])
         rows = np.concatenate([rows for _, _, rows in picked])
         extent = side * self._pixel_size_nm
@@ -161,13 +169,21 @@ class CropTraining:
             photons=torch.from_numpy(self._targets.photons[rows].astype(np.float32)),
             pixel_size_nm=self._pixel_size_nm,
             first=first,
+            frame_range=torch.from_numpy(ranges.reshape(count, 2)),
         )
 
+    def _range(self, frame: int) -> tuple[float, float]:
+        """Lowest and highest value of a whole frame of the part."""
+        if frame not in self._ranges:
+            page = self._pages[frame]
+            self._ranges[frame] = float(page.min()), float(page.max())
+        return self._ranges[frame]
+
     def _sample(
-        self, number: int, into: NDArray[np.float32]
+        self, place: Place, into: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
         """Write the crop; return places in it and rows of the targets."""
-        frame, row, column, symmetry = self.place(number)
+        frame, row, column, symmetry = place
         side, pixel = self._side, self._pixel_size_nm
         into[...] = turn_crop(self._pages[frame][row : row + side, column : column + side], symmetry)
         rows = np.arange(self._offsets[frame], self._offsets[frame + 1])

@@ -128,8 +128,9 @@ def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localiz
     camera = None if source.camera == "uncalibrated" else source.camera
     movie = formats.open_movie(source.movie, catalog=catalog)
     try:
-        block = block_of(source.part, movie.n_frames, movie.width)
         truth = _read_truth(source, source.truth, movie, camera, catalog) if source.truth is not None else None
+        gap = 0 if source.track == "iid" else frame_shift(truth, iid=False)
+        block = block_of(source.part, movie.n_frames, movie.width, gap)
     except BaseException:
         movie.close()
         raise

@@ -17,10 +17,10 @@ class Block:
     columns: tuple[int, int]
 
 
-def block_of(part: Part | None, n_frames: int, width: int) -> Block:
+def block_of(part: Part | None, n_frames: int, width: int, gap_frames: int = 0) -> Block:
     """The block of a part: train first, then validation, then test; deterministic.
 
-    Columns are parted by gaps of `guard_px`; fractions are of what the gaps leave.
+    Columns are parted by gaps of `guard_px`, frames by `gap_frames`; fractions are of what the gaps leave.
 
     Raises:
         SizeError: A part would be empty, or narrower than 8 columns.
@@ -28,7 +28,7 @@ def block_of(part: Part | None, n_frames: int, width: int) -> Block:
     if part is None:
         return Block((0, n_frames), (0, width))
     if part.rule == "frames":
-        return Block(_third(part, n_frames, gap=0, least=1), (0, width))
+        return Block(_third(part, n_frames, gap=gap_frames, least=1), (0, width))
     return Block((0, n_frames), _third(part, width, gap=part.guard_px, least=SMALLEST_PX))
 
 

@@ -70,6 +70,11 @@ class SimulatedTraining:
         return self._source.field_px, self._source.field_px
 
     @property
+    def target_scale(self) -> float:
+        """1: targets are emitters, not images."""
+        return 1.0
+
+    @property
     def statistics(self) -> Statistics:
         """Statistics of the first chunks."""
         if self._statistics is None:

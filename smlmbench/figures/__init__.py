@@ -4,18 +4,23 @@ Every function returns bytes (or an array) and keeps no state; matplotlib is imp
 """
 
 from smlmbench.figures.charts import Bar, Point, Series, bars, curves, scatter_accuracy_latency
+from smlmbench.figures.frame import Triplet, projection, triplet
 from smlmbench.figures.pictures import panel, scale_bar_nm, uint8_panel
-from smlmbench.figures.style import Kind
+from smlmbench.figures.style import ImageFormat, Kind
 
 __all__ = [
     "Bar",
+    "ImageFormat",
     "Kind",
     "Point",
     "Series",
+    "Triplet",
     "bars",
     "curves",
     "panel",
+    "projection",
     "scale_bar_nm",
     "scatter_accuracy_latency",
+    "triplet",
     "uint8_panel",
 ]

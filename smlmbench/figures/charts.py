@@ -78,6 +78,7 @@ def scatter_accuracy_latency(
     x_label: str = "latency per frame (ms)",
     front: Sequence[int] = (),
     lines: Mapping[str, float] | None = None,
+    marks: Sequence[float] = (),
     image_format: ImageFormat = "svg",
 ) -> bytes:
     """Draw accuracy against latency with the Pareto front and reference lines.
@@ -88,6 +89,7 @@ def scatter_accuracy_latency(
         x_label: Name and unit of the logarithmic axis.
         front: Indices into `points` of the rows on the Pareto front.
         lines: Label and value of horizontal lines, for references without a latency.
+        marks: Latencies of upright lines, such as exposures.
         image_format: svg or png.
     """
     with drawing_style():
@@ -101,7 +103,11 @@ def scatter_accuracy_latency(
             xs, ys = zip(*ends, strict=True)
             axis.plot(xs, ys, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1, label="Pareto front")
         _draw_lines(axis, drawn, lines or {})
-        _latency_axis(axis, [point.x for point in drawn])
+        _latency_axis(axis, [*(point.x for point in drawn), *marks])
+        for mark in marks:
+            axis.axvline(mark, color=GREY, linewidth=1.1, linestyle=":", zorder=1)
+            place = axis.get_xaxis_transform()
+            axis.text(mark, 0.01, f" {mark:g} ms", transform=place, color="#5b5b5b", va="bottom", fontsize=8.5)
         axis.set(xlabel=x_label, ylabel=y_label)
         if ends:
             axis.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8.5, frameon=False, borderaxespad=0.1)

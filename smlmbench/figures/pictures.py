@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Below this share of lit pixels a truth is a set of dots, above it a picture.
 SPARSE_FRACTION = 0.02
+TRUE, FOUND = "#56B4E9", "#E69F00"
 
 
 def scale_bar_nm(width_nm: float) -> float:
@@ -32,7 +33,7 @@ def panel(
     prediction_image: ArrayLike,
     error: ArrayLike | None = None,
     *,
-    camera_pixel_nm: float = 100.0,
+    camera_pixel_nm: float | None = 100.0,
     truth_nm: ArrayLike | None = None,
     found_nm: ArrayLike | None = None,
 ) -> bytes:
@@ -47,7 +48,7 @@ def panel(
         truth_image: Fine image (UH, UW).
         prediction_image: Fine image, same shape as the truth.
         error: Prediction minus truth; computed when absent.
-        camera_pixel_nm: Pixel size of the input.
+        camera_pixel_nm: Pixel size of the input; None where it is unknown, lengths are then in its pixels.
         truth_nm: True positions (n, 2) as x, y in nm, origin at the outer corner.
         found_nm: Predicted positions (n, 2), same convention.
 
@@ -56,7 +57,7 @@ def panel(
     """
     images = _checked_images(input_image, truth_image, prediction_image, error)
     with drawing_style():
-        return save(_panel_figure(images, camera_pixel_nm, _positions(truth_nm), _positions(found_nm)), "png")
+        return save(_panel_figure(images, camera_pixel_nm, places(truth_nm), places(found_nm)), "png")
 
 
 def uint8_panel(
@@ -65,14 +66,14 @@ def uint8_panel(
     prediction_image: ArrayLike,
     error: ArrayLike | None = None,
     *,
-    camera_pixel_nm: float = 100.0,
+    camera_pixel_nm: float | None = 100.0,
     truth_nm: ArrayLike | None = None,
     found_nm: ArrayLike | None = None,
 ) -> NDArray[np.uint8]:
     """The picture of `panel` as a uint8 array (height, width, 3), for loggers that take arrays."""
     images = _checked_images(input_image, truth_image, prediction_image, error)
     with drawing_style():
-        figure = _panel_figure(images, camera_pixel_nm, _positions(truth_nm), _positions(found_nm))
+        figure = _panel_figure(images, camera_pixel_nm, places(truth_nm), places(found_nm))
         figure.canvas.draw()
         rgba = np.asarray(figure.canvas.buffer_rgba(), dtype=np.uint8)  # type: ignore[attr-defined]
     return np.ascontiguousarray(rgba[:, :, :3])
@@ -92,28 +93,29 @@ def _checked_images(*given: ArrayLike | None) -> list[NDArray[np.float64]]:
     return images
 
 
-def _positions(points: ArrayLike | None) -> NDArray[np.float64]:
+def places(points: ArrayLike | None) -> NDArray[np.float64]:
+    """Positions as (n, 2); None are none."""
     return np.empty((0, 2)) if points is None else np.asarray(points, dtype=np.float64).reshape(-1, 2)
 
 
 def _panel_figure(
     images: Sequence[NDArray[np.float64]],
-    camera_pixel_nm: float,
+    camera_pixel_nm: float | None,
     truth_nm: NDArray[np.float64],
     found_nm: NDArray[np.float64],
 ) -> "Figure":
     from matplotlib.colors import PowerNorm
 
-    height_nm, width_nm = (size * camera_pixel_nm for size in images[0].shape)
-    fine, remark = _visible(images[1:], width_nm)
+    height_nm, width_nm = (size * (camera_pixel_nm or 1.0) for size in images[0].shape)
+    fine, remark = visible(images[1:], None if camera_pixel_nm is None else width_nm)
     images = [images[0], *fine]
     figure = new_figure(13.0, 3.05 * min(1.6, height_nm / width_nm) + 0.36)
     axes = figure.subplots(1, 4)
-    peak = max(_peak(images[1]), _peak(images[2]))
-    largest = max(_peak(np.abs(images[3])), 1e-12)
-    brightness = PowerNorm(0.5, vmin=0, vmax=peak, clip=True)
+    brightest = max(peak(images[1]), peak(images[2]))
+    largest = max(peak(np.abs(images[3])), 1e-12)
+    brightness = PowerNorm(0.5, vmin=0, vmax=brightest, clip=True)
     looks: list[tuple[str, dict[str, Any]]] = [
-        ("Input", {"cmap": "gray", "vmin": float(images[0].min()), "vmax": max(_peak(images[0]), 1e-12)}),
+        ("Input", {"cmap": "gray", "vmin": float(images[0].min()), "vmax": max(peak(images[0]), 1e-12)}),
         (f"Truth{remark}", {"cmap": "inferno", "norm": brightness}),
         (f"Prediction{remark}", {"cmap": "inferno", "norm": brightness}),
         ("Prediction − truth", {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}),
@@ -125,13 +127,13 @@ def _panel_figure(
         axis.spines[:].set_visible(False)
         if title.startswith("Prediction −"):
             figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02).ax.tick_params(labelsize=8)
-    _draw_positions(axes[0], truth_nm, found_nm)
+    draw_positions(axes[0], truth_nm, found_nm)
     for axis, colour in zip(axes, ("white", "white", "white", INK), strict=True):
-        _draw_scale_bar(axis, width_nm, height_nm, colour)
+        draw_scale_bar(axis, width_nm, height_nm, colour, in_px=camera_pixel_nm is None)
     return figure
 
 
-def _visible(images: Sequence[NDArray[np.float64]], width_nm: float) -> tuple[list[NDArray[np.float64]], str]:
+def visible(images: Sequence[NDArray[np.float64]], width_nm: float | None) -> tuple[list[NDArray[np.float64]], str]:
     """The fine images, blurred where single pixels would vanish on the screen, and what their titles say of it."""
     truth = images[0]
     if np.count_nonzero(truth) > SPARSE_FRACTION * truth.size:
@@ -140,28 +142,36 @@ def _visible(images: Sequence[NDArray[np.float64]], width_nm: float) -> tuple[li
 
     sigma_px = max(1.0, truth.shape[1] / 160)
     blurred = [np.asarray(gaussian_filter(image, sigma_px), dtype=np.float64) for image in images]
-    return blurred, f" (blurred, σ = {sigma_px * width_nm / truth.shape[1]:.0f} nm)"
+    size = f"{sigma_px:.3g} fine px" if width_nm is None else f"{sigma_px * width_nm / truth.shape[1]:.0f} nm"
+    return blurred, f" (blurred, σ = {size})"
 
 
-def _peak(image: NDArray[np.float64]) -> float:
+def peak(image: NDArray[np.float64]) -> float:
     """A robust maximum: sparse images are dark in more than 99 % of their pixels, so only lit ones count."""
     lit = image[image > 0]
     return float(np.percentile(lit, 99.5)) if lit.size else 1.0
 
 
-def _draw_positions(axis: "Axes", truth_nm: NDArray[np.float64], found_nm: NDArray[np.float64]) -> None:
+def draw_positions(
+    axis: "Axes", truth_nm: NDArray[np.float64], found_nm: NDArray[np.float64], *, legend_below: bool = False
+) -> None:
+    """Draw true positions as rings and found ones as crosses, with a legend."""
     size = 40 if len(truth_nm) + len(found_nm) <= 200 else 12
     if len(truth_nm):
-        look: dict[str, Any] = {"s": size, "facecolors": "none", "edgecolors": "#56B4E9", "linewidths": 1.1}
+        look: dict[str, Any] = {"s": size, "facecolors": "none", "edgecolors": TRUE, "linewidths": 1.1}
         axis.scatter(truth_nm[:, 0], truth_nm[:, 1], label="truth", **look)
     if len(found_nm):
-        look = {"s": size * 0.6, "marker": "x", "c": "#E69F00", "linewidths": 1.1}
+        look = {"s": size * 0.6, "marker": "x", "c": FOUND, "linewidths": 1.1}
         axis.scatter(found_nm[:, 0], found_nm[:, 1], label="prediction", **look)
-    if len(truth_nm) or len(found_nm):
+    if legend_below and (len(truth_nm) or len(found_nm)):
+        place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 2}
+        axis.legend(**place, fontsize=8, frameon=False, borderaxespad=0.2)
+    elif len(truth_nm) or len(found_nm):
         axis.legend(loc="upper right", fontsize=7.5, framealpha=0.85)
 
 
-def _draw_scale_bar(axis: "Axes", width_nm: float, height_nm: float, colour: str) -> None:
+def draw_scale_bar(axis: "Axes", width_nm: float, height_nm: float, colour: str, *, in_px: bool = False) -> None:
+    """Draw a bar of a round length at the lower left; `in_px` where the axis counts pixels of unknown size."""
     from matplotlib import patheffects
 
     length = scale_bar_nm(width_nm)
@@ -169,7 +179,7 @@ def _draw_scale_bar(axis: "Axes", width_nm: float, height_nm: float, colour: str
     halo = [patheffects.withStroke(linewidth=2.5, foreground=INK if colour == "white" else "white")]
     ends = [left, left + length]
     axis.plot(ends, [bottom, bottom], color=colour, linewidth=3, solid_capstyle="butt", path_effects=halo)
-    text = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm"
+    text = f"{length:g} px" if in_px else f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm"
     axis.text(
         left + length / 2, bottom - height_nm * 0.025, text,
         color=colour, ha="center", va="bottom", fontsize=9, path_effects=halo,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ImageFormat = Literal["svg", "png"]
+ImageFormat = Literal["svg", "png", "pdf"]
 Kind = Literal["pick", "row", "reference"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7A4FBF", "#444444")
@@ -60,7 +60,7 @@ def new_figure(width_in: float, height_in: float) -> "Figure":
 def save(figure: "Figure", image_format: ImageFormat) -> bytes:
     """The figure as bytes, the same for the same drawing."""
     buffer = io.BytesIO()
-    metadata = {"Date": None} if image_format == "svg" else {"Software": None}
+    metadata = {{"svg": "Date", "png": "Software", "pdf": "CreationDate"}[image_format]: None}
     figure.savefig(buffer, format=image_format, dpi=150, metadata=metadata, facecolor="white")
     return buffer.getvalue()
 

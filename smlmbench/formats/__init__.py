@@ -4,7 +4,8 @@ Every adapter turns what it reads into one convention: nm from the outer corner 
 frames from 0, detected photo-electrons.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,19 @@ from smlmbench.movies import Movie
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 
-__all__ = ["TableOptions", "find", "open_movie", "read_image", "read_table", "write_image", "write_table"]
+__all__ = [
+    "TableOptions",
+    "companions",
+    "find",
+    "holds_of",
+    "open_movie",
+    "read_image",
+    "read_table",
+    "write_image",
+    "write_movie",
+    "write_table",
+    "writer",
+]
 
 NO_OPTIONS = TableOptions()
 
@@ -57,7 +70,7 @@ def write_table(
         FormatError: No format of that name or suffix writes tables, several do, or the file cannot be written.
     """
     path = Path(path)
-    catalog.module("formats", _writer(path, "table", catalog, format)).write_table(locs, path, options)
+    catalog.module("formats", writer(path, "table", catalog=catalog, format=format)).write_table(locs, path, options)
 
 
 def open_movie(path: Path, *, catalog: Catalog, format: str | None = None) -> Movie:
@@ -102,7 +115,54 @@ def write_image(
         FormatError: No format of that name or suffix writes images, or the file cannot be written.
     """
     path = Path(path)
-    catalog.module("formats", _writer(path, "image", catalog, format)).write_image(path, array, pixel_nm)
+    name = writer(path, "image", catalog=catalog, format=format)
+    catalog.module("formats", name).write_image(path, array, pixel_nm)
+
+
+def write_movie(
+    movie: Movie,
+    path: Path,
+    *,
+    catalog: Catalog,
+    format: str | None = None,
+    pixel_nm: float | None = None,
+    on_frames: Callable[[int], None] | None = None,
+) -> None:
+    """Copy a movie into a file of a format that can be written, block by block.
+
+    Raises:
+        FormatError: No format of that name or suffix writes movies, or the file cannot be written.
+    """
+    path = Path(path)
+    name = writer(path, "movie", catalog=catalog, format=format)
+    catalog.module("formats", name).write_movie(movie, path, pixel_nm, on_frames)
+
+
+def companions(path: Path) -> list[Path]:
+    """The files beside a file that its content depends on: sidecars of its card, further files of one movie.
+
+    Only formats of the package are looked at, so that a file has one identity in every study.
+    """
+    path = Path(path)
+    found: list[Path] = []
+    for name, facts in _with_companions(path.suffix.lower()).items():
+        found += [
+            path.with_suffix(suffix) for suffix in facts.get("sidecars", []) if path.with_suffix(suffix).is_file()
+        ]
+        if facts.get("has_companions") and path.is_file():
+            found += Catalog().module("formats", name).companions(path)
+    return found
+
+
+@lru_cache
+def _with_companions(suffix: str) -> dict[str, dict[str, Any]]:
+    catalog = Catalog()
+    cards = {name: catalog.card("formats", name).facts for name in catalog.names("formats")}
+    return {
+        name: facts
+        for name, facts in cards.items()
+        if suffix in facts["suffixes"] and (facts.get("sidecars") or facts.get("has_companions"))
+    }
 
 
 def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None, takes_columns: bool = False) -> str:
@@ -142,6 +202,41 @@ def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None,
     return exact[0]
 
 
+def holds_of(format: str, *, catalog: Catalog) -> str:
+    """What a format holds: table, movie or image.
+
+    Raises:
+        FormatError: No format of that name; the nearest is named.
+    """
+    names = catalog.names("formats")
+    if format not in names:
+        raise FormatError(f"'{format}' is not a format; {suggest(format, names)}")
+    return str(catalog.card("formats", format).facts["holds"])
+
+
+def writer(path: Path, holds: str, *, catalog: Catalog, format: str | None = None) -> str:
+    """Name the format that a file is to be written in.
+
+    Args:
+        path: The file to write; its suffix counts where no format is named.
+        holds: table, movie or image.
+        catalog: Registered formats.
+        format: Name given by the user.
+
+    Raises:
+        FormatError: None or several formats fit, or the named one cannot be written.
+    """
+    offered = {name: facts for name, facts in _offered(catalog, holds).items() if facts.get("writes")}
+    if format is not None:
+        return _named(format, holds, offered, " that can be written")
+    fitting = [name for name, facts in offered.items() if path.suffix.lower() in facts["suffixes"]]
+    if len(fitting) != 1:
+        raise FormatError(
+            f"'{path.name}' fits {len(fitting)} {holds} formats that can be written; name one of {_listed(offered)}"
+        )
+    return fitting[0]
+
+
 def _offered(catalog: Catalog, holds: str) -> dict[str, dict[str, Any]]:
     """Facts of the formats that hold a kind of thing, by name."""
     facts = {name: catalog.card("formats", name).facts for name in catalog.names("formats")}
@@ -172,18 +267,6 @@ def _named(format: str, holds: str, offered: Mapping[str, Any], limit: str) -> s
         hint = f"{near} " if near.startswith("did you mean") else ""
         raise FormatError(f"'{format}' is not a {holds} format{limit}; {hint}accepted: {_listed(offered)}")
     return format
-
-
-def _writer(path: Path, holds: str, catalog: Catalog, format: str | None) -> str:
-    offered = {name: facts for name, facts in _offered(catalog, holds).items() if facts.get("writes")}
-    if format is not None:
-        return _named(format, holds, offered, " that can be written")
-    fitting = [name for name, facts in offered.items() if path.suffix.lower() in facts["suffixes"]]
-    if len(fitting) != 1:
-        raise FormatError(
-            f"'{path.name}' fits {len(fitting)} {holds} formats that can be written; name one of {_listed(offered)}"
-        )
-    return fitting[0]
 
 
 def _check_file(path: Path, holds: str) -> None:

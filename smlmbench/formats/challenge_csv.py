@@ -15,7 +15,14 @@ from smlmbench.predictions import Localizations
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Ground truth of the SMLM Challenge 2016 (activations.csv).",
-    "facts": {"holds": "table", "suffixes": [".csv"], "writes": False, "first_frame": 1, "origin": "corner"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".csv"],
+        "writes": False,
+        "first_frame": 1,
+        "origin": "corner",
+        "photons": "incident",
+    },
 }
 
 FIRST_FRAME = 1

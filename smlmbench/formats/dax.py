@@ -12,7 +12,14 @@ from smlmbench.formats.flat import FlatMovie, Layout
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "DAX movie (.dax with .inf beside it).",
-    "facts": {"holds": "movie", "suffixes": [".dax"], "writes": False, "first_frame": 0, "origin": "corner"},
+    "facts": {
+        "holds": "movie",
+        "suffixes": [".dax"],
+        "writes": False,
+        "first_frame": 0,
+        "origin": "corner",
+        "sidecars": [".inf"],
+    },
 }
 
 # Width comes first in `frame dimensions = 256 x 128`.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from smlmbench.camera import Camera
 
@@ -17,6 +18,7 @@ class TableOptions:
         first_frame: Number of the first frame in the file; None takes the format's. Reading only.
         n_frames: Frames of the movie; None takes the last frame of the table.
         field_nm: Extent along x and y; None takes the extent of the table.
+        origin: Where (0, 0) is in a table of any program: `corner` of the first pixel (None too), or its `centre`.
     """
 
     pixel_size_nm: float | None = None
@@ -25,3 +27,4 @@ class TableOptions:
     first_frame: int | None = None
     n_frames: int | None = None
     field_nm: tuple[float, float] | None = None
+    origin: Literal["corner", "centre"] | None = None

@@ -34,6 +34,7 @@ CARD: dict[str, Any] = {
         "first_frame": 0,
         "origin": "centre",
         "takes_columns": True,
+        "sidecars": [".yaml"],
     },
 }
 
@@ -108,6 +109,11 @@ def _records(path: Path) -> NDArray[np.void]:
     if records is None:
         raise FormatError(f"'{path.name}' has no table 'locs'; give localizations of Picasso")
     return records
+
+
+def unread(path: Path) -> list[str]:
+    """Columns of `locs` that `read_table` does not keep."""
+    return [name for name in _records(path).dtype.names or () if name not in TARGETS]
 
 
 def _z_unit(path: Path, picked: list[str], documents: Documents, options: TableOptions) -> str:

@@ -12,7 +12,14 @@ from smlmbench.formats.sidecar import read_documents, whole
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Picasso raw movie (.raw with .yaml beside it).",
-    "facts": {"holds": "movie", "suffixes": [".raw"], "writes": False, "first_frame": 0, "origin": "corner"},
+    "facts": {
+        "holds": "movie",
+        "suffixes": [".raw"],
+        "writes": False,
+        "first_frame": 0,
+        "origin": "corner",
+        "sidecars": [".yaml"],
+    },
 }
 
 NEEDED = ("Byte Order", "Data Type", "Frames", "Height", "Width")

@@ -78,6 +78,11 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return localizations(path, picked, numbers, options, scale=scale, first_frame=FIRST_FRAME)
 
 
+def unread(path: Path) -> list[str]:
+    """Columns of the file that `read_table` does not keep."""
+    return [header.text for header in read_head(path).headers if header.name not in TARGETS]
+
+
 def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:  # noqa: ARG001  the rooms' signature
     """Write what is known: columns that are NaN throughout are left out; `locprecnm` is the rms of both axes.
 

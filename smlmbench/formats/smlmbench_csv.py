@@ -83,11 +83,39 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
     Raises:
         FormatError: The file cannot be written.
     """
-    columns: dict[str, NDArray[Any]] = {
+    columns = _known(locs)
+    write_rows(path, _head(locs, columns), columns)
+
+
+def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:  # noqa: ARG001
+    """Add rows to a table that `append_table` began; a first call on an absent or empty file writes its header.
+
+    Args:
+        locs: Further rows, with the frames and field of the whole movie.
+        path: The table; its columns are those that the first rows know.
+        options: Not used.
+        rows: Rows that it has.
+
+    Raises:
+        FormatError: The file cannot be written.
+    """
+    if rows == 0:
+        columns = _known(locs)
+        write_rows(path, _head(locs, columns), columns)
+        return
+    names = [header.text for header in read_head(path).headers]
+    given: dict[str, NDArray[Any]] = dict(locs.columns())
+    write_rows(path, [], {name: given[name] for name in names}, append=True)
+
+
+def _known(locs: Localizations) -> dict[str, NDArray[Any]]:
+    return {
         name: values
         for name, values in locs.columns().items()
         if name in ("frame", "x_nm", "y_nm", "molecule", "channel") or not np.isnan(values).all()
     }
+
+
+def _head(locs: Localizations, columns: dict[str, NDArray[Any]]) -> list[str]:
     along_x, along_y = locs.field_nm
-    head = [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(columns)]
-    write_rows(path, head, columns)
+    return [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(columns)]

@@ -2,7 +2,8 @@
 
 Without `columns` a header counts only where it is unambiguous: lengths must state their unit (`x [nm]`, `x (px)`,
 `x_um`), intensities `photon` or `ADU`. Photons are taken as detected, the origin as the outer corner of
-pixel (0, 0), the first frame as 1 unless `first_frame` says otherwise. Of a workbook the first sheet is read.
+pixel (0, 0) unless `origin` says otherwise, the first frame as 1 unless `first_frame` does. Of a workbook the
+first sheet is read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from zipfile import BadZipFile
 
 from smlmbench.errors import FormatError, suggest
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Header, collect, read_head, read_numbers
+from smlmbench.formats.text import Header, Numbers, collect, read_head, read_numbers
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import COLUMNS, Localizations
 
@@ -89,7 +90,22 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         head = read_head(path)
         columns, scale = _choose(path, head.headers, options)
         numbers = read_numbers(path, head, [column.position for column in columns])
-    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+    half_nm = _half_nm(path, options)
+    values = dict(numbers.columns)
+    for column in columns:
+        if half_nm and column.target in ("x_nm", "y_nm"):
+            values[column.position] = values[column.position] + half_nm / scale[column.target]
+    shifted = Numbers(values, numbers.line)
+    return localizations(path, columns, shifted, options, scale=scale, first_frame=FIRST_FRAME)
+
+
+def _half_nm(path: Path, options: TableOptions) -> float:
+    """How far the table's origin lies from the outer corner: half a pixel, or 0."""
+    if options.origin != "centre":
+        return 0.0
+    if options.pixel_size_nm is None:
+        raise FormatError(f"table '{path.name}': an origin at a pixel's centre needs pixel_size_nm; state it")
+    return options.pixel_size_nm / 2
 
 
 def _choose(path: Path, headers: Sequence[Header], options: TableOptions) -> tuple[list[Column], dict[str, float]]:

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 UNITS = {"µm": "um", "μm": "um", "pixel": "px", "pixels": "px", "photons": "photon", "counts": "adu"}
 WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]$")
 EMPTY = (None, "", "NA", "N/A", "null")
+ROWS_AT_ONCE = 50_000  # bounds the memory of writing a long table
 MAX_LINE = 1 << 16
 
 
@@ -167,17 +168,22 @@ def _number(cell: Any, decimal: str) -> float:
     return float(cell)
 
 
-def write_rows(path: Path, head: Sequence[str], columns: Mapping[str, NDArray[Any]]) -> None:
+def write_rows(
+    path: Path, head: Sequence[str], columns: Mapping[str, NDArray[Any]], *, append: bool = False
+) -> None:
     """Write lines of a head, then one comma-separated row per entry; floats read back as the same number.
 
     Raises:
         FormatError: The file cannot be written.
     """
-    cells = [[_spelled(value) for value in column.tolist()] for column in columns.values()]
+    count = min((len(column) for column in columns.values()), default=0)
     try:
-        with path.open("w", encoding="utf-8", newline="\n") as file:
+        with path.open("a" if append else "w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in head)
-            file.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
+            for start in range(0, count, ROWS_AT_ONCE):
+                some = [column[start : start + ROWS_AT_ONCE].tolist() for column in columns.values()]
+                cells = [[_spelled(value) for value in column] for column in some]
+                file.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
     except OSError as error:
         reason = f"table '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
         raise FormatError(reason) from None

@@ -22,10 +22,18 @@ from smlmbench.predictions import Localizations
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "ThunderSTORM csv, the common denominator of localization tables.",
-    "facts": {"holds": "table", "suffixes": [".csv"], "writes": True, "first_frame": 1, "origin": "corner"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".csv"],
+        "writes": True,
+        "first_frame": 1,
+        "origin": "corner",
+        "photons": "incident",
+    },
 }
 
 FIRST_FRAME = 1
+ALWAYS = ("id", "frame", "x [nm]", "y [nm]")
 TARGETS = {
     "frame": ["frame"],
     "x": ["x_nm"],
@@ -66,6 +74,13 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
 
 
+def unread(path: Path) -> list[str]:
+    """Columns of the file that `read_table` does not keep."""
+    head = read_head(path)
+    kept = {column.position for column in _columns(head)}
+    return [header.text for at, header in enumerate(head.headers) if at not in kept and header.name != "id"]
+
+
 def _columns(head: Head) -> list[Column]:
     names = {header.name for header in head.headers}
     generated = "bkgstd" in names and not any(name.startswith("uncertainty") for name in names)
@@ -88,20 +103,51 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
     Raises:
         FormatError: The file cannot be written.
     """
+    columns = {name: values for name, values in _cells(locs, options, 1).items() if _is_known(name, values)}
+    write_rows(path, [_header(columns)], columns)
+
+
+def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:
+    """Add rows to a table that `append_table` began; a first call on an absent or empty file writes its header.
+
+    Args:
+        locs: Further rows.
+        path: The table; its columns are those that the first rows know.
+        options: As in `write_table`.
+        rows: Rows that it has.
+
+    Raises:
+        FormatError: The file cannot be written.
+    """
+    columns = _cells(locs, options, rows + 1)
+    if rows == 0:
+        columns = {name: values for name, values in columns.items() if _is_known(name, values)}
+        write_rows(path, [_header(columns)], columns)
+        return
+    with path.open(encoding="utf-8") as file:
+        names = [name.strip('"') for name in file.readline().rstrip("\n").split(",")]
+    write_rows(path, [], {name: columns[name] for name in names}, append=True)
+
+
+def _cells(locs: Localizations, options: TableOptions, first_id: int) -> dict[str, NDArray[Any]]:
     efficiency = 1.0 if options.camera is None else options.camera.quantum_efficiency
     lateral_nm = np.hypot(locs.sigma_x_nm, locs.sigma_y_nm) / math.sqrt(2)
-    known: dict[str, NDArray[np.float64]] = {
+    return {
+        "id": np.arange(first_id, first_id + len(locs)),
+        "frame": locs.frame + FIRST_FRAME,
+        "x [nm]": locs.x_nm,
+        "y [nm]": locs.y_nm,
         "z [nm]": locs.z_nm,
         "intensity [photon]": locs.photons / efficiency,
         "offset [photon]": locs.background_photons / efficiency,
         "uncertainty_xy [nm]": lateral_nm,
         "uncertainty_z [nm]": locs.sigma_z_nm,
     }
-    columns: dict[str, NDArray[Any]] = {
-        "id": np.arange(1, len(locs) + 1),
-        "frame": locs.frame + FIRST_FRAME,
-        "x [nm]": locs.x_nm,
-        "y [nm]": locs.y_nm,
-        **{name: values for name, values in known.items() if not np.isnan(values).all()},
-    }
-    write_rows(path, [",".join(f'"{name}"' for name in columns)], columns)
+
+
+def _is_known(name: str, values: NDArray[Any]) -> bool:
+    return name in ALWAYS or not np.isnan(values).all()
+
+
+def _header(columns: dict[str, NDArray[Any]]) -> str:
+    return ",".join(f'"{name}"' for name in columns)

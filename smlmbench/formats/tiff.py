@@ -1,14 +1,15 @@
 """TIFF movies: ImageJ stacks (also above 4 GB), BigTIFF and plain multi-page files; one grey frame per page.
 
 Uncompressed pages are read straight from the file, so that a movie of any size costs one block of memory; a file
-that was cut short is refused when it is opened, not in the middle of a run. Only the given file is read, also where
-its metadata name further ones.
+that was cut short is refused when it is opened, not in the middle of a run. Only the given file is read; OME-TIFF
+whose metadata name further files is `ome_tiff`.
 """
 
 import logging
 import math
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError
-from smlmbench.movies import check_block
+from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "TIFF movie, one grey frame per page or a contiguous ImageJ stack.",
-    "facts": {"holds": "movie", "suffixes": [".tif", ".tiff"], "writes": False, "first_frame": 0, "origin": "corner"},
+    "facts": {
+        "holds": "movie",
+        "suffixes": [".tif", ".tiff"],
+        "writes": True,
+        "first_frame": 0,
+        "origin": "corner",
+        "fallback": True,
+    },
 }
 
+BLOCK_BYTES = 1 << 25
+PAGE_BYTES = 256
+MOST_BYTES = 2**32 - 2**20
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 DTYPES = ("uint8", "uint16", "float32")
 
@@ -174,13 +185,57 @@ def open_movie(path: Path) -> TiffMovie:
     return TiffMovie(path)
 
 
+def silence() -> None:
+    """Keep tifffile's own lines about broken files from stderr, where they would stand beside our error."""
+    logger = logging.getLogger("tifffile")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
+def write_movie(
+    movie: Movie, path: Path, pixel_nm: float | None = None, on_frames: Callable[[int], None] | None = None
+) -> None:
+    """Copy a movie block by block into a TIFF, a BigTIFF above 4 GB.
+
+    Args:
+        movie: Open movie.
+        path: File to write.
+        pixel_nm: Stated in the file where it is known.
+        on_frames: Called with the number of frames written.
+
+    Raises:
+        FormatError: The file cannot be written.
+    """
+    import tifffile
+
+    frame_bytes = movie.height * movie.width * movie.dtype.itemsize
+    step = max(1, BLOCK_BYTES // frame_bytes)
+    # Beside its pixels every page needs some hundred bytes.
+    big = movie.n_frames * (frame_bytes + PAGE_BYTES) > MOST_BYTES
+    scale: dict[str, Any] = {}
+    if pixel_nm is not None:
+        scale = {"resolution": (1e7 / pixel_nm, 1e7 / pixel_nm), "resolutionunit": "CENTIMETER"}
+    partial = path.with_name(path.name + ".part")
+    try:
+        with tifffile.TiffWriter(partial, bigtiff=big) as writer:
+            for start in range(0, movie.n_frames, step):
+                stop = min(start + step, movie.n_frames)
+                for frame in movie.read(start, stop):
+                    writer.write(frame, photometric="minisblack", metadata=None, **scale)
+                if on_frames is not None:
+                    on_frames(stop)
+        partial.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FormatError(f"movie '{path}' cannot be written: {reason}; give a path in an existing folder") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _opened(path: Path) -> Any:
     import tifffile
 
-    logger = logging.getLogger("tifffile")
-    if not logger.handlers:
-        # Otherwise Python prints tifffile's own lines about broken files to stderr, beside our error.
-        logger.addHandler(logging.NullHandler())
+    silence()
     try:
         tiff = tifffile.TiffFile(path)
     except Exception as error:

@@ -56,14 +56,29 @@ def write_image(path: Path, array: NDArray[np.floating], pixel_nm: float) -> Non
         SizeError: Not a 2-D image, or no pixel size.
         FormatError: The file cannot be written.
     """
-    import tifffile
-
     if array.ndim != 2 or not pixel_nm > 0:
         raise SizeError(f"image of shape {array.shape}, pixels of {pixel_nm:g} nm; give (height, width) and nm above 0")
     metadata = {"unit": "nm", "pixel_nm": float(pixel_nm), "grid_origin": ORIGIN}
-    values, per_nm = array.astype(np.float32), 1 / pixel_nm
+    _write(path, array, resolution=(1 / pixel_nm, 1 / pixel_nm), metadata=metadata)
+
+
+def write_plain(path: Path, array: NDArray[np.floating]) -> None:
+    """Write an image (H, W) whose pixel size is not known as 32-bit ImageJ TIFF.
+
+    Raises:
+        SizeError: Not a 2-D image.
+        FormatError: The file cannot be written.
+    """
+    if array.ndim != 2:
+        raise SizeError(f"image of shape {array.shape}; give (height, width)")
+    _write(path, array)
+
+
+def _write(path: Path, array: NDArray[np.floating], **how: Any) -> None:
+    import tifffile
+
     try:
-        tifffile.imwrite(path, values, imagej=True, resolution=(per_nm, per_nm), metadata=metadata)
+        tifffile.imwrite(path, array.astype(np.float32), imagej=True, **how)
     except OSError as error:
         reason = f"image '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
         raise FormatError(reason) from None

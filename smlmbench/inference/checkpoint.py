@@ -5,6 +5,7 @@ It is the truth for predict, teachers and export. Loadable with `torch.load(weig
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,10 +29,11 @@ class Trained:
     Attributes:
         network: (B, C, H, W) photons -> raw output.
         output: Module of the output kind.
-        output_settings: Its settings, `pixel_size_nm` included.
-        threshold: Chosen on validation.
+        output_settings: Its settings, `pixel_size_nm` included; `image_scale` too where it learned from image pairs.
+        threshold: Chosen on validation; NaN where it learned from image pairs.
         facts: Model, loss, cell id, protocol, calibrated ... as plain values.
         multiple_px: Frame sides that the network wants, see `ReadOut`.
+        halo_px: What its answer depends on around a camera pixel, see `ReadOut`.
     """
 
     network: nn.Module
@@ -40,11 +42,31 @@ class Trained:
     threshold: float
     facts: dict[str, Any]
     multiple_px: int = 1
+    halo_px: int | None = None
+
+    @property
+    def per_frame(self) -> bool:
+        """Whether it looks at the extremes of each whole frame."""
+        return any(getattr(part, "per_frame", False) for part in self.network.modules())
+
+    @property
+    def images_only(self) -> bool:
+        """Whether it learned from image pairs: its peaks are no emitters, it has no threshold."""
+        return "image_scale" in self.output_settings
 
     def read_out(self, threshold: float | None = None, *, keep_image: bool = True) -> ReadOut:
         """How its raw output is read, at its own threshold unless another is given."""
         chosen = self.threshold if threshold is None else threshold
-        return ReadOut(self.output, self.output_settings, chosen, keep_image, self.multiple_px)
+        return ReadOut(
+            output=self.output,
+            settings=self.output_settings,
+            threshold=chosen,
+            keep_image=keep_image,
+            multiple_px=self.multiple_px,
+            keep_table=not self.images_only,
+            halo_px=self.halo_px,
+            frame_range=self.per_frame,
+        )
 
 
 def build_network(catalog: Catalog, model: str, settings: Mapping[str, Any], given: Given) -> nn.Module:
@@ -100,6 +122,7 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
             "its file has changed since, train it anew"
         ) from None
     network = place(network.eval(), device or torch.device("cpu"))
+    card = catalog.card("models", saved["model"]["name"])
     facts = {**saved["facts"], "model": saved["model"], "output": saved["output"]["name"]}
     return Trained(
         network=network,
@@ -107,5 +130,21 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         output_settings=dict(saved["output"]["settings"]),
         threshold=float(saved["facts"]["threshold"]),
         facts=facts,
-        multiple_px=frame_multiple(catalog.card("models", saved["model"]["name"]).facts, given.upsampling),
+        multiple_px=frame_multiple(card.under(saved["model"]["settings"]).facts, given.upsampling),
+        halo_px=halo_of(catalog, saved["model"]["name"], saved["model"]["settings"], given.upsampling),
     )
+
+
+def halo_of(catalog: Catalog, model: str, settings: Mapping[str, Any], upsampling: int) -> int | None:
+    """Camera pixels to every side that a network's answer depends on; None where its file does not say.
+
+    Source: `receptive_field_px(settings, upsampling)` of the model's file, else the card's figure for upsampling 8.
+    """
+    told = getattr(catalog.module("models", model), "receptive_field_px", None)
+    if told is not None:
+        across = float(told(settings, upsampling))
+    elif upsampling == 8 and dict(settings) == catalog.card("models", model).fill(model, {}):
+        across = float(getattr(catalog.card("models", model), "receptive_field_px", 0.0))
+    else:
+        return None
+    return ceil((across - 1) / 2)

@@ -28,6 +28,9 @@ CARD = {
         "blur unit: a target blurred once, which the network is to draw, is an addition",
     ],
     "facts": {"collapse_lambda": 1.0},
+    "variants": {
+        "blur=unit": {"facts": {"collapse_lambda": 6.28, "truth_is_not_best": "the best answer is the blurred truth"}},
+    },
 }
 
 

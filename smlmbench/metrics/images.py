@@ -28,6 +28,12 @@ class ImagePair:
         return max(float(np.vdot(self.image, self.truth)) / power, 0.0) if power > 0 else 0.0
 
     @property
+    def error(self) -> float:
+        """|y - x|^2 / |x|^2 of the image y as it is."""
+        difference = self.image - self.truth
+        return float(np.vdot(difference, difference) / np.vdot(self.truth, self.truth))
+
+    @property
     def peak(self) -> float:
         """L, the maximum of the truth: the range of every secondary image metric, the same for all rows."""
         return float(self.truth.max())

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from smlmbench.metrics.evidence import Evidence
 from smlmbench.metrics.images import ImagePair, image_pair
 
@@ -49,12 +47,7 @@ def _variants(pair: ImagePair) -> dict[str, float | str]:
     mass = float(pair.image.sum())
     at_sum: float | str = "the image sums to 0 or less"
     if mass > 0:
-        at_sum = _nmse(pair.scaled(float(pair.truth.sum()) / mass))
+        at_sum = pair.scaled(float(pair.truth.sum()) / mass).error
     elif not pair.image.any():
         at_sum = 1.0
-    return {"nmse_star": _nmse(pair.scaled(pair.gain)), "nmse_sum": at_sum, "nmse": _nmse(pair)}
-
-
-def _nmse(pair: ImagePair) -> float:
-    error = pair.image - pair.truth
-    return float(np.vdot(error, error) / np.vdot(pair.truth, pair.truth))
+    return {"nmse_star": pair.scaled(pair.gain).error, "nmse_sum": at_sum, "nmse": pair.error}

@@ -6,10 +6,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
+from smlmbench.models.phases import Doubled
+
 MOMENTUM = 0.01  # Keras counts the part that is kept (0.99), PyTorch the part that is new
 
 
-def block(inside: int, outside: int, *, pool: bool = False, relu: bool = True) -> nn.Sequential:
+def block(
+    inside: int, outside: int, *, pool: bool = False, relu: bool = True, kind: type[nn.Sequential] = nn.Sequential
+) -> nn.Sequential:
     """3 x 3 convolution without bias, batch normalisation as in Keras, and where asked for pooling by 2 and ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inside, outside, 3, padding=1, bias=False),
@@ -19,7 +23,7 @@ def block(inside: int, outside: int, *, pool: bool = False, relu: bool = True) -
         layers.append(nn.MaxPool2d(2))
     if relu:
         layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers)
+    return kind(*layers)
 
 
 def on_fine_grid(frames: Tensor, upsampling: int) -> Tensor:
@@ -37,7 +41,10 @@ def down_and_up(maps: Tensor, encoder: nn.ModuleList, bottleneck: nn.Module, dec
         maps = part(maps)
     maps = bottleneck(maps)
     for size, part in zip(reversed(sizes), decoder, strict=True):
-        maps = part(functional.interpolate(maps, size=size, mode="nearest"))
+        if isinstance(part, Doubled):
+            maps = part(maps, size)
+        else:
+            maps = part(functional.interpolate(maps, size=size, mode="nearest"))
     return maps
 
 
@@ -57,7 +64,7 @@ class Hourglass(nn.Module):
             [block(*pair, pool=True, relu=last_relu or at < last) for at, pair in enumerate(pairwise(encoder))]
         )
         self.bottleneck = block(encoder[-1], decoder[0])
-        self.decoder = nn.ModuleList([block(*pair) for pair in pairwise(decoder)])
+        self.decoder = nn.ModuleList([block(*pair, kind=Doubled) for pair in pairwise(decoder)])
 
     def forward(self, maps: Tensor) -> Tensor:
         """Features of the size of the input."""

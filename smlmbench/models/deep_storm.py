@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from smlmbench.data.contracts import Given
 from smlmbench.models.blocks import block, down_and_up, initialise, on_fine_grid
 from smlmbench.models.normalisation import Normalisation
+from smlmbench.models.phases import Doubled
+from smlmbench.models.seed_wiring import SeedNetwork, Trunk, field_px, refuse_ignored, seed_block, up_first, widths
 
 CARD = {
     "version": 1,
@@ -17,13 +19,18 @@ CARD = {
     "output": "raster",
     "upsamples": "before",
     "settings": {
+        "variant": {
+            "default": "published",
+            "choices": ["published", "seed"],
+            "help": "seed: wired as in the DL4SMLM package",
+        },
         "width": {"default": 1.0, "min": 0.03125, "max": 4.0, "help": "multiplies the channels 32, 64, 128, 512"},
         "normalisation": {
             "default": "train_zscore",
             "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
             "help": "how photons are scaled; frame_minmax_zscore is the authors'",
         },
-        "zero_last": {"default": True, "help": "start from an all-zero output instead of a random one"},
+        "zero_last": {"default": True, "help": "start from an all-zero output; not with seed"},
     },
     "search": {"width": {"low": 0.25, "high": 1.0, "log": True}},
     "tiny": {"width": 0.125},
@@ -33,6 +40,7 @@ CARD = {
         "upsampling=4": 1366208,
         "upsampling=8": 1366208,
         "upsampling=8,width=0.5": 342112,
+        "upsampling=8,variant=seed": 1367171,
     },
     "receptive_field_px": 7.0,
     "paper": "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by "
@@ -47,7 +55,39 @@ CARD = {
         "labels: floor(x / fine pixel), colliding emitters summed (output settings label_rule, collisions)",
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],
-    "facts": {"translation": True, "multiple_fine_px": 8},
+    "facts": {
+        "translation": True,
+        "multiple_fine_px": 8,
+        "hint_layers": [
+            {"layer": "bottleneck", "fine_px": 8},
+            {"layer": "decoder.0", "fine_px": 4},
+            {"layer": "decoder.1", "fine_px": 2},
+            {"layer": "decoder.2", "fine_px": 1},
+        ],
+    },
+    "variants": {
+        "variant=seed": {
+            "fidelity": "seed",
+            "ignores": ["zero_last"],
+            "receptive_field_px": 5.0,
+            "facts": {
+                "idle": ["*.0.bias"],
+                "hint_layers": [
+                    {"layer": "bottleneck", "fine_px": 4},
+                    {"layer": "decoder.0", "fine_px": 2},
+                    {"layer": "decoder.1", "fine_px": 1},
+                    {"layer": "decoder.2", "fine_px": 1},
+                ],
+            },
+            "deviations": [
+                "wired as the DL4SMLM package, whose decoder works at twice the published resolution",
+                "a bias in every convolution, which batch normalisation cancels; batch normalisation of the output",
+                "frames are brought to the fine grid inside the network by nearest neighbours, there beforehand",
+                "normalisation, loss, optimiser and schedule are those of the study, there the user's",
+                "width, which that package does not have",
+            ],
+        },
+    },
 }
 
 CHANNELS = (32, 64, 128, 512)
@@ -73,7 +113,7 @@ class DeepStorm(nn.Module):
             [block(inside, outside, pool=True) for inside, outside in pairwise((given.channels, first, second, third))]
         )
         self.bottleneck = block(third, deep)
-        self.decoder = nn.ModuleList([block(*pair) for pair in pairwise((deep, third, second, first))])
+        self.decoder = nn.ModuleList([block(*pair, kind=Doubled) for pair in pairwise((deep, third, second, first))])
         self.head = nn.Conv2d(first, 1, 1, bias=False)
         initialise(self, [self.head], zero_last=settings["zero_last"])
 
@@ -84,19 +124,41 @@ class DeepStorm(nn.Module):
         return raw
 
 
+class SeedDeepStorm(SeedNetwork):
+    """Deep-STORM as the DL4SMLM package wires it: see `seed_wiring.Trunk`, and a normalised 1 x 1 output."""
+
+    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+        super().__init__(settings, given)
+        channels = widths(CHANNELS, settings)
+        trunk = Trunk(given.channels, channels)
+        self.encoder, self.bottleneck, self.decoder = trunk.encoder, trunk.bottleneck, trunk.decoder
+        self.head = seed_block(channels[0], 1, 1, relu=False)
+
+    def answer(self, fine: Tensor) -> Tensor:
+        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+        raw: Tensor = self.head(up_first(fine, self.encoder, self.bottleneck, self.decoder))
+        return raw
+
+
 def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
     """Make a Deep-STORM network.
 
     Args:
         settings: All settings of the card.
-        given: Channels, upsampling (2, 4 or 8), pixel size and statistics of the training pixels.
+        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
+
+    Raises:
+        ConfigError: Variant seed with a setting that has no meaning there.
     """
+    if settings["variant"] == "seed":
+        refuse_ignored(CARD, settings)
+        return SeedDeepStorm(settings, given)
     return DeepStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:  # noqa: ARG001
+def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; larger at smaller upsampling.
 
-    The poolings work on blocks of 8 fine pixels, so the reach is 32 / U - 1 camera pixels each way.
+    The poolings work on blocks of 8 fine pixels; as published the reach is 32 / U - 1 camera pixels each way for U > 1.
     """
-    return 64 / upsampling - 1
+    return field_px("cpcpcpucucucc" if settings["variant"] == "seed" else "cpcpcpcucucuc", upsampling)

@@ -1,6 +1,7 @@
 """DRL-STORM: two encoder-decoder stages; the second sees the frame without what the first one found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import ceil
 from typing import Any
 
@@ -9,8 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smlmbench.data.contracts import Given
-from smlmbench.models.blocks import Hourglass, block, initialise, on_fine_grid
+from smlmbench.errors import ConfigError
+from smlmbench.losses.l1l2 import corner_profile
+from smlmbench.models.blocks import Hourglass, block, down_and_up, initialise, on_fine_grid
 from smlmbench.models.normalisation import Normalisation
+from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, seed_block, widths
 
 CARD = {
     "version": 1,
@@ -19,24 +23,34 @@ CARD = {
     "output": "raster",
     "upsamples": "before",
     "settings": {
+        "variant": {
+            "default": "published",
+            "choices": ["published", "seed"],
+            "help": "seed: wired as in the DL4SMLM package, whose residual is defective",
+        },
         "width": {"default": 1.0, "min": 0.03125, "max": 2.0, "help": "multiplies the channels 32, 64, 128, 592"},
         "sigma_px": {
             "default": 1.3,
             "min": 0.3,
             "max": 3.0,
-            "help": "standard deviation of the spots that the residual takes away, in camera pixels",
+            "help": "standard deviation of the spots that the residual takes away, in camera pixels; not with seed",
         },
         "normalisation": {
             "default": "train_zscore",
             "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
             "help": "how photons are scaled",
         },
-        "zero_last": {"default": True, "help": "start from all-zero outputs of both stages instead of random ones"},
+        "zero_last": {"default": True, "help": "start from all-zero outputs of both stages; not with seed"},
     },
     "search": {"width": {"low": 0.125, "high": 0.5, "log": True}},
     "tiny": {"width": 0.0625},
     "training": {"optimiser": "adam", "lr": 1e-3, "batch_size": 16},
-    "parameters": {"upsampling=2": 9412353, "upsampling=4": 9412353, "upsampling=8": 9412353},
+    "parameters": {
+        "upsampling=2": 9412353,
+        "upsampling=4": 9412353,
+        "upsampling=8": 9412353,
+        "upsampling=8,variant=seed": 9415203,
+    },
     "receptive_field_px": 21.0,
     "paper": "Yao B. et al. 2020, Optics Express 28(10):15432-15446",
     "fidelity": "reconstruction",
@@ -50,7 +64,41 @@ CARD = {
         "the frame is upsampled by nearest neighbours inside the network, not beforehand",
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],
-    "facts": {"translation": True, "multiple_fine_px": 8},
+    "facts": {
+        "translation": True,
+        "multiple_fine_px": 8,
+        "hint_layers": [
+            {"layer": "finder.trunk.bottleneck", "fine_px": 8},
+            {"layer": "finder.trunk.decoder.0", "fine_px": 4},
+            {"layer": "finder.trunk.decoder.1", "fine_px": 2},
+            {"layer": "finder.trunk.decoder.2", "fine_px": 1},
+        ],
+    },
+    "variants": {
+        "variant=seed": {
+            "fidelity": "seed",
+            "ignores": ["sigma_px", "zero_last"],
+            "receptive_field_px": 13.0,
+            "facts": {
+                "idle": ["*.0.bias"],
+                "hint_layers": [
+                    {"layer": "finder.bottleneck", "fine_px": 8},
+                    {"layer": "finder.decoder.0", "fine_px": 4},
+                    {"layer": "finder.decoder.1", "fine_px": 2},
+                    {"layer": "finder.decoder.2", "fine_px": 1},
+                ],
+            },
+            "deviations": [
+                "wired as the DL4SMLM package, not as the paper, whose layers were not reachable",
+                "residual: the frame minus the blurred and moved sum of all maps, the same in every channel",
+                "a bias in every convolution, which batch normalisation cancels; the output ends in it and ReLU",
+                "one frame only: the residual is of a single image",
+                "frames are brought to the fine grid inside the network by nearest neighbours, there beforehand",
+                "normalisation, loss, optimiser and schedule are those of the study, there the user's",
+                "width, which that package does not have",
+            ],
+        },
+    },
 }
 
 CHANNELS = (32, 64, 128, 592)
@@ -135,18 +183,86 @@ class DrlStorm(nn.Module):
         return found + corrected
 
 
+class SeedStage(nn.Module):
+    """Three pooled blocks, of which the last has no ReLU, a bottleneck, three upsampled blocks; same size out as in."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        first, second, third, deep = channels
+        self.encoder = nn.ModuleList(
+            [
+                seed_block(first, second, pool=True),
+                seed_block(second, third, pool=True),
+                seed_block(third, deep, relu=False, pool=True),
+            ]
+        )
+        self.bottleneck = seed_block(deep, deep)
+        self.decoder = nn.ModuleList([seed_block(*pair) for pair in pairwise((deep, third, second, first))])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, first, H, W) to the same shape."""
+        return down_and_up(maps, self.encoder, self.bottleneck, self.decoder)
+
+
+class SeedResidual(nn.Module):
+    """The frame minus the blurred sum of all maps, once per map: all channels are alike, and the gain is their number.
+
+    The kernel is that of the seed's loss (`losses.l1l2.corner_profile`), which moves what it blurs.
+    """
+
+    profile: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("profile", corner_profile(), persistent=False)
+
+    def forward(self, fine: Tensor, maps: Tensor) -> Tensor:
+        """(B, 1, H, W) and (B, K, H, W) to (B, K, H, W)."""
+        profile = self.profile.to(maps.dtype)
+        kernel = torch.outer(profile, profile).expand(maps.shape[1], maps.shape[1], -1, -1)
+        return fine - functional.conv2d(maps, kernel, padding=1)
+
+
+class SeedDrlStorm(SeedNetwork):
+    """DRL-STORM as the DL4SMLM package wires it, with its defective residual; see `SeedResidual`."""
+
+    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+        super().__init__(settings, given)
+        if given.channels != 1:
+            raise ConfigError(f"drl_storm: variant seed takes one frame, not {given.channels}; take variant published")
+        channels = widths(CHANNELS, settings)
+        self.first = seed_block(1, channels[0])
+        self.finder = SeedStage(channels)
+        self.residual = SeedResidual()
+        self.corrector = SeedStage(channels)
+        self.head = seed_block(channels[0], 1)
+
+    def answer(self, fine: Tensor) -> Tensor:
+        """(B, 1, U*H, U*W) to the same shape, nowhere negative."""
+        raw: Tensor = self.head(self.corrector(self.residual(fine, self.finder(self.first(fine)))))
+        return raw
+
+
 def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
     """Make a DRL-STORM network.
 
     Args:
         settings: All settings of the card.
-        given: Channels, upsampling (2, 4 or 8), pixel size and statistics of the training pixels.
+        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
+
+    Raises:
+        ConfigError: Variant seed with a setting that has no meaning there, or with more than one channel.
     """
+    if settings["variant"] == "seed":
+        refuse_ignored(CARD, settings)
+        return SeedDrlStorm(settings, given)
     return DrlStorm(settings, given)
 
 
 def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see: two stages and the spots between them."""
+    if settings["variant"] == "seed":
+        return field_px("ccpcpcpcucucuc" + "c" + "cpcpcpcucucuc" + "c", upsampling)
     radius = _radius(settings["sigma_px"], upsampling)
     reach = 0
     for low in range(0, max(8, upsampling), upsampling):

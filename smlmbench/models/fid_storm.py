@@ -5,11 +5,14 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from smlmbench.data.contracts import Given
+from smlmbench.errors import ConfigError
 from smlmbench.models.normalisation import Normalisation
+from smlmbench.models.phases import Doubled
+from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, widths
 
 CARD = {
     "version": 1,
@@ -18,15 +21,31 @@ CARD = {
     "output": "raster",
     "upsamples": "inside",
     "settings": {
-        "blocks": {"default": 10, "min": 1, "max": 32, "help": "blocks of the trunk; the authors ship 5, 10 and 13"},
+        "variant": {
+            "default": "published",
+            "choices": ["published", "seed"],
+            "help": "seed: wired as in the DL4SMLM package: on the fine grid",
+        },
+        "blocks": {
+            "default": 10,
+            "min": 1,
+            "max": 32,
+            "help": "blocks of the trunk; the authors ship 5, 10 and 13; seed has 5",
+        },
         "width": {"default": 1.0, "min": 0.03125, "max": 4.0, "help": "multiplies the channels 64, 32, 16"},
         "normalisation": {
             "default": "train_zscore",
             "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
             "help": "how photons are scaled; frame_minmax is the authors'",
         },
-        "zero_last": {"default": False, "help": "start from an all-zero output; slower here, and it may stay there"},
-        "linear_output": {"default": False, "help": "no activation on the output instead of the authors' LeakyReLU"},
+        "zero_last": {
+            "default": False,
+            "help": "start from an all-zero output; slower here, it may stay there; not with seed",
+        },
+        "linear_output": {
+            "default": False,
+            "help": "no activation on the output instead of the authors' LeakyReLU; with seed there is none",
+        },
     },
     "search": {"blocks": {"low": 3, "high": 16, "log": False}, "width": {"low": 0.25, "high": 1.0, "log": True}},
     "tiny": {"blocks": 1, "width": 0.25},
@@ -37,6 +56,7 @@ CARD = {
         "blocks=13,upsampling=8": 504656,
         "upsampling=4": 389216,
         "upsampling=2": 371072,
+        "upsampling=8,variant=seed": 227585,
     },
     "receptive_field_px": 25.0,
     "paper": "Zhou, Wu, Wang, Huang 2023, Deep learning using a residual deconvolutional network enables real-time "
@@ -49,12 +69,46 @@ CARD = {
         "learning rate 1e-3, one cycle, clipped gradients; the authors lowered theirs to 1e-4, no schedule",
         "upsampling 2 and 4: one or two of the three decoder stages left out, the last ends in one channel",
     ],
-    "facts": {"translation": True},
+    "facts": {
+        "translation": True,
+        "hint_layers": [
+            {"layer": "trunk", "camera_px": 1},
+            {"layer": "decoder.0", "camera_px": 0.5},
+            {"layer": "decoder.1", "camera_px": 0.25},
+        ],
+    },
+    "refuses": {"upsampling=1": "has no upsampling stage; variant: seed runs there"},
+    "variants": {
+        "variant=seed": {
+            "fidelity": "seed",
+            "ignores": ["blocks", "zero_last", "linear_output"],
+            "receptive_field_px": 5.0,
+            "facts": {
+                "idle": ["trunk.blocks.*.0.bias"],
+                "hint_layers": [
+                    {"layer": "trunk", "fine_px": 1},
+                    {"layer": "decoder.0", "fine_px": 1},
+                    {"layer": "decoder.1", "fine_px": 1},
+                ],
+            },
+            "upsamples": "before",
+            "refuses": {},
+            "deviations": [
+                "wired as the DL4SMLM package: all layers on the fine grid, 5 blocks, the first maps joined, not added",
+                "a bias in every convolution, which batch normalisation cancels in the blocks",
+                "no activation after the first and the last three convolutions; that of the blocks is the authors'",
+                "frames are brought to the fine grid inside the network by nearest neighbours, there beforehand",
+                "normalisation, loss, optimiser and schedule are those of the study, there the user's",
+                "width, which that package does not have",
+            ],
+        },
+    },
 }
 
 CHANNELS = (64, 32, 16)  # of the trunk and of all decoder stages but the last
 SECOND_STAGE_STD = 0.001  # the authors' initialisation singles out the convolution with 32 input channels
 SLOPE = 0.01
+SEED_BLOCKS = 5
 
 
 class Trunk(nn.Module):
@@ -117,15 +171,51 @@ class FidStorm(nn.Module):
         """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
         maps: Tensor = self.trunk(self.normalisation(frames, frame_range))
         for stage in self.decoder:
-            maps = stage(functional.interpolate(maps, scale_factor=2.0, mode="nearest"))
+            maps = stage(maps)
         return maps
+
+
+class SeedTrunk(nn.Module):
+    """Input convolution without activation, five blocks, both maps joined; (B, C, H, W) to (B, 2 channels, H, W)."""
+
+    def __init__(self, inside: int, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inside, channels, 3, padding=1)
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE)
+                )
+                for _ in range(SEED_BLOCKS)
+            )
+        )
+
+    def forward(self, fine: Tensor) -> Tensor:
+        """Features of the size of the input."""
+        maps: Tensor = self.first(fine)
+        return torch.cat((maps, self.blocks(maps)), dim=1)
+
+
+class SeedFidStorm(SeedNetwork):
+    """FID-STORM as the DL4SMLM package wires it: nothing is upsampled, and the last three convolutions are linear."""
+
+    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+        super().__init__(settings, given)
+        trunk, *inner = widths(CHANNELS, settings)
+        self.trunk = SeedTrunk(given.channels, trunk)
+        self.decoder = nn.Sequential(*(nn.Conv2d(*pair, 3, padding=1) for pair in pairwise((2 * trunk, *inner, 1))))
+
+    def answer(self, fine: Tensor) -> Tensor:
+        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+        raw: Tensor = self.decoder(self.trunk(fine))
+        return raw
 
 
 def _stage(inside: int, outside: int, *, linear: bool) -> nn.Sequential:
     layers: list[nn.Module] = [_conv(inside, outside)]
     if not linear:
         layers.append(nn.LeakyReLU(SLOPE, inplace=True))
-    return nn.Sequential(*layers)
+    return Doubled(*layers)
 
 
 def _conv(inside: int, outside: int) -> nn.Conv2d:
@@ -137,11 +227,21 @@ def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
 
     Args:
         settings: All settings of the card.
-        given: Channels, upsampling (2, 4 or 8), pixel size and statistics of the training pixels.
+        given: Channels, upsampling (2, 4, 8; seed also 1), pixel size and statistics of the training pixels.
+
+    Raises:
+        ConfigError: Variant seed with a setting that has no meaning there, or variant published at upsampling 1.
     """
+    if settings["variant"] == "seed":
+        refuse_ignored(CARD, settings)
+        return SeedFidStorm(settings, given)
+    if given.upsampling == 1:
+        raise ConfigError("fid_storm has no upsampling stage at upsampling 1; take variant: seed or upsampling 2, 4, 8")
     return FidStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:  # noqa: ARG001
+def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; the decoder adds one pixel each way."""
+    if settings["variant"] == "seed":
+        return field_px("c" * (1 + SEED_BLOCKS + len(CHANNELS)), upsampling)
     return 2.0 * (int(settings["blocks"]) + 2) + 1

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from smlmbench.data.contracts import Given
 from smlmbench.models.normalisation import Normalisation
+from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, seed_block, widths
 
 CARD = {
     "version": 1,
@@ -18,14 +19,19 @@ CARD = {
     "upsamples": "before",
     "settings": {
         "variant": {
+            "default": "published",
+            "choices": ["published", "seed"],
+            "help": "seed: wired as in the DL4SMLM package: kernels 3-1-3, normalised",
+        },
+        "kernels": {
             "default": "9-1-5",
             "choices": ["9-1-5", "9-5-5", "3-1-3"],
-            "help": "kernel sizes of the three layers; 3-1-3 sees less than one camera pixel at upsampling 8",
+            "help": "sizes of the three layers; 3-1-3 sees less than a camera pixel at upsampling 8; not with seed",
         },
         "interpolation": {
             "default": "bicubic",
             "choices": ["bicubic", "nearest"],
-            "help": "how the frame is brought to the fine grid, inside the network",
+            "help": "how the frame is brought to the fine grid, inside the network; not with seed (nearest)",
         },
         "width": {"default": 1.0, "min": 0.03125, "max": 4.0, "help": "multiplies the channels 64, 32"},
         "normalisation": {
@@ -33,20 +39,21 @@ CARD = {
             "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
             "help": "how photons are scaled",
         },
-        "zero_last": {"default": True, "help": "start from an all-zero output instead of a random one"},
+        "zero_last": {"default": True, "help": "start from an all-zero output; not with seed"},
     },
     "search": {
-        "variant": {"choices": ["9-1-5", "9-5-5"]},
+        "kernels": {"choices": ["9-1-5", "9-5-5"]},
         "width": {"low": 0.25, "high": 1.0, "log": True},
     },
-    "tiny": {"variant": "3-1-3", "width": 0.25},
+    "tiny": {"kernels": "3-1-3", "width": 0.25},
     "training": {"optimiser": "adam", "lr": 1e-3, "batch_size": 16},
     "parameters": {
         "upsampling=2": 8129,
         "upsampling=4": 8129,
         "upsampling=8": 8129,
-        "upsampling=8,variant=9-5-5": 57281,
-        "upsampling=8,variant=3-1-3": 3009,
+        "kernels=9-5-5,upsampling=8": 57281,
+        "kernels=3-1-3,upsampling=8": 3009,
+        "upsampling=8,variant=seed": 3203,
     },
     "receptive_field_px": 7.0,
     "paper": "Dong, Loy, He, Tang 2016, Image super-resolution using deep convolutional networks",
@@ -58,9 +65,30 @@ CARD = {
         "zero padding keeps the size; the original shrinks its training patches",
         "trained for spikes with the study's loss instead of MSE on natural images",
         "normalisation: z-score with training statistics",
-        "variant 3-1-3 has no batch normalisation",
+        "kernels 3-1-3 have no batch normalisation",
     ],
-    "facts": {"translation": True},
+    "facts": {
+        "translation": True,
+        "hint_layers": [
+            {"layer": "mapping", "fine_px": 1},
+            {"layer": "extraction", "fine_px": 1},
+        ],
+    },
+    "variants": {
+        "variant=seed": {
+            "fidelity": "seed",
+            "ignores": ["kernels", "interpolation", "zero_last"],
+            "receptive_field_px": 3.0,
+            "facts": {"idle": ["*.0.bias"]},
+            "deviations": [
+                "wired as the DL4SMLM package: kernels 3-1-3, batch normalisation after each, also the last",
+                "a bias in every convolution, which batch normalisation cancels",
+                "frames are brought to the fine grid inside the network by nearest neighbours, there beforehand",
+                "normalisation, loss, optimiser and schedule are those of the study, there the user's",
+                "width, which that package does not have",
+            ],
+        },
+    },
 }
 
 CHANNELS = (64, 32)
@@ -101,8 +129,24 @@ class Srcnn(nn.Module):
         return raw
 
 
+class SeedSrcnn(SeedNetwork):
+    """SRCNN as the DL4SMLM package wires it: kernels 3, 1, 3, batch normalisation after each of them."""
+
+    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+        super().__init__(settings, given)
+        first, second = widths(CHANNELS, settings)
+        self.extraction = seed_block(given.channels, first)
+        self.mapping = seed_block(first, second, 1)
+        self.head = seed_block(second, 1, relu=False)
+
+    def answer(self, fine: Tensor) -> Tensor:
+        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+        raw: Tensor = self.head(self.mapping(self.extraction(fine)))
+        return raw
+
+
 def _kernels(settings: Mapping[str, Any]) -> list[int]:
-    return [int(side) for side in settings["variant"].split("-")]
+    return [int(side) for side in settings["kernels"].split("-")]
 
 
 def _conv(inside: int, outside: int, kernel: int) -> nn.Conv2d:
@@ -117,15 +161,23 @@ def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
 
     Args:
         settings: All settings of the card.
-        given: Channels, upsampling (2, 4 or 8), pixel size and statistics of the training pixels.
+        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
+
+    Raises:
+        ConfigError: Variant seed with a setting that has no meaning there.
     """
+    if settings["variant"] == "seed":
+        refuse_ignored(CARD, settings)
+        return SeedSrcnn(settings, given)
     return Srcnn(settings, given)
 
 
 def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see, interpolation included."""
+    if settings["variant"] == "seed":
+        return field_px("cc", upsampling)
     reach = sum(kernel // 2 for kernel in _kernels(settings))
-    if settings["interpolation"] == "nearest":
+    if settings["interpolation"] == "nearest" or upsampling == 1:
         return 2.0 * -floor(-reach / upsampling) + 1
     outermost = floor((0.5 - reach) / upsampling - 0.5) - 1
     return -2.0 * outermost + 1

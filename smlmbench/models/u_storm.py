@@ -1,7 +1,6 @@
 """U-STORM: a small U-Net on the fine grid."""
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn import functional
 from smlmbench.data.contracts import Given
 from smlmbench.models.blocks import block, initialise, on_fine_grid
 from smlmbench.models.normalisation import Normalisation
+from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, seed_block, widths
 
 CARD = {
     "version": 1,
@@ -19,18 +19,28 @@ CARD = {
     "output": "raster",
     "upsamples": "before",
     "settings": {
+        "variant": {
+            "default": "published",
+            "choices": ["published", "seed"],
+            "help": "seed: wired as in the DL4SMLM package",
+        },
         "width": {"default": 1.0, "min": 0.0625, "max": 4.0, "help": "multiplies the channels 32, 64, 128, 32, 16"},
         "normalisation": {
             "default": "train_zscore",
             "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
             "help": "how photons are scaled",
         },
-        "zero_last": {"default": True, "help": "start from an all-zero output instead of a random one"},
+        "zero_last": {"default": True, "help": "start from an all-zero output; not with seed"},
     },
     "search": {"width": {"low": 0.25, "high": 2.0, "log": True}},
     "tiny": {"width": 0.25},
     "training": {"optimiser": "adam", "lr": 1e-3, "batch_size": 16},
-    "parameters": {"upsampling=2": 143728, "upsampling=4": 143728, "upsampling=8": 143728},
+    "parameters": {
+        "upsampling=2": 143728,
+        "upsampling=4": 143728,
+        "upsampling=8": 143728,
+        "upsampling=8,variant=seed": 144003,
+    },
     "receptive_field_px": 5.0,
     "paper": "Yao W. et al. 2018, U-Net for pansharpening, Neurocomputing 312:364-371",
     "fidelity": "reconstruction",
@@ -42,7 +52,30 @@ CARD = {
         "the frame is upsampled by nearest neighbours inside the network, not beforehand",
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],
-    "facts": {"translation": True, "multiple_fine_px": 4},
+    "facts": {
+        "translation": True,
+        "multiple_fine_px": 4,
+        "hint_layers": [
+            {"layer": "bottleneck", "fine_px": 4},
+            {"layer": "decoder", "fine_px": 2},
+            {"layer": "first", "fine_px": 1},
+        ],
+    },
+    "variants": {
+        "variant=seed": {
+            "fidelity": "seed",
+            "ignores": ["zero_last"],
+            "receptive_field_px": 5.0,
+            "facts": {"idle": ["*.0.bias"]},
+            "deviations": [
+                "wired as the DL4SMLM package: its output ends in batch normalisation and ReLU, and can die",
+                "a bias in every convolution, which batch normalisation cancels",
+                "frames are brought to the fine grid inside the network by nearest neighbours, there beforehand",
+                "normalisation, loss, optimiser and schedule are those of the study, there the user's",
+                "width, which that package does not have",
+            ],
+        },
+    },
 }
 
 CHANNELS = (32, 64, 128, 32, 16)
@@ -82,6 +115,29 @@ class UStorm(nn.Module):
         return raw
 
 
+class SeedUStorm(SeedNetwork):
+    """U-STORM as the DL4SMLM package wires it: with biases, poolings after the skips, an output of BN and ReLU."""
+
+    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+        super().__init__(settings, given)
+        first, second, third, deep, last = widths(CHANNELS, settings)
+        self.first = seed_block(given.channels, first)
+        self.second = seed_block(first, second, pool=True)
+        self.third = seed_block(second, third, pool=True)
+        self.bottleneck = seed_block(third, deep)
+        self.decoder = seed_block(second + deep, last)
+        self.head = seed_block(first + last, 1, 1)
+
+    def answer(self, fine: Tensor) -> Tensor:
+        """(B, C, U*H, U*W) to (B, 1, U*H, U*W), nowhere negative."""
+        full = self.first(fine)
+        half = self.second(full)
+        deep = self.bottleneck(self.third(half))
+        thin = self.decoder(_joined(half, deep))
+        raw: Tensor = self.head(_joined(full, thin))
+        return raw
+
+
 def _joined(skip: Tensor, coarse: Tensor) -> Tensor:
     return torch.cat((skip, functional.interpolate(coarse, size=skip.shape[-2:], mode="nearest")), dim=1)
 
@@ -91,14 +147,17 @@ def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
 
     Args:
         settings: All settings of the card.
-        given: Channels, upsampling (2, 4 or 8), pixel size and statistics of the training pixels.
+        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
+
+    Raises:
+        ConfigError: Variant seed with a setting that has no meaning there.
     """
+    if settings["variant"] == "seed":
+        refuse_ignored(CARD, settings)
+        return SeedUStorm(settings, given)
     return UStorm(settings, given)
 
 
 def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:  # noqa: ARG001
-    """Camera pixels across that the output within one camera pixel can see; larger at smaller upsampling.
-
-    The poolings work on blocks of 4 fine pixels; the output sees at most 12 fine pixels beyond its own on either side.
-    """
-    return 2.0 * ceil(12 / upsampling) + 1
+    """Camera pixels across that the output within one camera pixel can see, the same in both variants."""
+    return field_px("ccpcpcucu", upsampling)

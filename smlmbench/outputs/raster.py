@@ -22,7 +22,7 @@ CARD = {
     "version": 1,
     "summary": "A spike per emitter on the fine grid; detections are local maxima with their centroid.",
     "settings": {
-        "upsampling": {"default": 8, "choices": [2, 4, 8], "help": "fine pixels per camera pixel along one axis"},
+        "upsampling": {"default": 8, "choices": [1, 2, 4, 8], "help": "fine pixels per camera pixel along one axis"},
         "amplitude": {"default": 100.0, "min": 0.001, "help": "mass of one emitter in the targets (A)"},
         "label_rule": {
             "default": "floor",
@@ -38,7 +38,7 @@ CARD = {
             "default": 0,
             "min": 0,
             "max": 4,
-            "help": "read-out window of 2 r + 1 fine pixels; 0: 1 at upsampling 2, else 2",
+            "help": "read-out window of 2 r + 1 fine pixels; 0: 1 up to upsampling 2, else 2",
         },
         "readout": {"default": "centroid", "choices": ["centroid"], "help": "sub-pixel position"},
     },
@@ -79,14 +79,24 @@ class Emitters(Protocol):
         """Camera pixel."""
         ...
 
+    @property
+    def image(self) -> Tensor | None:
+        """(B, 1, U*H, U*W) target images in unit mass instead of emitters, or None."""
+        ...
+
 
 def targets(batch: Emitters, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     """Rasterise the emitters of a batch; those outside the field are dropped.
+
+    A batch of image pairs brings its own target images; a loss compares them as it would compare spikes, so that the
+    best answer is the target itself where both sides of the loss are blurred alike.
 
     Returns:
         `spikes` (B, 1, U*H, U*W) float32 in label units.
     """
     upsampling, amplitude = settings["upsampling"], settings["amplitude"]
+    if batch.image is not None:
+        return {"spikes": batch.image * amplitude}
     count, _, height, width = batch.frames.shape
     height, width = height * upsampling, width * upsampling
     fine_nm = batch.pixel_size_nm / upsampling
@@ -109,9 +119,12 @@ def _label(at: Tensor, rule: str, size: int) -> Tensor:
 
 
 def image(raw: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """The fine image (B, U*H, U*W) that frames are summed into: the positive part in unit mass."""
+    """The fine image (B, U*H, U*W) that frames are summed into: the positive part in unit mass.
+
+    With `image_scale` among the settings (networks that learned target images): in the unit of these.
+    """
     unit: Tensor = raw[:, 0].float().clamp_min(0) / settings["amplitude"]
-    return unit
+    return unit * settings["image_scale"] if "image_scale" in settings else unit
 
 
 def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Localizations:
@@ -138,7 +151,7 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
         raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
     fine_nm = settings["pixel_size_nm"] / settings["upsampling"]
     maps = raw[:, 0].detach().float().clamp_min(0)
-    found = _detections(maps, settings["radius"] or (1 if settings["upsampling"] == 2 else 2))
+    found = _detections(maps, _radius(settings))
     score = found.mass / settings["amplitude"]
     kept = score > threshold
     columns = {
@@ -149,6 +162,16 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
     }
     field_nm = (maps.shape[2] * fine_nm, maps.shape[1] * fine_nm)
     return Localizations.of(columns, n_frames=len(maps), field_nm=field_nm)
+
+
+def reach_fine_px(settings: Mapping[str, Any]) -> int:
+    """Fine pixels around a place whose values can change what is read out there."""
+    # A candidate is a maximum within r; its pixels, up to r away, are shared with candidates up to r further.
+    return 3 * _radius(settings) + 2
+
+
+def _radius(settings: Mapping[str, Any]) -> int:
+    return int(settings["radius"] or (1 if settings["upsampling"] <= 2 else 2))
 
 
 @dataclass(frozen=True, slots=True)

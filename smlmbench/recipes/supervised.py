@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from smlmbench.data.contracts import Batch
+from smlmbench.recipes.answering import ranged
 from smlmbench.recipes.contracts import Move
 
 CARD = {"version": 1, "summary": "One network learns the targets of its output kind under one loss"}
 
 Loss = Callable[[torch.Tensor, Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
-Answer = Callable[[torch.Tensor], torch.Tensor]
+Answer = Callable[..., torch.Tensor]
 Targets = Callable[[Batch], Mapping[str, torch.Tensor]]
 
 
@@ -22,11 +23,13 @@ class Supervised:
     Attributes:
         network: What is taken away after training.
         modules: Everything whose state a checkpoint must hold.
+        answers_from: 0, the answer is trained from the first step.
     """
 
     def __init__(self, network: nn.Module, loss: Loss, targets: Targets, device: torch.device, answer: Answer) -> None:
         self.network = network
-        self._answer = answer
+        self.answers_from = 0
+        self._answer = ranged(network, answer)
         self.modules: dict[str, nn.Module] = {"network": network}
         self._loss = loss
         self._targets = targets
@@ -37,11 +40,14 @@ class Supervised:
         """Parameters of the one player."""
         return {"network": self._parameters}
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def step(self, batch: Batch) -> list[Move]:
         """One move: the loss of this batch."""
         frames = batch.frames.to(self._device, non_blocking=True)
         targets = {name: value.to(self._device, non_blocking=True) for name, value in self._targets(batch).items()}
-        scored = dict(self._loss(self._answer(frames), targets))
+        scored = dict(self._loss(self._answer(frames, batch.frame_range), targets))
         loss = scored.pop("loss")
         return [Move("network", loss, self._parameters, scored)]
 

@@ -8,19 +8,27 @@ import numpy as np
 
 from smlmbench.data.contracts import Condition
 from smlmbench.predictions import Prediction
+from smlmbench.references.canvas import raster_of, upsampling_of
 
 CARD = {
     "version": 1,
-    "summary": "The true emitters, as a self-test of the scores",
-    "facts": {"task": "localization", "gives": "table", "knows": ["positions", "photons", "background"]},
+    "summary": "The true emitters or images, as a self-test of the scores",
+    "facts": {
+        "task": "localization",
+        "gives": "table",
+        "knows": ["positions", "photons", "background"],
+        "images": True,
+    },
 }
 
 
 def predict(
     condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
 ) -> Prediction:
-    """Give back the truth with probability 1; nothing where the condition has none."""
-    del settings, output_settings, seed
+    """Give back the truth: its table with probability 1, else its image; nothing where the condition has none."""
+    del settings, seed
+    if condition.truth_image is not None:
+        return Prediction(image=raster_of(condition.truth_image, condition, upsampling_of(output_settings)))
     if condition.truth is None:
         return Prediction()
     return Prediction(replace(condition.truth, probability=np.ones(len(condition.truth))))

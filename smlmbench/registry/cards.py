@@ -5,9 +5,9 @@ card type of their own; the others use `Card`.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from smlmbench.errors import ConfigError, suggest
 
@@ -91,6 +91,24 @@ def _number(where: str, value: Any) -> float:
         raise ConfigError(f"{where}: {value!r} is not a number") from None
 
 
+class Variant(Strict):
+    """What is otherwise where some settings have certain values; None and nothing: as on the card.
+
+    Attributes:
+        fidelity, deviations, upsamples, receptive_field_px, refuses: Instead of those of the card.
+        facts: Over those of the card.
+        ignores: Settings that have no meaning there; they must stay at their defaults.
+    """
+
+    fidelity: Literal["verified", "reconstruction", "seed"] | None = None
+    deviations: list[str] | None = None
+    facts: dict[str, Any] = {}
+    ignores: list[str] = []
+    upsamples: Literal["inside", "before", "none"] | None = None
+    receptive_field_px: float | None = None
+    refuses: dict[str, str] | None = None
+
+
 class Card(Strict):
     """Facts that every registered thing states.
 
@@ -104,6 +122,7 @@ class Card(Strict):
         fidelity: verified, reconstruction or seed (PROTOCOL section 6); None where there is no paper to be true to.
         deviations: Every known difference from the source.
         facts: Further literals of a room, for instance a format's suffixes.
+        variants: What is otherwise under one setting, by `setting=value` such as `variant=seed`.
     """
 
     version: Annotated[int, Field(ge=1)]
@@ -117,6 +136,39 @@ class Card(Strict):
     fidelity: Literal["verified", "reconstruction", "seed"] | None = None
     deviations: list[str] = []
     facts: dict[str, Any] = {}
+    variants: dict[str, Variant] = {}
+
+    @field_validator("variants")
+    @classmethod
+    def _of_settings(cls, variants: dict[str, Variant], info: ValidationInfo) -> dict[str, Variant]:
+        settings: dict[str, Setting] = info.data.get("settings", {})
+        for key, variant in variants.items():
+            name, _, value = key.partition("=")
+            for used in (name, *variant.ignores):
+                if used not in settings:
+                    raise ValueError(f"{key}: '{used}' is no setting, {suggest(used, settings)}")
+            if value not in [spelled(choice) for choice in settings[name].choices or []]:
+                raise ValueError(f"{key}: '{value}' is not among the choices of {name}")
+        return variants
+
+    def variant(self, settings: Mapping[str, Any]) -> str:
+        """Key in `variants` of the first one that the settings choose, or an empty text."""
+        return next((key for key in self.variants if _chosen(key, settings)), "")
+
+    def under(self, settings: Mapping[str, Any]) -> Self:
+        """The card as it is under settings, the facts of the variants that they choose put in place."""
+        card = self
+        for key, variant in self.variants.items():
+            if _chosen(key, settings):
+                changed = variant.model_dump(exclude_none=True, exclude={"facts", "ignores"})
+                known = {name: value for name, value in changed.items() if name in type(self).model_fields}
+                card = card.model_copy(update={**known, "facts": {**card.facts, **variant.facts}})
+        return card
+
+    def ignored(self, settings: Mapping[str, Any]) -> list[str]:
+        """Settings without meaning under the chosen variants that are given another value than their default."""
+        names = [name for key, one in self.variants.items() if _chosen(key, settings) for name in one.ignores]
+        return [name for name in names if name in settings and settings[name] != self.settings[name].default]
 
     def fill(self, where: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Check settings and add the defaults, in the card's order.
@@ -133,6 +185,16 @@ class Card(Strict):
         }
 
 
+def spelled(value: Any) -> str:
+    """A value as it is written in keys such as `variant=seed`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _chosen(key: str, settings: Mapping[str, Any]) -> bool:
+    name, _, value = key.partition("=")
+    return name in settings and spelled(settings[name]) == value
+
+
 class ModelCard(Card):
     """Facts of a network.
 
@@ -145,6 +207,7 @@ class ModelCard(Card):
         parameters: Trainable parameters by settings such as `upsampling=8` or `blocks=10,upsampling=8`.
         receptive_field_px: Receptive field in camera pixels at upsampling 8.
         losses: Losses of its own: used where the study names none for it.
+        refuses: Output settings that it cannot work with and why, by `setting=value` such as `upsampling=1`.
     """
 
     task: str = "localization"
@@ -154,6 +217,14 @@ class ModelCard(Card):
     parameters: dict[str, int]
     receptive_field_px: float
     losses: list[dict[str, Any]] = []
+    refuses: dict[str, str] = {}
+
+    def refusal(self, output: Mapping[str, Any]) -> str | None:
+        """Why it cannot work with settings of its output kind, or None."""
+        for key, why in self.refuses.items():
+            if _chosen(key, output):
+                return f"at {key.replace('=', ' ')} {why}"
+        return None
 
 
 class LossCard(Card):

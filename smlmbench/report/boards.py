@@ -35,7 +35,7 @@ def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
 
 
 def _empty_board(plan: Mapping[str, Any], data: str, protocol: str) -> Board:
-    primary = plan.get("primary", {})
+    primary = ranking(plan, data)
     facts: dict[str, Mapping[str, Any]] = dict(plan.get("conditions", {}).get(data, {}))
     direction: Direction = "down" if primary.get("direction") == "down" else "up"
     measured = [name for name in plan.get("columns", {}) if name != primary.get("name")]
@@ -46,9 +46,16 @@ def _empty_board(plan: Mapping[str, Any], data: str, protocol: str) -> Board:
         direction=direction,
         conditions=list(facts),
         facts=facts,
-        columns=[name for name in plan.get("headline", []) if name in measured] or measured[:6],
+        columns=[name for name in primary.get("headline", []) if name in measured] or measured[:6],
         not_ranked=_why_not_ranked(facts.values()),
+        positions=bool(primary.get("positions", True)),
     )
+
+
+def ranking(plan: Mapping[str, Any], data: str) -> Mapping[str, Any]:
+    """What ranks one data entry: `name`, `direction` and `headline` of its own, else those of the task."""
+    whole = {**plan.get("primary", {}), "headline": plan.get("headline", [])}
+    return {**whole, **plan.get("ranked_by", {}).get(data, {})}
 
 
 def _why_not_ranked(facts: Iterable[Mapping[str, Any]]) -> str:
@@ -73,7 +80,7 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     styles = {entrant: i for i, entrant in enumerate(dict.fromkeys(entry.entrant for entry in trained))}
     for entry in trained:
         entry.style = styles[entry.entrant]
-    _pick(board, trained)
+    _pick(board, [entry for entry in trained if not entry.rows[0].control])
     board.entries = _sorted(board, [e for e in entries if e.picked or (e.is_reference and e.scored_rows)])
     board.others = _sorted(board, [e for e in entries if not e.picked and not (e.is_reference and e.scored_rows)])
     rank(board)
@@ -129,7 +136,11 @@ def _label(entries: Sequence[Entry]) -> None:
         _, method, teacher = entry.entrant
         distilled = [] if teacher in ("", "none") else [f"← {teacher} ({method})"]
         same_loss = [other for other in alike if other.rows[0].labels.get("loss") == entry.rows[0].labels.get("loss")]
-        blocks = (("settings", alike), ("output", alike), ("training", alike), ("loss", same_loss))
+        taught_alike = [other for other in alike if other.entrant == entry.entrant]
+        blocks = (
+            *(("settings", alike), ("output", alike), ("training", alike), ("loss", same_loss)),
+            ("method", taught_alike),
+        )
         different = [
             f"{key}={value}"
             for block, others in blocks

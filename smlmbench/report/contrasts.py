@@ -55,7 +55,7 @@ def _rest(entry: Entry, block: str, key: str) -> str:
     """All that two lines must share to differ in one setting alone."""
     row = entry.rows[0]
     labels = {name: value for name, value in row.labels.items() if name != "repeat"}
-    blocks = {name: dict(getattr(row, name)) for name in ("settings", "loss", "output", "training")}
+    blocks = {name: dict(getattr(row, name)) for name in ("settings", "loss", "output", "training", "method")}
     blocks[block].pop(key)
     return canonical([labels, blocks])
 

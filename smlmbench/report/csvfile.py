@@ -22,7 +22,13 @@ FIRST = (
     "flags",
 )
 # Column of the file by block of a row; `loss` itself is a label.
-BLOCKS = {"settings": "settings", "loss_settings": "loss", "training": "training", "output": "output"}
+BLOCKS = {
+    "settings": "settings",
+    "loss_settings": "loss",
+    "method_settings": "method",
+    "training": "training",
+    "output": "output",
+}
 # A spreadsheet runs text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -52,7 +58,8 @@ def csv_text(rows: Sequence[Row], boards: Sequence[Board], conditions: Mapping[s
             "flags": _text("; ".join(entry.flags)) if entry else "",
         }
         line |= {key: _text(row.labels.get(key, "")) for key in LABELS}
-        line |= {"knows": _text(", ".join(row.knows)), "gives": row.gives}
+        line |= {"control": row.control}
+        line |= {"knows": _text(", ".join(row.knows)), "gives": row.gives, "fidelity": row.fidelity}
         line |= {column: canonical(getattr(row, block)) for column, block in BLOCKS.items()}
         line |= _numbers(row, list(conditions.get(row.data, {})), main)
         lines.append(line)

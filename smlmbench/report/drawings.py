@@ -28,7 +28,8 @@ class Drawing:
     folded: bool = False
 
 
-def _embed(image: bytes, mime: str) -> str:
+def embed(image: bytes, mime: str) -> str:
+    """An image as a data URI."""
     return f"data:{mime};base64,{base64.b64encode(image).decode('ascii')}"
 
 
@@ -68,13 +69,14 @@ def _scatter(board: Board) -> Drawing | None:
         f"{unit}. Coloured: the pick of each model with its interval; small grey points: rows that do not compete; "
         f"dashed: the Pareto front of the picks; dotted: references without training.{one}",
         f"Scatter of {unit}: " + "; ".join(f"{p.label} {p.x:.3g} ms, {p.y:.3g}" for p in points if p.label),
-        _embed(image, "image/svg+xml"),
+        embed(image, "image/svg+xml"),
     )
 
 
 def _axis(board: Board) -> str:
     scope = f", mean of {len(board.conditions)} conditions" if len(board.conditions) > 1 else ""
-    return f"{title(board.primary)} (test{scope})"
+    better = ", lower is better" if board.direction == "down" else ""
+    return f"{title(board.primary)} (test{scope}{better})"
 
 
 def _bars(board: Board) -> Drawing | None:
@@ -95,7 +97,7 @@ def _bars(board: Board) -> Drawing | None:
     return Drawing(
         f"{what}, with 95 % intervals. Grey: references without training.",
         f"Bars of {what}: {spoken}",
-        _embed(bars(entries, x_label=title(board.primary)), "image/svg+xml"),
+        embed(bars(entries, x_label=title(board.primary)), "image/svg+xml"),
     )
 
 
@@ -117,7 +119,7 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
     return Drawing(
         caption,
         f"Curves of {what} for {names}",
-        _embed(image, "image/svg+xml"),
+        embed(image, "image/svg+xml"),
         wide=len({line.panel for line in series}) > 2,
     )
 
@@ -127,7 +129,7 @@ def _lambdas(board: Board) -> Drawing | None:
     if chart is None:
         return None
     caption, alt, image = chart
-    return Drawing(caption, alt, _embed(image, "image/svg+xml"), wide=True)
+    return Drawing(caption, alt, embed(image, "image/svg+xml"), wide=True)
 
 
 def _curve(board: Board, entry: Entry, row: Row, history: History) -> Series | None:
@@ -152,7 +154,7 @@ def _examples(board: Board) -> list[Drawing]:
             condition, image = picture
             name = entry.label if entry.is_reference else recipe(entry)
             caption = f"{name} on {condition}: input, truth, prediction and error."
-            alt, uri = f"Example picture of {caption}", _embed(image, "image/png")
+            alt, uri = f"Example picture of {caption}", embed(image, "image/png")
             made.append(Drawing(caption, alt, uri, wide=True, folded=bool(made)))
     return made
 

@@ -26,5 +26,8 @@ READING = (
     "Jaccard, precision, recall and F1 run from 0 to 1; RMSE is radial unless it says axial or per axis. NMSE* is read "
     "beside recall; a blank image has 1. mJac_c is the Jaccard index above chance, averaged over tolerances of 25 to "
     "250 nm; above 1 emitter/µm² it stands beside efficiency, and the best row needs both.",
+    "Data without positions (image pairs) are ranked by NMSE*, lower is better: each predicted image is brought to its "
+    "best gain and compared with its own target; means and intervals are over the pairs. SSIM, MS-SSIM and PSNR take "
+    "the maximum of each blurred target as their range and are read beside the blank row.",
     "Latency is the median time of one frame (batch 1) on the first device, runtime and size of the study.",
 )

@@ -6,6 +6,10 @@ from smlmbench.report.model import Board, Entry
 IMAGE_METRIC = "nmse_star"
 # What a reference knows that was told the truth.
 TRUTH = frozenset({"truth", "positions"})
+PAIRS_NOTE = (
+    "Image pairs: every image is held to its own target and the numbers are means over the pairs; what needs positions "
+    "(efficiency, Jaccard, RMSE and the like) is n/a: image pairs have no positions."
+)
 UNFINISHED = ("planned", "running", "interrupted")
 
 
@@ -23,11 +27,13 @@ def against_references(board: Board, entry: Entry) -> list[str]:
             continue
         ours, theirs = entry.get(None, metric).value or 0.0, reference.get(None, metric).value or 0.0
         better = board.better(ours, theirs) if metric == board.primary else ours < theirs
+        down = metric == board.primary and board.direction == "down"
         numbers = f"{metric} {ours:.3g} against {theirs:.3g}"
         if is_ceiling(reference) and better:
-            said.append(f"above {reference.label}, which was told the truth ({numbers}): look for a leak")
+            over = "better than" if down else "above"
+            said.append(f"{over} {reference.label}, which was told the truth ({numbers}): look for a leak")
         elif not is_ceiling(reference) and not better and ours != theirs:
-            said.append(f"below {reference.label}, which needs no training ({numbers})")
+            said.append(f"{'worse than' if down else 'below'} {reference.label}, which needs no training ({numbers})")
     return said
 
 
@@ -51,6 +57,8 @@ def board_notes(board: Board) -> list[str]:
     missing = dict.fromkeys(entry.name for entry in board.others if not entry.scored_rows and entry.name not in shown)
     if missing:
         notes.append(f"No finished row: {', '.join(missing)} (reasons in the table of all rows).")
+    if not board.positions:
+        notes.append(PAIRS_NOTE)
     return notes + _absent(board)
 
 

@@ -109,18 +109,20 @@ def _paired_seeds(
 def _paired_frames(
     pairs: Sequence[tuple[Row, Row]], board: Board, metric: str, conditions: Sequence[str], *, upwards: bool
 ) -> Gap | None:
-    statistic = _mean_statistic(board, metric, conditions)
+    statistic = _mean_statistic(board, metric, conditions) if board.positions else _mean_of_means(len(conditions))
     if statistic is None:
         return None
-    ours = [stacked(row, conditions) for row, _ in pairs]
-    theirs = [stacked(row, conditions) for _, row in pairs]
+    column = "" if board.positions else metric
+    ours = [stacked(row, conditions, column) for row, _ in pairs]
+    theirs = [stacked(row, conditions, column) for _, row in pairs]
     tables = [table for table in (*ours, *theirs) if table is not None]
     if len(tables) < 2 * len(pairs) or len({table.shape for table in tables}) > 1:
         return None
+    loose = 0.01 if board.positions else 1e-6
     for row, table in zip([row for pair in zip(*pairs, strict=True) for row in pair], tables, strict=True):
         logged = mean_value(row, metric, conditions)
         # Sums that do not give the logged number were made by other rules (another protocol, 3D): not comparable.
-        if logged is None or not math.isclose(float(statistic(table.sum(axis=0))), logged, rel_tol=1e-3, abs_tol=0.01):
+        if logged is None or not math.isclose(float(statistic(table.sum(axis=0))), logged, rel_tol=1e-3, abs_tol=loose):
             return None
     found = paired_difference(
         tables[: len(pairs)], tables[len(pairs) :], statistic,
@@ -153,22 +155,35 @@ def _mean_statistic(board: Board, metric: str, conditions: Sequence[str]) -> Sta
     return mean if parts else None
 
 
-def stacked(row: Row, conditions: Sequence[str]) -> Floats | None:
+def _mean_of_means(n_conditions: int) -> Statistic:
+    """Mean over conditions of a mean over image pairs, from (sum, number of pairs) that stand side by side."""
+
+    def mean(sums: Floats) -> Floats:
+        counts = np.maximum(sums[..., 1 : 2 * n_conditions : 2], 1)
+        return np.asarray((sums[..., 0 : 2 * n_conditions : 2] / counts).mean(axis=-1))
+
+    return mean
+
+
+def stacked(row: Row, conditions: Sequence[str], column: str = "") -> Floats | None:
     """Per-frame sums of all conditions in one table (frames of all, sums of all); None where one is missing.
 
-    Each condition has its own columns, zero in the frames of the others, so that one resampling of all frames gives
-    every condition's pooled sums whatever their numbers of frames.
+    With `column`, the numbers of each image pair instead: (number, 1), or two zeros where it has none. Each condition
+    has its own columns, zero in the frames of the others, so that one resampling of all frames gives every condition's
+    pooled sums whatever their numbers of frames.
     """
     if row.run is None:
         return None
-    blocks = [read_sums(row.run.artifact(f"per_frame/{condition}.csv")) for condition in conditions]
+    paths = [row.run.artifact(f"per_frame/{condition}.csv") for condition in conditions]
+    blocks = [read_column(path, column) if column else read_sums(path) for path in paths]
     present = [block for block in blocks if block is not None and len(block)]
     if not present or len(present) < len(conditions):
         return None
-    table = np.zeros((sum(len(block) for block in present), len(SUMS) * len(present)))
+    width = present[0].shape[1]
+    table = np.zeros((sum(len(block) for block in present), width * len(present)))
     start = 0
     for i, block in enumerate(present):
-        table[start : start + len(block), i * len(SUMS) : (i + 1) * len(SUMS)] = block
+        table[start : start + len(block), i * width : (i + 1) * width] = block
         start += len(block)
     return table
 
@@ -176,6 +191,22 @@ def stacked(row: Row, conditions: Sequence[str]) -> Floats | None:
 def read_sums(path: Path | None) -> Floats | None:
     """Per-frame sums (F, len(SUMS)) from a CSV with a header; absent columns are 0. None if it cannot be read."""
     return None if path is None or not path.is_file() else _read_sums(path, path.stat().st_mtime_ns)
+
+
+def read_column(path: Path | None, column: str) -> Floats | None:
+    """A number of each image pair with a 1 beside it (F, 2), zeros where it is absent; None if it cannot be read."""
+    if path is None or not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    if column not in header:
+        return None
+    try:
+        values = np.array([line[header.index(column)] for line in lines], dtype=np.float64)
+    except (ValueError, IndexError):
+        return None
+    known = np.isfinite(values)
+    return np.column_stack([np.where(known, values, 0.0), known.astype(np.float64)])
 
 
 @lru_cache(maxsize=256)

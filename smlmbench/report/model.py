@@ -104,8 +104,13 @@ class Row:
         reason: Why it is not done, or empty.
         run: The run, or None.
         settings, training, output, loss: Blocks of the plan; `weight` of the loss is λ.
+        method: Settings of the recipe and what is known of the teacher, where there is one.
+        control: longer or random_teacher for rows that only stand beside a student; they do not compete.
+        controls: row_ids of what stands beside a student, by control.
+        needs: row_ids of its teacher.
         knows: What the row was told beyond the images (PROTOCOL section 3).
         gives: table, image or both, for references.
+        fidelity: verified, reconstruction or seed, as the card says of the wiring (PROTOCOL section 6); or empty.
         current: False where the stored scores belong to another evaluation than the plan's.
     """
 
@@ -119,8 +124,13 @@ class Row:
     training: Mapping[str, Any] = field(default_factory=dict)
     output: Mapping[str, Any] = field(default_factory=dict)
     loss: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = field(default_factory=dict)
+    control: str = ""
+    controls: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     knows: tuple[str, ...] = ()
     gives: str = ""
+    fidelity: str = ""
     current: bool = True
 
     @property
@@ -314,6 +324,7 @@ class Board:
         paired: Conditions above 1 emitter/um2, where the headline is a pair.
         entries: Lines, best first; the unpicked ones stand in `others`.
         not_ranked: Why nothing is ranked, or empty.
+        positions: False for image pairs: each image is held to its own target, what needs positions is n/a.
         notes: Sentences below the table.
         answer: Sentences at the top of the page.
     """
@@ -329,6 +340,7 @@ class Board:
     entries: list[Entry] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
     not_ranked: str = ""
+    positions: bool = True
     notes: list[str] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
 

@@ -13,11 +13,15 @@ from smlmbench.registry.catalog import Catalog
 from smlmbench.report.boards import make_boards
 from smlmbench.report.contrasts import contrast_table
 from smlmbench.report.csvfile import csv_text
+from smlmbench.report.devices import device_table
+from smlmbench.report.distillation import distillation_table, findings
 from smlmbench.report.drawings import Drawing, drawings
 from smlmbench.report.explanations import PROTOCOLS, READING
+from smlmbench.report.latency import latency_drawings
 from smlmbench.report.model import Board, History, Record, Row
 from smlmbench.report.rows import canonical, join, outside_plan
-from smlmbench.report.tables import Table, board_table, numbers_table, rows_table, settings_table, timing_table
+from smlmbench.report.searches import count_trials, picked_cells, search_sections, searches_of, tried_cells
+from smlmbench.report.tables import Table, board_table, numbers_table, rows_table, settings_table
 from smlmbench.report.words import answer, title
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -63,6 +67,8 @@ class Section:
     numbers: Table | None
     timings: Table | None
     contrasts: Table | None
+    distillation: Table | None
+    findings: Sequence[str]
     drawings: Sequence[Drawing]
     conditions: Sequence[str]
 
@@ -101,11 +107,14 @@ def build_report(
     """
     if not record.plan:
         raise StoreError("the study has no plan.json in this store; run it once with `smlmbench run`")
-    rows = join(record)
+    searches = searches_of(record)
+    rows = join(record, picked_cells(record))
     boards = make_boards(record.plan, rows)
+    count_trials(boards, searches)
     for board in boards:
         board.answer = answer(board)
     context = _context(record, rows, boards, history) | {"ui_url": ui_url.rstrip("/")}
+    context["searches"] = search_sections(boards, searches)
     output_dir.mkdir(parents=True, exist_ok=True)
     paths = {suffix: output_dir / f"leaderboard.{suffix}" for suffix in ("html", "csv", "md", "tex")}
     for suffix in ("html", "md", "tex"):
@@ -146,12 +155,10 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
     script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))
     counts = Counter(row.status for row in rows)
-    primary = plan.get("primary", {})
     return {
         "study": str(plan.get("study", "study")),
         "task": str(plan.get("task", "")),
-        "primary": str(primary.get("name", "")),
-        "direction": primary.get("direction", "up"),
+        "rankings": _rankings(plan, boards),
         "protocols": protocols,
         "protocol_texts": [(name, text) for name in protocols if (text := PROTOCOLS.get(name.partition(" ")[0]))],
         "counts": sorted(
@@ -166,13 +173,24 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
         "columns": [(name, {"help": "", "unit": "", "direction": "", **facts}) for name, facts in measured.items()],
         "reading": READING,
         "provenance": _provenance(record),
-        "outside": outside_plan(record),
+        "outside": outside_plan(record, tried_cells(record)),
         "study_text": record.study_text,
         "experiment_id": record.experiment_id,
         # The script is a file of this package without any data in it, so it is the one thing that is not escaped.
         "script": Markup(script),  # noqa: S704
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
+
+
+def _rankings(plan: Mapping[str, Any], boards: Sequence[Board]) -> list[tuple[str, str, str]]:
+    """Metric, direction and, where data differ in it, the names of the data that it ranks."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for board in boards:
+        found.setdefault((board.primary, board.direction), {})[board.data] = None
+    if not found:
+        primary = plan.get("primary", {})
+        found = {(str(primary.get("name", "")), str(primary.get("direction", "up"))): {}}
+    return [(*key, f" on {', '.join(data)}" if len(found) > 1 else "") for key, data in found.items()]
 
 
 def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: History | None) -> list[Section]:
@@ -186,9 +204,11 @@ def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: His
                 other_protocol=board.data in seen,
                 leaderboard=board_table(board, measured) if filled else None,
                 numbers=numbers_table(board, measured) if filled else None,
-                timings=timing_table(board),
+                timings=device_table(board),
                 contrasts=contrast_table(board, measured),
-                drawings=drawings(board, history),
+                distillation=distillation_table(board, measured),
+                findings=findings(board),
+                drawings=[*drawings(board, history), *latency_drawings(board)],
                 conditions=[f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
             )
         )

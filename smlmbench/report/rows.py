@@ -1,7 +1,8 @@
 """Join the newest plan with the runs: one row for every planned cell, reference and skipped combination."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from smlmbench.report.model import Record, Row, Run
@@ -14,22 +15,44 @@ BETTER_STATUS = ("done", "running", "interrupted", "pruned", "collapsed", "faile
 ASIDE = frozenset({tags.SUPERSEDED_BY, tags.WITHDRAWN})
 
 
-def join(record: Record) -> list[Row]:
-    """Every planned row with its run; what was planned and never begun is `planned`."""
+def join(record: Record, further: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
+    """Every planned row with its run; what was planned and never begun is `planned`.
+
+    Args:
+        record: The study's plan and runs.
+        further: Cells beside those of the plan, such as the picks of searches.
+    """
     cells = _by_id(record.runs, "cell")
     references = _by_id(record.runs, "reference")
     plan = record.plan
-    rows = [_cell(item, cells.get(str(item.get("cell_id", "")))) for item in plan.get("cells", [])]
+    planned = [*plan.get("cells", [])]
+    named = {item.get("cell_id") for item in planned}
+    planned += [item for item in further if item.get("cell_id") not in named]
+    rows = [_cell(item, cells.get(str(item.get("cell_id", "")))) for item in planned]
     rows += [_reference(item, references.get(str(item.get("reference_id", "")))) for item in plan.get("references", [])]
-    return rows + [_skipped(item) for item in plan.get("skipped", [])]
+    return _without_teachers(rows) + [_skipped(item) for item in plan.get("skipped", [])]
 
 
-def outside_plan(record: Record) -> int:
-    """Number of cells and references of earlier plans that the newest plan does not name."""
+def _without_teachers(rows: list[Row]) -> list[Row]:
+    """Students that were not begun since their teacher ended badly are skipped, with the reason."""
+    ended = {row.row_id: row for row in rows if row.status in ("failed", "collapsed")}
+    made = []
+    for row in rows:
+        bad = next((ended[need] for need in row.needs if need in ended), None)
+        if row.status == "planned" and bad is not None:
+            reason = f"its teacher {bad.labels.get('model', '')} ({bad.row_id}) ended as {bad.status}"
+            made.append(replace(row, status="skipped", reason=reason))
+        else:
+            made.append(row)
+    return made
+
+
+def outside_plan(record: Record, known: Collection[str] = ()) -> int:
+    """Number of cells and references of earlier plans that neither the newest plan names nor `known`."""
     planned = {str(item.get("cell_id", "")) for item in record.plan.get("cells", [])}
     planned |= {str(item.get("reference_id", "")) for item in record.plan.get("references", [])}
     found = {*_by_id(record.runs, "cell"), *_by_id(record.runs, "reference")}
-    return len(found - planned)
+    return len(found - planned - set(known))
 
 
 def canonical(value: object) -> str:
@@ -40,7 +63,7 @@ def canonical(value: object) -> str:
 def combination(row: Row) -> str:
     """What the repeats of one combination have in common."""
     labels = {key: value for key, value in row.labels.items() if key != "repeat"}
-    return canonical([row.kind, labels, row.settings, row.training, row.output, row.loss])
+    return canonical([row.kind, labels, row.settings, row.training, row.output, row.loss, row.method, row.control])
 
 
 def _by_id(runs: Iterable[Run], role: str) -> dict[str, Run]:
@@ -80,7 +103,12 @@ def _cell(item: Mapping[str, Any], run: Run | None) -> Row:
         training=item.get("training") or {},
         output=item.get("output") or {},
         loss=item.get("loss_settings") or {},
+        method=item.get("method_settings") or {},
+        control=str(item.get("control", "")),
+        controls=item.get("controls") or {},
+        needs=tuple(item.get("needs") or ()),
         knows=tuple(item.get("knows") or ()),
+        fidelity=str(item.get("fidelity") or ""),
         **_state(run, str(item.get("eval_id", ""))),
     )
 

@@ -82,7 +82,7 @@ def board_table(board: Board, measured: Mapping[str, Any]) -> Table:
     ]
     places = {key: decimals(entry.get(*key).value for entry in board.entries) for key in metrics}
     for entry in board.entries:
-        cells = [*_identity(entry), _latency(entry)]
+        cells = [*_identity(board, entry), _latency(entry)]
         cells += [_estimate_cell(board, entry, where, name, places[where, name]) for where, name in metrics]
         look = "reference" if entry.is_reference else "best" if entry.best else "pick"
         table.rows.append((look, cells + _cost(entry)))
@@ -118,7 +118,7 @@ def _condition_title(board: Board, condition: str) -> str:
     return f"{condition} · {density:g}/µm²" if isinstance(density, int | float) else condition
 
 
-def _identity(entry: Entry) -> list[Cell]:
+def _identity(board: Board, entry: Entry) -> list[Cell]:
     labels = entry.rows[0].labels
     repeats = len(entry.scored_rows)
     if entry.is_reference:
@@ -132,22 +132,23 @@ def _identity(entry: Entry) -> list[Cell]:
             Cell(""),
         ]
     run = entry.scored_rows[0].run
-    small = f"{repeats} repeat{'s' if repeats != 1 else ''}" + (f" · {entry.verdict}" if entry.verdict else "")
+    said = [f"{repeats} repeat{'s' if repeats != 1 else ''}", entry.verdict, entry.rows[0].fidelity]
+    small = " · ".join(text for text in said if text)
     return [
         Cell(entry.rank or "–", sort=entry.rank.rstrip("=")),
         Cell(entry.label, small, run_id=run.run_id if run else "", flags=tuple(entry.flags)),
         Cell(labels.get("loss", ""), f"λ = {labels.get('lambda', '')}"),
-        _gap_cell(entry),
+        _gap_cell(board, entry),
     ]
 
 
-def _gap_cell(entry: Entry) -> Cell:
+def _gap_cell(board: Board, entry: Entry) -> Cell:
     gap = entry.gap
     if gap is None or gap.value is None:
         return Cell("first" if entry.rank.startswith("1") else "")
     low, high = (None if end is None else -end for end in (gap.high, gap.low))
     behind = Estimate(-gap.value, low, high)
-    places = decimals([10.1, behind.value])
+    places = decimals([10.1 if board.positions else 0.0, behind.value])
     word = {"win": "behind", "tie": "tie", "unknown": "not compared"}[gap.verdict]
     return Cell(number(behind.value, places), f"{interval(behind, places)} {word}".strip(), sort=f"{behind.value}")
 
@@ -238,7 +239,12 @@ def _over_repeats(entry: Entry, where: str, name: str) -> float | None:
 def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
     """Every planned cell, reference and skipped combination with its status and reason."""
     picked = {id(row) for board in boards for entry in board.entries if entry.picked for row in entry.rows}
-    primary = boards[0].primary if boards else ""
+    primaries = {board.data: board.primary for board in boards}
+    several = len(set(primaries.values())) > 1
+    heading = title(next(iter(primaries.values()), ""))
+    scores = [Column(f"{heading}, validation"), Column(f"{heading}, test")]
+    if several:
+        scores = [Column("Ranked by", numeric=False), Column("Validation"), Column("Test")]
     main = boards[0].protocol if boards else ""
     table = Table(caption="Every planned row")
     table.columns = [
@@ -248,14 +254,20 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
         Column("Loss", numeric=False),
         Column("λ"),
         Column("Repeat"),
-        Column(f"{title(primary)}, validation"),
-        Column(f"{title(primary)}, test"),
+        *scores,
         Column("Threshold"),
         Column("Run", numeric=False),
         Column("Remark", numeric=False, wraps=True),
     ]
-    numbers = {id(row): _primary_numbers(row, primary) for row in rows if row.scored and row.protocol == main}
-    places = decimals(value for pair in numbers.values() for value in pair)
+    numbers = {
+        id(row): _primary_numbers(row, primaries.get(row.data, ""))
+        for row in rows
+        if row.scored and row.protocol == main
+    }
+    by_data: dict[str, list[float | None]] = {}
+    for row in rows:
+        by_data.setdefault(row.data, []).extend(numbers.get(id(row), ()))
+    places = {data: decimals(values) for data, values in by_data.items()}
     for row in rows:
         validation, tested = numbers.get(id(row), (None, None))
         remarks = [row.reason]
@@ -263,7 +275,8 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
             remarks.append(f"scored under {row.protocol}, see its own table")
         if id(row) in picked and row.scored:
             remarks.append("pick")
-        cells = [Cell(number(value, places), sort=f"{value or ''}") for value in (validation, tested)]
+        cells = [Cell(number(v, places[row.data]), sort=f"{v or ''}") for v in (validation, tested)]
+        cells = [*([Cell(title(primaries.get(row.data, "")))] if several else []), *cells]
         remark = Cell("; ".join(text for text in remarks if text))
         table.rows.append((row.status, [*_row_labels(row), *cells, *_row_run(row), remark]))
     return table

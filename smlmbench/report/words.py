@@ -159,6 +159,7 @@ def _floor(board: Board, picks: list[Entry]) -> list[str]:
     value = first.get(None, board.primary)
     below = [e for e in picks if not board.better(e.get(None, board.primary).value or 0.0, value.value or 0.0)]
     text = f"The best reference without training is {first.label} with {with_interval(value)}"
+    over = "above" if board.direction == "up" else "better than"
     if not below:
-        return [f"{text}; every pick is above it."]
-    return [f"{text}; not above it: {listed(entry.label for entry in below)}."]
+        return [f"{text}; every pick is {over} it."]
+    return [f"{text}; not {over} it: {listed(entry.label for entry in below)}."]

@@ -51,11 +51,13 @@ def compare(comparison: Comparison, catalog: Catalog) -> Scores:
     """Score one file against the truth.
 
     Raises:
-        ConfigError: A border without a field.
+        ConfigError: A border without a field, or a true table without rows.
     """
     options = TableOptions(field_nm=comparison.field_nm)
     truth = read_table(comparison.truth, catalog=catalog, format=comparison.truth_format, options=options)
     prediction = _prediction(comparison, catalog, options)
+    if not len(truth):
+        raise ConfigError(f"'{comparison.truth.name}' holds no positions; give the table of true emitters")
     field_nm = comparison.field_nm or _field(truth, prediction)
     if prediction.table is not None:
         n_frames = max(truth.n_frames, prediction.table.n_frames)

@@ -1,7 +1,8 @@
 """Score a trained network, or a reference, on validation and on every test condition."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -9,15 +10,17 @@ from numpy.typing import NDArray
 
 from smlmbench import data
 from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.data.images import one_pair
 from smlmbench.errors import FormatError, SizeError
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.inference.engine import predict
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.run.materials import Splits
-from smlmbench.run.pictures import frame_picture, row_picture
+from smlmbench.run.pictures import frame_picture, pair_images, row_picture
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
+from smlmbench.study.primary import primary_of
 from smlmbench.tasks.contracts import Scores, Threshold
 from smlmbench.tasks.localization import ImageRule
 
@@ -48,6 +51,8 @@ def choose_on_validation(
 ) -> tuple[Threshold, Scores]:
     """Choose the threshold on the whole validation set, set it on the network, score validation there; fp32.
 
+    Networks that learned from image pairs have none (NaN): their images are scored as they are.
+
     Args:
         trained: Network with output kind; its threshold is set here.
         cell: What was trained.
@@ -57,6 +62,10 @@ def choose_on_validation(
     """
     task = catalog.module("tasks", cell.task)
     device = next(trained.network.parameters()).device
+    if splits.validation.pairs is not None:
+        scores = _score_images(trained, cell, splits.validation, catalog, on_frames)
+        reached = scores.values.get(primary_of(task.CARD["facts"], cell.data).name, float("nan"))
+        return Threshold(float("nan"), reached, [], []), scores
     candidates = _predict(trained, splits.validation, task.candidates_threshold(), device, on_frames)
     if candidates.table is None:
         raise FormatError(f"output kind '{cell.output.name}' gives no table; task '{cell.task}' needs one")
@@ -76,20 +85,24 @@ def score_conditions(
     on_frames: OnFrames,
     on_validation: tuple[Threshold, Scores],
 ) -> Evaluation:
-    """Score every test condition at the frozen threshold."""
+    """Score every test condition at the frozen threshold, image pairs each against its own target."""
     task = catalog.module("tasks", cell.task)
     device = next(trained.network.parameters()).device
     rule = ImageRule(_fine_pixel_nm(trained))
     tests, predictions, pictures = {}, {}, {}
     for name, condition in splits.tests.items():
+        drawn = frame_picture(condition, trained.network, trained.read_out(), device)
+        if drawn is not None:
+            pictures[name] = drawn
+        if condition.pairs is not None:
+            tests[name] = _score_images(trained, cell, condition, catalog, on_frames)
+            predictions[name] = Prediction()
+            continue
         prediction = _predict(trained, condition, trained.threshold, device, on_frames)
         empty = _signal_free(trained, condition, trained.threshold, device)
         found = empty.table if empty is not None else None
         tests[name] = task.score(prediction, condition, rule, cell.scoring, catalog, found)
         predictions[name] = prediction
-        drawn = frame_picture(condition, trained.network, trained.read_out(), device)
-        if drawn is not None:
-            pictures[name] = drawn
     return Evaluation(on_validation[0], on_validation[1], tests, predictions, pictures)
 
 
@@ -104,6 +117,13 @@ def evaluate_reference(
     tests, predictions, pictures = {}, {}, {}
     for name, condition in conditions.items():
         on_frames(name, 0, condition.frames.n_frames)
+        if condition.pairs is not None:
+            answers = _Answers(reference, module, condition)
+            tests[name] = task.score_images(answers, condition, reference.scoring, catalog)
+            predictions[name] = Prediction()
+            if answers.picture is not None:
+                pictures[name] = answers.picture
+            continue
         seed = derive_seed(reference.root_seed, "reference", reference.reference.name, condition.digest)
         output["pixel_size_nm"] = condition.pixel_size_nm
         prediction = module.predict(condition, settings, output, seed)
@@ -120,6 +140,44 @@ def evaluate_reference(
         if drawn is not None:
             pictures[name] = drawn
     return Evaluation(None, None, tests, predictions, pictures)
+
+
+class _Answers:
+    """The images of a reference for the pairs of a condition, one after the other.
+
+    Attributes:
+        picture: Of the first pair, once it was answered.
+    """
+
+    def __init__(self, reference: Reference, module: ModuleType, condition: Condition) -> None:
+        self._reference, self._module, self._condition = reference, module, condition
+        self.picture: NDArray[np.uint8] | None = None
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        chosen, condition = self._reference.reference, self._condition
+        output = {**self._reference.output.settings, "pixel_size_nm": condition.pixel_size_nm}
+        for number in range(condition.frames.n_frames):
+            seed = derive_seed(self._reference.root_seed, "reference", chosen.name, condition.digest, str(number))
+            one = one_pair(condition, number)
+            prediction = self._module.predict(one, chosen.settings, output, seed)
+            if prediction.image is None:
+                raise FormatError(f"reference '{chosen.name}' gives no image; its card must not state images: true")
+            if number == 0:
+                self.picture = row_picture(one, prediction)
+            yield prediction.image.values[0]
+
+
+def _score_images(trained: Trained, cell: Cell, condition: Condition, catalog: Catalog, on_frames: OnFrames) -> Scores:
+    device = next(trained.network.parameters()).device
+    total = condition.frames.n_frames
+
+    def images() -> Iterator[NDArray[np.float32]]:
+        for number, image in enumerate(pair_images(condition, trained, device)):
+            on_frames(condition.name, number + 1, total)
+            yield image
+
+    scores: Scores = catalog.module("tasks", cell.task).score_images(images(), condition, cell.scoring, catalog)
+    return scores
 
 
 def predict_applied(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Condition
-from smlmbench.formats import write_table
-from smlmbench.predictions import Prediction
+from smlmbench.formats import write_image, write_table
+from smlmbench.predictions import Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.run.evaluation import Evaluation
 from smlmbench.run.session import host, versions
@@ -56,6 +57,8 @@ def log_evaluation(
 
 def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[str, Condition]) -> dict[str, Any]:
     threshold = evaluation.threshold
+    if threshold is not None and not math.isfinite(threshold.value):
+        threshold = None
     return {
         "protocol": scoring.protocol,
         "matcher": scoring.matcher,
@@ -96,6 +99,24 @@ def log_table(run: Run, prediction: Prediction, name: str, catalog: Catalog, fol
         path = Path(scratch) / f"{name}.csv"
         write_table(prediction.table, path, catalog=catalog, format="smlmbench_csv")
         run.log_artifact(path, folder)
+
+
+def log_image_file(run: Run, prediction: Prediction, name: str, catalog: Catalog, folder: str) -> None:
+    """Log the summed image of a prediction as `<folder>/<name>_sum.tif`; nothing where there is none."""
+    if prediction.image is None:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"{name}_sum.tif"
+        write_raster(path, prediction.image, catalog)
+        run.log_artifact(path, folder)
+
+
+def write_raster(path: Path, raster: Raster, catalog: Catalog) -> None:
+    """Write a summed image as TIFF, with its pixel size where that is known."""
+    if math.isfinite(raster.pixel_nm):
+        write_image(path, np.asarray(raster.values[0]), raster.pixel_nm, catalog=catalog, format="tiff_image")
+    else:
+        catalog.module("formats", "tiff_image").write_plain(path, np.asarray(raster.values[0]))
 
 
 def _png(drawn: NDArray[np.uint8]) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 
 from smlmbench import data
 from smlmbench.data.contracts import ArrayFrames, Condition, Given, TrainingSet
+from smlmbench.data.images import FirstPairs
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import Cell, DataPlan
 from smlmbench.study.identity import short_hash
@@ -31,6 +32,7 @@ class Materials:
         self.catalog = catalog
         self._splits: OrderedDict[str, Splits] = OrderedDict()
         self._training: OrderedDict[str, TrainingSet] = OrderedDict()
+        self._holdouts: OrderedDict[str, Condition | None] = OrderedDict()
 
     def splits(self, plan: DataPlan, root_seed: int) -> Splits:
         """Validation and test conditions of a data entry."""
@@ -40,6 +42,13 @@ class Materials:
                 data.validation(plan, root_seed, self.catalog), data.conditions(plan, root_seed, self.catalog)
             )
         return _fresh(self._splits, key)
+
+    def holdout(self, plan: DataPlan, root_seed: int) -> Condition | None:
+        """The third frozen set of a data entry, or None where none can be drawn."""
+        key = short_hash({"holdout": plan.train_identity, "seed": root_seed})
+        if key not in self._holdouts:
+            self._holdouts[key] = data.holdout(plan, root_seed, self.catalog)
+        return _fresh(self._holdouts, key)
 
     def training(self, cell: Cell) -> TrainingSet:
         """The training stream of a cell."""
@@ -70,7 +79,10 @@ def _fresh(kept: "OrderedDict[str, Kept]", key: str) -> Kept:
 
 
 def first_frames(condition: Condition, count: int | None) -> Condition:
-    """The first frames of a condition with their truth, held in memory."""
+    """The first frames of a condition with their truth, held in memory; of image pairs the first pairs, as they are."""
+    if condition.pairs is not None:
+        pairs = condition.pairs if count is None else FirstPairs(condition.pairs, count)
+        return replace(condition, pairs=pairs)
     if count is None or count >= condition.frames.n_frames:
         return condition
     truth = condition.truth

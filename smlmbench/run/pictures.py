@@ -1,18 +1,24 @@
 """Pictures of a row: input, truth, prediction and error, of its fullest frame or of the whole condition."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.data.images import one_pair
 from smlmbench.errors import SizeError
 from smlmbench.figures import uint8_panel
+from smlmbench.inference.checkpoint import Trained
 from smlmbench.inference.engine import Network, ReadOut, predict
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.render import rasterise, render_table
 
 MEAN_OF_FRAMES = 16
 TABLE_GRID = 4
+SHOWN_PX = 128  # of the input of a pair, along each side
 
 
 def fullest_frame(condition: Condition) -> int | None:
@@ -25,7 +31,9 @@ def fullest_frame(condition: Condition) -> int | None:
 def frame_picture(
     condition: Condition, network: Network, read_out: ReadOut, device: torch.device
 ) -> NDArray[np.uint8] | None:
-    """A network's answer to the fullest frame; None without truth or where the output kind makes no image."""
+    """A network's answer to the fullest frame, or to the first pair; None without truth or without an image."""
+    if condition.pairs is not None and hasattr(read_out.output, "image"):
+        return pair_picture(one_pair(condition, 0), network, read_out, device)
     number = fullest_frame(condition)
     if number is None or not hasattr(read_out.output, "image"):
         return None
@@ -34,8 +42,49 @@ def frame_picture(
     return picture(condition, number, frame[0], prediction)
 
 
+def pair_images(condition: Condition, trained: Trained, device: torch.device) -> Iterator[NDArray[np.float32]]:
+    """A network's image of each pair of a condition, in the unit of the targets, one after the other."""
+    pairs = condition.pairs
+    for number in range(0 if pairs is None else len(pairs)):
+        one = one_pair(condition, number)
+        image = predict(one.frames, trained.network, trained.read_out(), device=device).image
+        if image is None:
+            raise SizeError("the output kind makes no image, which image pairs need; choose another model")
+        yield image.values[0]
+
+
+def pair_picture(
+    condition: Condition, network: Network, read_out: ReadOut, device: torch.device
+) -> NDArray[np.uint8] | None:
+    """A network's answer to a condition of one pair, in the middle of large images."""
+    prediction = predict(condition.frames, network, read_out, device=device)
+    return None if prediction.image is None else image_picture(condition, prediction.image.values[0])
+
+
+def image_picture(condition: Condition, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Draw an image beside input and target of a condition of one pair, in the middle of large ones."""
+    if condition.truth_image is None:
+        raise SizeError(f"condition '{condition.name}' has no target to draw")
+    frame = condition.frames.read(0, 1)[0]
+    ratio = condition.truth_image.shape[0] // frame.shape[0]
+    top, left = ((size - min(size, SHOWN_PX)) // 2 for size in frame.shape)
+    known = math.isfinite(condition.pixel_size_nm)
+
+    def middle(whole: NDArray[np.float32], ratio: int) -> NDArray[np.float32]:
+        return whole[top * ratio : (top + SHOWN_PX) * ratio, left * ratio : (left + SHOWN_PX) * ratio]
+
+    return uint8_panel(
+        middle(frame, 1),
+        middle(condition.truth_image, ratio),
+        middle(image, ratio),
+        camera_pixel_nm=condition.pixel_size_nm if known else None,
+    )
+
+
 def row_picture(condition: Condition, prediction: Prediction) -> NDArray[np.uint8] | None:
-    """A reference's table in the fullest frame, or its image of the whole condition; None without truth."""
+    """A reference's table in the fullest frame, or its image of the whole condition or pair; None without truth."""
+    if condition.truth_image is not None and prediction.image is not None:
+        return image_picture(condition, prediction.image.values[0])
     number = fullest_frame(condition)
     if number is None:
         return None

@@ -1,4 +1,4 @@
-"""A trained network on a user's movie: table and summed image, without truth."""
+"""A trained network on a user's movie: table and summed image, without truth, written while they come."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,18 +11,23 @@ from pydantic import ValidationError
 
 from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError, UnitError
-from smlmbench.formats import open_movie, write_image, write_table
+from smlmbench.formats import open_movie, read_table, write_table
 from smlmbench.formats.options import TableOptions
 from smlmbench.inference.allocator import keep_buffers
-from smlmbench.inference.checkpoint import load_trained
 from smlmbench.inference.devices import resolve_device
-from smlmbench.inference.engine import predict
-from smlmbench.movies import calibrated
+from smlmbench.inference.engine import ReadOut, stream
+from smlmbench.inference.journal import Append, Journal
+from smlmbench.inference.loading import Runnable, load
+from smlmbench.movies import Frames, calibrated, window
+from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
+from smlmbench.run.logging import write_raster
+from smlmbench.study.identity import file_digest
 from smlmbench.tracking.records import find_run
 from smlmbench.tracking.store import Store
 
 PIXEL_TOLERANCE = 0.02
+BETWEEN = "smlmbench_csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Request:
     """What to predict.
 
     Attributes:
-        checkpoint: `best.pt`.
+        checkpoint: `best.pt`, or an exported file (.onnx, .xml, .pte, bioimage.io .zip).
         movie: Movie file.
         output: Folder for the results.
         camera: Facts of the camera; needed where the network was trained on photons.
@@ -38,6 +43,9 @@ class Request:
         threshold: Instead of the one chosen on validation.
         table_format: Registered format of the table.
         device: auto, cpu, cuda or mps.
+        frames: First frame and the one after the last; None takes all.
+        runtime: What runs a checkpoint; None takes eager, or an exported file's own.
+        number_format: fp32 or bf16; int8 is a property of an exported file.
     """
 
     checkpoint: Path
@@ -48,16 +56,23 @@ class Request:
     threshold: float | None = None
     table_format: str = "thunderstorm_csv"
     device: str = "auto"
+    frames: tuple[int, int] | None = None
+    runtime: str | None = None
+    number_format: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written, and how much was found."""
+    """What was written, and how much was found; networks that learned from image pairs write no table.
 
-    table: Path
+    `resumed` frames were done by an earlier command.
+    """
+
+    table: Path | None
     image: Path | None
     localizations: int
     frames: int
+    resumed: int = 0
 
 
 def read_camera(text: str | None) -> Camera | None:
@@ -94,8 +109,8 @@ def find_checkpoint(text: str, store: Callable[[], Store]) -> Path:
     path = Path(text)
     if path.is_file():
         return path
-    if path.suffix == ".pt":
-        raise ConfigError(f"checkpoint '{text}' does not exist; give a best.pt or a run id")
+    if path.suffix in (".pt", ".onnx", ".xml", ".pte", ".zip"):
+        raise ConfigError(f"checkpoint '{text}' does not exist; give a best.pt, an exported file or a run id")
     record = find_run(store(), text)
     found = record.artifact("best.pt")
     if found is None:
@@ -106,41 +121,129 @@ def find_checkpoint(text: str, store: Callable[[], Store]) -> Path:
 
 
 def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:
-    """Predict a movie and write `<movie>_locs.csv` and `<movie>_sum.tif`.
+    """Predict a movie and write `<movie>_locs.csv` and `<movie>_sum.tif`; only the image with image pairs' networks.
+
+    Table and sum are on disk while they come; the same command again continues one that was stopped.
+
+    Args:
+        request: What to predict.
+        catalog: Registered things.
+        on_frames: Called with the frames done by this command, and those that it has to do.
 
     Raises:
         UnitError: Pixel size or camera do not fit what the network was trained on.
+        SizeError: A range of frames that the movie does not have.
     """
     keep_buffers()
     device = resolve_device(request.device)
-    trained = load_trained(request.checkpoint, catalog, device)
-    settings: dict[str, Any] = dict(trained.output_settings)
-    _check_units(request, trained.facts, float(settings["pixel_size_nm"]))
-    if request.pixel_size_nm is not None:
-        settings["pixel_size_nm"] = request.pixel_size_nm
+    model = load(request.checkpoint, catalog, device, request.runtime, request.number_format)
+    _check_units(request, model.facts, float(model.read_out.settings["pixel_size_nm"]))
+    read_out = _read_out(request, model)
+    if not read_out.keep_table and not hasattr(read_out.output, "image"):
+        raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
     movie = open_movie(request.movie, catalog=catalog)
     try:
-        frames = calibrated(movie, request.camera if trained.facts["calibrated"] else None)
-        read_out = replace(trained.read_out(request.threshold), settings=settings)
+        frames: Frames = calibrated(movie, request.camera if model.facts["calibrated"] else None)
+        first, stop = request.frames or (0, frames.n_frames)
         total = frames.n_frames
-        prediction = predict(
-            frames, trained.network, read_out, device=device, on_frames=lambda done: on_frames(done, total)
-        )
+        shown = window(frames, frames=(first, stop)) if request.frames else frames
+        table = _table_path(request, catalog)
+        table.parent.mkdir(parents=True, exist_ok=True)
+        journal = Journal(table, _identity(request, model, read_out), _append(request, catalog, read_out))
+        try:
+            for piece in stream(shown, model.network, read_out, device=device, first=journal.done):
+                journal.add(replace(piece, table=_renumbered(piece.table, first, total)))
+                on_frames(journal.done - journal.resumed, stop - first - journal.resumed)
+        finally:
+            journal.commit()
     finally:
         movie.close()
-    request.output.mkdir(parents=True, exist_ok=True)
+    field_nm = (shown.width * _pixel_nm(read_out), shown.height * _pixel_nm(read_out))
+    nothing = Localizations.empty(n_frames=total, field_nm=field_nm)
+    return _finish(request, catalog, journal, (table, read_out, nothing))
+
+
+def _read_out(request: Request, model: Runnable) -> ReadOut:
+    settings: dict[str, Any] = dict(model.read_out.settings)
+    if request.pixel_size_nm is not None:
+        settings["pixel_size_nm"] = request.pixel_size_nm
+    threshold = model.read_out.threshold if request.threshold is None else request.threshold
+    return replace(model.read_out, settings=settings, threshold=threshold)
+
+
+def _pixel_nm(read_out: ReadOut) -> float:
+    return float(read_out.settings["pixel_size_nm"])
+
+
+def _table_path(request: Request, catalog: Catalog) -> Path:
     suffix = catalog.card("formats", request.table_format).facts["suffixes"][0]
-    table_path = request.output / f"{request.movie.stem}_locs{suffix}"
-    if prediction.table is None:
-        raise UnitError(f"output kind '{trained.facts['output']}' gives no table; choose another model")
-    options = TableOptions(pixel_size_nm=settings["pixel_size_nm"], camera=request.camera)
-    write_table(prediction.table, table_path, catalog=catalog, format=request.table_format, options=options)
+    return request.output / f"{request.movie.stem}_locs{suffix}"
+
+
+def _identity(request: Request, model: Runnable, read_out: ReadOut) -> dict[str, Any]:
+    """All that the results depend on; a journal of other results is not continued."""
+    movie = request.movie.stat()
+    return {
+        "model": file_digest(request.checkpoint),
+        "movie": [request.movie.name, movie.st_size, movie.st_mtime_ns],
+        "frames": request.frames,
+        "threshold": read_out.threshold,
+        "settings": dict(read_out.settings),
+        "camera": None if request.camera is None else request.camera.model_dump(),
+        "table_format": request.table_format,
+        "run_by": [model.runtime, model.number_format],
+    }
+
+
+def _renumbered(table: Localizations | None, first: int, total: int) -> Localizations | None:
+    """Frame numbers of the whole movie."""
+    return None if table is None else table.shifted(first, n_frames=total)
+
+
+def _options(request: Request, read_out: ReadOut) -> TableOptions:
+    return TableOptions(pixel_size_nm=_pixel_nm(read_out), camera=request.camera)
+
+
+def _append(request: Request, catalog: Catalog, read_out: ReadOut) -> Append:
+    """How rows are added to the table on disk: in its format where that can be, else in our own."""
+    module = catalog.module("formats", request.table_format)
+    if not hasattr(module, "append_table"):
+        module = catalog.module("formats", BETWEEN)
+    options = _options(request, read_out)
+
+    def append(table: Localizations, path: Path, rows: int) -> None:
+        module.append_table(table, path, options, rows)
+
+    return append
+
+
+def _finish(request: Request, catalog: Catalog, journal: Journal, what: tuple[Path, ReadOut, Localizations]) -> Written:
+    """Move or convert the table, write the image, remove the journal."""
+    path, read_out, _ = what
+    if read_out.keep_table:
+        _finish_table(request, catalog, journal, what)
     image_path = None
-    if prediction.image is not None:
+    if journal.image is not None:
         image_path = request.output / f"{request.movie.stem}_sum.tif"
-        image = prediction.image
-        write_image(image_path, np.asarray(image.values[0]), image.pixel_nm, catalog=catalog, format="tiff_image")
-    return Written(table_path, image_path, len(prediction.table), total)
+        values = journal.image[None].astype(np.float32)
+        write_raster(image_path, Raster(values, _pixel_nm(read_out) / read_out.upsampling), catalog)
+    journal.close()
+    written = path if read_out.keep_table else None
+    return Written(written, image_path, journal.rows, journal.done, journal.resumed)
+
+
+def _finish_table(
+    request: Request, catalog: Catalog, journal: Journal, what: tuple[Path, ReadOut, Localizations]
+) -> None:
+    path, read_out, table = what
+    appended = hasattr(catalog.module("formats", request.table_format), "append_table")
+    if journal.rows and appended:
+        journal.part.replace(path)
+        return
+    if journal.rows:
+        table = read_table(journal.part, catalog=catalog, format=BETWEEN)
+    options = _options(request, read_out)
+    write_table(table, path, catalog=catalog, format=request.table_format, options=options)
 
 
 def _check_units(request: Request, facts: Mapping[str, Any], trained_nm: float) -> None:
@@ -150,7 +253,7 @@ def _check_units(request: Request, facts: Mapping[str, Any], trained_nm: float) 
             "e_per_adu: 45, em_gain: 300}' with your camera's values"
         )
     given = request.pixel_size_nm
-    if given is not None and abs(given / trained_nm - 1) > PIXEL_TOLERANCE:
+    if given is not None and abs(given / trained_nm - 1) > PIXEL_TOLERANCE:  # never where the network's is unknown
         raise UnitError(
             f"the movie's pixel is {given:g} nm, the network was trained on {trained_nm:g} nm; "
             "train on the movie's pixel size"

@@ -1,5 +1,6 @@
 """Rows that need no training: claimed, scored and logged like cells."""
 
+from smlmbench.errors import StoreLostError
 from smlmbench.run.evaluation import evaluate_reference
 from smlmbench.run.logging import log_evaluation
 from smlmbench.run.session import Session
@@ -36,6 +37,8 @@ def run_reference(reference: Reference, session: Session) -> str:
                 )
             evaluation = evaluate_reference(reference, splits.tests, session.catalog, lambda *_: None)
             log_evaluation(run, evaluation, splits.tests, reference.scoring, session.catalog)
+    except StoreLostError:
+        raise
     except Exception as error:
         session.reporter.line(f"{reference.data.name} {name}: failed: {reason_of(error)}")
         return "failed"

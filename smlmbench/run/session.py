@@ -29,6 +29,8 @@ class Session:
         reporter: What the user sees.
         device: auto, cpu, cuda or mps.
         retry_failed: Repeat failed and collapsed rows.
+        infer_device: Where trained networks are scored; None takes `device`.
+        job: Name of the command's work in workers, or "".
     """
 
     store: Store
@@ -37,6 +39,13 @@ class Session:
     reporter: Reporter
     device: str = "auto"
     retry_failed: bool = False
+    infer_device: str | None = None
+    job: str = ""
+
+    @property
+    def scoring_device(self) -> str:
+        """Where trained networks choose their threshold, are scored and predict."""
+        return self.infer_device or self.device
 
     @property
     def catalog(self) -> Catalog:

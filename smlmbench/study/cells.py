@@ -5,7 +5,7 @@ from typing import Any
 
 from smlmbench.registry.cards import Strict
 from smlmbench.study.schema import Scoring, Training
-from smlmbench.study.sources import Source
+from smlmbench.study.sources import ImagesSource, Source
 
 
 class Picked(Strict):
@@ -33,9 +33,51 @@ class DataPlan(Strict):
     train_identity: dict[str, Any]
     test_identity: dict[str, dict[str, Any]]
 
+    @property
+    def has_positions(self) -> bool:
+        """Whether the truth is a table of emitters; False for image pairs."""
+        return self.train.has_positions
+
+    @property
+    def ratio(self) -> int | None:
+        """The upsampling that the targets of image pairs fix, or None."""
+        return self.train.ratio if isinstance(self.train, ImagesSource) else None
+
+
+class Teaching(Strict):
+    """Who teaches a student.
+
+    Attributes:
+        label: How the teacher is named in rows.
+        cell_id: Its training in this study, which must be done before; empty for checkpoints and untrained ones.
+        model: The network, where it is named in the study.
+        untrained: Only built, as a control: frozen at its start.
+        run, path: The checkpoint, where it is one; `sha256` is that of the file.
+        loss: Its loss and lambda, for labels.
+    """
+
+    label: str
+    cell_id: str = ""
+    model: Picked | None = None
+    untrained: bool = False
+    run: str = ""
+    path: Path | None = None
+    sha256: str = ""
+    loss: Picked | None = None
+
+
+SUPERVISED = Picked(name="supervised", version=1)
+
 
 class Cell(Strict):
-    """One training; `cell_id` is its content, `eval_id` how it is scored (DESIGN section 7)."""
+    """One training; `cell_id` is its content, `eval_id` how it is scored (DESIGN section 7).
+
+    Attributes:
+        method: Recipe of the training.
+        teaching: Who teaches it, None for supervised training.
+        control: longer or random_teacher for rows that only stand beside a student; they do not compete.
+        controls: cell_ids of what stands beside a student, by the name of the control.
+    """
 
     study: str
     task: str
@@ -48,8 +90,22 @@ class Cell(Strict):
     training: Training
     scoring: Scoring
     plugins: list[Path] = []
+    method: Picked = SUPERVISED
+    teaching: Teaching | None = None
+    control: str = ""
+    controls: dict[str, str] = {}
     cell_id: str
     eval_id: str
+
+    @property
+    def teacher(self) -> str | None:
+        """cell_id of the teacher's training, None where there is none or it is not part of the study."""
+        return None if self.teaching is None or not self.teaching.cell_id else self.teaching.cell_id
+
+    @property
+    def needs(self) -> list[str]:
+        """cell_ids that must be done before."""
+        return [self.teacher] if self.teacher is not None else []
 
     @property
     def labels(self) -> dict[str, str]:
@@ -59,10 +115,10 @@ class Cell(Strict):
             "data": self.data.name,
             "model": self.model.name,
             "loss": self.loss.name,
-            "lambda": f"{self.loss.settings.get('weight', 0):g}",
+            "lambda": f"{self.loss.settings['weight']:g}" if "weight" in self.loss.settings else "none",
             "repeat": str(self.repeat),
-            "method": "supervised",
-            "teacher": "none",
+            "method": self.control if self.control == "longer" else self.method.name,
+            "teacher": "none" if self.teaching is None else self.teaching.label,
         }
 
 
@@ -89,14 +145,53 @@ class Skipped(Strict):
     reason: str
 
 
+class Pending(Strict):
+    """A control `longer` whose number of samples is not known before it is measured.
+
+    Attributes:
+        key: What the measurement depends on; equal keys share it.
+        teacher: The teacher's training.
+        student: The plain student, which is the control with its own number of samples.
+        students: cell_ids of the distilled students beside which the control stands.
+    """
+
+    key: str
+    teacher: Cell
+    student: Cell
+    students: list[str]
+
+
+class Longer(Strict):
+    """A measured control `longer`: student's samples times `factor` (PROTOCOL section 4).
+
+    Attributes:
+        factor: (teacher_s + student_s + answers_s) / student_s, rounded up.
+        teacher_s, student_s: Seconds of both trainings, from a few steps of each.
+        answers_s: Seconds that the teacher's answers take during the student's training.
+    """
+
+    factor: int
+    teacher_s: float
+    student_s: float
+    answers_s: float
+
+
 class Plan(Strict):
-    """Every row of a study before anything is trained; printable and hashable."""
+    """Every row of a study before anything is trained; printable and hashable.
+
+    Attributes:
+        cells: Trainings, teachers before their students.
+        pending: Trainings whose length is measured at the first run.
+        longer: What was measured, by key.
+    """
 
     study: str
     cells: list[Cell]
     references: list[Reference]
     skipped: list[Skipped]
     warnings: list[str] = []
+    pending: list[Pending] = []
+    longer: dict[str, Longer] = {}
 
     def find(self, cell_id: str) -> Cell:
         """The cell of an id."""

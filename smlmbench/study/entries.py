@@ -10,14 +10,18 @@ from smlmbench.errors import suggest
 from smlmbench.study.choices import Choices
 from smlmbench.study.problems import Problems, Where, explain, short
 from smlmbench.study.schema import DataEntry
-from smlmbench.study.sources import MovieSource, SimulateSource, Source
+from smlmbench.study.sources import ImagesSource, MovieSource, SimulateSource, Source
 
-FORMS: dict[str, type[BaseModel]] = {"simulate": SimulateSource, "movie": MovieSource}
-INTERNAL = {"kind", "part"}
+FORMS: dict[str, type[BaseModel]] = {"simulate": SimulateSource, "movie": MovieSource, "images": ImagesSource}
+INTERNAL = {"simulate": {"kind"}, "movie": {"kind", "part"}, "images": {"kind", "part", "ratio", "psf"}}
 OWN = {
     "simulate": {"frames"},
     "movie": {"movie", "truth"},
+    "images": {"input", "target"},
 }  # never taken from train: they are not conditions of the pixels
+INSIDE = {"simulate": "a simulation", "images": "image pairs"}  # forms whose settings stand in a mapping of their own
+FILES = {"simulate": (), "movie": ("movie", "truth"), "images": ("input", "target")}
+WAYS = "write {simulate: {...}}, {movie: FILE, truth: FILE, ...} or {images: {input: FOLDER, target: FOLDER}}"
 
 
 class Entries:
@@ -68,9 +72,7 @@ class Entries:
         fields: dict[str, Any] = {key: raw[key] for key in ("name",) if key in raw}
         train = raw.get("train")
         if train is None:
-            self.problems.add(
-                (*where, "train"), "required and not given; write {simulate: {...}} or {movie: FILE, truth: FILE, ...}"
-            )
+            self.problems.add((*where, "train"), f"required and not given; {WAYS}")
         else:
             fields["train"] = self._source((*where, "train"), train, None)
         base = train if isinstance(train, Mapping) else None
@@ -127,32 +129,30 @@ class Entries:
         before = len(self.problems)
         source = self._validated(place, form, given, own, inherits=bool(taken))
         if source is None or len(self.problems) > before:
-            named = [key for key in ("movie", "truth") if form == "movie" and isinstance(own.get(key), str)]
+            named = [key for key in FILES[form] if isinstance(own.get(key), str)]
             self.files += [((*place, key), self._resolved(own[key])) for key in named]
             return None
         self.sources.append((where, source))
         return source
 
     def _form(self, where: Where, raw: Any) -> str | None:
-        ways = "write {simulate: {...}} or {movie: FILE, truth: FILE, ...}"
         if not isinstance(raw, Mapping):
-            self.problems.add(where, f"{short(raw)} is not a source; {ways}")
+            self.problems.add(where, f"{short(raw)} is not a source; {WAYS}")
             return None
         forms = [form for form in FORMS if form in raw]
-        if len(forms) == 2:
-            self.problems.add(where, "names both simulate and movie; keep one")
+        if len(forms) > 1:
+            self.problems.add(where, f"names both {' and '.join(forms)}; keep one")
             return None
         if not forms:
             near = suggest(next(iter(raw), ""), FORMS)
-            said = f"names {short(', '.join(raw))}, neither simulate nor movie"
-            self.problems.add(where, f"{said}; {near if near.startswith('did') else ways}")
+            said = f"names {short(', '.join(raw))}, neither simulate nor movie nor images"
+            self.problems.add(where, f"{said}; {near if near.startswith('did') else WAYS}")
             return None
-        if forms == ["simulate"]:
+        if forms[0] in INSIDE:
             for key in raw:
-                if key != "simulate":
-                    self.problems.add(
-                        (*where, key), "unknown key; settings of a simulation stand inside simulate: {...}"
-                    )
+                if key != forms[0]:
+                    said = f"unknown key; settings of {INSIDE[forms[0]]} stand inside {forms[0]}: {{...}}"
+                    self.problems.add((*where, key), said)
         return forms[0]
 
     def _validated(
@@ -160,14 +160,14 @@ class Entries:
     ) -> Source | None:
         """Validate a merged source; what is wrong with an inherited value is told where train is."""
         model = FORMS[form]
-        known = [key for key in model.model_fields if key not in INTERNAL]
+        known = [key for key in model.model_fields if key not in INTERNAL[form]]
         self.problems.unknown_keys(place, own, known)
         fields = {key: value for key, value in given.items() if key in known}
-        psf = fields.pop("psf", None if form == "movie" else {"name": "gaussian"})
+        psf = fields.pop("psf", {"name": "gaussian"} if form == "simulate" else None)
         told = "psf" in own or not inherits
         quiet = Choices(self.choices.catalog, Problems("")) if not told else self.choices
         filled = quiet.psf((*place, "psf"), psf) if psf is not None else None
-        for key in ("movie", "truth"):
+        for key in FILES[form]:
             if isinstance(fields.get(key), str):
                 fields[key] = self._resolved(fields[key])
         if form == "movie" and fields.get("truth_format") is not None:
@@ -178,7 +178,7 @@ class Entries:
             self._explained(error, model, place, fields, told_elsewhere=set(fields) - set(own) if inherits else set())
             return None
         usable = psf is None or filled is not None
-        return source if usable and isinstance(source, SimulateSource | MovieSource) else None
+        return source if usable and isinstance(source, SimulateSource | MovieSource | ImagesSource) else None
 
     def _explained(
         self,
@@ -199,6 +199,6 @@ class Entries:
 
 def _inner(raw: Mapping[str, Any], form: str, where: Where) -> tuple[Any, Where]:
     """The mapping that holds a source's keys, and its place."""
-    if form == "simulate":
-        return (raw["simulate"] if raw["simulate"] is not None else {}), (*where, "simulate")
+    if form in INSIDE:
+        return (raw[form] if raw[form] is not None else {}), (*where, form)
     return raw, where

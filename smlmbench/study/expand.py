@@ -84,3 +84,21 @@ def refusal(catalog: Catalog, model: str, loss: str) -> str | None:
     if not isinstance(emits, ModelCard) or not isinstance(scores, LossCard) or emits.output in scores.accepts:
         return None
     return f"{model} gives {emits.output}, {loss} accepts {' or '.join(scores.accepts)}"
+
+
+def impossible(card: Card, model: Picked, output: Picked) -> str | None:
+    """Why a network with these settings cannot be built for these settings of its output kind, or None.
+
+    Args:
+        card: Of the model.
+        model: With all settings.
+        output: With all settings.
+    """
+    ignored = card.ignored(model.settings)
+    if ignored:
+        given = ", ".join(f"{name}={model.settings[name]}" for name in ignored)
+        variant = card.variant(model.settings).replace("=", " ")
+        return f"{model.name} with {variant} has no {given}; only its default stands there"
+    under = card.under(model.settings)
+    why = under.refusal(output.settings) if isinstance(under, ModelCard) else None
+    return None if why is None else f"{model.name} {why}"

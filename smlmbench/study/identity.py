@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.errors import ConfigError
+from smlmbench.formats import companions
 from smlmbench.study.cells import Picked
 from smlmbench.study.schema import Scoring, Training
-from smlmbench.study.sources import SimulateSource, Source
+from smlmbench.study.sources import ImagesSource, SimulateSource, Source
 
 SCHEMA_VERSION = 1
 EXACT = 2**53  # beyond, whole numbers are no longer exact as floats
@@ -58,21 +59,29 @@ def short_hash(payload: Any) -> str:
 def file_digest(path: Path) -> str:
     """sha256 of a file's bytes, or of the names and bytes of a folder's files; remembered while size and time stay.
 
+    Files that it depends on (a sidecar with the shape of raw frames, further files of one movie) count with it.
+
     Raises:
         ConfigError: The file cannot be read.
     """
     try:
         if path.is_dir():
             names = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
-            return hashlib.sha256(canonical([[item.name, file_digest(item)] for item in names]).encode()).hexdigest()
-        facts = path.stat()
-        key = (str(path.absolute()), facts.st_size, facts.st_mtime_ns)
-        if key not in _digests:
-            _digests[key] = _sha256(path)
+            return hashlib.sha256(canonical([[item.name, _remembered(item)] for item in names]).encode()).hexdigest()
+        digests = [_remembered(item) for item in (path, *companions(path))]
     except OSError as error:
         raise ConfigError(
             f"'{path}' cannot be read: {error.strerror or error}; check the file and its rights"
         ) from None
+    return digests[0] if len(digests) == 1 else hashlib.sha256(canonical(digests).encode()).hexdigest()
+
+
+def _remembered(path: Path) -> str:
+    """sha256 of a file's bytes, computed once."""
+    facts = path.stat()
+    key = (str(path.absolute()), facts.st_size, facts.st_mtime_ns)
+    if key not in _digests:
+        _digests[key] = _sha256(path)
     return _digests[key]
 
 
@@ -86,7 +95,12 @@ def _sha256(path: Path) -> str:
 
 def source_identity(source: Source) -> dict[str, Any]:
     """What defines the pixels and the truth of a source: its description; for files their digests instead of paths."""
-    described: dict[str, Any] = _normal(source.model_dump(mode="json", exclude={"movie", "truth"}))
+    if isinstance(source, ImagesSource):
+        from smlmbench.study.pairs import pairs_identity
+
+        shown: dict[str, Any] = _normal(source.model_dump(mode="json", exclude={"input", "target"}))
+        return {**shown, "pairs_sha256": pairs_identity(source)}
+    described: dict[str, Any] = _normal(source.model_dump(mode="json", exclude={"movie", "truth", "split"}))
     if isinstance(source, SimulateSource):
         return described
     return {
@@ -136,8 +150,27 @@ def cell_id(
             "loss": picked_identity(loss),
             "training": training.model_dump(mode="json"),
             "method": {"name": "supervised", "settings": {}, "teacher": None},
+            **_crops(data, model),
         }
     )
+
+
+def _crops(data: Mapping[str, Any], model: Picked) -> dict[str, str]:
+    """What distinguishes trainings on crops of a movie that were normalised by the crop's own extremes before."""
+    by_frame = str(model.settings.get("normalisation", "")).startswith("frame_")
+    return {"frame_range": "whole"} if by_frame and data["train"].get("kind") == "movie" else {}
+
+
+def student_id(plain: str, method: Picked, teacher: Mapping[str, str]) -> str:
+    """Identity of a training with a teacher.
+
+    Args:
+        plain: `cell_id` of the same training without a teacher, which holds all the rest.
+        method: Recipe with all settings.
+        teacher: One of cell_id, sha256 (of a checkpoint) or run, and `untrained`.
+    """
+    method_block = {**picked_identity(method), "teacher": teacher}
+    return short_hash({"schema": SCHEMA_VERSION, "plain": plain, "method": method_block})
 
 
 def eval_id(*, root_seed: int, tests: Mapping[str, Any], scoring: Scoring, task_version: int) -> str:

@@ -12,10 +12,12 @@ from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 from smlmbench.study.checks import check_files, check_there
 from smlmbench.study.choices import Choices
+from smlmbench.study.distilling import read_distill
 from smlmbench.study.entries import Entries
 from smlmbench.study.problems import Problems, Where, explain, short
 from smlmbench.study.reading import override, parse, read_text
 from smlmbench.study.schema import DataEntry, Study
+from smlmbench.study.search import Reader, read_search
 from smlmbench.study.sources import SimulateSource
 
 DATA_VARIABLE = "SMLMBENCH_DATA"
@@ -75,7 +77,7 @@ def _study(
     task = raw.get("task", "localization")
     choices.registered("tasks", ("task",), task)
     models = choices.models(raw.get("models"), str(task))
-    blocks = {
+    blocks: dict[str, Any] = {
         "data": [entry for _, entry in placed] or [DataEntry(name="none", train=SimulateSource())],
         "models": models or [{"name": "none"}],
         "losses": choices.losses(("losses",), raw["losses"]) if raw.get("losses") is not None else [],
@@ -83,11 +85,14 @@ def _study(
         "output": choices.output(raw["output"], models) if raw.get("output") is not None else {},
         "training": choices.training(raw["training"]) if raw.get("training") is not None else {},
         "plugins": plugins,
+        "distill": read_distill(raw.get("distill"), choices, str(task), root),
     }
+    reader = Reader(catalog, problems)
+    blocks["search"] = read_search(raw.get("search"), models, blocks["losses"], str(task), reader)
     if isinstance(raw.get("models"), list) and not raw["models"]:
         problems.add(("models",), "an empty list; name at least one model")
     _runtimes(raw.get("timing"), choices)
-    check_files(entries.sources, placed, catalog, problems)
+    check_files(entries.sources, placed, catalog, problems, blocks["output"])
     check_there(entries.files, problems)
     rest = {key: value for key, value in raw.items() if key in Study.model_fields and key not in blocks}
     try:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from smlmbench.errors import SizeError
 from smlmbench.study.schema import DataEntry
-from smlmbench.study.sources import MovieSource, Part
+from smlmbench.study.sources import ImagesSource, MovieSource, PairsPart, Part
 
 Role = Literal["train", "val", "test"]
 FRACTION = 0.15
@@ -25,8 +25,27 @@ class Cut:
 def roles(entry: DataEntry) -> dict[Role, Part]:
     """The parts that are cut from the training movie of an entry; empty where nothing has to be cut."""
     source = entry.train
-    if not isinstance(source, MovieSource) or (entry.val is not None and entry.test):
+    if not isinstance(source, MovieSource):
         return {}
+    wanted, val, test = _wanted(entry)
+    rule: Literal["frames", "columns"] = source.split or ("frames" if source.track == "iid" else "columns")
+    return {role: Part(role=role, rule=rule, val=val, test=test, guard_px=source.guard_px) for role in wanted}
+
+
+def pair_roles(entry: DataEntry) -> dict[Role, PairsPart]:
+    """The parts that are cut from the training pairs of an entry; empty where nothing has to be cut."""
+    source = entry.train
+    if not isinstance(source, ImagesSource):
+        return {}
+    wanted, val, test = _wanted(entry)
+    rule: Literal["files", "pages"] = "pages" if source.track == "iid" else "files"
+    return {role: PairsPart(role=role, rule=rule, val=val, test=test) for role in wanted}
+
+
+def _wanted(entry: DataEntry) -> tuple[list[Role], float, float]:
+    """What is cut of a training file, with the fractions of validation and test; nothing where both are given."""
+    if entry.val is not None and entry.test:
+        return [], 0.0, 0.0
     val = FRACTION if entry.val is None else 0.0
     test = 0.0 if entry.test else FRACTION
     wanted: list[Role] = ["train"]
@@ -34,8 +53,7 @@ def roles(entry: DataEntry) -> dict[Role, Part]:
         wanted.append("val")
     if test:
         wanted.append("test")
-    rule: Literal["frames", "columns"] = "frames" if source.track == "iid" else "columns"
-    return {role: Part(role=role, rule=rule, val=val, test=test, guard_px=source.guard_px) for role in wanted}
+    return wanted, val, test
 
 
 def cut(part: Part, *, n_frames: int, width_px: int) -> Cut:

@@ -2,37 +2,28 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from smlmbench.errors import ConfigError, suggest
-from smlmbench.study.cells import Cell, DataPlan, Picked, Plan, Reference, Skipped
-from smlmbench.study.expand import losses_of, outputs, picks, refusal, trainings
-from smlmbench.study.identity import cell_id, eval_id, reference_id, short_hash
+from smlmbench.study.cells import Cell, DataPlan, Pending, Picked, Plan, Reference, Skipped
+from smlmbench.study.expand import outputs
+from smlmbench.study.identity import eval_id, reference_id, short_hash
 from smlmbench.study.load import Loaded
+from smlmbench.study.pairs import fitting_output
 from smlmbench.study.resolve import resolve
-from smlmbench.study.schema import Choice, Training
+from smlmbench.study.rows import Combination, cell_of, combinations_of, skipped_of
+from smlmbench.study.schema import Choice
+from smlmbench.study.students import taught_rows
 from smlmbench.study.warn import warnings_of
 
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
 
 
-@dataclass(frozen=True, slots=True)
-class _Combination:
-    """One model with its read-out, loss and training block; repeats and data come on top."""
-
-    model: Picked
-    output: Picked
-    loss: Picked
-    training: Training
-    refusal: str | None
-
-
 def make_plan(loaded: Loaded, *, only: Sequence[str] = (), repeats: int | None = None) -> Plan:
     """Expand a study.
 
-    Rows are in the order data x model x output x loss (lambda) x training x repeat, each as written.
+    Rows are in the order data x model x output x loss (lambda) x training x repeat, each as written; then students,
+    each behind its teacher. A student that is kept keeps its teacher.
 
     Args:
         loaded: From `load_study`.
@@ -46,28 +37,46 @@ def make_plan(loaded: Loaded, *, only: Sequence[str] = (), repeats: int | None =
     wanted = _filters(only)
     data = [resolve(entry, catalog) for entry in study.data]
     scored = {plan.name: _eval_id(loaded, plan) for plan in data}
-    combined = [item for choice in study.models for item in _combinations(loaded, choice)]
+    on_grid = {
+        ratio: [item for choice in study.models for item in combinations_of(loaded, choice, ratio)]
+        for ratio in dict.fromkeys(plan.ratio for plan in data)
+    }
+    combined = [item for items in on_grid.values() for item in items]
     cells: dict[str, Cell] = {}
     skipped: list[Skipped] = []
     notes: list[str] = []
-    for plan, item in itertools.product(data, combined):
+    for plan, item in ((entry, item) for entry in data for item in on_grid[entry.ratio]):
         for repeat in range(repeats if repeats is not None else study.repeats):
-            cell = _cell(loaded, plan, item, repeat, scored[plan.name])
+            cell = cell_of(loaded, plan, item, repeat, scored[plan.name])
             if not _matches(cell.labels, wanted):
                 continue
             if item.refusal is not None:
-                skipped.append(_skipped(cell, item.refusal))
+                skipped.append(skipped_of(cell, item.refusal))
             elif cell.cell_id in cells:
                 notes.append(_twice(cells[cell.cell_id], cell))
             else:
                 cells[cell.cell_id] = cell
+    pending: list[Pending] = []
+    for plan in data:
+        rows = taught_rows(loaded, plan, repeats if repeats is not None else study.repeats, scored[plan.name])
+        cells = _merged(cells, rows.cells, wanted)
+        skipped += [row for row in rows.skipped if _matches(row.labels, wanted)]
+        pending += [one for one in rows.pending if one.students[0] in cells]
     if not cells and not skipped:
         raise ConfigError(_nothing(data, combined, only))
     references = [
         row for plan in data if _kept(plan, study.task, wanted) for row in _references(loaded, plan, scored[plan.name])
     ]
+    skipped += [row for plan in data if _kept(plan, study.task, wanted) for row in _lost_references(loaded, plan)]
     notes = [*dict.fromkeys(notes), *warnings_of(catalog, list(cells.values()))]
-    return Plan(study=study.study, cells=list(cells.values()), references=references, skipped=skipped, warnings=notes)
+    return Plan(
+        study=study.study,
+        cells=list(cells.values()),
+        references=references,
+        skipped=skipped,
+        warnings=notes,
+        pending=pending,
+    )
 
 
 def plan_hash(plan: Plan) -> str:
@@ -82,58 +91,22 @@ def plan_hash(plan: Plan) -> str:
     )
 
 
-def _combinations(loaded: Loaded, choice: Choice) -> Iterator[_Combination]:
-    study, catalog = loaded.study, loaded.catalog
-    card = catalog.card("models", choice["name"])
-    kind = str(getattr(card, "output", ""))
-    losses = losses_of(catalog, study, choice)
-    refused = {loss.name: refusal(catalog, choice["name"], loss.name) for loss in losses}
-    blocks = trainings(card, choice["name"], study.training)
-    models = picks(catalog, "models", choice)
-    for model, output, loss, training in itertools.product(
-        models, outputs(catalog, kind, study.output), losses, blocks
-    ):
-        yield _Combination(model, output, loss, training, refused[loss.name])
-
-
-def _cell(loaded: Loaded, plan: DataPlan, item: _Combination, repeat: int, scored: str) -> Cell:
-    """One row; every part is already valid, so nothing is validated ten thousand times."""
-    study = loaded.study
-    content: dict[str, Any] = {
-        "task": study.task,
-        "root_seed": study.seed,
-        "repeat": repeat,
-        "model": item.model,
-        "output": item.output,
-        "loss": item.loss,
-        "training": item.training,
-    }
-    return Cell.model_construct(
-        study=study.study,
-        data=plan,
-        scoring=study.scoring,
-        plugins=study.plugins,
-        cell_id="" if item.refusal is not None else cell_id(data=plan.train_identity, **content),
-        eval_id=scored,
-        **content,
-    )
-
-
-def _skipped(cell: Cell, reason: str) -> Skipped:
-    settings = {
-        "model": cell.model.settings,
-        "output": cell.output.settings,
-        "loss": cell.loss.settings,
-        "training": cell.training.model_dump(mode="json"),
-    }
-    return Skipped(labels=cell.labels, settings=settings, reason=reason)
-
-
 def _eval_id(loaded: Loaded, plan: DataPlan) -> str:
     version = loaded.catalog.card("tasks", loaded.study.task).version
     return eval_id(
         root_seed=loaded.study.seed, tests=plan.test_identity, scoring=loaded.study.scoring, task_version=version
     )
+
+
+def _merged(cells: dict[str, Cell], added: Sequence[Cell], wanted: dict[str, list[str]]) -> dict[str, Cell]:
+    """Cells with those of the block `distill` that are kept, and with the teachers of these."""
+    kept = {cell.cell_id for cell in added if _matches(cell.labels, wanted)}
+    kept |= {need for cell in added if cell.cell_id in kept for need in cell.needs}
+    merged = dict(cells)
+    for cell in added:
+        if cell.cell_id in kept:
+            merged.setdefault(cell.cell_id, cell)
+    return merged
 
 
 def _twice(first: Cell, again: Cell) -> str:
@@ -155,12 +128,12 @@ def _twice(first: Cell, again: Cell) -> str:
 def _references(loaded: Loaded, plan: DataPlan, scored: str) -> Iterator[Reference]:
     """Rows without training: those the study names, else all of the task, on every grid of the study."""
     study, catalog = loaded.study, loaded.catalog
-    choices = study.references
-    if choices is None:
-        choices = [{"name": name} for name in catalog.names("references") if _default(loaded, name)]
     kind = _gridded(loaded)
-    for choice in choices:
-        for picked, output in itertools.product(_reference(loaded, choice), outputs(catalog, kind, study.output)):
+    grids = outputs(catalog, kind, fitting_output(study.output, plan.ratio))
+    for choice in _reference_choices(loaded):
+        if _why_no_reference(loaded, plan, choice) is not None:
+            continue
+        for picked, output in itertools.product(_reference(loaded, choice), grids):
             identity = reference_id(
                 task=study.task, data=plan.train_identity, output=output, reference=picked, scored=scored
             )
@@ -176,6 +149,32 @@ def _references(loaded: Loaded, plan: DataPlan, scored: str) -> Iterator[Referen
                 reference_id=identity,
                 eval_id=scored,
             )
+
+
+def _reference_choices(loaded: Loaded) -> list[Choice]:
+    """The references that a study names, else all of the task."""
+    if loaded.study.references is not None:
+        return loaded.study.references
+    return [{"name": name} for name in loaded.catalog.names("references") if _default(loaded, name)]
+
+
+def _why_no_reference(loaded: Loaded, plan: DataPlan, choice: Choice) -> str | None:
+    """Why a reference says nothing on a data set, or None; its card states `images: true` where it answers pairs."""
+    facts = loaded.catalog.card("references", choice["name"]).facts
+    if plan.has_positions or facts.get("images"):
+        return None
+    if facts.get("one_movie"):
+        return f"{choice['name']} holds the answer to one movie, image pairs are many images"
+    return f"{choice['name']} answers with positions, image pairs have none to compare with"
+
+
+def _lost_references(loaded: Loaded, plan: DataPlan) -> Iterator[Skipped]:
+    blank = {"loss": "none", "lambda": "none", "repeat": "0", "method": "reference", "teacher": "none"}
+    for choice in _reference_choices(loaded):
+        reason = _why_no_reference(loaded, plan, choice)
+        if reason is not None:
+            labels = {"task": loaded.study.task, "data": plan.name, "model": choice["name"], **blank}
+            yield Skipped(labels=labels, settings={"reference": _reference(loaded, choice)[0].settings}, reason=reason)
 
 
 def _gridded(loaded: Loaded) -> str:
@@ -223,7 +222,7 @@ def _kept(plan: DataPlan, task: str, wanted: dict[str, list[str]]) -> bool:
     return _matches({"task": task, "data": plan.name}, {key: wanted[key] for key in ("task", "data") if key in wanted})
 
 
-def _nothing(data: Sequence[DataPlan], combined: Sequence[_Combination], only: Sequence[str]) -> str:
+def _nothing(data: Sequence[DataPlan], combined: Sequence[Combination], only: Sequence[str]) -> str:
     models = ", ".join(dict.fromkeys(item.model.name for item in combined))
     losses = ", ".join(dict.fromkeys(item.loss.name for item in combined))
     sets = ", ".join(plan.name for plan in data)

@@ -6,9 +6,10 @@ from typing import Any
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
 from smlmbench.study.identity import source_identity
-from smlmbench.study.parts import roles
+from smlmbench.study.pairs import measure
+from smlmbench.study.parts import pair_roles, roles
 from smlmbench.study.schema import DataEntry
-from smlmbench.study.sources import MovieSource, Range, SimulateSource, Source
+from smlmbench.study.sources import ImagesSource, Range, SimulateSource, Source
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 TEST_FRAMES = 400
@@ -17,12 +18,13 @@ TEST_FRAMES = 400
 def resolve(entry: DataEntry, catalog: Catalog) -> DataPlan:
     """Make a data entry complete.
 
-    Absent val and test are drawn anew from the training description (simulated), or cut from the movie (files).
+    Absent val and test are drawn anew from the training description (simulated), or cut from the files.
     """
-    parts = roles(entry)
-    train = entry.train
-    val, tests = entry.val, dict(entry.test)
-    if isinstance(train, MovieSource) and parts:
+    parts: dict[Any, Any] = {**roles(entry), **pair_roles(entry)}
+    train = _measured(entry.train)
+    val = None if entry.val is None else _measured(entry.val)
+    tests = {name: _measured(source) for name, source in entry.test.items()}
+    if parts:
         cuts = {role: train.model_copy(update={"part": part}) for role, part in parts.items()}
         train = cuts["train"]
         val = cuts.get("val", val)
@@ -42,6 +44,13 @@ def resolve(entry: DataEntry, catalog: Catalog) -> DataPlan:
         train_identity={"train": _identity(train, catalog), "val": _identity(val, catalog)},
         test_identity={name: _identity(source, catalog) for name, source in tests.items()},
     )
+
+
+def _measured(source: Source) -> Source:
+    """Image pairs with their ratio."""
+    if not isinstance(source, ImagesSource):
+        return source
+    return source.model_copy(update={"ratio": measure(source).ratio})
 
 
 def val_frames(source: SimulateSource) -> int:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from smlmbench.registry.cards import Strict
+from smlmbench.study.distill import Distillation
+from smlmbench.study.search import Search
 from smlmbench.study.sources import Source
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -67,12 +69,23 @@ class Scoring(Strict):
 
 
 class Timing(Strict):
-    """What is timed after training, in the parent, when nothing trains."""
+    """What is timed after training, in the parent, when nothing trains.
+
+    Attributes:
+        devices: cpu, cuda or mps.
+        runtimes: Registered runtimes.
+        number_formats: fp32, bf16, int8; reduced ones only for the pick of each model, after the quality gate.
+        sizes_px: Sides of the camera frame.
+        threads: Threads on the processor; None takes torch's own number.
+        memory: Measure the peak memory too, in a process of its own for each row.
+    """
 
     devices: list[str] = ["cpu"]
     runtimes: list[str] = ["eager"]
+    number_formats: list[Literal["fp32", "bf16", "int8"]] = ["fp32"]
     sizes_px: list[Annotated[int, Field(ge=8, le=4096)]] = [64]
     threads: Annotated[int, Field(ge=1)] | None = None
+    memory: bool = False
 
 
 class Study(Strict):
@@ -88,6 +101,8 @@ class Study(Strict):
     models: Annotated[list[Choice], Field(min_length=1)]
     losses: list[Choice] = []
     training: dict[str, Any] = {}
+    distill: list[Distillation] = []
+    search: Search | None = None
     scoring: Scoring = Scoring()
     timing: Timing | None = Timing()
     plugins: list[Path] = []

@@ -1,7 +1,7 @@
 """Descriptions of data sources, as written in a study: what defines the pixels and the truth."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -51,6 +51,7 @@ class Structure(Strict):
 class SimulateSource(Strict):
     """Frames drawn from a physical model (`{simulate: {...}}`)."""
 
+    has_positions: ClassVar[bool] = True
     kind: Literal["simulate"] = "simulate"
     structure: Structure = Structure()
     density_per_um2: Positive | Range = 1.0
@@ -104,9 +105,13 @@ class MovieSource(Strict):
         crop_px: Side of training crops.
         psf: PSF for simulation-based helpers (classical starting sigma, local background rule).
         track: `iid` where every frame has new positions; absent where molecules persist.
+        split: How validation and test are cut from it: blocks of frames or of columns; by default frames where the
+            track is iid, else columns. Frames of molecules that persist are parted by 10 times their on-time, and a
+            test that is cut so is tagged shared-structure and not ranked.
         truth_kind: What the table is (PROTOCOL section 2).
     """
 
+    has_positions: ClassVar[bool] = True
     kind: Literal["movie"] = "movie"
     movie: Path
     truth: Path | None = None
@@ -118,10 +123,57 @@ class MovieSource(Strict):
     crop_px: Annotated[int, Field(ge=8)] = 32
     psf: dict[str, Any] | None = None
     track: Literal["iid"] | None = None
+    split: Literal["columns", "frames"] | None = None
     truth_kind: Literal["simulated", "pseudo", "designed", "unstated"] = "unstated"
     min_photons: NonNegative = 100.0
     guard_px: Annotated[int, Field(ge=0)] = 16
     part: Part | None = None
 
 
-Source = SimulateSource | MovieSource
+RATIOS = (1, 2, 4, 8)
+
+
+class PairsPart(Strict):
+    """A part cut from image pairs.
+
+    Attributes:
+        role: Which part this is.
+        rule: `files`, or `pages` where every page shows something new (`track: iid`).
+        val, test: Fractions cut for validation and test; 0 where these come from elsewhere.
+    """
+
+    role: Literal["train", "val", "test"]
+    rule: Literal["files", "pages"]
+    val: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
+    test: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
+
+
+class ImagesSource(Strict):
+    """Images and the images that a network is to make of them (`{images: {input: X/, target: Y/}}`).
+
+    Attributes:
+        input, target: Folders; a file of one is paired with the file of the same name, without suffix, in the other.
+        pixel_size_nm: Pixel of the inputs; without it lengths on pictures and in files are left out.
+        camera: Facts of the camera of the inputs, or `uncalibrated` (the network sees counts).
+        crop_px: Side of training crops, in pixels of the input.
+        track: `iid` where every page of a stack shows something new, so that stacks may be cut by pages.
+        truth_kind: What the targets are (PROTOCOL section 2).
+        ratio: Side of a target over that of its input; measured, not written.
+        psf: Never written; there is no optics to know.
+    """
+
+    has_positions: ClassVar[bool] = False
+    kind: Literal["images"] = "images"
+    input: Path
+    target: Path
+    pixel_size_nm: Positive | None = None
+    camera: Camera | Literal["uncalibrated"] = "uncalibrated"
+    crop_px: Annotated[int, Field(ge=8)] = 32
+    track: Literal["iid"] | None = None
+    truth_kind: Literal["simulated", "pseudo", "designed", "unstated"] = "unstated"
+    part: PairsPart | None = None
+    ratio: Literal[1, 2, 4, 8] | None = None
+    psf: None = None
+
+
+Source = SimulateSource | MovieSource | ImagesSource

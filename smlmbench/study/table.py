@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from smlmbench.registry import Card, Catalog
-from smlmbench.study.cells import Cell, Plan, Reference
+from smlmbench.study.cells import Cell, Pending, Picked, Plan, Reference
 from smlmbench.study.choices import WEIGHT
 from smlmbench.study.schema import Training
 
-COLUMNS = ("id", "status", "data", "model", "loss", "lambda", "repeat", "settings", "reason")
+COLUMNS = ("id", "status", "data", "model", "method", "teacher", "loss", "lambda", "repeat", "settings", "reason")
+PLAIN = ("supervised", "reference", "none")  # methods and teachers that say nothing
 
 
 def plan_table(plan: Plan) -> list[dict[str, str]]:
@@ -20,13 +21,21 @@ def plan_table(plan: Plan) -> list[dict[str, str]]:
     shown = _Shown(Catalog(plugins[0] if plugins else ()))
     return [
         *(_row(cell.labels, id=cell.cell_id, status="planned", settings=shown.cell(cell)) for cell in plan.cells),
+        *(_pending(one, shown) for one in plan.pending),
         *(_reference(row, shown) for row in plan.references),
         *(_row(row.labels, status="skipped", reason=row.reason) for row in plan.skipped),
     ]
 
 
 def _row(labels: Mapping[str, str], **more: str) -> dict[str, str]:
-    return {column: more.get(column, labels.get(column, "")) for column in COLUMNS}
+    said = {name: text for name, text in labels.items() if name not in ("method", "teacher") or text not in PLAIN}
+    return {column: more.get(column, said.get(column, "")) for column in COLUMNS}
+
+
+def _pending(pending: Pending, shown: "_Shown") -> dict[str, str]:
+    cell = pending.student.model_copy(update={"control": "longer"})
+    reason = "its samples are measured at the first run, and kept"
+    return _row(cell.labels, status="pending", settings=shown.cell(cell), reason=reason)
 
 
 def _reference(row: Reference, shown: "_Shown") -> dict[str, str]:
@@ -51,6 +60,7 @@ class _Shown:
                 *self.changed("outputs", cell.output.name, cell.output.settings),
                 *self.changed("losses", cell.loss.name, loss),
                 *self._training(cell),
+                *self._method(cell),
             ]
         )
 
@@ -63,6 +73,13 @@ class _Shown:
         stated = getattr(self._card("models", cell.model.name), "training", {})
         defaults = Training.model_construct(**stated)
         return [f"{key}={value}" for key, value in cell.training if value != getattr(defaults, key)]
+
+    def _method(self, cell: Cell) -> list[str]:
+        teacher = [] if cell.teaching is None or cell.teaching.model is None else self._teacher(cell.teaching.model)
+        return [*self.changed("recipes", cell.method.name, cell.method.settings), *teacher]
+
+    def _teacher(self, model: Picked) -> list[str]:
+        return [f"teacher.{text}" for text in self.changed("models", model.name, model.settings)]
 
     def _card(self, room: str, name: str) -> Card:
         key = (room, name)

@@ -12,9 +12,9 @@ MIN_REPEATS = 3  # PROTOCOL section 5
 
 def warnings_of(catalog: Catalog, cells: Sequence[Cell]) -> list[str]:
     """One line for each distinct reason to look again at a plan."""
-    weights = {(cell.loss.name, cell.loss.settings.get(WEIGHT)): cell for cell in cells}
-    pairs = {(cell.data.name, cell.model.name): cell for cell in cells}
-    found = [_collapse(catalog, cell) for cell in weights.values()]
+    losses = {(cell.loss.name, tuple(map(str, cell.loss.settings.items()))): cell for cell in cells}
+    pairs = {(cell.data.name, cell.model.name, tuple(map(str, cell.model.settings.items()))): cell for cell in cells}
+    found = [_collapse(catalog, cell) for cell in losses.values()]
     found += [_guard(catalog, cell) for cell in pairs.values()]
     repeats = len({cell.repeat for cell in cells})
     if 0 < repeats < MIN_REPEATS:
@@ -23,18 +23,21 @@ def warnings_of(catalog: Catalog, cells: Sequence[Cell]) -> list[str]:
 
 
 def _collapse(catalog: Catalog, cell: Cell) -> str | None:
-    threshold = catalog.card("losses", cell.loss.name).facts.get("collapse_lambda")
+    card = catalog.card("losses", cell.loss.name)
+    threshold = card.under(cell.loss.settings).facts.get("collapse_lambda")
     weight = cell.loss.settings.get(WEIGHT)
     if threshold is None or weight is None or weight >= threshold:
         return None
-    said = f"loss {cell.loss.name}: lambda {weight:g} is below its collapse threshold {threshold:g}"
+    variant = card.variant(cell.loss.settings).replace("=", " ")
+    name = f"{cell.loss.name} with {variant}" if variant else cell.loss.name
+    said = f"loss {name}: lambda {weight:g} is below its collapse threshold {threshold:g}"
     return f"{said}, so the network may learn to answer nothing"
 
 
 def _guard(catalog: Catalog, cell: Cell) -> str | None:
     """PROTOCOL section 2: the guard should be wider than half of the receptive field and three sigma."""
     source = _cut_by_columns(cell.data)
-    card = catalog.card("models", cell.model.name)
+    card = catalog.card("models", cell.model.name).under(cell.model.settings)
     if source is None or not isinstance(card, ModelCard):
         return None
     sigma_nm = (source.psf or {}).get("sigma_nm", 0.0)

@@ -1,10 +1,12 @@
 """Localization: 1 frame in, a table (and where there is one, a fine image) out; scored against true positions.
 
+Image pairs have target images instead: an image out, scored against its target (`image_pairs`).
+
 Every metric file of the room `metrics` that names this task is measured; the interval belongs to the primary alone.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,20 @@ from smlmbench.registry import Catalog
 from smlmbench.render import fine_shape, rasterise, render_table
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Scores, Threshold
+from smlmbench.tasks.image_pairs import score_pairs, validate_pairs
+
+__all__ = [
+    "ImageRule",
+    "candidates_threshold",
+    "choose_threshold",
+    "mass_ratio",
+    "mean_over_conditions",
+    "measure",
+    "metric_files",
+    "score",
+    "score_images",
+    "validate_pairs",
+]
 
 CARD = {
     "version": 1,
@@ -39,7 +55,11 @@ CARD = {
             "false_per_1000um2",
             "nmse_star",
         ],
-        "without_positions": {"primary": "nmse_star", "direction": "down"},
+        "without_positions": {
+            "primary": "nmse_star",
+            "direction": "down",
+            "headline": ["nmse_star", "ssim", "ms_ssim", "psnr", "nmse"],
+        },
     },
 }
 
@@ -173,6 +193,13 @@ def score(
             intervals["efficiency"] = (interval.low, interval.high)
         per_frame = {name: evidence.sums[:, k].tolist() for k, name in enumerate(SUMS)}
     return Scores(values=values, reasons=reasons, intervals=intervals, per_frame=per_frame)
+
+
+def score_images(
+    predicted: Iterable[NDArray[np.floating]], condition: Condition, scoring: Scoring, catalog: Catalog
+) -> Scores:
+    """Score the images of one row against the targets of a condition of image pairs; see `image_pairs.score_pairs`."""
+    return score_pairs(predicted, condition, scoring, lambda evidence: measure(evidence, catalog))
 
 
 def measure(evidence: Evidence, catalog: Catalog) -> tuple[dict[str, float], dict[str, str]]:

@@ -23,6 +23,7 @@ from smlmbench.tracking.store import Store
 Kind = Literal["keep", "score", "continue", "leave", "new"]
 POLL_S = 0.05
 PATIENCE_S = 30.0
+ENDING_S = 10.0  # a killed process first gives its memory back
 ROUNDS = 5
 
 
@@ -168,6 +169,56 @@ def reap(store: Store, experiment_id: str) -> list[RunRecord]:
     return stale
 
 
+def bury(store: Store, experiment_id: str, row: Row, reason: str, *, failed: bool) -> None:
+    """Close what the dead worker of a cell has left running, so that the cell is repeated or seen to have failed.
+
+    A run of another host counts as dead where it was held for the same command (tag `smlmbench.job` of the row); one of
+    this host is given some seconds to end, and is left alone while its process lives.
+
+    Args:
+        store: Where.
+        experiment_id: The study's experiment.
+        row: The cell.
+        reason: Why its worker is taken for dead.
+        failed: The cell is given up: its run ends as FAILED, made where the worker had not come to make it.
+    """
+    job = row.tags.get(names.JOB)
+    runs = [run for run in cell_runs(store, experiment_id, row.cell_id) if not run.superseded]
+    closed = False
+    for run in runs:
+        if str(store.client.get_run(run.run_id).info.status) != "RUNNING":
+            # Closed as interrupted after an earlier death, and not begun again.
+            if failed and not closed and run.status == "interrupted":
+                closed = _end(store, run, reason, failed=True, died=0)
+        elif run.status == "interrupted" or (job is not None and run.tags.get(names.JOB) == job and _has_ended(run)):
+            closed = _end(store, run, reason, failed=failed, died=1)
+    if failed and not closed and not runs:
+        held = {**names.SOURCE, **row.tags, **_held_tags(row, 1), names.ROLE: row.role, names.CELL_ID: row.cell_id}
+        made = store.client.create_run(experiment_id, tags={**held, names.REASON: reason}, run_name=row.name)
+        store.client.set_terminated(str(made.info.run_id), "FAILED")
+
+
+def _has_ended(run: RunRecord) -> bool:
+    """Whether the process of a run has ended, as far as can be known here; waits for one that is ending."""
+    owner = Owner.of(run.tags)
+    if owner is None or owner.host != this_process().host:
+        return True
+    until = time.monotonic() + ENDING_S
+    while time.monotonic() < until:
+        if owner.is_dead():
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def _end(store: Store, run: RunRecord, reason: str, *, failed: bool, died: int) -> bool:
+    deaths = int(run.tags.get(names.DEATHS, "0")) + died
+    for key, value in {names.REASON: reason, names.DEATHS: str(deaths)}.items():
+        store.client.set_tag(run.run_id, key, value)
+    store.client.set_terminated(run.run_id, "FAILED" if failed else "KILLED")
+    return True
+
+
 def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs: Sequence[RunRecord]) -> _Bid:
     token, made_ms, owner = uuid.uuid4().hex, time.time_ns() // 1_000_000, this_process()
     if decision.run_id is not None:
@@ -247,7 +298,7 @@ def _hold(store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decis
     if decision.run_id is not None:
         found = store.client.get_run(decision.run_id)
         target = record_of(store, found)
-        held = _held_tags(row, target.attempt + 1)
+        held = {**row.tags, **_held_tags(row, target.attempt + 1)}
         if decision.kind == "score":
             held[names.TRAINED] = "true"
         if str(found.info.status) == "RUNNING":

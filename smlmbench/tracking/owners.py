@@ -106,8 +106,8 @@ class Heartbeat:
             except Exception:  # noqa: S112  a busy or unreachable store must not end a training
                 continue
 
-    def stop(self) -> None:
+    def stop(self, *, wait: bool = True) -> None:
         """End the thread; waits for a beat in progress so that none follows the end of the run."""
         self._stop.set()
-        if self._thread is not threading.current_thread():
+        if wait and self._thread is not threading.current_thread():
             self._thread.join(timeout=30)

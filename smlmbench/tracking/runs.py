@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import CollapsedError, ConfigError, SizeError
+from smlmbench.errors import CollapsedError, ConfigError, PrunedError, SizeError, StoreLostError
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.owners import Heartbeat, heartbeat_tag, this_process
 from smlmbench.tracking.plain import metric_value, not_logged_text, param_text, plain_json
@@ -39,7 +39,7 @@ class Run:
     """A run that this process holds; use it in a `with`, which ends it whatever happens.
 
     Leaving normally is done; KeyboardInterrupt and SystemExit are interrupted, so the same command continues it;
-    CollapsedError is collapsed, any other exception failed, each with its reason.
+    CollapsedError is collapsed, PrunedError pruned, any other exception failed, each with its reason.
 
     Attributes:
         store: Where it is.
@@ -72,9 +72,14 @@ class Run:
         if error is None:
             self.terminate("done")
             return
+        if isinstance(error, StoreLostError):
+            self.abandon()
+            return
         end: End = "failed"
         if isinstance(error, CollapsedError):
             end = "collapsed"
+        elif isinstance(error, PrunedError):
+            end = "pruned"
         elif not isinstance(error, Exception):
             end = "interrupted"
         try:
@@ -208,6 +213,12 @@ class Run:
         self.flush()
         histories = (self.store.client.get_metric_history(self.run_id, key) for key in keys)
         return [max(history, key=lambda each: (each.step, each.timestamp)) for history in histories if history]
+
+    def abandon(self) -> None:
+        """Leave the run as the store has it, which cannot be reached; the next command takes it up."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop(wait=False)
+        self.closed = True
 
     def terminate(self, end: End, reason: str = "") -> None:
         """Write what is kept and close the run; a second call does nothing."""

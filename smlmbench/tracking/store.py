@@ -5,9 +5,10 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from smlmbench.errors import StoreError
+from smlmbench.tracking.guard import Guarded
 from smlmbench.tracking.location import Location, check, local_path, make_database, on_network, relocate, resolve
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -48,10 +51,12 @@ class Store:
 
         Raises:
             StoreError: The database is of another MLflow version.
+            StoreLostError: Raised by any call to a server that has gone away.
         """
         with self._lock:
             if self._client is None:
-                self._client = _connect(self.uri)
+                made = _connect(self.uri)
+                self._client = cast("MlflowClient", Guarded(made, self.uri)) if self.served else made
             return self._client
 
     @property

@@ -32,7 +32,8 @@ import torch.nn.functional as F
 CARD = {{
     "version": 1, "summary": "One convolution.", "output": "raster", "upsamples": "before",
     "settings": {{"side": {{"default": 3, "min": 1}}}}, "search": {search}, "tiny": {{}},
-    "parameters": {{"upsampling=8": {parameters}}}, "receptive_field_px": {field}, "facts": {{"translation": True}},
+    "parameters": {{"upsampling=8": {parameters}}}, "receptive_field_px": {field},
+    "facts": {{"translation": True, {facts}}},
 }}
 
 
@@ -59,6 +60,7 @@ def outcomes(tmp_path: Path, only: str | None = None, **changed: str) -> dict[st
         "search": "{}",
         "parameters": "10",
         "field": "3.0",
+        "facts": "",
         "spare": "pass",
         "extra": "",
         "doc": '"""A network."""',
@@ -86,6 +88,17 @@ def test_a_plug_in_that_keeps_the_contracts_passes(tmp_path):
             "every_parameter_learns",
             "spare: is not part of the answer",
         ),
+        (
+            {
+                "spare": "self.convolution = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1))",
+                "parameters": "12",
+            },
+            "every_parameter_learns",
+            "convolution.0.bias: its gradient is zero",
+        ),
+        ({"facts": '"idle": ["*.bias"]'}, "every_parameter_learns", "convolution.bias: it does learn"),
+        ({"facts": '"cannot_overfit": "too small"'}, "two_frames_are_learnt", "it can; take out the fact"),
+        ({"facts": '"hint_layers": [{"layer": "convoluton"}]'}, "hint_layers_are_there", "did you mean 'convolution'"),
         ({"extra": " + frames.mean() * torch.arange(fine.shape[-1])"}, "translation_moves_the_answer", "differ by"),
         ({"extra": " + 0 / frames.sum()"}, "answers_are_finite", "not finite"),
         ({"extra": "[..., 1:]"}, "shapes_follow_the_frames", "expected"),
@@ -114,3 +127,27 @@ def test_a_wrong_card_fails_its_checks_in_one_line(tmp_path):
 def test_an_unknown_name_is_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'srcnn'"):
         checks(CATALOG, "models", "srcn")
+
+
+def test_a_wrong_collapse_threshold_is_found(tmp_path):
+    text = (
+        CATALOG.path("losses", "weighted_mae").read_text().replace('"collapse_lambda": 2.0', '"collapse_lambda": 3.0')
+    )
+    path = tmp_path / "losses" / "wrong_mae.py"
+    path.parent.mkdir()
+    path.write_text(text)
+    found = {check.name: check for check in checks(Catalog([path]), "losses", "wrong_mae")}
+    outcome = found["collapse_threshold_is_true"].outcome()
+    assert not outcome.passed
+    assert "correct the fact collapse_lambda" in outcome.detail
+
+
+def test_each_variant_of_a_card_is_checked():
+    names = [check.name for check in checks(CATALOG, "models", "fid_storm")]
+    plain = [name for name in names if f"{name}[variant=seed]" in names]
+    assert {"parameters_match_the_card", "every_parameter_learns", "two_frames_are_learnt", "state_travels"} <= set(
+        plain
+    )
+    assert len(plain) == 12
+    losses = [check.name for check in checks(CATALOG, "losses", "l1l2")]
+    assert {"parts_are_numbers[kernel=seed]", "parts_are_numbers[kernel=official]"} <= set(losses)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import image_pairs
+import numpy as np
 import pytest
 import yaml
 from study_fakes import write_movie, write_study
@@ -82,6 +84,84 @@ def test_an_empty_folder_as_movie(tmp_path):
     ]
 
 
+def pairs(folder, count=4, **more):
+    source = image_pairs.write(folder, count)
+    source["images"] |= more
+    return source
+
+
+def write_pairs(folder, source, **blocks):
+    return write_study(folder, data=[{"name": "p", "train": source}], **blocks)
+
+
+def test_folders_of_pairs_that_are_none(tmp_path):
+    head = "smlmbench: dots.yaml: data[0].train.images"
+    (tmp_path / "a.tif").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    source = {"images": {"input": "a.tif", "target": "empty"}}
+    assert refused(write_pairs(tmp_path, source)) == [
+        f"{head}.input: '{tmp_path / 'a.tif'}' is a file; give the folder that holds the images",
+        f"{head}.target: folder '{tmp_path / 'empty'}' is empty; give a folder of images",
+    ]
+    (line,) = refused(write_pairs(tmp_path, pairs(tmp_path) | {"crop_px": 8}))
+    said = "unknown key; settings of image pairs stand inside images: {...}"
+    assert line == f"smlmbench: dots.yaml: data[0].train.crop_px: {said}"
+    (line,) = refused(write_pairs(tmp_path, pairs(tmp_path, inputs="X")))
+    assert line == f"{head}.inputs: unknown key, did you mean 'input'?"
+    (line,) = refused(write_pairs(tmp_path, {"images": {"input": "X"}}))
+    assert line == f"{head}.target: required and not given"
+    (line,) = refused(write_pairs(tmp_path, pairs(tmp_path, input="Xs")))
+    assert line == f"{head}.input: '{tmp_path / 'Xs'}' does not exist; did you mean 'X'?"
+
+
+def test_pairs_that_do_not_fit_together(tmp_path):
+    head = "smlmbench: dots.yaml: data[0].train.images"
+    source = pairs(tmp_path)
+    (tmp_path / "Y" / "im2.tif").unlink()
+    assert refused(write_pairs(tmp_path, source)) == [
+        f"{head}: 1 of 4 images of 'X' have no partner in 'Y': im2; an input and its target have the same name without "
+        "suffix"
+    ]
+    image_pairs.put(tmp_path, "im2.tif", np.zeros((16, 16), np.uint16), np.zeros((64, 64), np.float32))
+    (line,) = refused(write_pairs(tmp_path, source))
+    assert line.startswith(f"{head}: the target of 'im0' is 2 times as large as its input, that of 'im2' 4 times;")
+    image_pairs.put(tmp_path, "im2.tif", np.zeros((16, 16), np.uint16), np.full((32, 32), np.nan, np.float32))
+    assert refused(write_pairs(tmp_path, source)) == [
+        f"{head}: 'Y/im2.tif' page 0 has NaN or infinite pixels; put numbers there"
+    ]
+    (tmp_path / "Y" / "im2.tif").write_bytes(b"II*")
+    (line,) = refused(write_pairs(tmp_path, source))
+    assert line.startswith(f"{head}: 'Y/im2.tif' is not a readable TIFF")
+
+
+def test_pairs_against_the_upsampling_and_the_crop(tmp_path):
+    assert refused(write_pairs(tmp_path, pairs(tmp_path), output={"upsampling": 8})) == [
+        "smlmbench: dots.yaml: output.upsampling: 8, but the targets of data[0] are 2 times as large as inputs; "
+        "leave it out, or give 2"
+    ]
+    assert refused(write_pairs(tmp_path, pairs(tmp_path, crop_px=32))) == [
+        "smlmbench: dots.yaml: data[0].train.images.crop_px: inputs have sides down to 16 px, crops have 32 px; "
+        "give at most 16"
+    ]
+
+
+def test_too_few_pairs_pairs_used_twice_and_sources_of_two_kinds(tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    head = "smlmbench: dots.yaml: data[0]."
+    assert refused(write_pairs(few, pairs(few, 2))) == [
+        f"{head}train.images: 2 pairs of files with targets of their own cannot be cut into train, val and "
+        "test; give more pairs, or folders of their own, or track: iid if every page shows something new"
+    ]
+    entry = {"name": "p", "train": pairs(tmp_path), "val": pairs(tmp_path), "test": {"t": simulated()[0]["train"]}}
+    first, second = refused(write_study(tmp_path, data=[entry]))
+    assert first == (
+        f"{head}test.t: image pairs have no positions, simulations and movies have no target images; give train, val "
+        "and test of one kind, other data under another name"
+    )
+    assert second.startswith(f"{head}val.images: 'X' is also trained on, so scores would show memory; leave it out")
+
+
 def test_an_object_tag_runs_nothing(tmp_path):
     flag = tmp_path / "ran"
     (tmp_path / "s.yaml").write_text(f"study: !!python/object/apply:os.mkdir ['{flag}']\n")
@@ -130,6 +210,9 @@ def test_checks_of_files_need_nothing_heavy(tmp_path):
     done = run("plan", str(path), "--json", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["counts"] == {"cells": 6, "references": 1, "skipped": 0}
+    assert done.stderr.splitlines()[-1] == ""
+    done = run("plan", str(write_pairs(tmp_path, pairs(tmp_path))), "--json", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == ""
 
 

@@ -302,3 +302,11 @@ def test_check_names_what_is_broken(files, tmp_path):
     odd = write_plugins(tmp_path / "plugins")["odd"]
     # A loss for output kinds that nobody knows.
     assert invoke("check", odd).exit_code == 1
+
+
+def test_an_empty_true_table_is_refused_in_one_line(tmp_path):
+    empty = tmp_path / "empty.csv"
+    empty.write_text("frame,x_nm,y_nm\n", encoding="utf-8")
+    result = invoke("evaluate", empty, empty)
+    assert result.exit_code == 2
+    assert "'empty.csv' holds no positions" in result.stderr

@@ -134,7 +134,7 @@ def test_a_crop_is_cut_to_the_frame(tmp_path):
 
 
 def test_parts_by_frames_are_blocks_train_first(tmp_path):
-    files = write(tmp_path)
+    files = write(tmp_path) | {"track": "iid"}
     parts = {role: MovieSource(**files, part=Part(role=role, rule="frames")) for role in ("train", "val", "test")}
     frames = {role: held(source).frames for role, source in parts.items()}
     assert {role: frame.n_frames for role, frame in frames.items()} == {"train": 14, "val": 3, "test": 3}
@@ -144,9 +144,19 @@ def test_parts_by_frames_are_blocks_train_first(tmp_path):
     assert truth.frame.tolist() == [0, 1, 2]
     assert truth.x_nm.tolist() == [167, 168, 169]
     assert truth.n_frames == 3
-    assert held(parts["test"]).shared_structure
-    iid = held(parts["test"].model_copy(update={"track": "iid"}))
+    iid = held(parts["test"])
     assert (iid.shared_structure, iid.frame_shift) == (False, 1)
+
+
+def test_frames_of_lasting_molecules_are_parted_by_ten_times_their_on_time_and_marked(tmp_path):
+    # every molecule shines for 2 frames, so 20 frames lie between the parts: 160 of 200 are kept, 24 + 24 not trained on
+    rows = [(frame, 150.0 + 40 * (frame // 2), 250.0, 1000) for frame in range(200)]
+    files = write(tmp_path, 200, 8, 60, rows)
+    parts = {role: MovieSource(**files, part=Part(role=role, rule="frames")) for role in ("train", "val", "test")}
+    frames = {role: held(source).frames for role, source in parts.items()}
+    assert {role: frame.n_frames for role, frame in frames.items()} == {"train": 112, "val": 24, "test": 24}
+    assert frames["val"].read(0, 1)[0, 0, 0] == pytest.approx(13200)
+    assert held(parts["test"]).shared_structure
 
 
 def test_parts_by_columns_keep_a_guard_and_count_from_their_first_column(tmp_path):
@@ -173,9 +183,9 @@ def test_a_movie_too_small_to_be_cut_says_what_to_do(tmp_path):
     with pytest.raises(SizeError, match=r"32 columns less 32 of guard .* give a smaller guard_px"):
         held(MovieSource(**files, part=Part(role="train", rule="columns")))
     with pytest.raises(SizeError, match="2 frames cannot be cut"):
-        held(MovieSource(**write(tmp_path, 2), part=Part(role="val", rule="frames")))
+        held(MovieSource(**write(tmp_path, 2), track="iid", part=Part(role="val", rule="frames")))
     with pytest.raises(SizeError, match="the val part is 0 % of the movie"):
-        held(MovieSource(**files, part=Part(role="val", rule="frames", val=0)))
+        held(MovieSource(**files, track="iid", part=Part(role="val", rule="frames", val=0)))
 
 
 def test_a_table_of_another_movie_is_refused(tmp_path):
@@ -247,7 +257,7 @@ def test_pages_of_a_long_movie_are_read_when_needed_and_forgotten():
 
 
 def test_the_room_opens_the_parts_of_a_movie(tmp_path):
-    files = write(tmp_path)
+    files = write(tmp_path) | {"track": "iid"}
     parts = {role: MovieSource(**files, part=Part(role=role, rule="frames")) for role in ("train", "val", "test")}
     plan = DataPlan(
         name="m",

@@ -24,7 +24,7 @@ def test_every_card_says_what_the_dispatcher_needs(name: str) -> None:
     assert facts["origin"] in ("corner", "centre")
     module = CATALOG.module("formats", name)
     assert callable(module.recognises)
-    assert facts["writes"] == (hasattr(module, "write_table") or hasattr(module, "write_image"))
+    assert facts["writes"] == any(hasattr(module, f"write_{what}") for what in ("table", "image", "movie"))
     if facts["holds"] == "table":
         assert facts["first_frame"] == module.FIRST_FRAME
 
@@ -32,7 +32,7 @@ def test_every_card_says_what_the_dispatcher_needs(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.foo", "x,y\n", "accepted: challenge_csv (.csv), decode_csv (.csv), picasso_hdf5 (.hdf5), smap_csv (.csv)"),
+        ("a.foo", "x,y\n", "accepted: challenge_csv (.csv), decode_csv (.csv), decode_h5 (.h5), picasso_hdf5 (.hdf5), smap_csv (.csv)"),
         ("a.csv", "", "is empty"),
         ("a.csv", "\0\1\2", "of no known format"),
     ],

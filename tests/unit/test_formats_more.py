@@ -240,8 +240,8 @@ def test_decode_drawn_on_the_image_hits_its_pixel(tmp_path: Path) -> None:
 
 
 def test_decode_without_unit_or_pixel_size(tmp_path: Path) -> None:
-    assert "state xy_unit None" in refused(decode(tmp_path, IN_PX, px_size=[100.0, 100.0]))
-    assert "state xy_unit 'um'" in refused(decode(tmp_path, IN_PX, xy_unit="um", px_size=[100.0, 100.0]))
+    assert "states xy_unit None" in refused(decode(tmp_path, IN_PX, px_size=[100.0, 100.0]))
+    assert "states xy_unit 'um'" in refused(decode(tmp_path, IN_PX, xy_unit="um", px_size=[100.0, 100.0]))
     for odd in (None, [100.0], [0, 100], "ab"):
         assert "give pixel_size_nm" in refused(decode(tmp_path, IN_NM, xy_unit="nm", px_size=odd))
     path = decode(tmp_path, IN_PX, xy_unit="px", px_size=None)

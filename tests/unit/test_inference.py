@@ -131,8 +131,8 @@ def test_frames_are_padded_to_what_the_network_needs_and_cut_again():
     assert frame_multiple({}, 2) == 1
 
 
-def test_a_batch_holds_two_million_fine_pixels():
-    assert frames_per_batch(64, 64, 8) == 8
+def test_a_batch_holds_half_a_million_fine_pixels():
+    assert frames_per_batch(64, 64, 8) == 2
     assert frames_per_batch(16, 16, 2) == 64
     assert frames_per_batch(2048, 2048, 8) == 1
 
@@ -222,7 +222,8 @@ def test_eager_runs_fp32_and_bf16_and_answers_in_fp32(tmp_path):
         expected = network(frames)
     single, half = (eager.prepare(network.train(), frames, kind) for kind in ("fp32", "bf16"))
     assert not network.training
-    assert torch.equal(single(frames), expected)
+    # Normalisation is folded into the weights: the same to rounding.
+    assert torch.allclose(single(frames), expected, rtol=1e-4, atol=1e-4)
     assert half(frames).dtype == torch.float32
     assert torch.allclose(half(frames), expected, rtol=0.1, atol=0.1 * float(expected.abs().max()))
     assert not torch.equal(half(frames), expected)

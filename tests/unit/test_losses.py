@@ -33,6 +33,11 @@ def best_mass(weight, amplitude, kernel):
         (2.0, 1.0, "official", 0.0),
         (12.0, 100.0, "unit", 0.0),
         (6.0, 100.0, "official", 0.0),
+        (200.0, 100.0, "seed", 100 * (1 - 3.96 / 200)),
+        (1.0 * 8, 1.0, "seed", 1 - 3.96 / 8),
+        (20.0, 170.21, "seed", 170.21 * (1 - 3.96 / 20)),
+        (3.9, 100.0, "seed", 0.0),
+        (1.0, 1.0, "seed", 0.0),
     ],
 )
 def test_best_mass_of_an_isolated_emitter(weight, amplitude, kernel, expected):
@@ -51,6 +56,33 @@ def test_kernel_has_unit_sum_the_published_peak_and_no_shift():
     at = torch.arange(15.0)
     assert (kernel.sum(0) @ at).item() == pytest.approx(7.0, abs=1e-5)
     assert (kernel.sum(1) @ at).item() == pytest.approx(7.0, abs=1e-5)
+
+
+def test_the_seeds_kernel_is_the_3_x_3_one_with_its_peak_in_a_corner():
+    profile = l1l2.corner_profile()
+    kernel = torch.outer(profile, profile)
+    rows = [[0.0040, 0.0187, 0.0404], [0.0187, 0.0877, 0.1898], [0.0404, 0.1898, 0.4108]]
+    torch.testing.assert_close(kernel, torch.tensor(rows), atol=1e-4, rtol=0)
+    assert kernel.sum().item() == pytest.approx(1.0, abs=1e-6)
+    assert kernel.square().sum().item() == pytest.approx(0.25242, abs=1e-5)
+    assert (profile @ torch.tensor([-1.0, 0.0, 1.0])).item() == pytest.approx(0.578, abs=1e-3)
+    maps = torch.randn(2, 1, 9, 14, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(l1l2.corner_blurred(maps), functional.conv2d(maps, kernel[None, None]))
+
+
+def test_the_seeds_loss_blurs_both_sides_without_padding_and_takes_l1_of_the_blurred_map():
+    generator = torch.Generator().manual_seed(5)
+    raw = torch.randn(2, 1, 8, 8, generator=generator)
+    spikes = (torch.rand(2, 1, 8, 8, generator=generator) > 0.9).float()
+    kernel = torch.outer(l1l2.corner_profile(), l1l2.corner_profile())[None, None]
+    seen, wanted = (functional.conv2d(maps, kernel) for maps in (raw, spikes))
+    assert seen.shape == (2, 1, 6, 6)
+    expected = 30.0 / 2 * (seen - wanted).square().mean() + seen.abs().mean()
+    parts = made(30.0, 1.0, "seed")(raw, {"spikes": spikes})
+    torch.testing.assert_close(parts["loss"], expected)
+    assert parts["sparsity"].item() == pytest.approx(seen.abs().mean().item())
+    scaled = made(30.0, 100.0, "seed")(100 * raw, {"spikes": 100 * spikes})["loss"]
+    torch.testing.assert_close(scaled, 100 * expected)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 19, 34), (1, 1, 4, 5), (3, 1, 8, 8)])
@@ -105,3 +137,6 @@ def test_collapse_thresholds():
     assert l1l2.collapse_threshold({"amplitude": 1.0}) == pytest.approx(1 / S7, rel=1e-5)
     assert l1l2.collapse_threshold({}, {"kernel": "official"}) == pytest.approx(0.5 / S7, rel=1e-5)
     assert l1l2.CARD["facts"]["collapse_lambda"] == pytest.approx(1 / S7, abs=0.005)
+    for kernel in ("official", "seed"):
+        stated = l1l2.CARD["variants"][f"kernel={kernel}"]["facts"]["collapse_lambda"]
+        assert l1l2.collapse_threshold({}, {"kernel": kernel}) == pytest.approx(stated, abs=0.005)

@@ -86,6 +86,9 @@ def test_weighted_mae_wants_a_probability_above_a_half_and_one_over_lambda(sure_
 
 def test_collapse_thresholds_on_the_cards():
     assert weighted_mse.CARD["facts"]["collapse_lambda"] == 1.0
+    peak = float(l1l2.profile().max()) ** 2
+    blurred = weighted_mse.CARD["variants"]["blur=unit"]["facts"]["collapse_lambda"]
+    assert blurred == pytest.approx(1 / peak, abs=0.005)
     assert weighted_mae.CARD["facts"]["collapse_lambda"] == 2.0
 
 

@@ -81,7 +81,7 @@ def test_pixel_three_five_comes_back():
     assert rows(raw) == [(3.5, 5.5, 1.0)]
 
 
-@pytest.mark.parametrize("upsampling", [2, 4, 8])
+@pytest.mark.parametrize("upsampling", [1, 2, 4, 8])
 def test_isolated_truth_is_found_once_without_bias(upsampling):
     generator = torch.Generator().manual_seed(0)
     centres = torch.arange(6.0, 90.0, 12.0)

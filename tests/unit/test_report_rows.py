@@ -1,6 +1,7 @@
 import pytest
 from report_record import Builder, frames
 
+from smlmbench.report.csvfile import csv_text
 from smlmbench.report.model import finite, read_json
 from smlmbench.report.rows import join, outside_plan
 
@@ -97,3 +98,12 @@ def test_a_metrics_file_that_cannot_be_read_is_empty(tmp_path, text):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "3", None])
 def test_what_is_no_finite_number_is_none(value):
     assert finite(value) is None
+
+
+def test_a_row_says_how_true_its_wiring_is_to_its_source(builder):
+    builder.cell("net")
+    builder.plan["cells"][0]["fidelity"] = "seed"
+    row = only(join(builder.record))
+    assert row.fidelity == "seed"
+    head, line = csv_text([row], [], {}).splitlines()
+    assert line.split(",")[head.split(",").index("fidelity")] == "seed"

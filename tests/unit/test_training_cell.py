@@ -29,7 +29,7 @@ def test_a_network_that_needs_a_multiple_is_trained_on_padded_frames_as_it_is_us
 
 
 def test_weights_depend_on_the_repeat_alone(tmp_path):
-    model = {"name": "srcnn", "variant": "3-1-3", "width": 0.25}
+    model = {"name": "srcnn", "kernels": "3-1-3", "width": 0.25}
 
     def weights(folder, repeat):
         torch.manual_seed(len(folder))

@@ -1,34 +1,38 @@
 """PyTorch eager mode: the network as it is, channels last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 from smlmbench.errors import ConfigError
 from smlmbench.inference.allocator import place
+from smlmbench.inference.folding import folded
 
 CARD = {
     "version": 1,
     "summary": "PyTorch eager mode, channels last",
-    "facts": {"devices": ["cpu", "cuda", "mps"], "number_formats": ["fp32", "bf16"]},
+    "facts": {"devices": ["cpu", "cuda", "mps"], "number_formats": ["fp32", "bf16"], "takes_range": True},
 }
 
 
-def prepare(model: nn.Module, example: torch.Tensor, number_format: str) -> Callable[[torch.Tensor], torch.Tensor]:
+def prepare(
+    model: nn.Module, example: torch.Tensor, number_format: str, calibration: Sequence[torch.Tensor] = ()
+) -> Callable[..., torch.Tensor]:
     """Return a callable for frames on the example's device.
 
     Raises:
         ConfigError: A number format that eager mode does not run.
     """
+    del calibration
     if number_format not in ("fp32", "bf16"):
         raise ConfigError(f"runtime eager has no number format '{number_format}'; accepted: fp32, bf16")
-    network = place(model.eval(), example.device)
+    network = place(folded(model.eval()), example.device)
     device = example.device.type
 
-    def call(frames: torch.Tensor) -> torch.Tensor:
+    def call(frames: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=number_format == "bf16"):
-            result: torch.Tensor = network(frames)
+            result: torch.Tensor = network(frames, *more)
             return result.float()
 
     return call

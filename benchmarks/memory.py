@@ -1,0 +1,134 @@
+"""Peak resident memory of predicting the first frames of a huge movie, and of evaluating what was found.
+
+python benchmarks/memory.py [--gigabytes 4.2] [--side 256] [--frames 20] [--model fid_storm]
+
+Makes a BigTIFF of one page per frame and a contiguous ImageJ stack of that size, with noise and spots in the frames
+that are read and nothing (no disk space either) in the others; then runs `smlmbench predict --frames` and
+`smlmbench evaluate`, each in a process of its own, and asks the system for its peak.
+
+Prints a table; the last line is one JSON object with `peak_mb`, the largest of all.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+PIXEL_NM, AMPLITUDE = 100.0, 100.0
+SPOTS = 40
+LIMIT_MB = 1000.0
+START = "import sys; from smlmbench.cli import main; sys.exit(main())"
+CAMERA = "{kind: scmos, baseline_adu: 100, e_per_adu: 0.5, read_noise_e: 1.6}"
+
+
+def sparse_movie(path: Path, kind: str, frames: int, filled: int, side_px: int) -> str:
+    """Write a movie of which only the first frames take disk space, and return its truth as a table of ThunderSTORM.
+
+    Args:
+        path: File to make.
+        kind: `bigtiff`, one page per frame; or `imagej`, one page and contiguous frames behind it.
+        frames: In all.
+        filled: With noise and spots.
+        side_px: Of a frame.
+    """
+    shape = (frames, side_px, side_px)
+    if kind == "imagej":
+        tifffile.imwrite(path, shape=shape, dtype=np.uint16, imagej=True)
+    else:
+        tifffile.imwrite(path, shape=shape, dtype=np.uint16, bigtiff=True, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as written:
+        page, order = written.pages.first, written.byteorder
+        offset = page.dataoffsets[0]
+    draws = np.random.default_rng(0)
+    block = 120 + draws.poisson(20, (filled, side_px, side_px))
+    rows, columns = draws.integers(1, side_px - 1, (2, filled, SPOTS))
+    for number in range(filled):
+        block[number, rows[number], columns[number]] += 600
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(block.astype(np.dtype(np.uint16).newbyteorder(order)).tobytes())
+    lines = [
+        f"{number + 1},{(column + 0.5) * PIXEL_NM},{(row + 0.5) * PIXEL_NM},1200"
+        for number in range(filled)
+        for row, column in zip(rows[number], columns[number], strict=True)
+    ]
+    return "\n".join(['"frame","x [nm]","y [nm]","intensity [photon]"', *lines]) + "\n"
+
+
+def checkpoint(path: Path, model: str, upsampling: int) -> None:
+    """Save an untrained network."""
+    import torch
+
+    from smlmbench.data.contracts import Given, Statistics
+    from smlmbench.inference.checkpoint import checkpoint_of
+    from smlmbench.registry import Catalog
+    from smlmbench.training import save_atomically
+
+    torch.manual_seed(0)
+    catalog = Catalog()
+    settings = catalog.card("models", model).fill(model, {})
+    given = Given(1, upsampling, PIXEL_NM, Statistics(20.0, 8.0, 5.0, 60.0))
+    network = catalog.module("models", model).build(settings, given)
+    output = catalog.card("outputs", "raster").fill("raster", {"upsampling": upsampling, "amplitude": AMPLITUDE})
+    facts = {"threshold": 1e-3, "calibrated": True, "loss": "l1l2", "cell_id": "0" * 12, "protocol": "none"}
+    content = checkpoint_of(
+        network,
+        given,
+        {"name": model, "version": catalog.card("models", model).version, "settings": settings},
+        {"name": "raster", "version": 1, "settings": {**output, "pixel_size_nm": PIXEL_NM}},
+        facts,
+    )
+    save_atomically(content, path)
+
+
+def peak_mb(command: list[str]) -> float:
+    """Run a command of this package to its end and return its peak resident megabytes."""
+    process = subprocess.Popen([sys.executable, "-c", START, *command], stdout=subprocess.PIPE, text=True)
+    shown = process.stdout.read() if process.stdout is not None else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"smlmbench {command[0]} ended with {process.returncode}: {shown}")
+    return usage.ru_maxrss / (1024.0**2 if sys.platform == "darwin" else 1024.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--gigabytes", type=float, default=4.2, help="of the movie, on paper")
+    parser.add_argument("--side", type=int, default=256, help="camera pixels of a frame")
+    parser.add_argument("--frames", type=int, default=20, help="frames to predict")
+    parser.add_argument("--model", default="fid_storm")
+    parser.add_argument("--upsampling", type=int, default=8)
+    parser.add_argument("--kinds", nargs="+", default=["bigtiff", "imagej"], choices=("bigtiff", "imagej"))
+    asked = parser.parse_args()
+    count = max(asked.frames, round(asked.gigabytes * 1e9 / (2 * asked.side**2)))
+    peaks: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        checkpoint(folder / "best.pt", asked.model, asked.upsampling)
+        for kind in asked.kinds:
+            movie = folder / f"{kind}.tif"
+            (folder / "truth.csv").write_text(sparse_movie(movie, kind, count, asked.frames, asked.side))
+            size, taken = movie.stat().st_size, movie.stat().st_blocks * 512
+            print(f"{kind}: {count} frames, {size / 1e9:.2f} GB on paper, {taken / 1e6:.0f} MB on disk")
+            options = ["--frames", f"0:{asked.frames}", "--camera", CAMERA, "-o", str(folder)]
+            peaks[f"predict {kind}"] = peak_mb(["predict", str(folder / "best.pt"), str(movie), *options])
+            movie.unlink()
+        found = str(next(folder.glob("*_locs.csv")))
+        field = str(asked.side * PIXEL_NM)
+        peaks["evaluate"] = peak_mb(["evaluate", found, str(folder / "truth.csv"), "--field-nm", field, field])
+    for name, value in peaks.items():
+        print(f"{name:20s} {value:8.0f} MB resident at most   (wanted: under {LIMIT_MB:.0f})")
+    whole = {name.replace(" ", "_") + "_mb": round(value, 1) for name, value in peaks.items()}
+    print(json.dumps({"peak_mb": round(max(peaks.values()), 1), "gigabytes": asked.gigabytes} | whole))
+
+
+if __name__ == "__main__":
+    main()

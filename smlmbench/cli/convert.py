@@ -1,0 +1,121 @@
+"""smlmbench convert: a table, a movie or an image in another format."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from smlmbench.cli.fields import from_fields
+from smlmbench.cli.options import AsJson, Plugins
+from smlmbench.cli.output import emit, emit_json, note
+
+if TYPE_CHECKING:
+    from smlmbench.camera import Camera
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line."""
+
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="Table, movie (or folder of TIFFs), .mat image.", show_default=False)
+    ]
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="File to write.", show_default=False)]
+    source_format: Annotated[
+        str | None, typer.Option("--from", metavar="FORMAT", help="Format of INPUT; default: found from it.")
+    ] = None
+    target_format: Annotated[
+        str | None, typer.Option("--to", metavar="FORMAT", help="Format of OUTPUT; default: that of its suffix.")
+    ] = None
+    pixel_size_nm: Annotated[
+        float | None, typer.Option("--pixel-size-nm", min=0.1, help="Pixel; wins over what INPUT states.")
+    ] = None
+    first_frame: Annotated[
+        int | None, typer.Option("--first-frame", help="Number of the first frame in INPUT; default: the format's.")
+    ] = None
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="Frames of the movie that a table belongs to.")
+    ] = None
+    field_nm: Annotated[
+        tuple[float, float] | None, typer.Option("--field-nm", help="Width and height of a table's field.")
+    ] = None
+    camera: Annotated[
+        str | None,
+        typer.Option("--camera", help="YAML file or '{quantum_efficiency: 0.9, ...}'; for photons and ADU of tables."),
+    ] = None
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="NAME=HEADER", help="A column of any table, such as 'x_px=pos x'."),
+    ] = None
+    origin: Annotated[
+        Literal["corner", "centre"] | None,
+        typer.Option("--origin", help="Where (0, 0) of any table is in the first pixel; default: its outer corner."),
+    ] = None
+    variable: Annotated[str | None, typer.Option("--variable", help="Array of a .mat file.")] = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
+    plugins: Plugins = None
+    as_json: AsJson = False
+
+
+@from_fields(Asked)
+def command(asked: Asked) -> None:
+    """Convert tables between formats, movies to TIFF, .mat images to TIFF, and say what is lost.
+
+    Formats: `smlmbench list formats`. Movies become BigTIFF above 4 GB and are never held in memory.
+
+    Example: smlmbench convert locs.hdf5 locs.csv --to thunderstorm_csv
+    """
+    from smlmbench.formats import TableOptions
+    from smlmbench.registry import Catalog
+    from smlmbench.run.converting import Conversion, convert
+    from smlmbench.run.progress import Reporter
+
+    known = TableOptions(
+        pixel_size_nm=asked.pixel_size_nm,
+        camera=_camera(asked.camera),
+        columns=_columns(asked.columns or []),
+        first_frame=asked.first_frame,
+        n_frames=asked.frames,
+        field_nm=asked.field_nm,
+        origin=asked.origin,
+    )
+    conversion = Conversion(
+        source=asked.source,
+        target=asked.target,
+        source_format=asked.source_format,
+        target_format=asked.target_format,
+        known=known,
+        variable=asked.variable,
+        overwrite=asked.overwrite,
+    )
+    with Reporter(quiet=asked.as_json) as reporter:
+        reporter.start(f"converting {asked.source.name}", 1)
+        done = convert(conversion, Catalog(asked.plugins or ()), reporter.advance)
+    if asked.as_json:
+        emit_json({name: getattr(done, name) for name in done.__slots__})
+        return
+    for clause in done.lost:
+        note(f"smlmbench: note: {clause}")
+    what = {"table": f"{done.count} rows", "movie": f"{done.count} frames", "image": "1 image"}[done.holds]
+    emit(f"{what}, {done.source_format} to {done.target_format}: {', '.join(map(str, done.files))}")
+
+
+def _columns(pairs: list[str]) -> dict[str, str] | None:
+    from smlmbench.errors import ConfigError
+
+    found = {}
+    for pair in pairs:
+        name, equals, header = pair.partition("=")
+        if not equals or not name.strip() or not header.strip():
+            raise ConfigError(f"--column {pair}: not NAME=HEADER; write for example 'x_px=pos x'")
+        found[name.strip()] = header.strip()
+    return found or None
+
+
+def _camera(text: str | None) -> "Camera | None":
+    if text is None:
+        return None
+    from smlmbench.run.predicting import read_camera
+
+    return read_camera(text)

@@ -1,0 +1,50 @@
+"""smlmbench export: a trained network as a file for other programs and devices."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smlmbench.cli.options import AsJson, Plugins, Store
+from smlmbench.cli.output import emit, emit_json
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="Run id, cell_id, run name or best.pt.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help="onnx, openvino, executorch or bioimageio.")] = "onnx",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
+    store: Store = None,
+    plugins: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained network as ONNX, OpenVINO, ExecuTorch or bioimage.io file, and check it without this package.
+
+    Normalisation is inside; threshold and pixel size stand beside it as JSON. `smlmbench predict` takes the file too.
+
+    Example: smlmbench export fid_storm-l1l2-200-r0-1a2b3c --format onnx --out models
+    """
+    from smlmbench.registry import Catalog
+
+    catalog = Catalog(plugins or ())
+    catalog.card("exports", form)
+    from smlmbench.run.exporting import export, log_export
+    from smlmbench.run.predicting import find_checkpoint
+    from smlmbench.tracking.records import find_run
+    from smlmbench.tracking.store import open_store
+
+    checkpoint = find_checkpoint(model, lambda: open_store(store, create=False))
+    made = export(checkpoint, form, out, catalog)
+    if not Path(model).is_file():
+        opened = open_store(store, create=False)
+        log_export(opened, find_run(opened, model), form, made)
+    parity = made.parity
+    if as_json:
+        emit_json({"files": made.files, "bytes": made.size_bytes, "parity": parity.as_dict()})
+    else:
+        for path in made.files:
+            emit(str(path))
+        sizes = ", ".join(f"{shape[2]} x {shape[3]}" for shape in parity.sizes)
+        verdict = "agrees with" if parity.passed else "DIFFERS from"
+        emit(f"{made.size_bytes:,} bytes; {verdict} the network: {parity.gap:.1e} of its range at {sizes} px")
+    if not parity.passed:
+        raise typer.Exit(1)

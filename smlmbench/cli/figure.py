@@ -1,0 +1,155 @@
+"""smlmbench figure: one frame of a run, or a movie summed over its frames."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from smlmbench.cli.fields import from_fields
+from smlmbench.cli.options import AsJson, DataRoot, Plugins, Sets, Store
+from smlmbench.cli.output import emit, emit_json, note
+
+if TYPE_CHECKING:
+    from smlmbench.run.sources import Sources
+    from smlmbench.tracking.records import RunRecord
+    from smlmbench.tracking.store import Store as OpenStore
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line."""
+
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|MOVIE",
+            help="Run id, cell_id or run's name (or the beginning of an id), a model's name, or a movie's file.",
+            show_default=False,
+        ),
+    ]
+    frame: Annotated[
+        int | None,
+        typer.Option(
+            "--frame",
+            min=1,
+            help="Frame of the condition, counted from 1 as in Fiji; default: the one with most true emitters.",
+        ),
+    ] = None
+    condition: Annotated[
+        str | None,
+        typer.Option("--condition", help="Test condition, 'val', or a movie of `apply`; default: the first test."),
+    ] = None
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File: .png, .svg or .pdf; for a projection also .tif with its numbers."),
+    ] = None
+    projection: Annotated[
+        Literal["sum", "mean", "max", "std"] | None,
+        typer.Option("--projection", help="Of a movie, over all its frames, in counts."),
+    ] = None
+    total: Annotated[bool, typer.Option("--sum", help="The same as --projection sum.")] = False
+    pixel_size_nm: Annotated[
+        float | None, typer.Option("--pixel-size-nm", min=0.1, help="Pixel of the movie, for the scale bar.")
+    ] = None
+    histogram: Annotated[
+        bool, typer.Option("--histogram/--no-histogram", help="Distribution of the pixels below the images.")
+    ] = True
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", min=0.0, help="Instead of the one chosen on validation.")
+    ] = None
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
+    study: Annotated[
+        Path | None,
+        typer.Option("--study", metavar="STUDY.yaml", help="Where the data are, if they moved since the run."),
+    ] = None
+    sets: Sets = None
+    data_root: DataRoot = None
+    store: Store = None
+    plugins: Plugins = None
+    as_json: AsJson = False
+
+
+@from_fields(Asked)
+def command(asked: Asked) -> None:
+    """Draw input, prediction, truth, error and pixel histograms of a frame; or a movie summed over time.
+
+    Frames are counted from 1, within the condition. A movie is read block by block, whatever its size.
+
+    Example: smlmbench figure fid_storm --frame 12 --condition high
+
+    Example: smlmbench figure cells.tif --sum --out cells_sum.tif
+    """
+    if asked.projection is not None or asked.total or Path(asked.what).exists():
+        _movie(asked)
+    else:
+        _run(asked)
+
+
+def _movie(asked: Asked) -> None:
+    from smlmbench.errors import ConfigError
+    from smlmbench.formats import open_movie
+    from smlmbench.registry import Catalog
+    from smlmbench.run.progress import Reporter
+    from smlmbench.run.projecting import picture_format, project, write_projection
+
+    how = asked.projection or ("sum" if asked.total else None)
+    if asked.frame is not None or asked.condition is not None:
+        raise ConfigError(f"'{asked.what}' is a movie; --frame and --condition belong to a run, give --sum for a movie")
+    if how is None or (asked.total and asked.projection not in (None, "sum")):
+        raise ConfigError(f"'{asked.what}' is a movie; say what to draw with --sum or --projection mean, max or std")
+    catalog, path = Catalog(asked.plugins or ()), Path(asked.what)
+    out = asked.out or Path(f"{path.stem}_{how}.png")
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        picture_format(out)
+    movie = open_movie(path, catalog=catalog)
+    try:
+        frames = movie.n_frames
+        with Reporter(quiet=asked.as_json) as reporter:
+            reporter.start(f"{how} of {path.name}", frames)
+            image = project(movie, how, lambda done: reporter.advance(done, frames))
+    finally:
+        movie.close()
+    title = f"{path.name}: {how} of {frames} frames"
+    write_projection(image, out, title, pixel_nm=asked.pixel_size_nm, unit="counts", catalog=catalog)
+    facts = {"file": out, "frames": frames, "low": float(image.min()), "high": float(image.max())}
+    if asked.as_json:
+        emit_json(facts)
+    else:
+        emit(f"{title} ({image.min():g} to {image.max():g} counts): {out}")
+
+
+def _run(asked: Asked) -> None:
+    from smlmbench.tracking.store import open_store
+
+    store = open_store(asked.store, create=False)
+    from smlmbench.run.projecting import picture_format, write_bytes
+    from smlmbench.run.showing import Look, describe, find_row, show
+
+    image_format = picture_format(asked.out) if asked.out is not None else "png"
+    record, study = find_row(store, asked.what)
+    sources = _sources(asked, record, study, store)
+    condition = sources.condition(asked.condition)
+    look = Look(asked.frame, asked.threshold, asked.device, asked.histogram, image_format)
+    shown = show(record, condition, look, sources.catalog)
+    out = asked.out or Path(f"{record.name}-{Path(condition.name).stem}-frame{shown.frame}.png")
+    write_bytes(out, shown.picture)
+    if asked.as_json:
+        facts = {"run_id": record.run_id, "study": study, "condition": condition.name, "file": out}
+        emit_json(facts | {"frame": shown.frame, "frames": shown.frames, "found": shown.found, "true": shown.true})
+        return
+    note(f"{study}, run {record.run_id[:12]}: {describe(record)}")
+    counts = [f"{count} {name}" for name, count in (("true", shown.true), ("found", shown.found)) if count is not None]
+    said = ", ".join([f"{condition.name}, frame {shown.frame} of {shown.frames}", *counts])
+    emit(f"{said}: {out}")
+
+
+def _sources(asked: Asked, record: "RunRecord", study: str, store: "OpenStore") -> "Sources":
+    from smlmbench.run.sources import sources_from, sources_of
+    from smlmbench.study.load import load_study
+
+    plugins = asked.plugins or []
+    if asked.study is None:
+        return sources_of(record, store, study, plugins)
+    loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=plugins)
+    return sources_from(record, loaded)

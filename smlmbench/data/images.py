@@ -1,0 +1,328 @@
+"""Samples of image pairs: what a network sees, and the image that it is to make of it.
+
+A sample is a random crop of a pair, at the same place of both images, turned and mirrored alike; sample k is addressed
+by its number. Only pairs used last are held in memory. Networks learn targets in unit mass: divided by `target_scale`,
+which brings a typical brightest pixel to 1; predictions come back in the targets' own unit.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Pairs, Statistics
+from smlmbench.data.crops import SYMMETRIES, Place, turn_crop
+from smlmbench.data.targets import digest_of, statistics_of
+from smlmbench.errors import FormatError, SizeError
+from smlmbench.formats.pages import open_pages
+from smlmbench.movies import Movie, check_block
+from smlmbench.registry import Catalog
+from smlmbench.seeds import derive_seed
+from smlmbench.study.pairs import Page, pages_of
+from smlmbench.study.sources import ImagesSource
+
+CARD = {"version": 1, "summary": "Two folders of images, inputs and targets, paired by name"}
+
+HELD_BYTES = 200_000_000
+HELD_SCORED_BYTES = 50_000_000  # of each scored part, which is read in order
+OPEN_FILES = 16
+SAMPLED_PAGES = 64  # looked at for statistics and scale
+SAMPLED_PIXELS = 1 << 14
+PERCENTILE = 99.9
+
+Image = NDArray[np.float32]
+
+
+class Held(NamedTuple):
+    """A decoded pair with the lowest and highest value of its input."""
+
+    given: Image
+    wanted: Image
+    low: float
+    high: float
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of both images."""
+        return self.given.nbytes + self.wanted.nbytes
+
+
+class PairFiles:
+    """The pairs of a source's part; those used last stay decoded, up to `held_bytes`, and a few files open."""
+
+    def __init__(self, source: ImagesSource, held_bytes: int = HELD_BYTES) -> None:
+        """List the pairs.
+
+        Raises:
+            UserError: Folders that are no pairs, or too few of them.
+        """
+        self.pages: tuple[Page, ...] = pages_of(source)
+        self._camera = None if source.camera == "uncalibrated" else source.camera
+        self._room = held_bytes
+        self._used = 0
+        self._held: OrderedDict[int, Held] = OrderedDict()
+        self._open: OrderedDict[str, Movie] = OrderedDict()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One name per pair, with its page where the files have several."""
+        return [page.label for page in self.pages]
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def __getitem__(self, number: int) -> tuple[Image, Image]:
+        """Input (H, W) in photons or counts, target (U*H, U*W) in its own unit."""
+        held = self.pair(number)
+        return held.given, held.wanted
+
+    def pair(self, number: int) -> Held:
+        """A decoded pair."""
+        if number not in self._held:
+            page = self.pages[number]
+            counts = self._read(page, page.input)
+            given = counts.astype(np.float32) if self._camera is None else self._camera.to_photons(counts)
+            wanted = self._read(page, page.target).astype(np.float32)
+            self._held[number] = Held(given, wanted, float(given.min()), float(given.max()))
+            self._used += self._held[number].n_bytes
+            while self._used > self._room and len(self._held) > 1:
+                self._used -= self._held.popitem(last=False)[1].n_bytes
+        self._held.move_to_end(number)
+        return self._held[number]
+
+    def _read(self, page: Page, path: Any) -> NDArray[np.generic]:
+        key = str(path)
+        if key not in self._open:
+            self._open[key] = open_pages(path)
+            while len(self._open) > OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(key)
+        pixels: NDArray[np.generic] = self._open[key].read(page.number, page.number + 1)
+        return np.asarray(pixels[0])
+
+    def __del__(self) -> None:
+        for movie in getattr(self, "_open", {}).values():
+            movie.close()
+
+
+class FirstPairs:
+    """The first ones of other pairs."""
+
+    def __init__(self, pairs: Pairs, count: int) -> None:
+        self._pairs = pairs
+        self._count = min(count, len(pairs))
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One name per pair."""
+        return self._pairs.names[: self._count]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> tuple[Image, Image]:
+        """Input and target."""
+        return self._pairs[number]
+
+
+def one_pair(condition: Condition, number: int) -> Condition:
+    """One pair of a condition, as a condition of a single frame with its true image."""
+    if condition.pairs is None:
+        raise SizeError(f"condition '{condition.name}' has no image pairs")
+    given, wanted = condition.pairs[number]
+    return replace(condition, frames=ArrayFrames(given[None]), pairs=None, truth_image=wanted)
+
+
+class InputFrames:
+    """The inputs of pairs as frames, for whatever looks at a condition's frames alone."""
+
+    def __init__(self, pairs: PairFiles) -> None:
+        self._pairs = pairs
+        self.n_frames = len(pairs)
+        self.height, self.width = pairs.pages[0].height, pairs.pages[0].width
+
+    def read(self, start: int, stop: int) -> Image:
+        """Inputs start .. stop - 1 as (n, height, width).
+
+        Raises:
+            SizeError: Outside the pairs, or inputs of several sizes.
+        """
+        check_block(start, stop, self.n_frames)
+        images = [self._pairs[number][0] for number in range(start, stop)]
+        if len({image.shape for image in images}) > 1:
+            raise SizeError("inputs of several sizes make no block of frames; read them one by one")
+        return np.stack(images) if images else np.empty((0, self.height, self.width), dtype=np.float32)
+
+
+class PairTraining:
+    """Square crops of pairs; addressable by sample number."""
+
+    def __init__(
+        self,
+        pairs: PairFiles,
+        source: ImagesSource,
+        root_seed: int,
+        scope: tuple[str, ...],
+        augment: bool = True,
+    ) -> None:
+        """Take crops of the whole of every pair.
+
+        Args:
+            pairs: The train part.
+            source: The description; crops are cut to the shortest side of the inputs.
+            root_seed: Seed of the study.
+            scope: Role, digest and repeat.
+            augment: Whether samples are turned and mirrored.
+        """
+        self._pairs = pairs
+        self._ratio = int(pairs[0][1].shape[0] // pairs[0][0].shape[0])
+        self._pixel_size_nm = float("nan") if source.pixel_size_nm is None else source.pixel_size_nm
+        self._side = min(source.crop_px, *(min(page.height, page.width) for page in pairs.pages))
+        self._root_seed = root_seed
+        self._scope = scope
+        self._symmetries = SYMMETRIES if augment else 1
+        self._statistics: Statistics | None = None
+        self._scale: float | None = None
+
+    @property
+    def pixel_size_nm(self) -> float:
+        """Pixel of the inputs; NaN where it is unknown."""
+        return self._pixel_size_nm
+
+    @property
+    def sample_px(self) -> tuple[int, int]:
+        """Height and width of a crop of the input."""
+        return self._side, self._side
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics of up to 64 evenly spaced inputs, of as many pixels of each."""
+        if self._statistics is None:
+            images = [self._pairs[number][0].reshape(-1) for number in self._sampled()]
+            count = min(SAMPLED_PIXELS, *[image.size for image in images])
+            rows = [image[:: image.size // count][:count] for image in images]
+            self._statistics = statistics_of(np.stack(rows)[:, None, :])
+        return self._statistics
+
+    @property
+    def target_scale(self) -> float:
+        """What a target is divided by: the mean over up to 64 targets of their 99.9 percentile of lit pixels.
+
+        Pixels at or below 0 do not count, so that a few spikes on a dark image are brought to 1, and pictures too.
+
+        Raises:
+            FormatError: All of these targets are blank.
+        """
+        if self._scale is None:
+            peaks = []
+            for number in self._sampled():
+                wanted = self._pairs[number][1]
+                lit = wanted[wanted > 0]
+                if lit.size:
+                    peaks.append(float(np.percentile(lit, PERCENTILE)))
+            if not peaks:
+                raise FormatError("all target images of the training part are blank; check the folder of targets")
+            self._scale = float(np.mean(peaks))
+        return self._scale
+
+    def _sampled(self) -> list[int]:
+        count = min(len(self._pairs), SAMPLED_PAGES)
+        return [int(number) for number in np.linspace(0, len(self._pairs) - 1, count).round()]
+
+    def place(self, sample: int) -> Place:
+        """Where sample k is taken: pair, upper left pixel of the input, symmetry."""
+        number = derive_seed(self._root_seed, *self._scope, str(sample))
+        number, pair = divmod(number, len(self._pairs))
+        page = self._pairs.pages[pair]
+        number, row = divmod(number, page.height - self._side + 1)
+        number, column = divmod(number, page.width - self._side + 1)
+        return Place(pair, row, column, number % self._symmetries)
+
+    def batch(self, first: int, count: int) -> Batch:
+        """Samples first .. first + count - 1."""
+        side, ratio = self._side, self._ratio
+        frames = np.empty((count, 1, side, side), dtype=np.float32)
+        images = np.empty((count, 1, side * ratio, side * ratio), dtype=np.float32)
+        ranges = np.empty((count, 2), dtype=np.float32)
+        for number in range(count):
+            pair, row, column, symmetry = self.place(first + number)
+            held = self._pairs.pair(pair)
+            frames[number, 0] = turn_crop(held.given[row : row + side, column : column + side], symmetry)
+            rows, columns = (slice(start * ratio, (start + side) * ratio) for start in (row, column))
+            images[number, 0] = turn_crop(held.wanted[rows, columns], symmetry)
+            ranges[number] = held.low, held.high
+        nothing = torch.empty(0)
+        return Batch(
+            frames=torch.from_numpy(frames),
+            sample=torch.empty(0, dtype=torch.int64),
+            x_nm=nothing,
+            y_nm=nothing,
+            z_nm=nothing,
+            photons=nothing,
+            pixel_size_nm=self._pixel_size_nm,
+            first=first,
+            frame_range=torch.from_numpy(ranges),
+            image=torch.from_numpy(images / np.float32(self.target_scale)),
+        )
+
+
+def training_set(
+    train: ImagesSource,
+    identity: Mapping[str, Any],
+    root_seed: int,
+    repeat: int,
+    catalog: Catalog,
+    augment: bool = True,
+) -> PairTraining:
+    """Random crops of the train part.
+
+    Args:
+        train: The description.
+        identity: Digests of the pairs and the description without paths.
+        root_seed: Seed of the study.
+        repeat: Number of the repeat; it moves the places.
+        catalog: Without effect.
+        augment: Whether crops are turned and mirrored.
+
+    Raises:
+        UserError: Folders that are no pairs, or too few of them.
+    """
+    del catalog
+    scope = ("train", digest_of(identity, "train"), str(repeat))
+    return PairTraining(PairFiles(train), train, root_seed, scope, augment)
+
+
+def condition(
+    name: str, source: ImagesSource, identity: Mapping[str, Any], role: str, root_seed: int, catalog: Catalog
+) -> Condition:
+    """The pairs of a part that are scored.
+
+    Args:
+        name: Its name on the board.
+        source: The description.
+        identity: Digests of the pairs and the description without paths.
+        role: `val` or `test`.
+        root_seed: Without effect: nothing is drawn, and the cut does not depend on it.
+        catalog: Without effect.
+
+    Raises:
+        UserError: Folders that are no pairs, or too few of them.
+    """
+    del root_seed, catalog
+    pairs = PairFiles(source, HELD_SCORED_BYTES)
+    return Condition(
+        name=name,
+        frames=InputFrames(pairs),
+        truth=None,
+        pixel_size_nm=float("nan") if source.pixel_size_nm is None else source.pixel_size_nm,
+        min_photons=0.0,
+        digest=digest_of(identity, role),
+        truth_kind=source.truth_kind,
+        calibrated=source.camera != "uncalibrated",
+        facts={"pairs": float(len(pairs))},
+        pairs=pairs,
+    )

@@ -1,0 +1,56 @@
+"""What goes to an engine and what comes back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smlmbench.errors import SmlmBenchError
+
+Spec = Mapping[str, Any]
+Result = Mapping[str, Any]
+RunCell = Callable[[Spec], Result]
+OnResult = Callable[[Spec, Result], None]
+
+DONE = "done"
+PLANNED = "planned"
+BLOCKED = "blocked"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+
+
+def _always() -> bool:
+    return True
+
+
+def _same(spec: Spec) -> Spec:
+    return spec
+
+
+def _ignore(*_: object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a caller may add to a mapping.
+
+    Attributes:
+        may_begin: False ends the mapping early; cells not begun are `planned`.
+        pack: Makes of a spec what travels to a worker, when its turn has come.
+        on_event: Receives what a cell tells while it runs in a worker (`kind`, `id`, ...).
+        on_death: Called when the worker of a cell has died, before the cell is repeated.
+        settled: Status by id of what is needed and known before, so it is not among the specs.
+    """
+
+    may_begin: Callable[[], bool] = _always
+    pack: Callable[[Spec], Spec] = _same
+    on_event: Callable[[Mapping[str, Any]], None] = _ignore
+    on_death: Callable[[Spec, str], None] = _ignore
+    settled: Mapping[str, str] | None = None
+
+
+def failure(error: BaseException) -> Result:
+    """The result of a cell that raised."""
+    words = " ".join(str(error).split())
+    known = isinstance(error, SmlmBenchError)
+    return {"status": FAILED, "reason": words if known else f"{type(error).__name__}: {words}"}

@@ -1,0 +1,114 @@
+"""What every export format starts from: a plain network and the facts that its file must carry.
+
+The graph takes camera frames (batch, channel, height, width) float32 in detected photo-electrons (counts where the
+network was trained on counts) and gives the raw output; normalisation and upsampling are inside. Sides must be
+multiples of `multiple_px`: padding is the caller's, never the graph's.
+"""
+
+import copy
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from smlmbench.errors import FormatError, MissingExtraError
+
+SCHEMA = "smlmbench-export-1"
+INPUT, OUTPUT = "frames", "raw"
+EXTRA = "pip install 'smlmbench[export]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A trained network on the way into a file.
+
+    Attributes:
+        network: In eval mode on the CPU, weights in the plain layout; build with `plain`.
+        channels: Frames that it sees at once.
+        upsampling: Fine pixels per camera pixel along one axis.
+        multiple_px: Camera pixels that frame sides must be a multiple of.
+        facts: What a reader needs besides the graph, as plain values; see `facts_of`.
+    """
+
+    network: nn.Module
+    channels: int
+    upsampling: int
+    multiple_px: int
+    facts: Mapping[str, Any]
+
+    def example(self, count: int = 2) -> torch.Tensor:
+        """Frames of two different sides that the network takes, of ordinary brightness."""
+        height, width = (self.multiple_px * -(-side // self.multiple_px) for side in (24, 40))
+        generator = torch.Generator().manual_seed(0)
+        return 10 + 5 * torch.rand(count, self.channels, height, width, generator=generator)
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """A copy on the CPU in eval mode with weights in the plain layout, which every exporter takes."""
+    copied: nn.Module = copy.deepcopy(network).cpu().eval()
+    return copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
+
+
+def need(packages: Sequence[str], what: str) -> None:
+    """Refuse in one line where a package is not installed.
+
+    Raises:
+        MissingExtraError: With the line that installs it.
+    """
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    if absent:
+        raise MissingExtraError(f"{what} needs {', '.join(absent)}, not installed here; {EXTRA}")
+
+
+def sidecar_path(path: Path) -> Path:
+    """The JSON file beside an exported one: model.onnx has model.onnx.json."""
+    return path.with_name(path.name + ".json")
+
+
+def write_sidecar(graph: Graph, path: Path) -> Path:
+    """Write the facts beside an exported file."""
+    beside = sidecar_path(path)
+    beside.write_text(json.dumps(dict(graph.facts), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return beside
+
+
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The facts beside an exported file; None where there is no such file.
+
+    Raises:
+        FormatError: Not one that `write_sidecar` wrote.
+    """
+    beside = sidecar_path(path)
+    return checked(beside.read_text(encoding="utf-8"), beside) if beside.is_file() else None
+
+
+def checked(text: str, path: Path) -> dict[str, Any]:
+    """Facts from their JSON.
+
+    Raises:
+        FormatError: Not facts of this version.
+    """
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
+        raise FormatError(f"'{path}' does not hold the facts of an exported network ({SCHEMA}); export it anew")
+    return facts
+
+
+def free_sizes(example: torch.Tensor) -> tuple[dict[int, Any], ...]:
+    """Shapes for torch.export with batch, height and width left open."""
+    del example
+    free = torch.export.Dim.AUTO
+    return ({0: free, 2: free, 3: free},)
+
+
+def folder_bytes(paths: Sequence[Path]) -> int:
+    """Size of all files together."""
+    return sum(path.stat().st_size for path in paths)

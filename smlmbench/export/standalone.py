@@ -1,0 +1,59 @@
+"""Run an exported network on stored frames; started as a script of its own, without smlmbench.
+
+    python -I standalone.py onnx|openvino|executorch MODEL FRAMES.npz
+
+FRAMES.npz holds frames_0, raw_0, frames_1, raw_1 ... The last line printed is JSON: for each pair the largest
+difference and the range of the expected output.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+
+def onnx(path):  # type: ignore[no-untyped-def]
+    """A function for frames, by ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda frames: session.run(None, {session.get_inputs()[0].name: frames})[0]
+
+
+def openvino(path):  # type: ignore[no-untyped-def]
+    """A function for frames, by OpenVINO in fp32."""
+    from openvino import Core
+
+    # On some processors the default is bf16, which would not be a check of the file.
+    model = Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda frames: model(frames)[0]
+
+
+def executorch(path):  # type: ignore[no-untyped-def]
+    """A function for frames, by ExecuTorch."""
+    import torch
+    from executorch.runtime import Runtime
+
+    program = Runtime.get().load_program(path)
+    method = program.load_method("forward")
+    return lambda frames: method.execute([torch.from_numpy(frames)])[0].numpy()
+
+
+def main() -> None:
+    """Compare and print."""
+    kind, path, stored = sys.argv[1:4]
+    call = {"onnx": onnx, "openvino": openvino, "executorch": executorch}[kind](path)
+    pairs = np.load(stored)
+    found = []
+    for number in range(len(pairs.files) // 2):
+        frames, expected = pairs[f"frames_{number}"], pairs[f"raw_{number}"]
+        raw = np.asarray(call(frames))
+        same = raw.shape == expected.shape
+        gap = float(np.abs(raw - expected).max()) if same else float("inf")
+        found.append({"shape": list(frames.shape), "gap": gap, "range": float(np.ptp(expected))})
+    alone = not any(name.split(".")[0] == "smlmbench" for name in sys.modules)
+    sys.stdout.write(json.dumps({"alone": alone, "pairs": found}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

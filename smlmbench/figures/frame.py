@@ -1,0 +1,189 @@
+"""One frame in full: input, prediction with what was found, truth and error, and how their pixels are distributed."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from smlmbench.errors import SizeError
+from smlmbench.figures.pictures import FOUND, TRUE, draw_positions, draw_scale_bar, peak, places, visible
+from smlmbench.figures.style import COLOURS, GREY, INK, ImageFormat, drawing_style, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BINS = 60
+MOST_RINGS = 200
+LEFT_OUT = 1e-4  # share of the brightest pixels that may lie beyond the scale of a projection
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """What is drawn of one frame.
+
+    Attributes:
+        title: Line above all panels.
+        input_image: Camera frame (H, W).
+        prediction: Fine image (UH, UW).
+        truth: Fine image of the same shape, or None where there is no truth.
+        pixel_nm: Camera pixel; NaN where it is unknown, lengths are then in px.
+        unit: Unit of the input's pixels.
+        fine_unit: Unit of the fine images' pixels.
+        found_nm: Found positions (n, 2) as x, y from the outer corner, or None.
+        truth_nm: True positions (n, 2), or None.
+    """
+
+    title: str
+    input_image: ArrayLike
+    prediction: ArrayLike
+    truth: ArrayLike | None = None
+    pixel_nm: float = 100.0
+    unit: str = "photons"
+    fine_unit: str = "emitters per fine pixel"
+    found_nm: ArrayLike | None = None
+    truth_nm: ArrayLike | None = None
+
+
+def triplet(shown: Triplet, *, histogram: bool = True, image_format: ImageFormat = "png") -> bytes:
+    """Draw input, prediction, truth and error, and below them the pixel histograms on a logarithmic scale.
+
+    Args:
+        shown: Images and positions.
+        histogram: Whether the histograms are drawn.
+        image_format: png, svg or pdf.
+
+    Raises:
+        SizeError: An image that is not 2D, or a truth of another shape than the prediction.
+    """
+    images = [_image("input", shown.input_image), _image("prediction", shown.prediction)]
+    if shown.truth is not None:
+        images.append(_image("truth", shown.truth))
+        if images[1].shape != images[2].shape:
+            shapes = " and ".join(str(image.shape) for image in images[1:])
+            raise SizeError(f"prediction and truth have shapes {shapes}; give the same fine grid")
+    with drawing_style():
+        return save(_figure(shown, images, histogram=histogram), image_format)
+
+
+def projection(
+    image: ArrayLike, title: str, *, pixel_nm: float = math.nan, unit: str = "", image_format: ImageFormat = "png"
+) -> bytes:
+    """Draw one image with its scale: the sum, mean, maximum or standard deviation of a movie.
+
+    Args:
+        image: (H, W).
+        title: Line above it.
+        pixel_nm: Pixel; NaN where it is unknown, the bar is then in px.
+        unit: Unit of the pixels.
+        image_format: png, svg or pdf.
+    """
+    pixels = _image("projected", image)
+    step = pixel_nm if math.isfinite(pixel_nm) else 1.0
+    height, width = (side * step for side in pixels.shape)
+    low, high = np.quantile(pixels, [LEFT_OUT, 1 - LEFT_OUT])
+    with drawing_style():
+        figure = new_figure(6.4, min(9.0, 5.4 * height / width + 0.5))
+        axis = figure.subplots()
+        look = {"cmap": "inferno", "vmin": low, "vmax": max(high, low + 1e-12)}
+        _show(axis, pixels, (width, height), look, title, unit)
+        draw_scale_bar(axis, width, height, "white", in_px=not math.isfinite(pixel_nm))
+        return save(figure, image_format)
+
+
+def _image(name: str, given: ArrayLike) -> NDArray[np.float64]:
+    image = np.nan_to_num(np.asarray(given, dtype=np.float64))
+    if image.ndim != 2 or image.size == 0:
+        raise SizeError(f"the {name} image has shape {image.shape}; give one image of shape (height, width)")
+    return image
+
+
+def _figure(shown: Triplet, images: Sequence[NDArray[np.float64]], *, histogram: bool) -> "Figure":
+    in_px = not math.isfinite(shown.pixel_nm)
+    step = 1.0 if in_px else shown.pixel_nm
+    height, width = (side * step for side in images[0].shape)
+    count = 4 if len(images) == 3 else 2
+    tall = 3.1 * min(1.6, height / width) + 0.7
+    figure = new_figure(3.55 * count, tall + (2.1 if histogram else 0.0))
+    figure.suptitle(shown.title, fontsize=11.5, fontweight="bold")
+    above, below = figure, None
+    if histogram:
+        above, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[tall, 2.1]), dtype=object))
+    axes = np.atleast_1d(above.subplots(1, count))
+    found, true = places(shown.found_nm), places(shown.truth_nm)
+    _show_images(axes, shown, images, (width, height))
+    draw_positions(axes[0], true, found, legend_below=True)
+    for axis, positions, colour in zip(axes[1:3], (found, true), (FOUND, TRUE), strict=False):
+        if 0 < len(positions) <= MOST_RINGS:
+            ring = {"s": 110, "facecolors": "none", "edgecolors": colour, "linewidths": 1.0}
+            axis.scatter(positions[:, 0], positions[:, 1], **ring)
+        axis.set(xlim=(0, width), ylim=(height, 0))
+    for axis, colour in zip(axes, ("white", "white", "white", INK), strict=False):
+        draw_scale_bar(axis, width, height, colour, in_px=in_px)
+    if below is not None:
+        _histograms(below.subplots(1, 2), shown, images)
+    return figure
+
+
+def _show_images(
+    axes: "NDArray[Any]", shown: Triplet, images: Sequence[NDArray[np.float64]], size: tuple[float, float]
+) -> None:
+    from matplotlib.colors import PowerNorm
+
+    camera, fine = images[0], list(images[1:])
+    fine, remark = visible(fine[::-1], size[0] if math.isfinite(shown.pixel_nm) else None)
+    fine = fine[::-1]
+    brightness = PowerNorm(0.5, vmin=0, vmax=max(map(peak, fine)), clip=True)
+    grey = {"cmap": "gray", "vmin": float(camera.min()), "vmax": max(float(camera.max()), float(camera.min()) + 1e-12)}
+    _show(axes[0], camera, size, grey, "Input", shown.unit)
+    for axis, image, name in zip(axes[1:], fine, ("Prediction", "Truth"), strict=False):
+        _show(axis, image, size, {"cmap": "inferno", "norm": brightness}, f"{name}{remark}", shown.fine_unit)
+    if len(fine) > 1:
+        error = fine[0] - fine[1]
+        largest = max(peak(np.abs(error)), 1e-12)
+        look = {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}
+        _show(axes[3], error, size, look, "Prediction − truth", shown.fine_unit)
+
+
+def _show(
+    axis: "Axes",
+    image: NDArray[np.float64],
+    size: tuple[float, float],
+    look: dict[str, Any],
+    title: str,
+    unit: str,
+) -> None:
+    drawn = axis.imshow(image, extent=(0, size[0], size[1], 0), interpolation="nearest", **look)
+    axis.set_title(title)
+    axis.set(xticks=[], yticks=[])
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    bar = axis.figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02)
+    bar.ax.tick_params(labelsize=7.5)
+    bar.ax.grid(visible=False)
+    bar.set_label(unit, fontsize=8)
+
+
+def _histograms(axes: "NDArray[Any]", shown: Triplet, images: Sequence[NDArray[np.float64]]) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes[0].hist(images[0].ravel(), bins=BINS, color=GREY, log=True)
+    axes[0].set_title("Pixels of the input")
+    axes[0].set(xlabel=shown.unit, ylabel="pixels")
+    plain = FuncFormatter(lambda count, _: f"{count:,.0f}" if count >= 1 else "")
+    fine = images[1:]
+    edges = np.histogram_bin_edges(np.concatenate([image.ravel() for image in fine]), BINS)
+    for image, name, colour, dashes in zip(fine, ("prediction", "truth"), COLOURS[1::-1], ("-", "--"), strict=False):
+        counts = np.histogram(image, edges)[0]
+        # A step at half a pixel stands for none: zero has no place on a logarithmic axis.
+        axes[1].stairs(np.maximum(counts, 0.5), edges, label=name, color=colour, linewidth=1.7, linestyle=dashes)
+    axes[1].set(yscale="log", xlabel=shown.fine_unit, ylim=(0.5, None))
+    axes[1].set_title("Pixels of the prediction" + (" and the truth" if len(fine) > 1 else ""))
+    if len(fine) > 1:
+        axes[1].legend(fontsize=8.5, frameon=False)
+    for axis in axes:
+        axis.yaxis.set_major_formatter(plain)
+        axis.yaxis.set_minor_formatter(NullFormatter())

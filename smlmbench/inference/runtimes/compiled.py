@@ -1,0 +1,62 @@
+"""torch.compile: the network translated to machine code for frames of the example's kind; needs a C++ compiler."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from smlmbench.errors import ConfigError
+from smlmbench.inference.allocator import place
+from smlmbench.inference.folding import folded
+
+CARD = {
+    "version": 1,
+    "summary": "torch.compile, translated to machine code by a C++ compiler; the first call takes a minute",
+    "facts": {"devices": ["cpu", "cuda"], "number_formats": ["fp32", "bf16"], "takes_range": True},
+}
+
+
+def why_not(device: torch.device, number_format: str) -> str:
+    """Why it cannot run here, or empty."""
+    del number_format
+    if device.type == "cpu" and _compiler() is None:
+        return "torch.compile needs a C++ compiler: install g++ or clang, or name one in CXX"
+    return ""
+
+
+def _compiler() -> str | None:
+    named = os.environ.get("CXX")
+    found = [shutil.which(name) for name in ([named] if named else ["g++", "clang++", "c++"])]
+    return next((path for path in found if path), None)
+
+
+def prepare(
+    model: nn.Module, example: torch.Tensor, number_format: str, calibration: Sequence[torch.Tensor] = ()
+) -> Callable[..., torch.Tensor]:
+    """Return a callable for frames on the example's device; it is compiled by the first call.
+
+    Raises:
+        ConfigError: No compiler.
+    """
+    del calibration
+    reason = why_not(example.device, number_format)
+    if reason:
+        raise ConfigError(reason)
+    network = place(folded(model.eval()), example.device)
+    device = example.device.type
+    fast = torch.compile(network, dynamic=False)
+
+    def call(frames: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        with (
+            torch.inference_mode(),
+            torch.autocast(device, torch.bfloat16, enabled=number_format == "bf16"),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # of the compiler about its own parts
+            result: torch.Tensor = fast(frames, *more)
+            return result.float()
+
+    return call

@@ -1,0 +1,147 @@
+"""ONNX Runtime: the network exported to ONNX; int8 by static quantisation, calibrated on training frames."""
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from smlmbench.errors import ConfigError
+from smlmbench.export import onnx
+from smlmbench.export.graph import INPUT, Graph, need, plain
+
+CARD = {
+    "version": 1,
+    "summary": "ONNX Runtime, fp32 and int8 (static, calibrated on training frames)",
+    "facts": {
+        "devices": ["cpu", "cuda"],
+        "number_formats": ["fp32", "int8"],
+        "needs": ["onnx", "onnxscript", "onnxruntime"],
+        "suffix": ".onnx",
+    },
+}
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+SAFE_MULTIPLE_PX = 8
+
+
+def why_not(device: torch.device, number_format: str) -> str:
+    """Why it cannot run here, or empty."""
+    import onnxruntime
+
+    wanted = PROVIDERS.get(device.type)
+    if wanted not in onnxruntime.get_available_providers():
+        return f"this build of onnxruntime does not run on {device.type}; pip install onnxruntime-gpu"
+    if number_format == "int8" and device.type != "cpu":
+        return "int8 is calibrated for processors; use device cpu"
+    return ""
+
+
+def prepare(
+    model: nn.Module, example: torch.Tensor, number_format: str, calibration: Sequence[torch.Tensor] = ()
+) -> Callable[..., torch.Tensor]:
+    """Export the network and load it.
+
+    Args:
+        model: Network in fp32.
+        example: Frames (B, C, H, W); their device is the one to run on.
+        number_format: fp32 or int8.
+        calibration: Training frames, each (b, C, H, W); needed for int8.
+
+    Raises:
+        MissingExtraError: A package of the extra is missing.
+        ConfigError: A device or number format that cannot run here.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "prepared.onnx"
+        write(Graph(plain(model), example.shape[1], 1, SAFE_MULTIPLE_PX, {}), path, number_format, calibration)
+        return load(path, example.device)
+
+
+def write(graph: Graph, path: Path, number_format: str, calibration: Sequence[torch.Tensor] = ()) -> None:
+    """Write the file that `load` reads.
+
+    Raises:
+        ConfigError: int8 without frames to calibrate on.
+    """
+    if number_format != "int8":
+        onnx.save(graph, path)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "model.onnx"
+        onnx.save(graph, source)
+        quantise(source, path, calibration)
+
+
+def load(path: Path, device: torch.device, number_format: str = "fp32") -> Callable[..., torch.Tensor]:
+    """A callable from an exported file; the number format is that of the file.
+
+    Raises:
+        ConfigError: The device cannot be used.
+    """
+    del number_format
+    need(("onnxruntime",), "an ONNX file")
+    import onnxruntime
+
+    reason = why_not(device, "fp32")
+    if reason:
+        raise ConfigError(reason)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDERS[device.type]])
+    name = session.get_inputs()[0].name
+
+    def call(frames: torch.Tensor) -> torch.Tensor:
+        raw: torch.Tensor = torch.from_numpy(session.run(None, {name: frames.cpu().numpy()})[0])
+        return raw.to(frames.device)
+
+    return call
+
+
+def quantise(source: Path, target: Path, calibration: Sequence[torch.Tensor]) -> Path:
+    """Write an int8 file (QDQ, weights per channel), its ranges taken from what passes through on training frames.
+
+    Raises:
+        ConfigError: No frames to calibrate on.
+    """
+    if not calibration:
+        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
+    need(("onnx", "onnxruntime"), "int8")
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left: Iterator[torch.Tensor] = iter(calibration)
+
+        def get_next(self) -> dict[str, Any] | None:
+            frames = next(self.left, None)
+            return None if frames is None else {INPUT: np.ascontiguousarray(frames.cpu().numpy())}
+
+    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+        folded = Path(scratch) / "folded.onnx"
+        # Fuses what the quantiser would otherwise leave in fp32 between two int8 layers.
+        quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        quantize_static(str(folded), str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True)
+    return target
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the quantiser's advice."""
+    earlier = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(earlier)

@@ -1,0 +1,151 @@
+"""OpenVINO: fp32, bf16 as a hint, int8 by NNCF calibrated on training frames; the precision is always set."""
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from smlmbench.errors import ConfigError
+from smlmbench.export import onnx
+from smlmbench.export.graph import Graph, need, plain
+
+CARD = {
+    "version": 1,
+    "summary": "OpenVINO on the processor, fp32, bf16 and int8 (NNCF, calibrated on training frames)",
+    "facts": {
+        "devices": ["cpu"],
+        "number_formats": ["fp32", "bf16", "int8"],
+        "needs": ["onnx", "onnxscript", "openvino"],
+        "suffix": ".xml",
+    },
+}
+
+SAFE_MULTIPLE_PX = 8
+# Left alone, OpenVINO runs an fp32 file in bf16 where the processor has it.
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def why_not(device: torch.device, number_format: str) -> str:
+    """Why it cannot run here, or empty."""
+    import importlib.util
+
+    import openvino
+
+    if device.type != "cpu":
+        return f"OpenVINO is used on the processor; it does not run on {device.type}"
+    if number_format == "int8" and importlib.util.find_spec("nncf") is None:
+        return "int8 needs nncf; pip install 'smlmbench[export]'"
+    if number_format == "bf16" and "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return "this processor has no bf16"
+    return ""
+
+
+def prepare(
+    model: nn.Module, example: torch.Tensor, number_format: str, calibration: Sequence[torch.Tensor] = ()
+) -> Callable[..., torch.Tensor]:
+    """Translate the network and compile it for the processor.
+
+    Args:
+        model: Network in fp32.
+        example: Frames (B, C, H, W).
+        number_format: fp32, bf16 or int8.
+        calibration: Training frames, each (b, C, H, W); needed for int8.
+
+    Raises:
+        MissingExtraError: A package of the extra is missing.
+        ConfigError: A device or number format that cannot run here.
+    """
+    graph = Graph(plain(model), example.shape[1], 1, SAFE_MULTIPLE_PX, {})
+    return compiled(_translated(graph, number_format, calibration), example.device, number_format)
+
+
+def write(graph: Graph, path: Path, number_format: str, calibration: Sequence[torch.Tensor] = ()) -> None:
+    """Write the pair of files that `load` reads; bf16 is a hint, its file is that of fp32.
+
+    Raises:
+        ConfigError: int8 without frames to calibrate on.
+    """
+    import openvino
+
+    openvino.save_model(_translated(graph, number_format, calibration), str(path), compress_to_fp16=False)
+
+
+def _translated(graph: Graph, number_format: str, calibration: Sequence[torch.Tensor]) -> Any:
+    import openvino
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.onnx"
+        onnx.save(graph, path)
+        model = openvino.Core().read_model(str(path))
+        return quantised(model, calibration) if number_format == "int8" else model
+
+
+def load(path: Path, device: torch.device, number_format: str = "fp32") -> Callable[..., torch.Tensor]:
+    """A callable from a file."""
+    need(("openvino",), "an OpenVINO file")
+    import openvino
+
+    return compiled(openvino.Core().read_model(str(path)), device, number_format)
+
+
+def compiled(graph: Any, device: torch.device, number_format: str) -> Callable[..., torch.Tensor]:
+    """Compile an OpenVINO model.
+
+    Raises:
+        ConfigError: A device or number format that cannot run here.
+    """
+    import openvino
+
+    reason = why_not(device, number_format)
+    if reason:
+        raise ConfigError(reason)
+    hints = {
+        "INFERENCE_PRECISION_HINT": HINTS[number_format],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    model = openvino.Core().compile_model(graph, "CPU", hints)
+
+    def call(frames: torch.Tensor) -> torch.Tensor:
+        # A copy: the next call writes into the same memory.
+        return torch.from_numpy(np.array(model(np.ascontiguousarray(frames.numpy()))[0], dtype=np.float32))
+
+    return call
+
+
+def quantised(graph: Any, calibration: Sequence[torch.Tensor]) -> Any:
+    """An int8 model, its ranges taken from what passes through on training frames.
+
+    Raises:
+        ConfigError: No frames to calibrate on.
+    """
+    if not calibration:
+        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
+    need(("nncf",), "int8")
+    frames = [np.ascontiguousarray(each.cpu().numpy()) for each in calibration]
+    with _quiet():
+        import nncf
+
+        data = nncf.Dataset(frames)
+        return nncf.quantize(graph, data, subset_size=len(frames), preset=nncf.QuantizationPreset.MIXED)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the quantiser's bars and advice."""
+    earlier = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(earlier)

@@ -1,0 +1,262 @@
+"""Device x runtime x number format: every timing in one table, and the best model that fits a time for one frame."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smlmbench.report.boards import make_boards
+from smlmbench.report.model import Board, Entry, Record, Row
+from smlmbench.report.rows import join
+from smlmbench.report.tables import Cell, Column, Table
+from smlmbench.report.words import milliseconds, number, recipe, title
+
+NAME = re.compile(
+    r"^device/(?P<device>[a-z]+)_(?P<runtime>.+)_(?P<number_format>fp32|fp64|bf16|int8)_(?P<size>\d+)px_latency_ms$"
+)
+NOT_TIMED = "smlmbench.not_timed"
+REAL_TIME_MS = (10.0, 30.0)
+CLASSICAL = "classical"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One line: a model on a device by a runtime in a number format at a size.
+
+    Attributes:
+        entry, row: What was timed.
+        device, runtime, number_format, size_px: How.
+        numbers: latency_ms, q1_ms, frames_per_s, efficiency ... by name; reduced formats carry their own scores.
+    """
+
+    entry: Entry
+    row: Row
+    device: str
+    runtime: str
+    number_format: str
+    size_px: int
+    numbers: Mapping[str, float]
+
+    @property
+    def latency_ms(self) -> float:
+        """Median for one frame, network alone."""
+        return self.numbers["latency_ms"]
+
+    def score(self, board: Board) -> float | None:
+        """The primary metric: of the reduced format itself where it has one, else of the line."""
+        own = self.numbers.get(board.primary)
+        return self.entry.get(None, board.primary).value if own is None else own
+
+
+def timings(board: Board) -> list[Timing]:
+    """Every timing of the picks and references of a board."""
+    return [one for entry in board.entries for row in entry.scored_rows[:1] for one in _of(entry, row)] + [
+        one
+        for entry in board.entries
+        for row in entry.scored_rows[1:]
+        for one in _of(entry, row)
+        if one.number_format not in ("fp32", "fp64")
+    ]
+
+
+def _of(entry: Entry, row: Row) -> Iterator[Timing]:
+    metrics = row.run.metrics if row.run is not None else {}
+    for name in sorted(metrics):
+        found = NAME.match(name)
+        if found is None:
+            continue
+        stem = name.removesuffix("latency_ms")
+        numbers = {key.removeprefix(stem): value for key, value in metrics.items() if key.startswith(stem)}
+        size = int(found["size"])
+        yield Timing(entry, row, found["device"], found["runtime"], found["number_format"], size, numbers)
+
+
+def device_table(board: Board) -> Table | None:
+    """All timings, the fastest of each size first, and what was not timed with its reason; None without any."""
+    found = sorted(timings(board), key=lambda one: (one.size_px, one.device, one.latency_ms))
+    if not found:
+        return None
+    table = Table(caption=f"Timings on {board.data}: device, runtime and number format")
+    table.columns = [
+        Column("Row", numeric=False),
+        Column("Device", numeric=False),
+        Column("Runtime", numeric=False),
+        Column("Format", "reduced formats stand here only where they passed the quality gate", numeric=False),
+        Column("Frame (px)"),
+        Column("Latency (ms)", "median of single frames, network alone; small: quartiles"),
+        Column("p90 (ms)"),
+        Column("Against 10 and 30 ms", "real-time lines: usual exposures", numeric=False),
+        Column("End to end (ms)", "per frame through the engine: network, read-out, summed image"),
+        Column("Frames/s", "best batch; small: its size"),
+        Column("Mpixel/s", "camera pixels"),
+        Column("Emitters/s"),
+        Column("CPU (ms)"),
+        Column("First call (ms)"),
+        Column("Load (ms)"),
+        Column("GFLOP"),
+        Column("File (MB)"),
+        Column("Peak memory (MB)", "of a fresh process; small: without the program itself"),
+        Column(title(board.primary), "of a reduced format its own; small: that of fp32 on the same frames"),
+        Column("False / 1000 µm²", "of a reduced format on signal-free frames; small: of fp32"),
+    ]
+    for one in found:
+        table.rows.append(("reference" if one.entry.is_reference else "pick", _cells(board, one)))
+    table.rows += [("row", _absent(*told, len(table.columns))) for told in _reasons(board)]
+    return table
+
+
+def _cells(board: Board, one: Timing) -> list[Cell]:
+    numbers = one.numbers
+    low, high = numbers.get("q1_ms"), numbers.get("q3_ms")
+    span = f"{milliseconds(low)} to {milliseconds(high)}" if low is not None and high is not None else ""
+    busy = ("other programs kept the processor busy",) if numbers.get("others", 0.0) > 0.2 else ()
+    batch = numbers.get("batch")
+    peak, program = numbers.get("peak_bytes"), numbers.get("program_bytes")
+    own = None if peak is None or program is None else (peak - program) / 1e6
+    single, false = numbers.get("efficiency_fp32"), numbers.get("false_fp32")
+    score = one.score(board)
+    return [
+        Cell(one.entry.label, run_id=one.row.run.run_id if one.row.run else ""),
+        Cell(one.device),
+        Cell(one.runtime),
+        Cell(one.number_format),
+        Cell(str(one.size_px), sort=str(one.size_px)),
+        Cell(milliseconds(one.latency_ms), span, flags=busy, sort=f"{one.latency_ms}"),
+        _plain(numbers.get("p90_ms")),
+        Cell(_real_time(one.latency_ms)),
+        _plain(numbers.get("end_to_end_ms")),
+        Cell(_three(numbers.get("frames_per_s")), f"batch {batch:.0f}" if batch else ""),
+        Cell(_three(numbers.get("mpx_per_s"))),
+        Cell(_three(numbers.get("emitters_per_s"))),
+        _plain(numbers.get("cpu_ms")),
+        _plain(numbers.get("first_ms")),
+        _plain(numbers.get("load_ms")),
+        Cell(_three(numbers.get("gflops"))),
+        Cell(_three(_mega(numbers.get("file_bytes")))),
+        Cell(_three(_mega(peak)), _three(own) if own is not None else ""),
+        Cell(number(score, 2), number(single, 2) if single is not None else "", sort=f"{score}"),
+        Cell(_three(numbers.get("false")), _three(false) if false is not None else ""),
+    ]
+
+
+def _plain(value: float | None) -> Cell:
+    return Cell(milliseconds(value), sort="" if value is None else f"{value}")
+
+
+def _three(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _mega(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
+
+
+def _real_time(latency_ms: float) -> str:
+    kept = [f"{limit:g}" for limit in REAL_TIME_MS if latency_ms <= limit]
+    return f"within {' and '.join(kept)}" if kept else "slower"
+
+
+def _reasons(board: Board) -> Iterator[tuple[Entry, str, str]]:
+    seen: set[tuple[str, str]] = set()
+    for entry in board.entries:
+        for row in entry.scored_rows:
+            try:
+                told = json.loads(row.run.tags.get(NOT_TIMED, "{}")) if row.run is not None else {}
+            except ValueError:
+                continue
+            for metric, reason in sorted(told.items()):
+                if (entry.label, metric) not in seen:
+                    seen.add((entry.label, metric))
+                    yield entry, metric, str(reason)
+
+
+def _absent(entry: Entry, metric: str, reason: str, width: int) -> list[Cell]:
+    found = NAME.match(f"{metric}_latency_ms")
+    names = [found[part] for part in ("device", "runtime", "number_format", "size")] if found else [metric, "", "", ""]
+    cells = [Cell(entry.label), *(Cell(name) for name in names), Cell("n/a", reason, hint=f"n/a: {reason}")]
+    return [*cells, *(Cell("") for _ in range(width - len(cells)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """The best model within a time: the timing, its score, and the command that runs it on a movie."""
+
+    data: str
+    timing: Timing
+    score: float
+    command: str
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        one = self.timing
+        return (
+            f"Within the time on {self.data}: {recipe(one.entry)} with {one.runtime} in {one.number_format} on "
+            f"{one.device}, {milliseconds(one.latency_ms)} ms for a frame of {one.size_px} px, score {self.score:.2f}."
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        one = self.timing
+        facts = {"model": one.entry.name, "runtime": one.runtime, "number_format": one.number_format}
+        where = {"device": one.device, "size_px": one.size_px, "latency_ms": one.latency_ms}
+        return {**facts, **where, "score": self.score, "command": self.command}
+
+
+def best_within(board: Board, budget_ms: float, device: str, size_px: int | None = None) -> Fitting | None:
+    """The timing with the best score whose single frame takes at most a budget; None where nothing fits.
+
+    Args:
+        board: A board.
+        budget_ms: Milliseconds for one frame.
+        device: cpu, cuda or mps.
+        size_px: Side of the frame; None takes the smallest that was timed.
+    """
+    found = [one for one in timings(board) if one.device == device and (one.entry.picked or one.entry.is_reference)]
+    sizes = sorted({one.size_px for one in found})
+    if not sizes:
+        return None
+    size = sizes[0] if size_px is None else size_px
+    fitting: list[tuple[float, Timing]] = []
+    for one in found:
+        score = one.score(board)
+        if score is not None and one.size_px == size and one.latency_ms <= budget_ms:
+            fitting.append((score, one))
+    if not fitting:
+        return None
+    sign = 1.0 if board.direction == "up" else -1.0
+    score, one = max(fitting, key=lambda pair: (sign * pair[0], -pair[1].latency_ms))
+    return Fitting(board.data, one, score, command(one))
+
+
+def command(one: Timing) -> str:
+    """The line that runs a timed row on a movie."""
+    if one.runtime == CLASSICAL:
+        words = ["smlmbench", "predict", one.entry.name, "movie.tif", "--camera", "camera.yaml"]
+        return shlex.join([*words, "--pixel-size-nm", "100"])
+    run = one.row.run
+    model, extra = (run.run_id if run is not None else ""), []
+    file = _file(one.row, f"reduced/{one.runtime}_{one.number_format}")
+    if file is not None:
+        model = str(file)
+    else:
+        extra += ["--runtime", one.runtime] if one.runtime != "eager" else []
+        extra += ["--number-format", one.number_format] if one.number_format != "fp32" else []
+    words = ["smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", "--device", one.device]
+    return shlex.join([*words, *extra])
+
+
+def _file(row: Row, folder: str) -> Path | None:
+    found = row.run.artifact(folder) if row.run is not None else None
+    files = [path for path in sorted(found.iterdir()) if path.suffix in (".onnx", ".xml")] if found else []
+    return files[0] if files else None
+
+
+def study_within(
+    record: Record, budget_ms: float, device: str, size_px: int | None = None
+) -> dict[str, Fitting | None]:
+    """What fits on each data entry of a study, by the data's name."""
+    boards: Sequence[Board] = make_boards(record.plan, join(record))
+    return {board.data: best_within(board, budget_ms, device, size_px) for board in reversed(boards)}

@@ -1,0 +1,162 @@
+"""What a teacher gains: each student beside its plain twin, a longer training and a random teacher (PROTOCOL 4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from smlmbench.report.intervals import gap
+from smlmbench.report.model import Board, Entry, Estimate, Gap
+from smlmbench.report.tables import Cell, Column, Table
+from smlmbench.report.words import decimals, interval, number, recipe, title
+
+CONTROLS = {
+    "plain": ("plain twin", "the same student without a teacher, on the same samples"),
+    "longer": ("longer", "the plain student on as many more samples as teacher and student together took time"),
+    "random_teacher": ("random teacher", "the same student under an untrained teacher"),
+}
+Verdict = Literal["gain", "worse", "no difference shown", "not compared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A student against one control.
+
+    Attributes:
+        control: The control's line.
+        change: Paired difference student - control of the primary metric, mean over conditions.
+        verdict: gain or worse where the interval excludes 0 with one sign in every repeat.
+    """
+
+    control: Entry
+    change: Gap
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A taught line, its teacher's line where the board has it, and what it is compared with, by control."""
+
+    entry: Entry
+    teacher: Entry | None
+    against: Mapping[str, Comparison]
+
+
+def students(board: Board) -> list[Student]:
+    """Every scored line of a board that had a teacher, controls left out."""
+    lines = [*board.entries, *board.others]
+    by_id = {row.row_id: entry for entry in lines for row in entry.rows if row.row_id}
+    found = []
+    for entry in lines:
+        first = entry.rows[0]
+        if first.control or not first.method or not entry.scored_rows:
+            continue
+        controls = {name: by_id[number] for name, number in first.controls.items() if number in by_id}
+        against = {name: _compared(entry, controls[name], board) for name in CONTROLS if name in controls}
+        teacher = next((by_id[need] for need in first.needs if need in by_id), None)
+        found.append(Student(entry, teacher, against))
+    return found
+
+
+def _compared(student: Entry, control: Entry, board: Board) -> Comparison:
+    change = gap(student, control, board, board.primary, board.conditions)
+    verdict: Verdict = "no difference shown"
+    if change.verdict == "unknown":
+        verdict = "not compared"
+    elif change.verdict == "win":
+        verdict = "gain"
+    elif gap(control, student, board, board.primary, board.conditions).verdict == "win":
+        verdict = "worse"
+    return Comparison(control, change, verdict)
+
+
+def distillation_table(board: Board, measured: Mapping[str, Any]) -> Table | None:
+    """Students beside their controls; None where nothing was taught."""
+    taught = students(board)
+    if not taught:
+        return None
+    heading = title(board.primary, measured.get(board.primary, {}))
+    names = [name for name in CONTROLS if any(name in one.against for one in taught)]
+    table = Table(caption=f"What teachers gain on {board.data}")
+    table.columns = [
+        Column("Student", "learned from its teacher, with its loss and λ", numeric=False),
+        Column(heading, "of the student, mean over conditions and repeats"),
+        *(
+            Column(f"against {CONTROLS[name][0]}", f"{CONTROLS[name][1]}; paired difference, its interval")
+            for name in names
+        ),
+        Column("Teacher", f"its {heading}"),
+        Column("Parameters", "of the student; of its teacher"),
+        Column("Training (s)", "of one repeat of the student; of its teacher"),
+    ]
+    for one in taught:
+        table.rows.append(("", _cells(one, board, names)))
+    return table
+
+
+def _cells(one: Student, board: Board, names: list[str]) -> list[Cell]:
+    found = one.entry.get(None, board.primary)
+    places = decimals([found.value])
+    labels = one.entry.rows[0].labels
+    taught = None if one.teacher is None else one.teacher.get(None, board.primary)
+    return [
+        Cell(one.entry.label, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"),
+        Cell(number(found.value, places), interval(found, places), sort=f"{found.value}"),
+        *(_change(one.against.get(name), places) for name in names),
+        Cell("–" if taught is None else number(taught.value, places), labels.get("teacher", "")),
+        _both(one, "n_params", "teacher_n_params"),
+        _both(one, "train_s", "teacher_train_s"),
+    ]
+
+
+def _change(found: Comparison | None, places: int) -> Cell:
+    if found is None or found.change.value is None:
+        return Cell("–", "not compared")
+    change = Estimate(found.change.value, found.change.low, found.change.high)
+    return Cell(signed(found.change.value, places), f"{interval(change, places)} {found.verdict}".strip(),
+                sort=f"{found.change.value}")  # fmt: skip
+
+
+def _both(one: Student, own: str, teachers: str) -> Cell:
+    theirs = one.entry.mean_param(teachers)
+    return Cell(number(one.entry.mean_param(own), 0), "" if theirs is None else f"teacher {number(theirs, 0)}")
+
+
+def signed(value: float, places: int) -> str:
+    """A number with its sign, also where that is plus."""
+    text = number(value, places)
+    return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
+def findings(board: Board) -> list[str]:
+    """One sentence per student: what its teacher gained, or that no gain was shown."""
+    said = []
+    for one in students(board):
+        parts = [
+            f"{_told(found, board)} against the {CONTROLS[name][0]}"
+            for name, found in one.against.items()
+            if found.change.value is not None
+        ]
+        if parts:
+            said.append(f"{recipe(one.entry)}: {'; '.join(parts)}. {_conclusion(one)}")
+    return said
+
+
+def _told(found: Comparison, board: Board) -> str:
+    places = decimals([found.control.get(None, board.primary).value])
+    change = Estimate(found.change.value, found.change.low, found.change.high)
+    return f"{signed(found.change.value or 0.0, places)} {interval(change, places)} ({found.verdict})"
+
+
+def _conclusion(one: Student) -> str:
+    verdicts = {name: found.verdict for name, found in one.against.items()}
+    plain = verdicts.get("plain")
+    if plain is None or plain == "not compared":
+        return "Whether the teacher gains is not known."
+    if plain != "gain":
+        return "The teacher gains nothing that could be shown."
+    doubts = []
+    if verdicts.get("longer") not in (None, "gain"):
+        doubts.append("a longer training does as well")
+    if verdicts.get("random_teacher") not in (None, "gain"):
+        doubts.append("an untrained teacher does as well")
+    return f"The teacher gains, but {' and '.join(doubts)}." if doubts else "The teacher gains."

@@ -1,0 +1,179 @@
+"""Searches of hyperparameters on the page: what was tried, what the pick gains over the defaults, the figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smlmbench.report.drawings import Drawing, embed
+from smlmbench.report.intervals import gap
+from smlmbench.report.model import Board, Entry, Estimate, Record, Run, finite, read_json
+from smlmbench.report.words import decimals, interval, number, title
+
+FILE = "search.json"
+# Figures by file name: caption, and whether it stands open.
+FIGURES = {
+    "best_of_k": ("What K trials are worth", True),
+    "pareto_device_latency_ms": ("Accuracy against latency", True),
+    "pareto_n_params": ("Accuracy against the number of parameters", True),
+    "history": ("Every trial and the best so far", False),
+    "importances": ("What mattered", False),
+    "slices": ("Every setting", False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One search with its run."""
+
+    run: Run
+    document: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of the Optuna study."""
+        return str(self.document.get("name", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSection:
+    """One search as the page shows it: sentences and figures, the folded ones last."""
+
+    title: str
+    run_id: str
+    sentences: Sequence[str]
+    drawings: Sequence[Drawing]
+
+
+def searches_of(record: Record) -> list[Found]:
+    """The newest run of every search."""
+    found: dict[str, Found] = {}
+    for run in record.runs:
+        if run.role == "search" and (document := read_json(run.artifact(FILE))):
+            found.setdefault(str(document.get("name", "")), Found(run, document))
+    return list(found.values())
+
+
+def picked_cells(record: Record) -> list[Mapping[str, Any]]:
+    """Rows of picks and defaults of all searches, as they stand in a plan."""
+    cells: dict[str, Mapping[str, Any]] = {}
+    for found in searches_of(record):
+        for item in found.document.get("cells", []):
+            cells.setdefault(str(item.get("cell_id", "")), item)
+    return list(cells.values())
+
+
+def tried_cells(record: Record) -> set[str]:
+    """Identities of all trials, which are rows of searches, not of plans."""
+    lists = [numbers for found in searches_of(record) for numbers in found.document.get("trial_cells", {}).values()]
+    return {str(number) for numbers in lists for number in numbers}
+
+
+def count_trials(boards: Sequence[Board], searches: Sequence[Found]) -> None:
+    """Add the trials of searches to the combinations that each entrant has tried."""
+    for board in boards:
+        tried: dict[str, set[str]] = {}
+        for found in searches:
+            if found.document.get("data") == board.data:
+                for name, numbers in found.document.get("trial_cells", {}).items():
+                    tried.setdefault(name, set()).update(map(str, numbers))
+        for entry in [*board.entries, *board.others]:
+            trials = tried.get(entry.name, set())
+            if entry.is_reference or not trials or entry.entrant[2] not in ("", "none"):
+                continue
+            lines = [other for other in [*board.entries, *board.others] if other.entrant == entry.entrant]
+            apart = sum(_was_run(line) and trials.isdisjoint(row.row_id for row in line.rows) for line in lines)
+            entry.trials = apart + len(trials)
+
+
+def _was_run(entry: Entry) -> bool:
+    return any(row.run is not None for row in entry.rows)
+
+
+def search_sections(boards: Sequence[Board], searches: Sequence[Found]) -> list[SearchSection]:
+    """One section per search, in the order of their names."""
+    made = []
+    for found in sorted(searches, key=lambda one: one.name):
+        document = found.document
+        board = next((one for one in boards if one.data == document.get("data")), None)
+        sentences = [*_tried(document), *_reached(document)]
+        if board is not None:
+            sentences.append(_tested(document, board))
+        heading = f"{document.get('model', '')} on {document.get('data', '')}"
+        made.append(SearchSection(heading, found.run.run_id, [text for text in sentences if text], _drawings(found)))
+    return made
+
+
+def _tried(document: Mapping[str, Any]) -> list[str]:
+    states = {name: count for name, count in document.get("states", {}).items() if count and name != "done"}
+    also = f" ({', '.join(f'{count} {name}' for name, count in states.items())})" if states else ""
+    asked, tried = document.get("asked", 0), document.get("tried", 0)
+    unfinished = f" of {asked}" if tried < asked else ""
+    aims = " and ".join(document.get("objectives", []))
+    random = document.get("random", {}).get("tried", 0)
+    beside = f", beside {random} trials of random search" if random else ""
+    return [f"{tried}{unfinished} trials{also} towards {aims} with {document.get('sampler', '')}{beside}."]
+
+
+def _reached(document: Mapping[str, Any]) -> list[str]:
+    pick, default = document.get("pick"), document.get("default") or {}
+    if not pick:
+        return ["No trial reached a number, so there is no pick."]
+    settings = ", ".join(f"{key} {_plain(value)}" for key, value in pick.get("values", {}).items())
+    if pick.get("trial") == default.get("trial"):
+        return [f"The pick is the default settings ({settings}): the search found nothing better on validation."]
+    objective = next(iter(document.get("objectives", [])), "")
+    said = [f"Pick: trial {pick.get('trial')} with {settings}."]
+    pairs = [("validation", pick.get("reached", {}).get(objective), default.get("reached", {}).get(objective))]
+    pairs.append(("the holdout set, which chose nothing", pick.get("holdout"), default.get("holdout")))
+    name = title(str(document.get("primary", "")))
+    for where, ours, theirs in pairs:
+        if finite(ours) is None:
+            continue
+        against = ""
+        if finite(theirs) is not None:
+            against = f" against {theirs:.4g} with the default settings ({ours - theirs:+.3g})"
+        heading = title(objective.partition("/")[2]) if where == "validation" else name
+        said.append(f"{heading} on {where}: {ours:.4g}{against}.")
+    return said
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _tested(document: Mapping[str, Any], board: Board) -> str:
+    """The paired difference on the test set, in words."""
+    pick, default = document.get("pick") or {}, document.get("default") or {}
+    if not pick or pick.get("cell_id") == default.get("cell_id"):
+        return ""
+    ours, theirs = _entry(board, pick.get("cell_id")), _entry(board, default.get("cell_id"))
+    if ours is None or theirs is None or not ours.scored_rows or not theirs.scored_rows:
+        return "The pick and the default settings are not both tested yet."
+    found = gap(ours, theirs, board, board.primary, board.conditions)
+    if found.value is None:
+        return "The pick and the default settings have no repeat in common, so they are not compared on the test set."
+    places = decimals([found.value])
+    ends = interval(Estimate(found.value, found.low, found.high), places)
+    said = f"{title(board.primary)} on the test set, pick minus default settings: {number(found.value, places)} {ends}"
+    if found.verdict == "unknown":
+        return f"{said} (one repeat, so chance is not ruled out)."
+    if found.verdict == "win":
+        return f"{said}: a gain."
+    behind = gap(theirs, ours, board, board.primary, board.conditions).verdict == "win"
+    return f"{said}: {'a loss' if behind else 'no gain is shown, a tie'}."
+
+
+def _entry(board: Board, cell_id: Any) -> Entry | None:
+    lines = [*board.entries, *board.others]
+    return next((line for line in lines if any(row.row_id == cell_id for row in line.rows)), None)
+
+
+def _drawings(found: Found) -> list[Drawing]:
+    made = []
+    for name, (caption, is_open) in FIGURES.items():
+        path = found.run.artifact(f"figures/{name}.png")
+        if path is None or not path.is_file():
+            continue
+        alt = f"{caption}: search {found.name}"
+        made.append(Drawing(caption, alt, embed(path.read_bytes(), "image/png"), folded=not is_open))
+    return made

@@ -1,0 +1,214 @@
+"""Files of one format into another: tables, movies to TIFF, images to TIFF; what is lost on the way is told."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from smlmbench import formats
+from smlmbench.errors import FormatError, UnitError
+from smlmbench.formats.options import TableOptions
+from smlmbench.predictions import COLUMNS, Localizations
+from smlmbench.registry import Catalog
+
+KINDS = ("table", "movie", "image")
+SAME = 1e-5  # single precision, which Picasso's tables have
+SAME_NM = 1e-3
+OnFrames = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What is converted.
+
+    Attributes:
+        source: File or folder.
+        target: File to write.
+        source_format: Registered format; None finds it.
+        target_format: Registered format; None takes the one of the suffix.
+        known: What is known beyond the files.
+        variable: Name of the array in a .mat file.
+        overwrite: Whether files that are there already may be replaced.
+    """
+
+    source: Path
+    target: Path
+    source_format: str | None = None
+    target_format: str | None = None
+    known: TableOptions = field(default_factory=TableOptions)
+    variable: str | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What was written.
+
+    Attributes:
+        holds: table, movie or image.
+        source_format, target_format: Registered names.
+        count: Rows, frames or 1.
+        files: All files written.
+        lost: One clause for each thing that the new file does not hold as the old one did.
+    """
+
+    holds: str
+    source_format: str
+    target_format: str
+    count: int
+    files: list[Path]
+    lost: list[str]
+
+
+def convert(asked: Conversion, catalog: Catalog, on_frames: OnFrames = lambda _done, _total: None) -> Converted:
+    """Convert one file.
+
+    Args:
+        asked: What.
+        catalog: Registered formats.
+        on_frames: Progress of a movie: frames done, frames in all.
+
+    Raises:
+        FormatError: A file of no known format, kinds that differ, or a file that is there already.
+        UnitError: An image without its pixel size.
+    """
+    holds = _holds(asked, catalog)
+    source_format = formats.find(
+        asked.source,
+        holds,
+        catalog=catalog,
+        format=asked.source_format,
+        takes_columns=holds == "table" and bool(asked.known.columns),
+    )
+    target_format = _target_format(asked, holds, catalog)
+    facts = catalog.card("formats", target_format).facts
+    files = [asked.target, *(asked.target.with_suffix(suffix) for suffix in facts.get("sidecars", []))]
+    _check_target(asked, files)
+    asked = replace(asked, source_format=source_format, target_format=target_format)
+    work = {"table": _table, "movie": _movie, "image": _image}[holds]
+    count, lost = work(asked, catalog, on_frames)
+    return Converted(holds, source_format, target_format, count, files, lost)
+
+
+def _holds(asked: Conversion, catalog: Catalog) -> str:
+    if asked.source_format is not None:
+        return formats.holds_of(asked.source_format, catalog=catalog)
+    if asked.source.is_dir():
+        return "movie"
+    suffix = asked.source.suffix.lower()
+    facts = [catalog.card("formats", name).facts for name in catalog.names("formats")]
+    kinds = {fact["holds"] for fact in facts if suffix in fact["suffixes"]}
+    # A TIFF may be both; one image is a movie of one frame.
+    return next((kind for kind in KINDS if kind in kinds), "table")
+
+
+def _target_format(asked: Conversion, holds: str, catalog: Catalog) -> str:
+    """The format to write, after refusing to turn one kind of thing into another."""
+    if asked.target_format is not None:
+        kind = formats.holds_of(asked.target_format, catalog=catalog)
+        if kind != holds:
+            raise FormatError(
+                f"'{asked.source.name}' is a {holds} and {asked.target_format} holds {kind}s;"
+                f" name a format for {holds}s with --to"
+            )
+    return formats.writer(asked.target, holds, catalog=catalog, format=asked.target_format)
+
+
+def _check_target(asked: Conversion, files: list[Path]) -> None:
+    for file in files:
+        if file.exists() and asked.source.exists() and file.samefile(asked.source):
+            raise FormatError(f"'{file}' is the file to convert; give another name for the new one")
+        if file.exists() and not asked.overwrite:
+            raise FormatError(f"'{file}' exists already; give another name, or --overwrite")
+    if not asked.target.absolute().parent.is_dir():
+        raise FormatError(f"folder '{asked.target.parent}' does not exist; make it first")
+
+
+def _table(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[int, list[str]]:
+    known = asked.known
+    free = bool(catalog.card("formats", str(asked.source_format)).facts.get("fallback"))
+    if known.origin is not None and not free:
+        raise FormatError(
+            f"{asked.source_format} fixes where its origin is; leave --origin out, or read with --from table"
+        )
+    locs = formats.read_table(asked.source, catalog=catalog, format=asked.source_format, options=known)
+    reader = catalog.module("formats", str(asked.source_format))
+    unread: list[str] = reader.unread(asked.source) if hasattr(reader, "unread") else []
+    lost = [f"not read: {', '.join(unread)} (no column of ours)"] if unread else []
+    if free and known.origin is None:
+        lost.append("the origin is taken as the outer corner of the first pixel; give --origin centre otherwise")
+    written = TableOptions(pixel_size_nm=known.pixel_size_nm, camera=known.camera)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        formats.write_table(locs, asked.target, catalog=catalog, format=asked.target_format, options=written)
+    back = formats.read_table(asked.target, catalog=catalog, format=asked.target_format, options=written)
+    lost += _differences(locs, back, str(asked.target_format))
+    lost += [str(each.message) for each in caught]
+    return len(locs), lost + _photons(asked, locs, catalog)
+
+
+def _differences(locs: Localizations, back: Localizations, name: str) -> list[str]:
+    """What a table says otherwise after it was written and read again."""
+    before, after = locs.columns(), back.columns()
+    known = [column for column in COLUMNS if not np.isnan(before[column]).all()]
+    known += [column for column in ("molecule", "channel") if column in before]
+    gone = [column for column in known if column not in after or np.isnan(after[column]).all()] if len(locs) else []
+    changed = [
+        column
+        for column in known
+        if column not in gone
+        and not np.allclose(before[column], after[column], rtol=SAME, atol=SAME_NM, equal_nan=True)
+    ]
+    lost = []
+    if gone:
+        lost.append(f"{name} has no place for {', '.join(gone)}")
+    if changed:
+        lost.append(f"{name} keeps other numbers in {', '.join(changed)} (one number for both axes, or rounded)")
+    if back.n_frames != locs.n_frames:
+        lost.append(f"{name} does not state the number of frames ({locs.n_frames})")
+    if not np.allclose(back.field_nm, locs.field_nm):
+        lost.append(f"{name} does not state the field ({locs.field_nm[0]:g} x {locs.field_nm[1]:g} nm)")
+    return lost
+
+
+def _photons(asked: Conversion, locs: Localizations, catalog: Catalog) -> list[str]:
+    """Say where photons that reach the camera are taken for detected ones, or the other way round."""
+    kinds = {
+        catalog.card("formats", str(name)).facts.get("photons", "detected")
+        for name in (asked.source_format, asked.target_format)
+    }
+    if len(kinds) < 2 or asked.known.camera is not None or np.isnan(locs.photons).all():
+        return []
+    return [
+        "one format holds photons that reach the camera, the other detected ones: a quantum efficiency of 1 was taken;"
+        " give --camera otherwise"
+    ]
+
+
+def _movie(asked: Conversion, catalog: Catalog, on_frames: OnFrames) -> tuple[int, list[str]]:
+    movie = formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)
+    try:
+        total = movie.n_frames
+        formats.write_movie(
+            movie,
+            asked.target,
+            catalog=catalog,
+            format=asked.target_format,
+            pixel_nm=asked.known.pixel_size_nm,
+            on_frames=lambda done: on_frames(done, total),
+        )
+    finally:
+        movie.close()
+    return total, []
+
+
+def _image(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[int, list[str]]:
+    pixel_nm = asked.known.pixel_size_nm
+    if pixel_nm is None:
+        raise UnitError(f"image '{asked.source.name}' does not state its pixel size; give --pixel-size-nm")
+    settings = {} if asked.variable is None else {"variable": asked.variable}
+    image = formats.read_image(asked.source, catalog=catalog, format=asked.source_format, settings=settings)
+    formats.write_image(asked.target, image, pixel_nm, catalog=catalog, format=asked.target_format)
+    return 1, []

@@ -1,0 +1,89 @@
+"""A trained network as a file for other programs, checked in a process without this package."""
+
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from smlmbench.errors import UnitError
+from smlmbench.export.graph import Graph, folder_bytes
+from smlmbench.export.parity import Parity, check_parity
+from smlmbench.inference.checkpoint import load_trained
+from smlmbench.inference.facts import graph_of
+from smlmbench.registry import Catalog
+from smlmbench.tracking.records import RunRecord
+from smlmbench.tracking.runs import Run
+from smlmbench.tracking.store import Store
+
+# What runs the file in the check, where that is not the format's own name.
+CHECKED_AS = {"bioimageio": "onnx"}
+SIDES_PX = ((32, 48), (64, 40))
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        files: All of them, the network's first.
+        size_bytes: Together, without the JSON beside it.
+        parity: How far its answers are from the network's.
+    """
+
+    files: list[Path]
+    size_bytes: int
+    parity: Parity
+
+
+def export(checkpoint: Path, form: str, folder: Path, catalog: Catalog) -> Exported:
+    """Write a checkpoint in an export format and compare the file with the network.
+
+    Args:
+        checkpoint: `best.pt`.
+        form: Registered export format.
+        folder: Where to write; made where absent. Files are named after the model and its cell.
+        catalog: Registered things.
+
+    Raises:
+        MissingExtraError: A package is missing; the line that installs it is given.
+        UnknownNameError: No such format.
+    """
+    suffix = str(catalog.card("exports", form).facts["suffix"])
+    if checkpoint.suffix != ".pt":
+        raise UnitError(f"'{checkpoint.name}' is exported already; give a best.pt or a run")
+    graph = graph_of(load_trained(checkpoint, catalog), catalog)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{_stem(graph)}{suffix}"
+    files = catalog.module("exports", form).write(graph, target)
+    size = folder_bytes([path for path in files if path.suffix != ".json"])
+    return Exported(files, size, _compare(graph, form, target))
+
+
+def _stem(graph: Graph) -> str:
+    name = str(graph.facts["model"]["name"])
+    cell = str(graph.facts.get("cell_id", ""))[:6]
+    return f"{name}-{cell}" if cell else name
+
+
+def _compare(graph: Graph, form: str, path: Path) -> Parity:
+    multiple = graph.multiple_px
+    shapes = [
+        (1, graph.channels, multiple * -(-height // multiple), multiple * -(-width // multiple))
+        for height, width in SIDES_PX
+    ]
+    kind = CHECKED_AS.get(form, form)
+    if path.suffix != ".zip":
+        return check_parity(graph, kind, path, shapes)
+    with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(path) as package:
+        weights = Path(package.extract("model.onnx", scratch))
+        return check_parity(graph, kind, weights, shapes)
+
+
+def log_export(store: Store, record: RunRecord, form: str, made: Exported) -> None:
+    """Store files, size and gap with the run that they came from."""
+    run = Run(store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
+    run.log_metrics({f"export/{form}_gap": made.parity.gap, f"export/{form}_bytes": float(made.size_bytes)})
+    run.flush()
+    run.log_dict({**made.parity.as_dict(), "bytes": made.size_bytes}, f"export/{form}.json")
+    for path in made.files:
+        run.log_artifact(path, f"export/{form}")

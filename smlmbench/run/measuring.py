@@ -1,0 +1,194 @@
+"""One prepared network after another under one protocol: single frames, batches, end to end, load, size, work.
+
+All candidates of one device and size take turns. PROTOCOL section 5.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from smlmbench.data.contracts import ArrayFrames
+from smlmbench.inference.engine import Network, ReadOut, predict
+from smlmbench.timing import Latency
+
+BATCHES = (1, 8, 32)
+MOST_FINE_PIXELS = 2**23
+OFFLINE_ROUNDS = 7
+
+TimeCalls = Callable[..., dict[str, Latency]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One network by one runtime in one number format at one size.
+
+    Attributes:
+        network: The network itself, for counting its work.
+        prepare: Makes the callable; its seconds are the load time.
+        frames: (n, H, W) camera frames of the size, real ones where there are some.
+        read_out: How its output is read, for the figure end to end; None leaves that out.
+        emitters: True emitters in one frame, NaN where unknown.
+        upsampling: Fine pixels per camera pixel.
+        multiple_px: Sides are padded to a multiple of this.
+    """
+
+    network: nn.Module
+    prepare: Callable[[], Network]
+    frames: NDArray[np.float32]
+    read_out: ReadOut | None = None
+    emitters: float = float("nan")
+    upsampling: int = 1
+    multiple_px: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Numbers of one subject.
+
+    Attributes:
+        latency: One frame, network alone.
+        numbers: load_ms, batch, frames_per_s, mpx_per_s (camera pixels), emitters_per_s, end_to_end_ms, gflops.
+    """
+
+    latency: Latency
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+def measure(
+    subjects: Mapping[str, Subject], device: torch.device, time_calls: TimeCalls, *, whole: bool = True
+) -> tuple[dict[str, Measured], dict[str, Exception]]:
+    """Measure several subjects, interleaved.
+
+    Args:
+        subjects: What to measure, by label.
+        device: Where they run.
+        time_calls: `timing.time_calls`.
+        whole: Also batches, end to end and work; False times single frames alone.
+
+    Returns:
+        Numbers by label, and why the others could not be measured.
+    """
+    prepared: dict[str, Network] = {}
+    failed: dict[str, Exception] = {}
+    loads: dict[str, float] = {}
+    inputs = {label: _input(one, device) for label, one in subjects.items()}
+    for label, one in subjects.items():
+        began = time.perf_counter()
+        try:
+            prepared[label] = one.prepare()
+            prepared[label](inputs[label][:1])
+        except Exception as error:
+            failed[label] = error
+            continue
+        loads[label] = 1e3 * (time.perf_counter() - began)
+    if not prepared:
+        return {}, failed
+    single = time_calls({label: _bound(call, inputs[label][:1]) for label, call in prepared.items()}, device)
+    numbers: dict[str, dict[str, float]] = {label: {"load_ms": loads[label]} for label in prepared}
+    if whole:
+        _offline(numbers, prepared, inputs, (subjects, single), device, time_calls)
+        _end_to_end(numbers, prepared, subjects, device, time_calls)
+        for label in prepared:
+            numbers[label]["gflops"] = gflops(subjects[label].network, inputs[label][:1])
+    return {label: Measured(single[label], _finite(numbers[label])) for label in prepared}, failed
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in numbers.items() if np.isfinite(value)}
+
+
+def _bound(call: Network, frames: torch.Tensor) -> Callable[[], Any]:
+    return lambda: call(frames)
+
+
+def _input(one: Subject, device: torch.device) -> torch.Tensor:
+    frames = torch.from_numpy(np.ascontiguousarray(one.frames, dtype=np.float32))[:, None]
+    height, width = frames.shape[2:]
+    down, across = -height % one.multiple_px, -width % one.multiple_px
+    return torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate").to(device)
+
+
+def _offline(
+    numbers: dict[str, dict[str, float]],
+    prepared: Mapping[str, Network],
+    inputs: Mapping[str, torch.Tensor],
+    known: tuple[Mapping[str, Subject], Mapping[str, Latency]],
+    device: torch.device,
+    time_calls: TimeCalls,
+) -> None:
+    """The best of several batch sizes by frames per second."""
+    subjects, single = known
+    for label in prepared:
+        numbers[label] |= {"batch": 1.0, "frames_per_s": 1e3 / single[label].median_ms}
+    for batch in BATCHES[1:]:
+        calls = {}
+        for label, call in prepared.items():
+            _, _, height, width = inputs[label].shape
+            if batch * height * width * subjects[label].upsampling ** 2 <= MOST_FINE_PIXELS:
+                frames = inputs[label].repeat(-(-batch // len(inputs[label])), 1, 1, 1)[:batch].contiguous()
+                calls[label] = _bound(call, frames)
+        if not calls:
+            continue
+        for label, latency in time_calls(calls, device, max_rounds=OFFLINE_ROUNDS).items():
+            rate = 1e3 * batch / latency.median_ms
+            if rate > numbers[label]["frames_per_s"]:
+                numbers[label] |= {"batch": float(batch), "frames_per_s": rate}
+    for label in prepared:
+        frame, rate = subjects[label].frames[0], numbers[label]["frames_per_s"]
+        numbers[label]["mpx_per_s"] = rate * frame.size / 1e6
+        numbers[label]["emitters_per_s"] = rate * subjects[label].emitters
+
+
+def _end_to_end(
+    numbers: dict[str, dict[str, float]],
+    prepared: Mapping[str, Network],
+    subjects: Mapping[str, Subject],
+    device: torch.device,
+    time_calls: TimeCalls,
+) -> None:
+    """Milliseconds per frame through the engine: blocks, network, read-out and summed image."""
+    calls = {}
+    for label, call in prepared.items():
+        one = subjects[label]
+        if one.read_out is not None:
+            calls[label] = _through(one, call, one.read_out, device)
+    if not calls:
+        return
+    for label, latency in time_calls(calls, device, max_rounds=OFFLINE_ROUNDS).items():
+        numbers[label]["end_to_end_ms"] = latency.median_ms / len(subjects[label].frames)
+
+
+def _through(one: Subject, call: Network, read_out: ReadOut, device: torch.device) -> Callable[[], Any]:
+    frames = ArrayFrames(one.frames)
+    return lambda: predict(frames, call, read_out, device=device)
+
+
+def gflops(network: nn.Module, frames: torch.Tensor) -> float:
+    """Billions of operations (2 for a multiplication with its addition) of one call; NaN where it cannot be counted."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    try:
+        counted = copy.deepcopy(network).to("meta").eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            counted(frames.to("meta"))
+    except Exception:  # a network of a plug-in may do what the meta device cannot
+        return float("nan")
+    return counter.get_total_flops() / 1e9
+
+
+def tiled(frames: NDArray[np.float32], count: int, side: int) -> NDArray[np.float32]:
+    """`count` square frames of a size, from real ones repeated and cut."""
+    repeats = (-(-count // len(frames)), -(-side // frames.shape[1]), -(-side // frames.shape[2]))
+    return np.ascontiguousarray(np.tile(frames, repeats)[:count, :side, :side])
+
+
+def as_rows(found: Mapping[str, Measured], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Numbers of several labels for a table."""
+    return [{name: found[label].numbers.get(name) for name in names} for label in found]

@@ -1,0 +1,292 @@
+"""Ask and tell: one Optuna study of one search."""
+
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from smlmbench.search.pruning import Judge, Rule
+from smlmbench.search.storage import HEARTBEAT_S, accepted, open_storage, retry
+from smlmbench.seeds import derive_seed
+from smlmbench.study.spaces import Axis
+
+if TYPE_CHECKING:
+    import optuna
+
+Direction = Literal["maximize", "minimize"]
+Status = Literal["done", "pruned", "collapsed", "failed", "repeated"]
+State = Literal["done", "pruned", "collapsed", "failed", "repeated", "running", "waiting", "left"]
+STATUS, CELL, RUN, REASON, HOLDOUT, OWNER, SHOWN = (
+    *("status", "cell_id", "mlflow_run_id", "reason", "holdout", "owner", "known_as"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorts:
+    """How a search goes about it.
+
+    Attributes:
+        directions: maximize or minimize, by objective, in order.
+        sampler: tpe, random, gp or nsga2.
+        seed: Root of the sampler's seeds.
+        startup: Trials drawn at random.
+        rule: When trials are pruned.
+    """
+
+    directions: Mapping[str, Direction]
+    sampler: str = "tpe"
+    seed: int = 0
+    startup: int = 10
+    rule: Rule = field(default_factory=Rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Settings to try.
+
+    Attributes:
+        number: Number of the trial.
+        values: Settings by name of their axis.
+        judge: Says during the training whether to stop it.
+    """
+
+    number: int
+    values: dict[str, Any]
+    judge: Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial as the database has it.
+
+    Attributes:
+        number: In the order of asking.
+        state: done, pruned, collapsed, failed; repeated (the settings of an earlier trial); running, waiting (queued);
+            left (ended without a result, queued again).
+        values: Settings.
+        reached: Objectives by name, where it is done.
+        holdout: Primary number on the holdout set, or None.
+        facts: User attributes: cell_id, mlflow_run_id, reason, ...
+        seconds: From asking to telling.
+    """
+
+    number: int
+    state: State
+    values: Mapping[str, Any]
+    reached: Mapping[str, float]
+    holdout: float | None
+    facts: Mapping[str, Any]
+    seconds: float | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the trials that were asked for."""
+        return self.state in ("done", "pruned", "collapsed", "failed")
+
+
+class Searcher:
+    """One search: proposes settings, is told what became of them. The same calls after a crash continue it."""
+
+    def __init__(self, url: str, name: str, axes: Sequence[Axis], sorts: Sorts) -> None:
+        import optuna
+
+        self.url, self.name, self.axes, self.sorts = url, name, tuple(axes), sorts
+        self._storage = open_storage(url)
+        self._study = optuna.create_study(
+            study_name=name,
+            storage=self._storage,
+            directions=list(sorts.directions.values()),
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(),
+            pruner=optuna.pruners.NopPruner(),
+        )
+        self._id = self._storage.get_study_id_from_name(name)
+        if self._study.metric_names != list(sorts.directions):
+            with accepted():
+                self._study.set_metric_names(list(sorts.directions))
+        self._beating: set[int] = set()
+        self._stop = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def __enter__(self) -> "Searcher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the heartbeat."""
+        self._stop.set()
+        if self._heart is not None:
+            self._heart.join(timeout=30)
+        self._storage.scoped_session.remove()
+
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        """Set user attributes of the study, for the dashboard."""
+        for key, value in facts.items():
+            if self._study.user_attrs.get(key) != value:
+                self._study.set_user_attr(key, value)
+
+    def begin_with(self, values: Mapping[str, Any]) -> None:
+        """Queue settings to be tried first, once."""
+        self._study.enqueue_trial(dict(values), skip_if_exists=True)
+
+    def reap(self, is_dead: Callable[[Mapping[str, Any]], bool]) -> list[int]:
+        """Queue trials again whose process is gone: by their owner's facts at once, else by their heartbeat.
+
+        Args:
+            is_dead: From the facts of the owner, as they were given to `ask`.
+
+        Returns:
+            Their numbers.
+        """
+        import optuna
+
+        left = []
+        for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            if OWNER in trial.user_attrs and is_dead(trial.user_attrs[OWNER]):
+                self.give_back(trial.number)
+                left.append(trial.number)
+        with accepted():
+            optuna.storages.fail_stale_trials(self._study)
+        return left
+
+    def ask(self, owner: Mapping[str, Any] | None = None) -> Proposal:
+        """The next settings to try: what is queued, else what the sampler proposes.
+
+        The same history gives the same proposal: the sampler's seed is the number of trials before it.
+        """
+        position = sum(trial.state not in ("left", "waiting") for trial in self.trials())
+        self._study.sampler = self._sampler(derive_seed(self.sorts.seed, "search", str(position)) % 2**32, position)
+        with accepted():
+            trial = self._study.ask()
+            if owner is not None:
+                trial.set_user_attr(OWNER, dict(owner))
+            self._beat(trial.number)
+            values: dict[str, Any] = {}
+            for axis in self.axes:
+                if axis.counts(values):
+                    values[axis.name] = _suggest(trial, axis)
+        return Proposal(trial.number, values, Judge(self.url, self.name, trial.number, self.sorts.rule))
+
+    def note(self, number: int, facts: Mapping[str, Any]) -> None:
+        """Set user attributes of a trial."""
+        identity = self._trial_id(number)
+        for key, value in facts.items():
+            self._storage.set_trial_user_attr(identity, key, value)
+
+    def tell(
+        self,
+        number: int,
+        status: Status,
+        reached: Mapping[str, float] | None = None,
+        *,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say what became of a trial.
+
+        Args:
+            number: Of the trial.
+            status: done needs all objectives; pruned and collapsed trials teach the sampler, failed ones do not;
+                repeated is a trial whose settings an earlier one has had.
+            reached: Objectives by name.
+            facts: Further user attributes.
+        """
+        from optuna.trial import TrialState
+
+        self.note(number, {STATUS: status, **(facts or {})})
+        self._beating.discard(number)
+        wanted = list(self.sorts.directions)
+        known = reached or {}
+        values = [float(known[name]) for name in wanted] if all(name in known for name in wanted) else None
+        single = len(wanted) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            if status in ("done", "repeated") and values is not None:
+                self._study.tell(number, values)
+            elif status in ("pruned", "collapsed", "repeated") and single:
+                self._study.tell(number, state=TrialState.PRUNED)
+            else:
+                self._study.tell(number, state=TrialState.FAIL)
+
+    def give_back(self, number: int) -> None:
+        """Queue the settings of a trial again that ended without a result."""
+        from optuna.trial import TrialState
+
+        self._beating.discard(number)
+        self._study.tell(number, state=TrialState.FAIL)
+        with accepted():
+            frozen = self._study.get_trials()[number]
+            frozen.user_attrs.clear()
+            retry()(self._study, frozen)
+
+    def trials(self) -> list[Trial]:
+        """All trials, in the order of asking."""
+        return [_trial(trial, list(self.sorts.directions)) for trial in self._study.get_trials(deepcopy=False)]
+
+    def importances(self) -> dict[str, float]:
+        """Share of each setting in the variation of the first objective; empty where there are too few trials."""
+        import optuna
+
+        done = [trial for trial in self._study.get_trials(deepcopy=False) if trial.values]
+        if len(done) < 4:
+            return {}
+        sign = -1.0 if self._study.directions[0].name == "MAXIMIZE" else 1.0  # low values of a target count as good
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                found = optuna.importance.get_param_importances(
+                    self._study, target=lambda trial: sign * trial.values[0]
+                )
+        except (ValueError, RuntimeError, ZeroDivisionError):
+            return {}
+        return {name: float(share) for name, share in found.items()}
+
+    def _sampler(self, seed: int, position: int) -> "optuna.samplers.BaseSampler":
+        from optuna import samplers
+
+        if self.sorts.sampler == "random" or position < self.sorts.startup:
+            return samplers.RandomSampler(seed=seed)
+        if self.sorts.sampler == "gp":
+            return samplers.GPSampler(seed=seed, n_startup_trials=2)
+        if self.sorts.sampler == "nsga2":
+            return samplers.NSGAIISampler(seed=seed, population_size=max(4, self.sorts.startup))
+        return samplers.TPESampler(seed=seed, n_startup_trials=0)
+
+    def _beat(self, number: int) -> None:
+        self._storage.record_heartbeat(self._trial_id(number))
+        self._beating.add(number)
+        if self._heart is None:
+            self._heart = threading.Thread(target=self._beat_on, name="optuna-heartbeat", daemon=True)
+            self._heart.start()
+
+    def _beat_on(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            for number in list(self._beating):
+                try:
+                    self._storage.record_heartbeat(self._trial_id(number))
+                except Exception:  # noqa: S112  a busy database must not end a training
+                    continue
+        self._storage.scoped_session.remove()
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def _suggest(trial: "optuna.trial.Trial", axis: Axis) -> Any:
+    if axis.choices is not None:
+        return trial.suggest_categorical(axis.name, list(axis.choices))
+    if axis.whole:
+        return trial.suggest_int(axis.name, int(axis.low), int(axis.high), log=axis.log)
+    return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)
+
+
+def _trial(trial: "optuna.trial.FrozenTrial", objectives: Sequence[str]) -> Trial:
+    facts = dict(trial.user_attrs)
+    state: State = facts.get(STATUS) or ("left" if trial.state.is_finished() else "running")
+    if trial.state.name == "WAITING":
+        state = "waiting"
+    reached = dict(zip(objectives, trial.values or (), strict=False))
+    took = trial.duration.total_seconds() if trial.duration is not None else None
+    return Trial(trial.number, state, dict(trial.params), reached, facts.get(HOLDOUT), facts, took)

@@ -1,0 +1,62 @@
+"""Optuna's database of searches: SQLite beside MLflow's, with a heartbeat."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import optuna
+
+HEARTBEAT_S = 60
+GRACE_S = 600
+BUSY_S = 60
+RETRIES = 5
+
+
+@contextmanager
+def accepted() -> Iterator[None]:
+    """Use Optuna's heartbeat, which is marked experimental and warns outside of `optimize`; we beat ourselves."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
+        yield
+
+
+def address(path: Path) -> str:
+    """SQLAlchemy's address of a database file."""
+    return f"sqlite:///{path.absolute().as_posix()}"
+
+
+def open_storage(url: str, *, exists: bool = False) -> "optuna.storages.RDBStorage":
+    """Open the database, made where it is absent; no connection stays open between two uses.
+
+    Args:
+        url: Its address.
+        exists: It was made and looked at before.
+    """
+    import optuna
+    from sqlalchemy.pool import NullPool
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with accepted():
+        return optuna.storages.RDBStorage(
+            url,
+            engine_kwargs={"connect_args": {"timeout": BUSY_S}, "poolclass": NullPool},
+            skip_compatibility_check=exists,
+            skip_table_creation=exists,
+            heartbeat_interval=HEARTBEAT_S,
+            grace_period=GRACE_S,
+            heartbeat_stale_trial_callback=retry(),
+        )
+
+
+def retry() -> "optuna.storages.RetryHeartbeatStaleTrialCallback":
+    """Queue the settings of a trial that ended without a result again."""
+    import optuna
+
+    with accepted():
+        return optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)

@@ -1,0 +1,41 @@
+"""The scripts of benchmarks/ at their smallest: they run, agree with themselves and end in one JSON object."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(name, *options):
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=FOLDER.parent, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_reference_loop_compares_equal_networks():
+    tiny = ("--rounds", "1", "--frames", "3", "--size", "16", "--batch", "2", "--crop", "8", "--width", "0.125")
+    said = run("reference_loop", *tiny, "--number-format", "fp32")
+    assert said["step_ratio"] > 0
+    assert said["predict_ratio"] > 0
+    assert said["loss_relative_difference"] < 1e-3
+    assert said["image_relative_difference"] < 1e-4
+
+
+@pytest.mark.slow
+def test_overhead_accounts_for_every_part():
+    said = run("overhead", "--tiny", "--steps", "12", "--cells", "1", "--field", "16")
+    assert 0 < said["fit_rest_percent"] < 100
+    assert 0 < said["logged_model_s"] <= said["cell_outside_s"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="sparse files and peak memory as Linux has them")
+def test_a_movie_of_4_gb_is_predicted_and_scored_under_1_gb():
+    said = run("memory", "--frames", "2", "--side", "128", "--kinds", "imagej")
+    assert said["gigabytes"] > 4
+    assert 100 < said["peak_mb"] < 1000

@@ -1,0 +1,129 @@
+"""A study through an MLflow server, which goes away in the middle and comes back."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from tiny_study import models, write
+from typer.testing import CliRunner
+
+from smlmbench.cli import app
+from smlmbench.data.simulate import SimulatedTraining
+from smlmbench.tracking.records import read_study
+from smlmbench.tracking.store import open_store
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="stops a server with a signal"),
+    pytest.mark.usefixtures("short_timing"),
+]
+
+
+class Server:
+    """`mlflow server` as a user starts it, on a database of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        words += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port), "--workers", "1"]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, env=environment, start_new_session=True)
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise TimeoutError((self.folder / "server.log").read_text())
+
+    def stop(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path, empty_store, monkeypatch):
+    folder = tmp_path / "server"
+    folder.mkdir()
+    shutil.copy(empty_store / "mlflow.db", folder)
+    monkeypatch.chdir(tmp_path)
+    # As for a user; another test of this process may have opened a store before.
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"):
+        monkeypatch.delenv(name, raising=False)
+    started = Server(folder)
+    yield started
+    started.stop()
+
+
+def calls_until(at, then):
+    """The first samples of the batches that were drawn; `then` is called at one of them."""
+    original, calls = SimulatedTraining.batch, []
+
+    def batch(self, first, count):
+        calls.append(first)
+        if len(calls) == at:
+            then()
+        return original(self, first, count)
+
+    return calls, batch
+
+
+def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
+    fid_storm, srcnn = models()[:2]
+    path = write(tmp_path, models=[fid_storm, srcnn | {"losses": fid_storm["losses"]}], references=["blank"])
+    words = ["run", str(path), "--tracking-uri", server.url]
+
+    gone = []
+    calls, batch = calls_until(17, lambda: (server.stop(), gone.append(time.monotonic())))
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedTraining, "batch", batch)
+        result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1, result.output
+    assert time.monotonic() - gone[0] < 30
+    (said,) = [line for line in result.stderr.splitlines() if line.startswith("smlmbench:")]
+    assert said.startswith(f"smlmbench: the MLflow server {server.url} does not answer any more; what is finished")
+    assert sorted(found.name for found in (tmp_path / "mlruns/work").rglob("*.pt")) == ["best_state.pt", "last.pt"]
+
+    server.start()
+    store = open_store(server.url)
+    number = store.ensure_experiment("tiny")
+    left = store.client.search_runs([number], "attributes.status = 'RUNNING'")
+    assert sorted(run.data.tags["smlmbench.role"] for run in left) == ["cell", "study"]
+    for run in left:
+        store.client.set_tag(run.info.run_id, "smlmbench.pid", "999999")  # a command of its own process has ended
+    calls, batch = calls_until(None, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedTraining, "batch", batch)
+        result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "Traceback" not in result.output
+    # The ten steps of the second cell were made; only what was to be logged is asked for again.
+    assert calls == []
+    record = read_study(store, "tiny")
+    rows = record.rows("cell")
+    assert {row.params["model"]: (row.status, row.attempt) for row in rows} == {
+        "fid_storm": ("done", 1),
+        "srcnn": ("done", 2),
+    }
+    for row in rows:
+        assert row.artifact("best.pt").stat().st_size > 0
+        assert {"metrics.json", "predictions/low.csv", "figures/high.png"} <= set(row.artifacts())
+        assert row.metrics["device/latency_ms"] > 0
+    assert not list((tmp_path / "mlruns/work").rglob("*.pt"))
+    assert (tmp_path / "mlruns/reports/tiny/leaderboard.html").stat().st_size > 10_000
+    assert record.plan["cells"]

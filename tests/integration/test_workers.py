@@ -1,0 +1,176 @@
+"""Two real worker processes with cells that need no torch: deaths, order, stopping."""
+
+import _thread
+import os
+import signal
+import threading
+import time
+
+import engine_cells
+import psutil
+import pytest
+
+from smlmbench.engine import Hooks
+from smlmbench.engine.clusters import existing_workers, local_workers
+from smlmbench.engine.slots import thread_count
+from smlmbench.errors import EngineError, StoreLostError
+
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="kills processes with signals"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with local_workers(2) as started:
+        yield started
+
+
+@pytest.fixture
+def mapping(workers, tmp_path):
+    """Map specs and keep what was told."""
+
+    class Mapping:
+        log = tmp_path / "log"
+
+        def __init__(self):
+            self.deaths, self.events, self.ended = [], [], []
+
+        def run(self, *specs, engine=workers, **hooks):
+            hooks.setdefault("on_event", self.events.append)
+            return engine.map_cells(
+                engine_cells.run,
+                [{"log": str(self.log), **spec} for spec in specs],
+                on_result=lambda spec, result: self.ended.append((spec["id"], result["status"])),
+                hooks=Hooks(on_death=lambda spec, why: self.deaths.append(spec["id"]), **hooks),
+            )
+
+        def ran(self):
+            return engine_cells.ran(self.log)
+
+    return Mapping()
+
+
+def test_cells_run_in_other_processes_with_their_share_of_the_cores(mapping):
+    results = mapping.run(*({"id": f"c{n}"} for n in range(6)))
+    assert {result["status"] for result in results} == {"done"}
+    assert os.getpid() not in {result["pid"] for result in results}
+    assert {result["threads"] for result in results} == {str(thread_count(2))}
+    assert sorted(mapping.ran()) == [f"c{n}" for n in range(6)]
+    assert sorted(mapping.ended) == [(f"c{n}", "done") for n in range(6)]
+
+
+def test_a_teacher_runs_before_its_students_and_a_failed_one_holds_them_back(mapping):
+    specs = [
+        {"id": "student", "needs": ["teacher"]},
+        {"id": "late", "needs": ["student", "elsewhere"]},
+        {"id": "orphan", "needs": ["bad"]},
+        {"id": "teacher"},
+        {"id": "bad", "kind": "fails"},
+    ]
+    results = dict(zip([spec["id"] for spec in specs], mapping.run(*specs), strict=True))
+    order = mapping.ran()
+    assert order.index("teacher") < order.index("student") < order.index("late")
+    assert "orphan" not in order
+    assert results["bad"] == {"status": "failed", "reason": "the loss is not finite"}
+    assert results["orphan"] == {
+        "status": "blocked",
+        "reason": "needs cell bad, which is failed (the loss is not finite)",
+    }
+
+
+def test_a_cell_whose_worker_dies_is_repeated_once_and_a_poison_cell_fails(mapping):
+    specs = [{"id": "poison", "kind": "poison"}, {"id": "unlucky", "kind": "dies once"}]
+    specs += [{"id": f"c{n}"} for n in range(4)]
+    results = mapping.run(*specs, {"id": "bug", "kind": "bug"})
+    assert [result["status"] for result in results] == ["failed", *["done"] * 5, "failed"]
+    assert results[0]["reason"] == "its worker died, 2 times in a row"
+    assert results[0]["given_up"]
+    assert results[-1]["reason"] == "ZeroDivisionError: division by zero"
+    assert sorted(mapping.deaths) == ["poison", "poison", "unlucky"]
+    ran = mapping.ran()
+    assert [ran.count(name) for name in ("poison", "unlucky", "bug")] == [2, 2, 1]
+    assert all(ran.count(f"c{n}") == 1 for n in range(4))
+
+
+def test_ctrl_c_asks_the_running_cells_to_stop_and_begins_no_other(mapping):
+    begun = threading.Event()
+
+    def on_event(message):
+        mapping.events.append(message)
+        if message["kind"] == "moved" and not begun.is_set():
+            begun.set()
+            # What the terminal does: to all processes of the group, and the workers must live on.
+            for pid in {int(line.split()[1]) for line in mapping.log.read_text().splitlines()}:
+                os.kill(pid, signal.SIGINT)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mapping.run(*({"id": f"c{n}", "kind": "long"} for n in range(5)), on_event=on_event)
+    assert 1 <= len(mapping.ran()) <= 2
+    assert {status for _, status in mapping.ended} <= {"interrupted", "planned"}
+    assert ("c0", "interrupted") in mapping.ended
+    assert any(message["kind"] == "stopping" for message in mapping.events)
+    # The same workers, not new ones, do the next mapping.
+    assert mapping.deaths == []
+
+
+def test_a_store_that_is_gone_ends_the_mapping_at_once(mapping):
+    with pytest.raises(StoreLostError, match="the server is gone"):
+        mapping.run({"id": "c0", "kind": "store lost"}, {"id": "c1", "kind": "long"}, {"id": "c2"}, {"id": "c3"})
+    assert ("c1", "interrupted") in mapping.ended or "c1" not in mapping.ran()
+
+
+def test_time_that_is_over_leaves_cells_planned(mapping):
+    until = time.monotonic() + 0.5
+    specs = [{"id": f"c{n}"} for n in range(3)]
+    results = mapping.run(*specs, may_begin=lambda: time.monotonic() > until)
+    assert [result["status"] for result in results] == ["planned"] * 3
+    assert not mapping.log.exists()
+
+
+def test_a_running_scheduler_by_its_address_and_a_wrong_one(workers, mapping):
+    address = workers.client.scheduler.address
+    with existing_workers(address) as there:
+        results = mapping.run({"id": "c0"}, {"id": "c1", "needs": ["c0"]}, engine=there)
+    assert [result["status"] for result in results] == ["done", "done"]
+    with pytest.raises(EngineError, match="not an address; give for example tcp://HOST:8786"), existing_workers("x"):
+        pass
+
+
+@pytest.mark.slow
+def test_sigterm_lets_a_cell_keep_its_state_and_another_worker_goes_on(tmp_path):
+    # A job queue ends a job so; the cell goes on in another job.
+    with local_workers(2) as workers:
+        events = []
+        results = workers.map_cells(
+            engine_cells.run,
+            [{"id": "told", "kind": "told once", "log": str(tmp_path / "log")}],
+            on_result=lambda spec, result: None,
+            hooks=Hooks(on_event=events.append),
+        )
+    assert [result["status"] for result in results] == ["done"]
+    assert engine_cells.ran(tmp_path / "log").count("told") == 2
+    assert "its worker was told to end" in {message.get("reason") for message in events}
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_does_not_wait_for_a_cell_that_does_not_listen(tmp_path):
+    def on_event(message):
+        if message["kind"] == "moved":
+            threading.Timer(0.5, _thread.interrupt_main).start()
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), local_workers(2) as workers:
+        workers.map_cells(
+            engine_cells.run,
+            [{"id": "c0", "kind": "stubborn", "log": str(tmp_path / "log")}],
+            on_result=lambda spec, result: None,
+            hooks=Hooks(on_event=on_event),
+        )
+    assert time.monotonic() - began < 60
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert not psutil.pid_exists(int(line.split()[1]))

@@ -1,0 +1,104 @@
+import json
+
+import pytest
+from report_record import Builder
+
+from smlmbench.report.boards import make_boards
+from smlmbench.report.devices import NOT_TIMED, best_within, device_table, study_within, timings
+from smlmbench.report.latency import latency_drawings
+from smlmbench.report.rows import join
+
+NAMES = ("latency_ms", "q1_ms", "q3_ms", "p90_ms", "cpu_ms", "others")
+
+
+def put(record, model, key, ms, **numbers):
+    for run in record.runs:
+        if run.params.get("model") == model:
+            run.metrics |= {f"device/{key}_{name}": ms for name in NAMES[:-1]}
+            run.metrics |= {f"device/{key}_others": 0.0}
+            run.metrics |= {f"device/{key}_{name}": value for name, value in numbers.items()}
+            yield run
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A good slow network, whose int8 file passed the gate, and a fair fast one."""
+    builder = Builder(tmp_path)
+    builder.trained("good", [0.9, 0.91, 0.9], ms=40.0)
+    builder.trained("fair", [0.6, 0.61, 0.6], ms=2.0)
+    record = builder.record
+    for run in record.runs:
+        run.params.setdefault("model", run.run_id)
+    model_of = {run.run_id: run for run in record.runs if run.role == "cell"}
+    for number, run in enumerate(model_of.values()):
+        run.params["model"] = "fair" if number < 3 else "good"  # the newest come first
+    list(put(record, "good", "cpu_eager_fp32_64px", 40.0, batch=8.0, frames_per_s=30.0, end_to_end_ms=44.0))
+    list(put(record, "good", "cpu_eager_fp32_128px", 160.0))
+    list(put(record, "fair", "cpu_eager_fp32_64px", 2.0))
+    reduced = {"efficiency": 80.0, "efficiency_fp32": 80.4, "false": 1.0, "false_fp32": 1.0}
+    first = next(put(record, "good", "cpu_onnxruntime_int8_64px", 8.0, **reduced))
+    first.tags[NOT_TIMED] = json.dumps({"device/cpu_openvino_bf16_64px": "this processor has no bf16"})
+    file = first.folder / "reduced" / "onnxruntime_int8" / "good-int8.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    return record
+
+
+def board_of(record):
+    (board,) = make_boards(record.plan, join(record))
+    return board
+
+
+def test_every_timing_is_a_line_with_its_scores_and_reasons(record):
+    board = board_of(record)
+    assert {(one.entry.name, one.runtime, one.number_format, one.size_px) for one in timings(board)} == {
+        ("good", "eager", "fp32", 64),
+        ("good", "eager", "fp32", 128),
+        ("fair", "eager", "fp32", 64),
+        ("good", "onnxruntime", "int8", 64),
+    }
+    table = device_table(board)
+    assert all(len(cells) == len(table.columns) for _, cells in table.rows)
+    lines = [[cell.text for cell in cells] for _, cells in table.rows]
+    assert [line[1:6] for line in lines[:2]] == [
+        ["cpu", "eager", "fp32", "64", "2"],
+        ["cpu", "onnxruntime", "int8", "64", "8"],
+    ]
+    assert [line[7] for line in lines[:4]] == ["within 10 and 30", "within 10 and 30", "slower", "slower"]
+    assert (lines[1][-2], table.rows[1][1][-2].small) == ("80.00", "80.40")
+    assert lines[2][9] == "30"
+    assert table.rows[2][1][9].small == "batch 8"
+    assert table.rows[-1][1][5].small == "this processor has no bf16"
+
+
+def test_the_best_that_fits_and_its_command(record):
+    board = board_of(record)
+    assert best_within(board, 1.0, "cpu") is None
+    assert best_within(board, 100.0, "cuda") is None
+    fair, reduced, good = (best_within(board, budget, "cpu") for budget in (5.0, 10.0, 50.0))
+    assert (fair.timing.entry.name, fair.timing.number_format) == ("fair", "fp32")
+    assert fair.command.startswith(f"smlmbench predict {fair.timing.row.run.run_id} movie.tif --camera camera.yaml")
+    assert (reduced.timing.entry.name, reduced.score) == ("good", 80.0)
+    assert "good-int8.onnx movie.tif" in reduced.command
+    assert "--number-format" not in reduced.command
+    assert (good.timing.runtime, good.timing.latency_ms) == ("eager", 40.0)
+    assert "8 ms for a frame of 64 px, score 80.00" in reduced.sentence
+    assert best_within(board, 100.0, "cpu", 128) is None
+    assert best_within(board, 200.0, "cpu", 128).timing.size_px == 128
+    assert study_within(record, 10.0, "cpu")[board.data].command == reduced.command
+    assert reduced.as_dict()["latency_ms"] == 8.0
+
+
+def test_several_runtimes_are_drawn_with_the_lines_of_real_time(record):
+    (drawing,) = latency_drawings(board_of(record))
+    assert "64 px on cpu" in drawing.caption
+    assert "good onnxruntime int8 8 ms, 80" in drawing.alt
+    assert drawing.uri.startswith("data:image/svg+xml;base64,")
+
+
+def test_without_timings_there_is_no_table(tmp_path):
+    builder = Builder(tmp_path)
+    builder.trained("good", [0.9, 0.91, 0.9])
+    board = board_of(builder.record)
+    assert device_table(board) is None
+    assert latency_drawings(board) == []

@@ -1,0 +1,200 @@
+import json
+import time
+
+import pytest
+from tiny_study import write, write_plugins
+
+from smlmbench.engine import link
+from smlmbench.registry import Catalog
+from smlmbench.run.progress import Relay, Reporter, clock, retell, table
+from smlmbench.run.worker import _plugin, _session, pack_cell, pack_session
+from smlmbench.study.cells import Cell
+from smlmbench.study.load import load_study
+from smlmbench.study.plan import make_plan
+from smlmbench.tracking import claims
+from smlmbench.tracking.claims import Row, bury, claim
+from smlmbench.tracking.owners import Owner
+from smlmbench.tracking.records import cell_runs
+
+
+class FakeSession:
+    def __init__(self, store, catalog):
+        self.store, self.catalog = store, catalog
+        self.experiment_id, self.device, self.infer_device, self.retry_failed = "7", "cpu", None, True
+
+
+def test_a_cell_and_its_session_travel_as_json_and_arrive_equal(tmp_path, store):
+    plugin = write_plugins(tmp_path / "plugins")["my_net"]
+    path = write(tmp_path, models=[{"name": "my_net", "losses": [{"name": "l1l2"}]}], plugins=[str(plugin)])
+    loaded = load_study(path)
+    (cell,) = make_plan(loaded).cells
+    packed = pack_session(FakeSession(store, loaded.catalog), "job")
+    spec = json.loads(json.dumps(pack_cell(cell, packed)))
+    assert Cell.model_validate(spec["cell"]) == cell
+    session = _session(json.dumps(spec["session"], sort_keys=True))
+    assert (session.store.uri, session.store.home) == (store.uri, store.home)
+    assert (session.experiment_id, session.device, session.retry_failed, session.job) == ("7", "cpu", True, "job")
+    assert session.catalog.plugin_hash("models", "my_net") == cell.model.plugin
+    assert _session(json.dumps(spec["session"], sort_keys=True)) is session
+
+
+def test_a_plug_in_that_is_not_on_the_worker_arrives_with_the_spec(tmp_path):
+    paths = write_plugins(tmp_path / "plugins")
+    odd = paths["odd"]
+    hashes = Catalog([odd]).plugin_hash("losses", "odd")
+    content = odd.read_bytes().decode()
+    assert _plugin(odd, content) == odd
+    odd.unlink()
+    copy = _plugin(odd, content)
+    assert copy != odd
+    assert Catalog([copy]).plugin_hash("losses", "odd") == hashes
+    # Another file in its place is not taken for it.
+    odd.write_text(content + "# newer\n")
+    assert _plugin(odd, content) == copy
+
+
+class Screen(Reporter):
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.lines = []
+
+    def line(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture
+def linked():
+    """What a worker tells goes straight to a screen."""
+    screen = Screen()
+    wire = link.Link(lambda message: retell(screen, json.loads(json.dumps(message)), {"a": "sim srcnn"}), job="j")
+    link.connect(wire)
+    yield screen, wire
+    link.connect(None)
+
+
+def test_what_a_cell_says_in_a_worker_is_a_row_of_the_table(linked):
+    screen, _ = linked
+    relay = Relay()
+    relay.cell_id = "a"
+    retell(screen, {"kind": "begun", "id": "a"}, {"a": "sim srcnn"})
+    relay.start("sim srcnn", 200, "training")
+    relay._sent_s -= 2
+    relay.advance(50, 200, "loss 0.5")
+    relay.advance(60, 200, "loss 0.4")  # within the same second
+    relay.line("val efficiency 3")
+    (row,) = screen._rows.values()
+    assert (row.label, row.state, row.done, row.total, row.note) == ("sim srcnn", "training", 50, 200, "loss 0.5")
+    assert screen.lines == ["val efficiency 3"]
+    retell(screen, {"kind": "repeat", "id": "a", "reason": "its worker died"}, {"a": "sim srcnn"})
+    assert screen.lines[-1] == "sim srcnn: its worker died; it is repeated"
+    assert screen._rows == {}
+
+
+def test_a_cell_that_shall_stop_ends_at_its_next_word(linked):
+    _, wire = linked
+    relay = Relay()
+    relay.advance(1, 2)
+    wire.stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        relay.advance(1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        relay.start("a", 2)
+
+
+def test_the_table_shows_state_step_loss_eta_and_counts():
+    import io
+
+    from rich.console import Console
+
+    screen = Reporter(quiet=True)
+    screen.show("a", "sim srcnn", "training", 100)
+    screen.moved("a", 5, 100, "loss 0.6")
+    assert screen._rows["a"].eta_s() is None
+    screen.moved("a", 25, 100, "loss 0.5")
+    screen._rows["a"].first = (5, time.monotonic() - 40)
+    text = io.StringIO()
+    Console(file=text, width=100).print(table(screen._rows, {"done": 3, "failed": 1, "left": 20}))
+    said = text.getvalue()
+    for word in ("sim srcnn", "training", "25/100", "0.5", "0:02:30", "3 done, 1 failed, 20 left"):
+        assert word in said
+    assert clock(None) == ""
+
+
+def test_a_continued_cell_has_an_eta_from_its_own_pace():
+    screen = Reporter(quiet=True)
+    screen.show("a", "sim srcnn", "training", 100)
+    screen.moved("a", 50, 100)
+    screen._rows["a"].first = (50, time.monotonic() - 10)
+    screen.moved("a", 60, 100)
+    assert screen._rows["a"].eta_s() == pytest.approx(40, rel=0.1)
+
+
+def test_without_a_terminal_a_long_piece_says_a_line_now_and_then(capsys):
+    screen = Reporter()
+    screen.start("sim srcnn", 100, "training")
+    screen.advance(10, 100, "loss 1")
+    screen._rows[""].last_plain_s -= 20
+    screen.advance(20, 100, "loss 0.9")
+    screen.advance(30, 100, "loss 0.8")
+    screen.close()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("  sim srcnn: training 20/100 loss 0.9 (ETA ")
+
+
+ROW = Row("cell", "eval", "name", tags={"smlmbench.job": "j"})
+
+
+def dead(store, run_id, **tags):
+    """Make the owner of a run a process that is not there."""
+    for key, value in {"smlmbench.pid": "999999", **tags}.items():
+        store.client.set_tag(run_id, key, value)
+
+
+def test_a_dead_workers_run_is_closed_and_the_same_run_goes_on(store):
+    number = store.ensure_experiment("fish")
+    held = claim(store, number, ROW)
+    held.run._heartbeat.stop()
+    dead(store, held.run.run_id)
+    bury(store, number, ROW, "its worker died", failed=False)
+    (run,) = cell_runs(store, number, "cell")
+    assert (run.status, run.reason, run.deaths) == ("interrupted", "its worker died", 1)
+    assert store.client.get_run(run.run_id).info.status == "KILLED"
+    again = claim(store, number, ROW)
+    assert (again.decision.kind, again.run.run_id) == ("continue", run.run_id)
+    again.run._heartbeat.stop()
+    # The second worker, of another host, dies too: the row ends as failed with its reason.
+    dead(store, run.run_id, **{"smlmbench.host": "elsewhere"})
+    bury(store, number, ROW, "its worker died, 2 times in a row", failed=True)
+    (run,) = cell_runs(store, number, "cell")
+    assert (run.status, run.reason, run.deaths) == ("failed", "its worker died, 2 times in a row", 2)
+
+
+def test_a_worker_that_dies_before_it_has_claimed_its_cell_leaves_a_failed_row_too(store):
+    number = store.ensure_experiment("fish")
+    bury(store, number, ROW, "its worker died", failed=False)
+    assert cell_runs(store, number, "cell") == []
+    bury(store, number, ROW, "its worker died, 2 times in a row", failed=True)
+    (run,) = cell_runs(store, number, "cell")
+    assert (run.status, run.reason) == ("failed", "its worker died, 2 times in a row")
+
+
+def test_a_cell_that_another_command_trains_is_left_alone(store):
+    number = store.ensure_experiment("fish")
+    held = claim(store, number, Row("cell", "eval", "name", tags={"smlmbench.job": "another"}))
+    bury(store, number, ROW, "its worker died", failed=True)
+    (run,) = cell_runs(store, number, "cell")
+    assert run.status == "running"
+    held.run.terminate("done")
+
+
+def test_a_worker_that_is_still_ending_is_waited_for_and_a_living_one_is_left_alone(store, monkeypatch):
+    number = store.ensure_experiment("fish")
+    held = claim(store, number, ROW)
+    monkeypatch.setattr(claims, "ENDING_S", 0.2)
+    bury(store, number, ROW, "its worker died", failed=False)
+    assert cell_runs(store, number, "cell")[0].status == "running"
+    asked = []
+    monkeypatch.setattr(Owner, "is_dead", lambda owner: asked.append(owner.pid) or len(asked) > 3)
+    bury(store, number, ROW, "its worker died", failed=False)
+    assert store.client.get_run(held.run.run_id).info.status == "KILLED"
+    held.run._heartbeat.stop()
