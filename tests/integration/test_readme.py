@@ -31,6 +31,8 @@ def tiny_quickstart(path: Path) -> None:
     study["data"][0]["val"] = {"simulate": {"frames": 12}}
     study["data"][0]["test"]["density-1"]["simulate"]["frames"] = 12
     study["models"] = [{"name": "fid_storm", "blocks": 1, "width": 0.25}]
+    study["losses"] = [{"name": "l1l2", "lambda": 200}]
+    del study["distill"]
     study["training"] = {"samples": 320, "batch_size": 8, "validations": 1, "lr": 3e-3}
     study["timing"] = {"sizes_px": [16]}
     study["log_models"] = "none"

@@ -18,6 +18,8 @@ def cell_of(number, data, weight, *, positions):
         loss=SimpleNamespace(name="l1l2", settings={"weight": weight}),
         method=SimpleNamespace(name="supervised", settings={}),
         teacher=None,
+        teaching=None,
+        control="",
         training=SimpleNamespace(model_dump=lambda mode: {}),
         labels={"teacher": "none", "method": "supervised"},
     )
