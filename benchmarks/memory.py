@@ -118,7 +118,7 @@ def main() -> None:
             (folder / "truth.csv").write_text(sparse_movie(movie, kind, count, asked.frames, asked.side))
             size, taken = movie.stat().st_size, movie.stat().st_blocks * 512
             print(f"{kind}: {count} frames, {size / 1e9:.2f} GB on paper, {taken / 1e6:.0f} MB on disk")
-            options = ["--frames", f"0:{asked.frames}", "--camera", CAMERA, "-o", str(folder)]
+            options = ["--frames", f"1:{asked.frames}", "--camera", CAMERA, "-o", str(folder)]
             peaks[f"predict {kind}"] = peak_mb(["predict", str(folder / "best.pt"), str(movie), *options])
             movie.unlink()
         found = str(next(folder.glob("*_locs.csv")))

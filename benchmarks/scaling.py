@@ -142,7 +142,8 @@ def real(folder: Path, workers: int) -> dict[str, float]:
     whole_s = time.perf_counter() - began
     rows = read_study(open_store(home), "tiny").rows("cell")
     trained_s = max(row.end_s or 0.0 for row in rows) - min(row.start_s for row in rows)
-    return {"workers": workers, "cells": len(rows), "training_s": trained_s, "command_s": whole_s}
+    cell_s = statistics.median((row.end_s or 0.0) - row.start_s for row in rows)
+    return {"workers": workers, "cells": len(rows), "training_s": trained_s, "cell_s": cell_s, "command_s": whole_s}
 
 
 def specs_of(cells: int) -> list[dict[str, Any]]:
@@ -258,7 +259,7 @@ def main() -> int:
         print(f"reading {asked.cells} runs back, at the start of a command that continues: about {resume_s:.0f} s")
         runs = [] if asked.no_real else [real(folder, workers) for workers in (1, 2)]
     for run in runs:
-        said = f"{run['training_s']:.1f} s of training, {run['command_s']:.1f} s in all"
+        said = f"{run['training_s']:.1f} s of training ({run['cell_s']:.1f} s a cell), {run['command_s']:.1f} s in all"
         print(f"{run['cells']} cells, {run['workers']} workers: {said}")
     measured = runs[0]["training_s"] / (2 * runs[1]["training_s"]) if runs else None
     if measured is not None:

@@ -42,7 +42,7 @@ class Asked:
     ] = "thunderstorm_csv"
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
     frames: Annotated[
-        str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B - 1 only, counted from 0.")
+        str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B only, counted from 1 as in Fiji.")
     ] = None
     runtime: Annotated[
         str | None, typer.Option("--runtime", help="What runs a checkpoint: eager, compiled, onnxruntime, openvino ...")
@@ -149,16 +149,16 @@ def _say(asked: Asked, written: "Written") -> None:
 
 
 def frame_range(text: str | None) -> tuple[int, int] | None:
-    """The two ends of A:B.
+    """First frame of A:B and the one after its last, counted from 0.
 
     Raises:
-        ConfigError: Not A:B with 0 <= A < B.
+        ConfigError: Not A:B with 1 <= A <= B.
     """
     if text is None:
         return None
     from smlmbench.errors import ConfigError
 
     start, colon, stop = text.partition(":")
-    if not (colon and start.isdigit() and stop.isdigit() and int(start) < int(stop)):
-        raise ConfigError(f"--frames {text}: not a range; write A:B with 0 <= A < B, such as 0:1000")
-    return int(start), int(stop)
+    if not (colon and start.isdigit() and stop.isdigit() and 1 <= int(start) <= int(stop)):
+        raise ConfigError(f"--frames {text}: not a range; write A:B with 1 <= A <= B, such as 1:1000")
+    return int(start) - 1, int(stop)

@@ -239,7 +239,7 @@ class _Mapping:
         self._stopping = True
         if not self._flights:
             return
-        self._hooks.on_event({"kind": "stopping", "running": sum(flight.begun for flight in self._flights.values())})
+        self._hooks.on_event({"kind": "stopping", "running": len(self._flights)})
         self._client.run(request_stop, self._job, on_error="ignore")
         while self._flights:
             try:

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from smlmbench.export import onnx
-from smlmbench.export.graph import Graph, write_sidecar
+from smlmbench.export.graph import INPUT, OUTPUT, Graph, write_sidecar
 
 CARD = {
     "version": 1,
@@ -61,7 +61,7 @@ def _described(graph: Graph, folder: Path) -> dict[str, Any]:
         {
             "type": "space",
             "id": axis,
-            "size": {"tensor_id": onnx.INPUT, "axis_id": axis},
+            "size": {"tensor_id": INPUT, "axis_id": axis},
             "unit": "nanometer",
             "scale": pixel_nm / graph.upsampling,
         }
@@ -79,7 +79,7 @@ def _described(graph: Graph, folder: Path) -> dict[str, Any]:
         "documentation": file("README.md"),
         "inputs": [
             {
-                "id": onnx.INPUT,
+                "id": INPUT,
                 "description": f"camera frames in {graph.facts.get('input_unit', 'detected photo-electrons')}",
                 "axes": [batch, channel, *sides],
                 "data": {"type": "float32"},
@@ -88,7 +88,7 @@ def _described(graph: Graph, folder: Path) -> dict[str, Any]:
         ],
         "outputs": [
             {
-                "id": onnx.OUTPUT,
+                "id": OUTPUT,
                 "description": "raw map on the fine grid, in label units",
                 "axes": [batch, {"type": "channel", "channel_names": ["spikes"]}, *fine],
                 "data": {"type": "float32"},

@@ -8,11 +8,15 @@ difference and the range of the expected output.
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+Run = Callable[[Any], Any]
 
-def onnx(path):  # type: ignore[no-untyped-def]
+
+def onnx(path: str) -> Run:
     """A function for frames, by ONNX Runtime."""
     import onnxruntime
 
@@ -20,7 +24,7 @@ def onnx(path):  # type: ignore[no-untyped-def]
     return lambda frames: session.run(None, {session.get_inputs()[0].name: frames})[0]
 
 
-def openvino(path):  # type: ignore[no-untyped-def]
+def openvino(path: str) -> Run:
     """A function for frames, by OpenVINO in fp32."""
     from openvino import Core
 
@@ -29,7 +33,7 @@ def openvino(path):  # type: ignore[no-untyped-def]
     return lambda frames: model(frames)[0]
 
 
-def executorch(path):  # type: ignore[no-untyped-def]
+def executorch(path: str) -> Run:
     """A function for frames, by ExecuTorch."""
     import torch
     from executorch.runtime import Runtime

@@ -45,9 +45,13 @@ class Timing:
         return self.numbers["latency_ms"]
 
     def score(self, board: Board) -> float | None:
-        """The primary metric: of the reduced format itself where it has one, else of the line."""
-        own = self.numbers.get(board.primary)
-        return self.entry.get(None, board.primary).value if own is None else own
+        """The primary metric of the line; of a reduced format with the difference that its gate measured.
+
+        The gate sees one repeat, the line is a mean over repeats: only the difference can be carried over.
+        """
+        line = self.entry.get(None, board.primary).value
+        own, single = self.numbers.get(board.primary), self.numbers.get(f"{board.primary}_fp32")
+        return line if line is None or own is None or single is None else line + own - single
 
 
 def timings(board: Board) -> list[Timing]:
@@ -116,7 +120,8 @@ def _cells(board: Board, one: Timing) -> list[Cell]:
     peak, program = numbers.get("peak_bytes"), numbers.get("program_bytes")
     own = None if peak is None or program is None else (peak - program) / 1e6
     single, false = numbers.get("efficiency_fp32"), numbers.get("false_fp32")
-    score = one.score(board)
+    own_score = numbers.get(board.primary)
+    score = one.score(board) if own_score is None else own_score
     return [
         Cell(one.entry.label, run_id=one.row.run.run_id if one.row.run else ""),
         Cell(one.device),

@@ -183,25 +183,6 @@ def _cost(entry: Entry) -> list[Cell]:
     ]
 
 
-def timing_table(board: Board) -> Table | None:
-    """Every timing of the picks and references, or None where nothing was timed."""
-    entries = [entry for entry in board.entries if any(_timings(row) for row in entry.scored_rows)]
-    names = sorted({name for entry in entries for row in entry.scored_rows for name in _timings(row)})
-    if not names:
-        return None
-    table = Table(caption=f"All timings on {board.data}, mean over repeats")
-    table.columns = [Column("Row", numeric=False), *(Column(name.removeprefix("device/")) for name in names)]
-    for entry in entries:
-        values = [entry.mean_of(name) for name in names]
-        cells = [Cell(milliseconds(value), sort="" if value is None else f"{value}") for value in values]
-        table.rows.append(("reference" if entry.is_reference else "pick", [Cell(entry.label), *cells]))
-    return table
-
-
-def _timings(row: Row) -> list[str]:
-    return [] if row.run is None else [name for name in row.run.metrics if name.startswith("device/")]
-
-
 def numbers_table(board: Board, measured: Mapping[str, Any]) -> Table:
     """Every measured number of the picks and references, one line per row and condition."""
     names = [name for name in measured if any(_has(board, entry, name) for entry in board.entries)]

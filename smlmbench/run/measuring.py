@@ -180,7 +180,7 @@ def gflops(network: nn.Module, frames: torch.Tensor) -> float:
             counted(frames.to("meta"))
     except Exception:  # a network of a plug-in may do what the meta device cannot
         return float("nan")
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9
 
 
 def tiled(frames: NDArray[np.float32], count: int, side: int) -> NDArray[np.float32]:

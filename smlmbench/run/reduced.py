@@ -45,7 +45,7 @@ def calibration(cell: Cell, trained: Trained, session: Session) -> list[torch.Te
     height, width = batch.frames.shape[2:]
     down, across = -height % trained.multiple_px, -width % trained.multiple_px
     frames = torch.nn.functional.pad(batch.frames, (0, across, 0, down), mode="replicate")
-    return list(frames.split(CALIBRATION_BATCH))
+    return [frames[start : start + CALIBRATION_BATCH] for start in range(0, len(frames), CALIBRATION_BATCH)]
 
 
 def stored(record: RunRecord, session: Session, device: torch.device) -> Trained:

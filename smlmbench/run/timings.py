@@ -80,7 +80,9 @@ def _key(cell: Cell, where: tuple[str, str, str], size: int, threads: int) -> st
     return key if number_format == "fp32" else short_hash({"timing": key, "cell": cell.cell_id})
 
 
-def time_study(cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing, session: Session) -> None:
+def time_study(
+    cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing, session: Session, *, headline: bool = True
+) -> None:
     """Time every distinct network of a study and log it to all runs that share it.
 
     Args:
@@ -88,6 +90,7 @@ def time_study(cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing
         runs: Their runs by cell_id.
         timing: The study's block.
         session: The command.
+        headline: Store the first timing as the latency that the leaderboard shows.
     """
     keep_buffers()
     with threads(timing.threads) as count:
@@ -100,7 +103,7 @@ def time_study(cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing
         gated = [one for one, _ in gates.values()]
         sharing |= {one.key: [runs[one.cell.cell_id]] for one in gated}
         measured = _measure([*fresh, *gated], runs, timing, session)
-    first = wanted[0] if wanted else None
+    first = wanted[0] if wanted and headline else None
     for one in [*missing, *gated]:
         known = any(TIMED + one.key in run.tags for run in sharing[one.key])
         if one.key not in measured and not known:

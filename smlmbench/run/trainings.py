@@ -145,7 +145,7 @@ class _Work:
 
     def specs(self) -> list[dict[str, Any]]:
         """Light specs; what travels is made when a cell's turn has come."""
-        return [{"id": number, "needs": list(getattr(cell, "needs", ()))} for number, cell in self.cells.items()]
+        return [{"id": number, "needs": list(cell.needs)} for number, cell in self.cells.items()]
 
     def packed(self, job: str) -> dict[str, Any]:
         """The session as it travels to the workers of a job."""

@@ -157,10 +157,11 @@ def test_sigterm_lets_a_cell_keep_its_state_and_another_worker_goes_on(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_second_ctrl_c_does_not_wait_for_a_cell_that_does_not_listen(tmp_path):
+@pytest.mark.parametrize("stopping", [signal.SIGINT], indirect=True)
+def test_a_second_ctrl_c_does_not_wait_for_a_cell_that_does_not_listen(tmp_path, stopping):
     def on_event(message):
         if message["kind"] == "moved":
-            threading.Timer(0.5, _thread.interrupt_main).start()
+            threading.Timer(0.5, _thread.interrupt_main, [stopping]).start()
             raise KeyboardInterrupt
 
     began = time.monotonic()
@@ -173,4 +174,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_cell_that_does_not_listen(tmp_path)
         )
     assert time.monotonic() - began < 60
     (line,) = (tmp_path / "log").read_text().splitlines()
+    until = time.monotonic() + 10
+    while psutil.pid_exists(int(line.split()[1])) and time.monotonic() < until:
+        time.sleep(0.05)
     assert not psutil.pid_exists(int(line.split()[1]))

@@ -96,7 +96,7 @@ def outcome(tmp_path_factory, empty_store, short_timing):
     work = sorted(found.name for found in (store.home / "work").rglob("*.pt"))
 
     second = Command([*words, "--workers", "2"])
-    second.until("training")
+    second.until(": training")
     other = CliRunner().invoke(app, words)
     codes = (second.end(), other.exit_code)
     return Outcome(first, code, after, raw, work, second, other, codes, read_study(store, "tiny"))

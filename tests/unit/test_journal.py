@@ -154,9 +154,10 @@ def test_a_range_of_frames_keeps_their_numbers(files, tmp_path):
 
 
 def test_frames_on_the_command_line():
-    assert frame_range("3:10") == (3, 10)
+    assert frame_range("3:10") == (2, 10)
+    assert frame_range("5:5") == (4, 5)
     assert frame_range(None) is None
-    for odd in ("3", "a:b", "5:5", "7:2", "-1:4"):
+    for odd in ("3", "a:b", "0:5", "7:2", "-1:4"):
         with pytest.raises(ConfigError, match="write A:B"):
             frame_range(odd)
 

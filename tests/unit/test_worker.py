@@ -7,6 +7,7 @@ from tiny_study import write, write_plugins
 from smlmbench.engine import link
 from smlmbench.registry import Catalog
 from smlmbench.run.progress import Relay, Reporter, clock, retell, table
+from smlmbench.run.trainings import _Work
 from smlmbench.run.worker import _plugin, _session, pack_cell, pack_session
 from smlmbench.study.cells import Cell
 from smlmbench.study.load import load_study
@@ -14,7 +15,7 @@ from smlmbench.study.plan import make_plan
 from smlmbench.tracking import claims
 from smlmbench.tracking.claims import Row, bury, claim
 from smlmbench.tracking.owners import Owner
-from smlmbench.tracking.records import cell_runs
+from smlmbench.tracking.records import cell_runs, read_study
 
 
 class FakeSession:
@@ -198,3 +199,20 @@ def test_a_worker_that_is_still_ending_is_waited_for_and_a_living_one_is_left_al
     bury(store, number, ROW, "its worker died", failed=False)
     assert store.client.get_run(held.run.run_id).info.status == "KILLED"
     held.run._heartbeat.stop()
+
+
+def test_a_cell_that_the_engine_gives_up_is_a_failed_row_of_the_store(tmp_path, store):
+    loaded = load_study(write(tmp_path, references=["truth"]))
+    first, second = make_plan(loaded).cells
+    session = FakeSession(store, loaded.catalog)
+    session.experiment_id, session.reporter = store.ensure_experiment("tiny"), Screen()
+    work = _Work([first, second], session, {"before": "done"})
+    assert [spec["id"] for spec in work.specs()] == [first.cell_id, second.cell_id]
+    reason = "its worker died, 2 times in a row"
+    work.on_result({"id": first.cell_id}, {"status": "failed", "reason": reason, "given_up": True})
+    # A cell that failed by itself has written that in its worker.
+    work.on_result({"id": second.cell_id}, {"status": "failed"})
+    (row,) = read_study(store, "tiny").rows("cell")
+    assert (row.cell_id, row.status, row.reason) == (first.cell_id, "failed", reason)
+    assert session.reporter._counts == {"done": 1, "failed": 2, "left": 0}
+    assert session.reporter.lines == [f"sim fid_storm l1l2 λ=400 repeat 0: failed: {reason}"]

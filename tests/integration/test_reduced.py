@@ -1,0 +1,117 @@
+"""Number formats below fp32: the gate, the timing of what passes, the file that is kept."""
+
+import importlib.util
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import tiny_study
+import torch
+
+from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.inference.engine import ReadOut
+from smlmbench.outputs import raster
+from smlmbench.predictions import Localizations
+from smlmbench.registry import Catalog
+from smlmbench.run import gate, reduced, timings
+from smlmbench.run.retiming import time_stored
+from smlmbench.study.load import load_study
+from smlmbench.study.plan import make_plan
+from smlmbench.timing import time_calls
+from smlmbench.tracking.records import read_study
+
+CATALOG = Catalog()
+SIDE = 24
+
+
+def spikes(frames, lost=0.0):
+    """A spike where a pixel is bright; `lost` of the columns answer nothing."""
+    raw = torch.zeros(len(frames), 1, 2 * SIDE, 2 * SIDE)
+    raw[:, :, ::2, ::2] = torch.where(frames > 50, 100.0, 0.0)
+    raw[..., : int(2 * SIDE * lost)] = 0
+    return raw
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    loaded = load_study(tiny_study.write(tmp_path_factory.mktemp("study")))
+    return make_plan(loaded).cells[0]
+
+
+def condition():
+    rng = np.random.default_rng(0)
+    frames = np.full((40, SIDE, SIDE), 10.0, dtype=np.float32)
+    rows = []
+    for number in range(len(frames)):
+        for x, y in rng.integers(6, SIDE - 6, (3, 2)):
+            frames[number, y, x] = 200
+            rows.append((number, 100 * x + 25, 100 * y + 25))
+    frame, x_nm, y_nm = map(np.array, zip(*rows, strict=True))
+    field_nm = (100.0 * SIDE, 100.0 * SIDE)
+    truth = Localizations.of({"frame": frame, "x_nm": x_nm, "y_nm": y_nm}, n_frames=len(frames), field_nm=field_nm)
+    empty = np.full((64, SIDE, SIDE), 10.0, dtype=np.float32)
+    return Condition("c", ArrayFrames(frames), truth, 100.0, 0.0, "d", signal_free=empty)
+
+
+def checked(cell, network):
+    settings = {**CATALOG.card("outputs", "raster").fill("raster", {"upsampling": 2}), "pixel_size_nm": 100.0}
+    read_out = ReadOut(raster, settings, 0.5)
+    return gate.check(cell, (network, spikes), read_out, {"c": condition()}, CATALOG, torch.device("cpu"))
+
+
+def test_the_same_answer_passes_and_a_worse_one_does_not(cell):
+    same = checked(cell, spikes)
+    assert same.passed
+    assert (same.lost_most, same.false, same.false_fp32) == (0.0, 0.0, 0.0)
+    assert same.efficiency == same.efficiency_fp32
+    worse = checked(cell, partial(spikes, lost=0.5))
+    assert not worse.passed
+    assert worse.efficiency < same.efficiency - 10
+    assert "points of efficiency (at most 1)" in worse.reason
+
+
+def test_more_false_detections_do_not_pass(cell):
+    def noisy(frames):
+        raw = spikes(frames)
+        if float(frames.max()) < 50:
+            raw[:, :, 10, 10] = 100.0
+        return raw
+
+    found = checked(cell, noisy)
+    assert found.lost_most <= 1
+    assert not found.passed
+    assert "more false detections" in found.reason
+    assert found.numbers()["false"] > 0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+@pytest.mark.usefixtures("short_timing")
+def test_what_passes_is_timed_and_kept_and_what_cannot_be_leaves_its_reason(tmp_path, store, monkeypatch):
+    monkeypatch.setattr(timings, "time_calls", partial(time_calls, budget_s=0.0, max_rounds=3))
+    path = tiny_study.write(
+        tmp_path,
+        models=[{"name": "fid_storm", "blocks": 1, "width": 0.25}],
+        references=["blank"],
+        timing={"sizes_px": [16], "runtimes": ["eager", "onnxruntime"], "number_formats": ["fp32", "int8"]},
+    )
+    _, lines = tiny_study.run(path, store)
+    (row,) = read_study(store, "tiny").rows("cell")
+    metrics = {name for name in row.metrics if name.startswith("device/")}
+    for key in ("cpu_eager_fp32_16px", "cpu_onnxruntime_fp32_16px", "cpu_onnxruntime_int8_16px"):
+        wanted = ("latency_ms", "p90_ms", "end_to_end_ms", "frames_per_s", "gflops", "load_ms", "file_bytes")
+        assert {f"device/{key}_{name}" for name in wanted} <= metrics
+    assert "device/cpu_onnxruntime_int8_16px_efficiency_fp32" in metrics
+    assert row.metrics["device/latency_ms"] == row.metrics["device/cpu_eager_fp32_16px_latency_ms"]
+    assert "eager has no int8" in row.tags[timings.NOT_TIMED]
+    assert reduced.file_of(row, "onnxruntime", "int8").suffix == ".onnx"
+    assert any("not timed: eager has no int8" in line for line in lines)
+    again = {"sizes_px": [24], "runtimes": ["eager"], "number_formats": ["fp32"]}
+    page = time_stored(path, [f"timing={json.dumps(again)}"], str(store.home), (), quiet=True)
+    assert "device, runtime and number format" in page.read_text()
+    (more,) = read_study(store, "tiny").rows("cell")
+    assert "device/cpu_eager_fp32_24px_latency_ms" in more.metrics
+    assert more.metrics["device/latency_ms"] == row.metrics["device/latency_ms"]
+    monkeypatch.setattr(timings, "time_calls", None)  # nothing is left to time
+    monkeypatch.setattr(reduced, "judge", None)
+    tiny_study.run(path, store)
