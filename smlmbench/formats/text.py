@@ -168,9 +168,7 @@ def _number(cell: Any, decimal: str) -> float:
     return float(cell)
 
 
-def write_rows(
-    path: Path, head: Sequence[str], columns: Mapping[str, NDArray[Any]], *, append: bool = False
-) -> None:
+def write_rows(path: Path, head: Sequence[str], columns: Mapping[str, NDArray[Any]], *, append: bool = False) -> None:
     """Write lines of a head, then one comma-separated row per entry; floats read back as the same number.
 
     Raises:

@@ -32,7 +32,11 @@ def test_every_card_says_what_the_dispatcher_needs(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.foo", "x,y\n", "accepted: challenge_csv (.csv), decode_csv (.csv), decode_h5 (.h5), picasso_hdf5 (.hdf5), smap_csv (.csv)"),
+        (
+            "a.foo",
+            "x,y\n",
+            "accepted: challenge_csv (.csv), decode_csv (.csv), decode_h5 (.h5), picasso_hdf5 (.hdf5), smap_csv (.csv)",
+        ),
         ("a.csv", "", "is empty"),
         ("a.csv", "\0\1\2", "of no known format"),
     ],
