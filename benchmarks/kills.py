@@ -1,10 +1,15 @@
 """Kill workers and parents of a running study at random moments; afterwards every cell is there exactly once.
 
-python benchmarks/kills.py [--kills 20] [--cells 24] [--seed 1]
+python benchmarks/kills.py [--kills 20] [--cells 24] [--seed 1]        about 6 minutes on two free cores
 
 Starts `smlmbench run` with two workers on a study of tiny cells in a store of its own. SIGKILL is sent to one of its
-processes, drawn at random, spread over the progress of the study; a command that has ended is started again. Prints
-what was killed; the last line is one JSON object with kills, cells, finished, doubled, lost, running.
+processes, drawn at random, spread over the progress of the study; a command that has ended is started again.
+
+The store alone could hide a training that was made twice, so the loss (a plug-in) writes every training step with its
+process to a file of the cell. A cell counts as doubled where it has two finished runs, where a process takes a step
+after another one has taken over, or where it has more steps than its deaths explain: each costs at most the steps
+since the last checkpoint, and a run that was given up all of them. Prints what was killed; the last line is one JSON
+object with kills, cells, finished, doubled, lost, running.
 """
 
 import argparse
@@ -19,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -26,8 +32,48 @@ import yaml
 
 COMMAND = [sys.executable, "-c", "import sys; from smlmbench.cli import main; sys.exit(main())", "run"]
 WORKERS = 2
-LONGEST_WAIT_S = 6.0
+LONGEST_WAIT_S = 3.0
+IN_TRAINING = 0.8  # of the kills wait until something is trained; the others may hit a start
+START_S = 60.0
+JUST_NOW_S = 0.5
 BUDGET_S = 1800.0
+STEPS, BATCH, VALIDATIONS = 500, 8, 5
+WITNESS = '''
+"""L1L2 that writes down every training step and who took it."""
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from smlmbench.losses import l1l2
+
+CARD = {
+    "version": 1, "summary": "L1L2 with a witness.", "accepts": ["raster"], "tiny": {},
+    "settings": {"weight": {"default": 200.0, "min": 0.0, "help": "lambda"}},
+}
+STEPS = Path(__file__).parent.parent / "steps"
+
+
+class Witness(nn.Module):
+    def __init__(self, inner, weight):
+        super().__init__()
+        self.inner, self.path = inner, STEPS / f"{weight:g}"
+
+    def forward(self, raw, targets):
+        if torch.is_grad_enabled():
+            STEPS.mkdir(exist_ok=True)
+            with self.path.open("a") as stream:
+                stream.write(f"{os.getpid()} {time.time():.3f}\\n")
+        return self.inner(raw, targets)
+
+
+def build(settings, output_settings):
+    """Build the loss."""
+    inner = l1l2.build({"weight": settings["weight"], "kernel": "unit"}, output_settings)
+    return Witness(inner, settings["weight"])
+'''
 DONE = """
 select count(*) from runs join tags on tags.run_uuid = runs.run_uuid and tags.key = 'smlmbench.role'
 where tags.value = 'cell' and runs.status = 'FINISHED' and runs.lifecycle_stage = 'active'
@@ -36,6 +82,8 @@ where tags.value = 'cell' and runs.status = 'FINISHED' and runs.lifecycle_stage 
 
 def write_study(folder: Path, cells: int) -> Path:
     lambdas = [100.0 + 10 * number for number in range(cells)]
+    (folder / "losses").mkdir()
+    (folder / "losses" / "witness.py").write_text(WITNESS.lstrip(), encoding="utf-8")
     simulate = {"density_per_um2": 1.0, "photons": 2000, "field_px": 16, "camera": {"kind": "scmos", "e_per_adu": 0.5}}
     study = {
         "study": "kills",
@@ -52,8 +100,9 @@ def write_study(folder: Path, cells: int) -> Path:
         "output": {"upsampling": 2},
         "references": ["blank"],
         "models": [{"name": "fid_storm", "blocks": 1, "width": 0.25}],
-        "losses": [{"name": "l1l2", "lambda": lambdas}],
-        "training": {"samples": 640, "batch_size": 8, "validations": 4},
+        "plugins": ["losses/witness.py"],
+        "losses": [{"name": "witness", "lambda": lambdas}],
+        "training": {"samples": STEPS * BATCH, "batch_size": BATCH, "validations": VALIDATIONS},
         "timing": None,
         "log_models": "none",
     }
@@ -110,40 +159,72 @@ class Command:
         return found
 
 
-def kill_one(command: Command, draw: random.Random) -> str | None:
+def steps_of(folder: Path) -> dict[str, list[int]]:
+    """By lambda of the cell, the process of every training step in the order of the steps."""
+    found = {}
+    for path in (folder / "steps").glob("*"):
+        lines = [line.split() for line in path.read_text().splitlines()]
+        found[path.name] = [int(pid) for pid, *_ in sorted(lines, key=lambda line: float(line[1]))]
+    return found
+
+
+def is_training(folder: Path, pids: set[int]) -> bool:
+    """Whether one of some processes trains a cell now: it took the last step of it, which was not the very last."""
+    for path in (folder / "steps").glob("*"):
+        steps = path.read_text().splitlines()
+        pid, written_s = steps[-1].split()
+        if int(pid) in pids and (len(steps) < STEPS or time.time() - float(written_s) < JUST_NOW_S):
+            return True
+    return False
+
+
+def kill_one(command: Command, folder: Path, draw: random.Random) -> tuple[str, bool] | None:
+    """Kill the parent or a worker, each as likely; say which, and whether it (or a worker of it) was training."""
     members = command.members()
-    kinds = sorted({kind for kind, _ in members})
-    if not kinds:
+    if not members:
         return None
-    kind, victim = draw.choice([each for each in members if each[0] == draw.choice(kinds)] or members)
+    kind = draw.choice(sorted({kind for kind, _ in members}))
+    victim = draw.choice([process for each, process in members if each == kind])
+    hit = {process.pid for _, process in members} if kind == "parent" else {victim.pid}
+    training = is_training(folder, hit)
     try:
         victim.send_signal(signal.SIGKILL)
     except psutil.Error:
         return None
     if kind == "parent":
         command.process.wait()
-    return kind
+    return kind, training
 
 
-def rain(command: Command, store: Path, kills: int, cells: int, draw: random.Random) -> Counter[str]:
+def rain(command: Command, folder: Path, kills: int, cells: int, draw: random.Random) -> Counter[str]:
     """Kill `kills` processes while the study goes on."""
     killed: Counter[str] = Counter()
+    store, count = folder / "mlruns", 0
     until = time.monotonic() + BUDGET_S
-    while killed.total() < kills:
+    while count < kills:
         if time.monotonic() > until:
-            raise SystemExit(f"only {killed.total()} kills in {BUDGET_S:.0f} s; see {command.log}")
+            raise SystemExit(f"only {count} kills in {BUDGET_S:.0f} s; see {command.log}")
         command.keep_alive()
         # Spread over the progress, so that the study is never over before the last kill.
-        if done(store) < killed.total() * (cells - 1) // kills:
+        if done(store) < count * (cells - 1) // kills:
             time.sleep(0.1)
             continue
+        if draw.random() < IN_TRAINING:
+            early = time.monotonic() + START_S
+            while time.monotonic() < early and not is_training(folder, {one.pid for _, one in command.members()}):
+                command.keep_alive()
+                time.sleep(0.1)
         wait_until = time.monotonic() + draw.uniform(0.0, LONGEST_WAIT_S)
-        while time.monotonic() < wait_until and done(store) < (killed.total() + 1) * (cells - 1) // kills:
+        while time.monotonic() < wait_until and done(store) < (count + 1) * (cells - 1) // kills:
             time.sleep(0.05)
-        kind = kill_one(command, draw)
-        if kind is not None:
+        hit = kill_one(command, folder, draw)
+        if hit is not None:
+            kind, training = hit
+            count += 1
             killed[kind] += 1
-            print(f"kill {killed.total():3d}: {kind:6s} with {done(store)} of {cells} cells done", flush=True)
+            killed["training"] += training
+            doing = "in a training" if training else "between trainings"
+            print(f"kill {count:3d}: {kind:6s} {doing} with {done(store)} of {cells} cells done", flush=True)
     return killed
 
 
@@ -157,21 +238,46 @@ def finish(command: Command, tries: int = 5) -> int:
     return command.process.wait()
 
 
-def count(store: Path, cells: int) -> dict[str, int]:
+def is_doubled(pids: list[int], deaths: int, given_up: int) -> bool:
+    """Whether the steps of a cell are more than one training and what its deaths have cost.
+
+    Args:
+        pids: Process of each step.
+        deaths: Of processes while they had the cell.
+        given_up: Runs of it that were left for a new one.
+    """
+    takes_over = sum(before != after for before, after in pairwise(pids))
+    went_back = takes_over + 1 > len(set(pids))
+    return went_back or len(pids) > STEPS * (1 + given_up) + deaths * -(-STEPS // VALIDATIONS)
+
+
+def count(folder: Path, cells: int) -> dict[str, int]:
     from smlmbench.tracking.records import read_study
     from smlmbench.tracking.store import open_store
 
-    opened = open_store(store, create=False)
+    opened = open_store(folder / "mlruns", create=False)
     record = read_study(opened, "kills")
-    finished = Counter(run.cell_id for run in record.runs if run.role == "cell" and run.status == "done")
+    runs = [run for run in record.runs if run.role == "cell"]
+    finished = Counter(run.params["lambda"] for run in runs if run.status == "done")
+    deaths: Counter[str] = Counter()
+    given_up: Counter[str] = Counter()
+    for run in runs:
+        name = f"{float(run.params['lambda']):g}" if "lambda" in run.params else ""
+        deaths[name] += run.deaths
+        given_up[name] += run.superseded
+    steps = steps_of(folder)
+    twice = {f"{float(name):g}" for name, number in finished.items() if number > 1}
+    twice |= {name for name, pids in steps.items() if is_doubled(pids, deaths[name], given_up[name])}
     running = sum(opened.client.get_run(run.run_id).info.status == "RUNNING" for run in record.runs)
     return {
         "finished": len(finished),
-        "doubled": sum(number > 1 for number in finished.values()),
+        "doubled": len(twice),
         "lost": cells - len(finished),
         "running": running,
-        "deaths": sum(run.deaths for run in record.runs if run.role == "cell"),
-        "given_up_once": sum(run.superseded for run in record.runs if run.role == "cell"),
+        "deaths": deaths.total(),
+        "given_up_once": given_up.total(),
+        "steps": sum(len(pids) for pids in steps.values()),
+        "steps_of_one_training_each": STEPS * cells,
     }
 
 
@@ -189,16 +295,17 @@ def main() -> int:
         store = folder / "mlruns"
         command = Command(write_study(folder, asked.cells), store, folder / "commands.log")
         try:
-            killed = rain(command, store, asked.kills, asked.cells, random.Random(asked.seed))
+            killed = rain(command, folder, asked.kills, asked.cells, random.Random(asked.seed))
             code = finish(command)
         finally:
             if command.process.poll() is None:
                 command.process.kill()
         if code != 0:
             print("\n".join((folder / "commands.log").read_text().splitlines()[-20:]))
-        counted = count(store, asked.cells)
-        numbers = {"kills": killed.total(), "cells": asked.cells, **counted, "workers_killed": killed["worker"]}
-        numbers |= {"parents_killed": killed["parent"], "commands": command.starts, "exit_code": code}
+        counted = count(folder, asked.cells)
+        numbers = {"kills": killed["worker"] + killed["parent"], "cells": asked.cells, **counted}
+        numbers |= {"workers_killed": killed["worker"], "parents_killed": killed["parent"]}
+        numbers |= {"killed_in_training": killed["training"], "commands": command.starts, "exit_code": code}
         numbers["seconds"] = round(time.monotonic() - began)
         for name, value in numbers.items():
             print(f"{name:16s} {value}")

@@ -1,13 +1,14 @@
 """Inference timing: serial, in the parent, when nothing trains; one clock for everyone.
 
-Candidates are interleaved so that a drifting clock rate does not reorder them; the median and the quartiles over all
-rounds are kept. Source of the protocol: PROTOCOL section 5.
+Candidates take turns, each round in an order drawn anew: a drifting clock rate does not reorder them, and none always
+follows itself (warm caches) or the same other one. The median and the quartiles over all rounds are kept. Source of
+the protocol: PROTOCOL section 5.
 """
 
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_ROUNDS = 200
 BUDGET_S = 3.0
 BUSY = 0.2
 LOOK_S = 0.3
+ORDER_SEED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,20 @@ def used_by_others() -> float:
     return float(psutil.cpu_percent(interval=LOOK_S)) / 100
 
 
+def refuse_busy() -> None:
+    """Refuse to time while other programs use the processor.
+
+    Raises:
+        ConfigError: They use more than BUSY of it.
+    """
+    others = used_by_others()
+    if others > BUSY:
+        raise ConfigError(
+            f"other programs use {100 * others:.0f} % of the processor, at most {100 * BUSY:.0f} % is accepted; "
+            "wait until they end, or leave --refuse-busy out to have the rows marked"
+        )
+
+
 def time_calls(
     calls: Mapping[str, Callable[[], object]],
     device: torch.device,
@@ -128,10 +144,11 @@ def time_calls(
         slowest = max(slowest, last or first[label])
     rounds = int(np.clip(budget_s / max(slowest, 1e-6), MIN_ROUNDS, max_rounds))
     seen: dict[str, list[tuple[float, float]]] = {label: [] for label in calls}
-    labels: Sequence[str] = list(calls)
-    for turn in range(rounds):
-        for label in labels if turn % 2 == 0 else labels[::-1]:
-            seen[label].append(_once(calls[label], device))
+    draws = np.random.default_rng(ORDER_SEED)
+    labels = list(calls)
+    for _ in range(rounds):
+        for at in draws.permutation(len(labels)):
+            seen[labels[at]].append(_once(calls[labels[at]], device))
     return {label: _latency(np.array(samples) * 1e3, first[label] * 1e3, others) for label, samples in seen.items()}
 
 

@@ -222,7 +222,7 @@ class _Loop:
         if answering and validation.mass < COLLAPSE_MASS:
             raise CollapsedError(
                 f"the network answers {100 * validation.mass:.2g} % of the true mass after step {progress.step}; "
-                "a larger lambda or learning rate may help"
+                "a larger lambda (of a loss that has one) or learning rate may help"
             )
         for schedule in self.schedules.values():
             if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):

@@ -80,7 +80,7 @@ def command(asked: Asked) -> None:
 
     Example: smlmbench figure cells.tif --sum --out cells_sum.tif
     """
-    if asked.projection is not None or asked.total or Path(asked.what).exists():
+    if asked.projection is not None or asked.total or (asked.what and Path(asked.what).exists()):
         _movie(asked)
     else:
         _run(asked)
@@ -91,17 +91,22 @@ def _movie(asked: Asked) -> None:
     from smlmbench.formats import open_movie
     from smlmbench.registry import Catalog
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.projecting import picture_format, project, write_projection
+    from smlmbench.run.projecting import check_folder, picture_format, project, write_projection
 
     how = asked.projection or ("sum" if asked.total else None)
     if asked.frame is not None or asked.condition is not None:
         raise ConfigError(f"'{asked.what}' is a movie; --frame and --condition belong to a run, give --sum for a movie")
-    if how is None or (asked.total and asked.projection not in (None, "sum")):
+    if how is None:
         raise ConfigError(f"'{asked.what}' is a movie; say what to draw with --sum or --projection mean, max or std")
+    if asked.total and how != "sum":
+        raise ConfigError(f"--sum and --projection {how} are two pictures; give one of them")
     catalog, path = Catalog(asked.plugins or ()), Path(asked.what)
     out = asked.out or Path(f"{path.stem}_{how}.png")
+    if out.exists() and path.exists() and (out.samefile(path) or (path.is_dir() and out.parent.samefile(path))):
+        raise ConfigError(f"'{out}' is of the movie itself; give another file with --out")
     if out.suffix.lower() not in (".tif", ".tiff"):
         picture_format(out)
+    check_folder(out)
     movie = open_movie(path, catalog=catalog)
     try:
         frames = movie.n_frames
@@ -123,10 +128,12 @@ def _run(asked: Asked) -> None:
     from smlmbench.tracking.store import open_store
 
     store = open_store(asked.store, create=False)
-    from smlmbench.run.projecting import picture_format, write_bytes
+    from smlmbench.run.projecting import check_folder, picture_format, write_bytes
     from smlmbench.run.showing import Look, describe, find_row, show
 
     image_format = picture_format(asked.out) if asked.out is not None else "png"
+    if asked.out is not None:
+        check_folder(asked.out)
     record, study = find_row(store, asked.what)
     sources = _sources(asked, record, study, store)
     condition = sources.condition(asked.condition)

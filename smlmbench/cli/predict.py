@@ -12,7 +12,10 @@ from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
+    from smlmbench.run.gated import Choice
     from smlmbench.run.predicting import Written
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,16 @@ class Asked:
         str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B only, counted from 1 as in Fiji.")
     ] = None
     runtime: Annotated[
-        str | None, typer.Option("--runtime", help="What runs a checkpoint: eager, compiled, onnxruntime, openvino ...")
+        str,
+        typer.Option(
+            "--runtime",
+            help="auto, eager, compiled, onnxruntime, openvino ...; auto is what the run's stored timings on this "
+            "computer name the soonest of those that passed the quality gate, else eager.",
+        ),
+    ] = "auto"
+    number_format: Annotated[
+        str | None, typer.Option("--number-format", help="fp32 or bf16; default: fp32, or as auto finds.")
     ] = None
-    number_format: Annotated[str, typer.Option("--number-format", help="fp32 or bf16.")] = "fp32"
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
     ] = None
@@ -82,8 +92,10 @@ def command(asked: Asked) -> None:
     from smlmbench.run.progress import Reporter
     from smlmbench.tracking.store import open_store
 
+    checkpoint = find_checkpoint(asked.model, lambda: open_store(asked.store, create=False))
+    chosen = _choose(asked, checkpoint, catalog)
     request = Request(
-        checkpoint=find_checkpoint(asked.model, lambda: open_store(asked.store, create=False)),
+        checkpoint=chosen.file or checkpoint,
         movie=asked.movie,
         output=asked.output,
         camera=read_camera(asked.camera),
@@ -92,8 +104,8 @@ def command(asked: Asked) -> None:
         table_format=asked.table_format,
         device=asked.device,
         frames=frame_range(asked.frames),
-        runtime=asked.runtime,
-        number_format=asked.number_format,
+        runtime=None if chosen.file is not None else chosen.runtime,
+        number_format=chosen.number_format,
     )
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
@@ -107,7 +119,7 @@ def _fit(asked: Asked, catalog: "Catalog") -> None:
     from smlmbench.run.predicting import read_camera
     from smlmbench.run.progress import Reporter
 
-    if asked.frames is not None or asked.runtime is not None:
+    if asked.frames is not None or asked.runtime != AUTO:
         raise ConfigError(f"{asked.model} is a fitter: it takes whole movies and no runtime; leave these options out")
     request = FitRequest(
         fitter=asked.model,
@@ -124,6 +136,32 @@ def _fit(asked: Asked, catalog: "Catalog") -> None:
     if request.camera is None:
         note("smlmbench: note: no --camera, so photons, background and precision are left out")
     _say(asked, written)
+
+
+def _choose(asked: Asked, checkpoint: Path, catalog: "Catalog") -> "Choice":
+    """What runs the movie: as asked, else what the run's stored timings say; said on a line of its own."""
+    from smlmbench.run.gated import Choice, fastest
+
+    if asked.runtime != AUTO:
+        return Choice(asked.runtime, asked.number_format or "fp32", None, "as asked")
+    if asked.number_format is not None or checkpoint.suffix != ".pt":
+        return Choice(None, asked.number_format or "fp32", None, "as asked")
+    if Path(asked.model).is_file():
+        chosen = Choice("eager", "fp32", None, "a checkpoint holds no timings; give its run to use them")
+    else:
+        from smlmbench.formats import open_movie
+        from smlmbench.inference.devices import resolve_device
+        from smlmbench.tracking.records import find_run
+        from smlmbench.tracking.store import open_store
+
+        record = find_run(open_store(asked.store, create=False), asked.model)
+        movie = open_movie(asked.movie, catalog=catalog)
+        first, stop = frame_range(asked.frames) or (0, movie.n_frames)
+        shape = (stop - first, movie.height, movie.width)
+        movie.close()
+        chosen = fastest(record, resolve_device(asked.device), shape, catalog)
+    note(f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}")
+    return chosen
 
 
 def _say(asked: Asked, written: "Written") -> None:

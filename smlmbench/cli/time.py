@@ -32,6 +32,9 @@ class Asked:
     formats: Annotated[str, typer.Option("--formats", help="fp32, bf16, int8; comma separated.")] = "fp32"
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: torch's own.")] = None
     full: Annotated[bool, typer.Option("--full", help="Also batches, end to end and GFLOPs.")] = False
+    refuse_busy: Annotated[
+        bool, typer.Option("--refuse-busy", help="End with an error where other programs use the processor.")
+    ] = False
     sets: Sets = None
     store: Store = None
     plugins: Plugins = None
@@ -52,6 +55,10 @@ def command(asked: Asked) -> None:
     from smlmbench.registry import Catalog
 
     catalog = Catalog(asked.plugins or ())
+    if asked.refuse_busy:
+        from smlmbench.timing import refuse_busy
+
+        refuse_busy()
     if len(asked.models) == 1 and Path(asked.models[0]).suffix in (".yaml", ".yml"):
         _study(asked)
         return

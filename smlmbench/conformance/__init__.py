@@ -13,7 +13,7 @@ from smlmbench.registry import Catalog
 
 __all__ = ["Check", "Outcome", "checks", "run_checks"]
 
-ROOMS_WITH_CHECKS = ("models", "losses", "outputs")
+ROOMS_WITH_CHECKS = ("models", "losses", "outputs", "psf", "formats", "metrics", "references")
 
 
 def checks(catalog: Catalog, room: str, name: str) -> list[Check]:

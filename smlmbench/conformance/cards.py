@@ -15,11 +15,16 @@ FUNCTIONS = {
     "psf": ("build",),
     "metrics": ("measure",),
     "references": ("predict",),
+    "data": ("training_set", "condition"),
+    "recipes": ("build",),
+    "tasks": ("score", "measure"),
+    "runtimes": ("prepare",),
+    "exports": ("write",),
 }
 FORMAT_FUNCTIONS = {
     "table": ("recognises", "read_table"),
     "movie": ("recognises", "open_movie"),
-    "image": ("read_image",),
+    "image": ("recognises", "read_image"),
 }
 
 
@@ -74,7 +79,8 @@ def functions_are_there_and_documented(subject: Subject) -> str:
     module = subject.module
     needed: tuple[str, ...] = FUNCTIONS.get(subject.room, ())
     if subject.room == "formats":
-        needed = FORMAT_FUNCTIONS[subject.card.facts["holds"]]
+        facts = subject.card.facts
+        needed = FORMAT_FUNCTIONS[facts["holds"]] + ((f"write_{facts['holds']}",) if facts.get("writes") else ())
     for name in needed:
         known = callable(getattr(module, name, None))
         require(known, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")

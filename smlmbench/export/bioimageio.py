@@ -22,6 +22,8 @@ CARD = {
 FORMAT_VERSION = "0.5.4"
 DESCRIPTION = "rdf.yaml"
 SMALLEST_PX = 8
+# Networks of image pairs may not know it; what counts then is the ratio of the two grids.
+UNKNOWN_PIXEL_NM = 100.0
 DOI = "10.1364/OPTICA.5.000458"
 
 
@@ -49,7 +51,7 @@ def write(graph: Graph, path: Path) -> list[Path]:
 
 
 def _described(graph: Graph, folder: Path) -> dict[str, Any]:
-    pixel_nm = float(graph.facts.get("pixel_size_nm", 100.0))
+    pixel_nm = float(graph.facts.get("pixel_size_nm") or UNKNOWN_PIXEL_NM)
 
     def file(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}

@@ -230,10 +230,15 @@ def writer(path: Path, holds: str, *, catalog: Catalog, format: str | None = Non
     if format is not None:
         return _named(format, holds, offered, " that can be written")
     fitting = [name for name, facts in offered.items() if path.suffix.lower() in facts["suffixes"]]
-    if len(fitting) != 1:
+    if path.is_dir():
+        raise FormatError(f"'{path}' is a folder; give the name of a file to write")
+    if not fitting:
         raise FormatError(
-            f"'{path.name}' fits {len(fitting)} {holds} formats that can be written; name one of {_listed(offered)}"
+            f"the suffix of '{path.name}' is that of no {holds} format that can be written;"
+            f" accepted: {_listed(offered)}"
         )
+    if len(fitting) > 1:
+        raise FormatError(f"'{path.name}' may become {' or '.join(fitting)}; name the format to write")
     return fitting[0]
 
 

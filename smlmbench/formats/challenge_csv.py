@@ -8,7 +8,7 @@ from typing import Any
 
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import read_head, read_numbers
+from smlmbench.formats.text import read_head, read_numbers, shown_columns
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import Localizations
 
@@ -53,7 +53,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         if header.name in TARGETS
     ]
     if not {"frame", "x_nm", "y_nm"} <= {column.target for column in columns}:
-        shown = ", ".join(header.text for header in head.headers)
+        shown = shown_columns(head.headers)
         raise FormatError(
             f"table '{path.name}' is not a challenge table: its columns are {shown};"
             " expected Ground-truth, frame, xnano, ynano, znano, intensity; name others with format: table and columns"

@@ -12,7 +12,7 @@ from typing import Any
 from smlmbench.errors import FormatError
 from smlmbench.formats.decode_axes import TARGETS, placed
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, read_head, read_numbers
+from smlmbench.formats.text import Head, read_head, read_numbers, shown_columns
 from smlmbench.formats.units import Column
 from smlmbench.predictions import Localizations
 
@@ -44,7 +44,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     ]
     missing = {"frame", "x_nm", "y_nm"} - {column.target for column in columns}
     if missing:
-        shown = ", ".join(header.text for header in head.headers)
+        shown = shown_columns(head.headers)
         raise FormatError(
             f"table '{path.name}' is not a DECODE table: its columns are {shown}; expected x, y, frame_ix, ...;"
             " name others with format: table and columns"

@@ -94,7 +94,9 @@ def image_files(folder: Path) -> list[Path]:
     if others:
         raise FormatError(f"'{folder.name}/{others[0]}' is no image; accepted: {accepted}; convert it or take it out")
     if not files:
-        raise FormatError(f"folder '{folder}' has no images; accepted: {accepted}; give a folder of images")
+        inner = sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+        hint = f", perhaps '{folder.name}/{inner[0]}'" if inner else ""
+        raise FormatError(f"folder '{folder}' has no images; accepted: {accepted}; give a folder of images{hint}")
     return sorted(files, key=lambda file: natural(file.name))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Numbers, read_head, read_numbers, write_rows
+from smlmbench.formats.text import Numbers, read_head, read_numbers, shown_columns, write_rows
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import Localizations
 
@@ -62,7 +62,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
             columns.update({target: Column(target, positions[name], text, unit) for target in targets})
     missing = [name for name in ("frame", "xnm", "ynm") if name not in positions]
     if missing:
-        shown = ", ".join(header.text for header in head.headers)
+        shown = shown_columns(head.headers)
         raise FormatError(
             f"table '{path.name}' has no {', '.join(missing)} column; its columns are {shown};"
             " SMAP tables have frame, xnm, ynm; name others with format: table and columns"

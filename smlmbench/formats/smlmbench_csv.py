@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, read_head, read_numbers, write_rows
+from smlmbench.formats.text import Head, read_head, read_numbers, shown_columns, write_rows
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import COLUMNS, Localizations
 
@@ -50,7 +50,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         if header.text in ACCEPTED
     ]
     if not {"frame", "x_nm", "y_nm"} <= {column.target for column in columns}:
-        shown = ", ".join(header.text for header in head.headers)
+        shown = shown_columns(head.headers)
         raise FormatError(
             f"table '{path.name}' is not a table of smlmbench: its columns are {shown}; expected frame, x_nm, y_nm;"
             " name others with format: table and columns"

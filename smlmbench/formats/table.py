@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 from smlmbench.errors import FormatError, suggest
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Header, Numbers, collect, read_head, read_numbers
+from smlmbench.formats.text import Header, Numbers, collect, read_head, read_numbers, shown_columns
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import COLUMNS, Localizations
 
@@ -184,7 +184,7 @@ def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
                 f"column '{header.text}' of table '{path.name}' states no unit;"
                 f" name it with columns: {{{axis}_nm: {header.text}}} or {{{axis}_px: {header.text}}}"
             )
-    shown = ", ".join(f"'{header.text}'" for header in headers) or "none"
+    shown = shown_columns(headers)
     return FormatError(
         f"table '{path.name}' has no {axis} column; its columns are {shown}; name it with columns: {{{target}: ...}}"
     )

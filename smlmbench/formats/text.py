@@ -21,6 +21,7 @@ WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]$")
 EMPTY = (None, "", "NA", "N/A", "null")
 ROWS_AT_ONCE = 50_000  # bounds the memory of writing a long table
 MAX_LINE = 1 << 16
+SHOWN_COLUMNS, SHOWN_CHARACTERS = 12, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class Head:
     lines: int
     delimiter: str
     decimal: str
+
+
+def shown_columns(headers: Sequence[Header]) -> str:
+    """Names of columns for a message: the first few, shortened, without characters that a terminal would obey."""
+    names = [header.text[:SHOWN_CHARACTERS] for header in headers[:SHOWN_COLUMNS]]
+    printable = ["".join(c if c.isprintable() else "\ufffd" for c in name) or "(no name)" for name in names]
+    more = ", ..." if len(headers) > SHOWN_COLUMNS else ""
+    return f"{', '.join(printable)}{more}" if printable else "none"
 
 
 def read_head(path: Path) -> Head:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, read_head, read_numbers, write_rows
+from smlmbench.formats.text import Head, read_head, read_numbers, shown_columns, write_rows
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import Localizations
 
@@ -64,7 +64,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     columns = _columns(head)
     missing = {"frame", "x_nm", "y_nm"} - {column.target for column in columns}
     if missing:
-        shown = ", ".join(header.text for header in head.headers)
+        shown = shown_columns(head.headers)
         raise FormatError(
             f"table '{path.name}' has no {', '.join(sorted(missing))} column; its columns are {shown};"
             " ThunderSTORM tables have frame, x [nm], y [nm]; name others with format: table and columns"

@@ -17,6 +17,7 @@ from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import FormatError
 from smlmbench.inference.allocator import place
 from smlmbench.inference.engine import ReadOut, frame_multiple
+from smlmbench.inference.footprint import bytes_per_px
 from smlmbench.registry import Catalog
 
 FORMAT = 1
@@ -34,6 +35,7 @@ class Trained:
         facts: Model, loss, cell id, protocol, calibrated ... as plain values.
         multiple_px: Frame sides that the network wants, see `ReadOut`.
         halo_px: What its answer depends on around a camera pixel, see `ReadOut`.
+        bytes_per_px: What its largest layer holds for one, see `ReadOut`.
     """
 
     network: nn.Module
@@ -43,6 +45,7 @@ class Trained:
     facts: dict[str, Any]
     multiple_px: int = 1
     halo_px: int | None = None
+    bytes_per_px: float | None = None
 
     @property
     def per_frame(self) -> bool:
@@ -66,6 +69,7 @@ class Trained:
             keep_table=not self.images_only,
             halo_px=self.halo_px,
             frame_range=self.per_frame,
+            bytes_per_px=self.bytes_per_px,
         )
 
 
@@ -123,6 +127,7 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         ) from None
     network = place(network.eval(), device or torch.device("cpu"))
     card = catalog.card("models", saved["model"]["name"])
+    multiple = frame_multiple(card.under(saved["model"]["settings"]).facts, given.upsampling)
     facts = {**saved["facts"], "model": saved["model"], "output": saved["output"]["name"]}
     return Trained(
         network=network,
@@ -130,8 +135,9 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         output_settings=dict(saved["output"]["settings"]),
         threshold=float(saved["facts"]["threshold"]),
         facts=facts,
-        multiple_px=frame_multiple(card.under(saved["model"]["settings"]).facts, given.upsampling),
+        multiple_px=multiple,
         halo_px=halo_of(catalog, saved["model"]["name"], saved["model"]["settings"], given.upsampling),
+        bytes_per_px=bytes_per_px(network, multiple, given.channels),
     )
 
 

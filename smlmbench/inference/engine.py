@@ -41,6 +41,7 @@ class ReadOut:
             never cut into tiles.
         largest_px: Longest side of a frame that the network takes; larger ones are cut into tiles. None for any.
         frame_range: Hand the lowest and highest value of the whole frame to the network together with a tile.
+        bytes_per_px: What the network's largest layer holds for a camera pixel; tiles are chosen so that it fits.
     """
 
     output: ModuleType
@@ -52,6 +53,7 @@ class ReadOut:
     halo_px: int | None = None
     largest_px: int | None = None
     frame_range: bool = False
+    bytes_per_px: float | None = None
 
     @property
     def upsampling(self) -> int:
@@ -161,7 +163,9 @@ def stream(
     tiles = [Tile(Span(0, tall, 0, tall), Span(0, wide, 0, wide))]
     if read_out.halo_px is not None:
         halo = read_out.halo_px + _reach_px(read_out)
-        tiles = plan_tiles(tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px)
+        tiles = plan_tiles(
+            tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px
+        )
     shape = (tiles[0].rows.stop, tiles[0].columns.stop)
     size = batch or frames_per_batch(*shape, read_out.upsampling)
     for start, block in read_ahead(frames, size, first):

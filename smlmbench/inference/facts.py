@@ -35,6 +35,7 @@ def facts_of(trained: Trained, catalog: Catalog) -> dict[str, Any]:
         "channels": 1,
         "multiple_px": trained.multiple_px,
         "halo_px": trained.halo_px,
+        "bytes_per_px": trained.bytes_per_px,
         "per_frame": trained.per_frame,
         "calibrated": calibrated,
         "input_unit": "detected photo-electrons" if calibrated else "camera counts",
@@ -62,4 +63,5 @@ def read_out_of(facts: Mapping[str, Any], catalog: Catalog, largest_px: int | No
         keep_table=threshold is not None,
         halo_px=None if facts["per_frame"] else facts["halo_px"],
         largest_px=largest_px,
+        bytes_per_px=facts.get("bytes_per_px"),
     )

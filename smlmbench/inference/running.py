@@ -50,6 +50,8 @@ def prepare(
     reason = why_not(catalog, runtime, example.device, number_format)
     if reason:
         raise (MissingExtraError if EXTRA in reason else ConfigError)(reason)
+    if number_format == "int8" and not calibration:  # before the minutes that a translation may take
+        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
     made: Callable[..., torch.Tensor] = catalog.module("runtimes", runtime).prepare(
         network, example, number_format, calibration
     )

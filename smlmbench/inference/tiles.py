@@ -5,6 +5,8 @@ from itertools import product
 from math import isqrt
 
 FINE_PIXELS_PER_TILE = 2**21
+# With Python and its packages, and the summed image of a large frame, this stays below 1 GB resident.
+BYTES_PER_TILE = 350e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,15 @@ def spans(size: int, halo: int, multiple: int, largest: int) -> list[Span]:
 
 
 def plan_tiles(
-    height: int, width: int, upsampling: int, halo_px: int, multiple_px: int, largest_px: int | None = None
+    height: int,
+    width: int,
+    upsampling: int,
+    halo_px: int,
+    multiple_px: int,
+    largest_px: int | None = None,
+    bytes_per_px: float | None = None,
 ) -> list[Tile]:
-    """Tiles of a frame; a single one where its fine map is small enough.
+    """Tiles of a frame; a single one where its fine map, and the network's maps, are small enough.
 
     Args:
         height: Frame in camera pixels, a multiple of `multiple_px`.
@@ -74,10 +82,14 @@ def plan_tiles(
         halo_px: Context that network and read-out need, in camera pixels.
         multiple_px: What windows must be a multiple of.
         largest_px: Longest side that the network takes; None for any.
+        bytes_per_px: What the network's largest layer holds for a camera pixel; None where that is unknown.
     """
+    most_px = FINE_PIXELS_PER_TILE / upsampling**2
+    if bytes_per_px is not None:
+        most_px = min(most_px, BYTES_PER_TILE / bytes_per_px)
     longest = max(height, width) if largest_px is None else largest_px
-    if height * width * upsampling**2 <= FINE_PIXELS_PER_TILE and max(height, width) <= longest:
+    if height * width <= most_px and max(height, width) <= longest:
         return [Tile(Span(0, height, 0, height), Span(0, width, 0, width))]
-    side = min(longest, max(multiple_px, isqrt(FINE_PIXELS_PER_TILE) // upsampling))
+    side = min(longest, max(multiple_px, isqrt(int(most_px))))
     rows, columns = (spans(size, halo_px, multiple_px, side) for size in (height, width))
     return [Tile(row, column) for row, column in product(rows, columns)]

@@ -176,17 +176,5 @@ def build(settings: Mapping[str, Any], output_settings: Mapping[str, Any]) -> nn
     return L1L2(settings["weight"], output_settings["amplitude"], _gain(settings))
 
 
-def collapse_threshold(output_settings: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> float:  # noqa: ARG001
-    """Lambda below which the all-zero map is best for isolated emitters: 12.55 (unit), 6.28 (official), 3.96 (seed).
-
-    Args:
-        output_settings: Ignored: lambda is for unit mass, whatever the amplitude.
-        settings: The loss's own; by default kernel unit.
-    """
-    chosen = corner_profile() if (settings or {}).get("kernel") == "seed" else profile()
-    squared_sum = float(chosen.square().sum()) ** 2
-    return 1 / (_gain(settings or {}) * squared_sum)
-
-
 def _gain(settings: Mapping[str, Any]) -> float:
     return 2.0 if settings.get("kernel") == "official" else 1.0

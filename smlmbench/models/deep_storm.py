@@ -53,6 +53,8 @@ CARD = {
         "the output layer starts at zero (zero_last: false gives the orthogonal start)",
         "schedule: one cycle with clipped gradients instead of reduction on a plateau",
         "labels: floor(x / fine pixel), colliding emitters summed (output settings label_rule, collisions)",
+        "crops of files are turned and mirrored (training: augment); none is left out for fewer than 7 emitters",
+        "the frame is upsampled by nearest neighbours inside the network, not beforehand",
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],
     "facts": {

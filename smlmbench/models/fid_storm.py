@@ -67,6 +67,9 @@ CARD = {
         "normalisation: z-score with training statistics instead of per-frame min-max (normalisation: frame_minmax)",
         "trained on spikes with a blurring loss, as in the authors' figure; their script uses MSE on heatmaps",
         "learning rate 1e-3, one cycle, clipped gradients; the authors lowered theirs to 1e-4, no schedule",
+        "blocks 13: the authors' file has ReLU in its blocks; here it is LeakyReLU at every number of blocks",
+        "labels: floor(x / fine pixel), colliding emitters summed (output settings label_rule, collisions)",
+        "crops of files are turned and mirrored in eight ways; the authors turn all frames, by 90, 180 or 270 degrees",
         "upsampling 2 and 4: one or two of the three decoder stages left out, the last ends in one channel",
     ],
     "facts": {

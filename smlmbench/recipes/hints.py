@@ -55,11 +55,11 @@ def chosen_pair(settings: Mapping[str, Any], layers: tuple[Layers, Layers], upsa
 
 
 def _sizes(layers: Layers, upsampling: int) -> dict[str, float]:
-    """Fine pixels across one pixel of each layer's map; on the camera grid only what is not the output itself."""
+    """Fine pixels across one pixel of each layer's map; of stages of upsampling only those before the last."""
     sizes = {}
     for layer in layers:
         fine_px = float(layer["fine_px"]) if "fine_px" in layer else float(layer["camera_px"]) * upsampling
-        if "fine_px" in layer or fine_px > 1:
+        if "fine_px" in layer or fine_px > 1 or layer["camera_px"] >= 1:
             sizes[str(layer["layer"])] = fine_px
     return sizes
 

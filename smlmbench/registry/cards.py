@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from smlmbench.errors import ConfigError, suggest
 
 Scalar = bool | int | float | str | None
+WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", str: "a text"}
 
 
 class Strict(BaseModel):
@@ -71,7 +72,8 @@ class Setting(Strict):
 
     def _typed(self, where: str, value: Any, kind: type) -> Any:
         if not isinstance(value, kind):
-            raise ConfigError(f"{where}: {value!r} is not a {kind.__name__}; give one such as {self.default!r}")
+            wanted = WORDS.get(kind, f"a {kind.__name__}")
+            raise ConfigError(f"{where}: {value!r} is not {wanted}; give for example {_written(self.default)}")
         return value
 
     def _ranged(self, where: str, value: float) -> float:
@@ -80,6 +82,11 @@ class Setting(Strict):
         if not low <= value <= high:
             raise ConfigError(f"{where}: {value!r} is out of range; accepted: {low:g} to {high:g}")
         return value
+
+
+def _written(value: Any) -> str:
+    """A default as a study file spells it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _number(where: str, value: Any) -> float:

@@ -107,7 +107,7 @@ def device_table(board: Board) -> Table | None:
     ]
     for one in found:
         table.rows.append(("reference" if one.entry.is_reference else "pick", _cells(board, one)))
-    table.rows += [("row", _absent(*told, len(table.columns))) for told in _reasons(board)]
+    table.rows += [("row", _absent(*told, len(table.columns))) for told in reasons(board)]
     return table
 
 
@@ -163,7 +163,8 @@ def _real_time(latency_ms: float) -> str:
     return f"within {' and '.join(kept)}" if kept else "slower"
 
 
-def _reasons(board: Board) -> Iterator[tuple[Entry, str, str]]:
+def reasons(board: Board) -> Iterator[tuple[Entry, str, str]]:
+    """What was not timed and why: entry, name of the metric, reason; each once."""
     seen: set[tuple[str, str]] = set()
     for entry in board.entries:
         for row in entry.scored_rows:
@@ -247,7 +248,7 @@ def command(one: Timing) -> str:
     if file is not None:
         model = str(file)
     else:
-        extra += ["--runtime", one.runtime] if one.runtime != "eager" else []
+        extra += ["--runtime", one.runtime]  # left out, predict would look for the soonest
         extra += ["--number-format", one.number_format] if one.number_format != "fp32" else []
     words = ["smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", "--device", one.device]
     return shlex.join([*words, *extra])

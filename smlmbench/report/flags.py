@@ -1,6 +1,6 @@
 """Warnings in words: rows below a reference, rows above a bound, lost repeats, unfinished boards."""
 
-from smlmbench.report.model import Board, Entry
+from smlmbench.report.model import Board, Entry, spoken
 
 # The image metric by which a table can be compared with a reference that gives only an image; smaller is better.
 IMAGE_METRIC = "nmse_star"
@@ -27,8 +27,8 @@ def against_references(board: Board, entry: Entry) -> list[str]:
             continue
         ours, theirs = entry.get(None, metric).value or 0.0, reference.get(None, metric).value or 0.0
         better = board.better(ours, theirs) if metric == board.primary else ours < theirs
-        down = metric == board.primary and board.direction == "down"
-        numbers = f"{metric} {ours:.3g} against {theirs:.3g}"
+        down = metric != board.primary or board.direction == "down"
+        numbers = f"{spoken(metric)} {ours:.3g} against {theirs:.3g}"
         if is_ceiling(reference) and better:
             over = "better than" if down else "above"
             said.append(f"{over} {reference.label}, which was told the truth ({numbers}): look for a leak")

@@ -13,6 +13,12 @@ LATENCY = "device/latency_ms"
 PAIR = "mjac_c"
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
 Direction = Literal["up", "down"]
+SPOKEN = {"nmse_star": "NMSE*"}
+
+
+def spoken(metric: str) -> str:
+    """A metric's name within a sentence, as the columns and the explanations write it."""
+    return SPOKEN.get(metric, metric)
 
 
 class Run(Protocol):
@@ -211,11 +217,6 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     by_repeat: Mapping[int, float] = field(default_factory=dict)
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether both ends are known."""
-        return self.low is not None and self.high is not None
 
 
 @dataclass(frozen=True, slots=True)

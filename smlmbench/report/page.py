@@ -17,8 +17,9 @@ from smlmbench.report.devices import device_table
 from smlmbench.report.distillation import distillation_table, findings
 from smlmbench.report.drawings import Drawing, drawings
 from smlmbench.report.explanations import PROTOCOLS, READING
+from smlmbench.report.formats_table import formats_table
 from smlmbench.report.latency import latency_drawings
-from smlmbench.report.model import Board, History, Record, Row
+from smlmbench.report.model import Board, History, Record, Row, spoken
 from smlmbench.report.rows import canonical, join, outside_plan
 from smlmbench.report.searches import count_trials, picked_cells, search_sections, searches_of, tried_cells
 from smlmbench.report.tables import Table, board_table, numbers_table, rows_table, settings_table
@@ -66,6 +67,7 @@ class Section:
     leaderboard: Table | None
     numbers: Table | None
     timings: Table | None
+    formats: Table | None
     contrasts: Table | None
     distillation: Table | None
     findings: Sequence[str]
@@ -186,10 +188,10 @@ def _rankings(plan: Mapping[str, Any], boards: Sequence[Board]) -> list[tuple[st
     """Metric, direction and, where data differ in it, the names of the data that it ranks."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for board in boards:
-        found.setdefault((board.primary, board.direction), {})[board.data] = None
+        found.setdefault((spoken(board.primary), board.direction), {})[board.data] = None
     if not found:
         primary = plan.get("primary", {})
-        found = {(str(primary.get("name", "")), str(primary.get("direction", "up"))): {}}
+        found = {(spoken(str(primary.get("name", ""))), str(primary.get("direction", "up"))): {}}
     return [(*key, f" on {', '.join(data)}" if len(found) > 1 else "") for key, data in found.items()]
 
 
@@ -205,6 +207,7 @@ def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: His
                 leaderboard=board_table(board, measured) if filled else None,
                 numbers=numbers_table(board, measured) if filled else None,
                 timings=device_table(board),
+                formats=formats_table(board),
                 contrasts=contrast_table(board, measured),
                 distillation=distillation_table(board, measured),
                 findings=findings(board),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from smlmbench.report.flags import UNFINISHED, is_ceiling
-from smlmbench.report.model import LATENCY, PAIR, Board, Entry, Estimate
+from smlmbench.report.model import LATENCY, PAIR, Board, Entry, Estimate, spoken
 
 TITLES = {
     "efficiency": "Efficiency",
@@ -99,7 +99,9 @@ def _conditions(board: Board) -> str:
 
 
 def _headline(board: Board, entry: Entry) -> str:
-    text = f"{board.primary} {with_interval(entry.get(None, board.primary))}"
+    text = f"{spoken(board.primary)} {with_interval(entry.get(None, board.primary))}"
+    if board.direction == "down":
+        text += " (lower is better)"
     if board.paired and entry.second.value is not None:
         text += f" and {PAIR} {with_interval(entry.second)} above 1 emitter/µm²"
     return text

@@ -72,8 +72,11 @@ def convert(asked: Conversion, catalog: Catalog, on_frames: OnFrames = lambda _d
 
     Raises:
         FormatError: A file of no known format, kinds that differ, or a file that is there already.
-        UnitError: An image without its pixel size.
+        UnitError: An image without its pixel size, or a field without extent.
     """
+    if asked.known.field_nm is not None and not min(asked.known.field_nm) > 0:
+        width, height = asked.known.field_nm
+        raise UnitError(f"--field-nm {width:g} {height:g}: give a width and a height above 0")
     holds = _holds(asked, catalog)
     source_format = formats.find(
         asked.source,
@@ -117,9 +120,11 @@ def _target_format(asked: Conversion, holds: str, catalog: Catalog) -> str:
 
 
 def _check_target(asked: Conversion, files: list[Path]) -> None:
+    folder = asked.source.is_dir()
     for file in files:
-        if file.exists() and asked.source.exists() and file.samefile(asked.source):
-            raise FormatError(f"'{file}' is the file to convert; give another name for the new one")
+        if file.exists() and asked.source.exists() and (file.parent if folder else file).samefile(asked.source):
+            what = "one of the frames" if folder else "the file"
+            raise FormatError(f"'{file}' is {what} to convert; give another name for the new one")
         if file.exists() and not asked.overwrite:
             raise FormatError(f"'{file}' exists already; give another name, or --overwrite")
     if not asked.target.absolute().parent.is_dir():

@@ -7,7 +7,7 @@ import numpy as np
 
 from smlmbench import psf
 from smlmbench.camera import Camera
-from smlmbench.errors import ConfigError, unknown_name
+from smlmbench.errors import ConfigError, FormatError, unknown_name
 from smlmbench.formats import TableOptions, write_table
 from smlmbench.predictions import Localizations, concatenate
 from smlmbench.registry import Catalog
@@ -56,11 +56,14 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
         seed: Seed of this movie.
         output: Folder, made if absent.
         catalog: Where PSF and formats are registered.
+
+    Raises:
+        FormatError: The folder cannot be made.
     """
     import tifffile
 
     optics = psf.build(source.psf, catalog)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     side_nm = source.field_px * source.pixel_size_nm
     tables: list[Localizations] = []
     movie, truth = output / "frames.tif", output / "truth.csv"
@@ -76,6 +79,18 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
     options = TableOptions(pixel_size_nm=source.pixel_size_nm, camera=source.camera)
     write_table(joined, truth, catalog=catalog, format="thunderstorm_csv", options=options)
     return Drawn(movie, truth, len(joined))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for what is written, where it is not there yet.
+
+    Raises:
+        FormatError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(f"--output '{folder}' cannot be made: {error.strerror}; give a folder") from None
 
 
 def adu(

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from smlmbench import psf
-from smlmbench.errors import ConfigError
+from smlmbench.errors import ConfigError, FormatError
 from smlmbench.registry import Catalog
 from smlmbench.render import blur, rasterise
-from smlmbench.run.drawing import adu
+from smlmbench.run.drawing import adu, make_folder
 from smlmbench.seeds import derive_seed
 from smlmbench.simulate import draw
 from smlmbench.study.sources import SimulateSource
@@ -41,26 +41,36 @@ def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, outpu
 
     Raises:
         ConfigError: Another ratio.
+        FormatError: The folders cannot be made, or hold other images.
     """
     if ratio not in RATIOS:
         raise ConfigError(f"--pairs {ratio}: a ratio is 1, 2, 4 or 8")
     import tifffile
 
     inputs, targets = output / "input", output / "target"
+    digits, found = len(str(frames - 1)), 0
+    names = [f"{number:0{digits}d}.tif" for number in range(frames)]
     for folder in (inputs, targets):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        _check_others(folder, names)
     optics = psf.build(source.psf, catalog)
     side, fine_nm = source.field_px * ratio, source.pixel_size_nm / ratio
-    digits, found = len(str(frames - 1)), 0
     for start in range(0, frames, BLOCK):
         count = min(BLOCK, frames - start)
         block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
         table = emitters.localizations(n_frames=count, field_nm=(side * fine_nm, side * fine_nm))
         found += len(table)
         for index, page in enumerate(adu(block.numpy(), source.camera)):
-            name = f"{start + index:0{digits}d}.tif"
+            name = names[start + index]
             here = table.frame == index
             spikes = rasterise(table.x_nm[here], table.y_nm[here], (side, side), fine_nm)
             tifffile.imwrite(inputs / name, page)
             tifffile.imwrite(targets / name, blur(spikes, SPREAD_PX).astype(np.float32))
     return Paired(inputs, targets, found)
+
+
+def _check_others(folder: Path, names: list[str]) -> None:
+    """Refuse a folder with images that would stay beside the new ones and be trained on with them."""
+    others = sorted({file.name for file in folder.iterdir() if file.suffix == ".tif"} - set(names))
+    if others:
+        raise FormatError(f"'{folder}' holds other images, such as {others[0]}; give an empty folder with --output")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 15.0
 REFRESH_PER_S = 2.0
 SHOWN_ROWS = 24
+COLUMNS = {"running": 20, "state": 12, "step": 9, "loss": 7, "ETA": 7}  # least width, so that nothing jumps about
 ONE = ""  # the row of a process that does one thing at a time
 
 
@@ -28,18 +29,21 @@ class _Row:
     done: int = 0
     note: str = ""
     first: tuple[int, float] | None = None
+    moved_s: float = 0.0
     last_plain_s: float = field(default_factory=time.monotonic)
 
     def advance(self, done: int, total: int, note: str) -> None:
+        self.moved_s = time.monotonic()
         if self.first is None:
-            self.first = (done, time.monotonic())  # what an earlier command has done says nothing about the pace
+            self.first = (done, self.moved_s)  # what an earlier command has done says nothing about the pace
         self.done, self.total, self.note = done, total, note
 
     def eta_s(self) -> float | None:
         """Seconds to the end at the pace so far, or None where there is no pace yet."""
         if self.first is None or self.done <= self.first[0]:
             return None
-        return (time.monotonic() - self.first[1]) * (self.total - self.done) / (self.done - self.first[0])
+        left_s = (self.moved_s - self.first[1]) * (self.total - self.done) / (self.done - self.first[0])
+        return max(0.0, left_s - (time.monotonic() - self.moved_s))  # counts down between two words of a worker
 
 
 class Reporter:
@@ -163,12 +167,14 @@ def table(rows: Mapping[str, _Row], counts: Mapping[str, int]) -> "Table":
 
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     grid = Table(box=SIMPLE, pad_edge=False, show_edge=False, caption=said or None, caption_justify="left")
-    for name in ("running", "state", "step", "loss", "ETA"):
-        grid.add_column(name, overflow="ellipsis", no_wrap=True, justify="right" if name in ("step", "ETA") else "left")
+    for name, width in COLUMNS.items():
+        justify: Literal["left", "right"] = "right" if name in ("step", "ETA") else "left"
+        # On a narrow terminal only a column that may wrap gives way: the name, whose text then is cut instead.
+        grid.add_column(name, overflow="ellipsis", no_wrap=name != "running", justify=justify, min_width=width)
     for row in list(rows.values())[:SHOWN_ROWS]:
         step = f"{row.done}/{row.total}" if row.total > 1 or row.done else ""
-        cells = (row.label, row.state, step, row.note.removeprefix("loss "), clock(row.eta_s()))
-        grid.add_row(*(Text(cell) for cell in cells))
+        cells = (row.state, step, row.note.removeprefix("loss "), clock(row.eta_s()))
+        grid.add_row(Text(row.label, no_wrap=True, overflow="ellipsis"), *(Text(cell) for cell in cells))
     return grid
 
 

@@ -65,7 +65,17 @@ def picture_format(path: Path) -> ImageFormat:
     for name in get_args(ImageFormat):
         if path.suffix.lower() == f".{name}":
             return name  # type: ignore[no-any-return]
-    raise FormatError(f"'{path.name}' is not a picture; accepted: .png, .svg, .pdf")
+    raise FormatError(f"'{path}' does not end like a picture; accepted: .png, .svg, .pdf")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file to write whose folder is not there, before long work.
+
+    Raises:
+        FormatError: No such folder.
+    """
+    if not path.absolute().parent.is_dir():
+        raise FormatError(f"'{path}' cannot be written: no folder '{path.parent}'; give a path in an existing folder")
 
 
 def write_projection(

@@ -38,6 +38,13 @@ class Outcome:
     gate: Gate | None
     reason: str
 
+    @property
+    def told(self) -> str:
+        """The reason with the scores that it rests on."""
+        if self.gate is None:
+            return self.reason
+        return f"efficiency {self.gate.efficiency:.2f}, fp32 {self.gate.efficiency_fp32:.2f}: {self.reason}"
+
 
 def calibration(cell: Cell, trained: Trained, session: Session) -> list[torch.Tensor]:
     """The first training frames of a cell in small blocks, padded as the network wants."""

@@ -16,7 +16,7 @@ from smlmbench.run.progress import retell
 from smlmbench.run.search_record import Hunted, final_cells, log_search
 from smlmbench.run.session import Session
 from smlmbench.run.study import Finished, Options, run_study
-from smlmbench.run.trainings import check_slots, open_workers
+from smlmbench.run.trainings import Slots, check_slots, is_afar, open_workers
 from smlmbench.run.trial_costs import Costs
 from smlmbench.run.trials import Outcome, as_trial, pack_judge, run_trial, run_trial_spec
 from smlmbench.run.worker import pack_cell, pack_session
@@ -87,6 +87,7 @@ def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Op
     for name in timing.devices:
         check_device(name)
     if not options.slots.inline:
+        _check_afar(search, options.slots)
         check_slots(options.slots, uri=store.uri, served=store.served)
     experiment_id = store.ensure_experiment(study.study)
     materials = Materials(loaded.catalog)
@@ -109,6 +110,19 @@ def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Op
     if team.until_s is not None:
         options = replace(options, max_hours=max(1e-6, (team.until_s - time.monotonic()) / 3600))
     return run_study(loaded, picked, store, reporter, options, whole=make_plan(loaded))
+
+
+def _check_afar(search: Search, slots: Slots) -> None:
+    """Refuse pruning where workers may not see the database of trials.
+
+    Raises:
+        ConfigError: The trials would fail one after the other.
+    """
+    if is_afar(slots) and search.pruner != "none" and len(search.objectives) < 2:
+        raise ConfigError(
+            f"search: pruner: {search.pruner} compares trials in optuna.db, which workers on other machines cannot "
+            "open; give --set search.pruner=none"
+        )
 
 
 def _block(loaded: Loaded) -> Search:

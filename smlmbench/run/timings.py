@@ -34,6 +34,7 @@ from smlmbench.tracking.runs import Run, reason_of
 
 TIMED = "smlmbench.timed."
 NOT_TIMED = "smlmbench.not_timed"
+TIMED_ON = "smlmbench.timed_on"
 FRAMES = 8
 
 
@@ -146,9 +147,9 @@ def _gated(
             outcome = reduced.judge(cell, record, where, session)
             label = f"  {cell.model.name} {device} {runtime} {number_format}"
             if outcome.gate is None or outcome.reason:
-                session.reporter.line(f"{label}: not timed: {outcome.reason}")
+                session.reporter.line(f"{label}: not timed: {outcome.told}")
                 for one in group:
-                    _log_reason(session, record, one.metric, outcome.reason)
+                    _log_reason(session, record, one.metric, outcome.told)
                 continue
             gate = outcome.gate
             session.reporter.line(f"{label}: efficiency {gate.efficiency:.2f}, fp32 {gate.efficiency_fp32:.2f}")
@@ -282,7 +283,7 @@ def _log(session: Session, record: RunRecord, numbers: dict[str, float], key: st
     run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
     run.log_metrics(dict(numbers))
     run.flush()
-    run.set_tags({TIMED + key: "true", "smlmbench.timed_on": host_name()})
+    run.set_tags({TIMED + key: "true", TIMED_ON: host_name()})
 
 
 def _log_reason(session: Session, record: RunRecord, metric: str, reason: str) -> None:

@@ -3,13 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smlmbench import engine
 from smlmbench.engine import Hooks
+from smlmbench.engine.contracts import PLANNED
 from smlmbench.errors import EngineError, StoreError
 from smlmbench.run.cells import describe, row_of
 from smlmbench.run.progress import retell
@@ -17,13 +18,15 @@ from smlmbench.run.session import Session
 from smlmbench.run.worker import outcome, pack_cell, pack_session, run_spec
 from smlmbench.study.cells import Cell
 from smlmbench.tracking.claims import bury, decide
-from smlmbench.tracking.records import RunRecord, read_study
+from smlmbench.tracking.records import RunRecord, cell_runs, read_study
 
 if TYPE_CHECKING:
     from smlmbench.engine.dask import Workers
 
 NAMED_ROWS = 50
 ENDED_WELL = "done"
+LEFT = "left"
+WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,18 @@ def check_slots(slots: Slots, *, uri: str, served: bool) -> None:
         raise EngineError("--workers: a scheduler has its own workers; leave it out with --scheduler")
     if slots.cluster is not None:
         read_jobs(slots.cluster).script()
-    afar = slots.cluster is not None or (slots.scheduler is not None and not is_local(slots.scheduler))
-    if afar and (not served or is_local(uri)):
+    if is_afar(slots) and (not served or is_local(uri)):
         raise StoreError(
             f"workers on other machines cannot use the store {uri}; run `mlflow server --host 0.0.0.0` where they "
             "reach it and give --tracking-uri http://HOST:PORT"
         )
+
+
+def is_afar(slots: Slots) -> bool:
+    """Whether workers may be on other machines."""
+    from smlmbench.engine.clusters import is_local
+
+    return slots.cluster is not None or (slots.scheduler is not None and not is_local(slots.scheduler))
 
 
 def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: float | None) -> None:
@@ -87,26 +96,61 @@ def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: floa
     _say_kept(cells, kept, session)
     if not left:
         return
-    work = _Work(left, session, kept)
-    work.show_counts()
-    hooks = Hooks(may_begin=lambda: until is None or time.monotonic() < until, settled=kept)
-    if slots.inline:
+    hooks = Hooks(may_begin=lambda: until is None or time.monotonic() < until)
+    with ExitStack() as stack:
+        stack.callback(session.reporter.close)
+        workers = None if slots.inline else stack.enter_context(open_workers(slots, session))
+        while left:
+            work = _Work(left, session, kept)
+            work.show_counts()
+            _map(work, workers, replace(hooks, settled=kept))
+            waited = _wait_for_teachers(work, hooks)
+            kept = _kept(cells, session) if waited else kept
+            left = [cell for cell in waited if cell.cell_id not in kept]
+
+
+def _map(work: "_Work", workers: "Workers | None", hooks: Hooks) -> None:
+    """Run the cells of some work, here or in the workers."""
+    if workers is None:
         engine.map_cells(
-            lambda spec: outcome(work.cells[spec["id"]], session), work.specs(), on_result=work.on_result, hooks=hooks
+            lambda spec: outcome(work.cells[spec["id"]], work.session),
+            work.specs(),
+            on_result=work.on_result,
+            hooks=hooks,
         )
         return
-    with open_workers(slots, session) as workers:
-        packed = work.packed(workers.job)
-        hooks = replace(
-            hooks,
-            pack=lambda spec: pack_cell(work.cells[spec["id"]], packed),
-            on_event=work.on_event,
-            on_death=work.on_death,
-        )
-        try:
-            workers.map_cells(run_spec, work.specs(), on_result=work.on_result, hooks=hooks)
-        finally:
-            session.reporter.close()
+    packed = work.packed(workers.job)
+    hooks = replace(
+        hooks,
+        pack=lambda spec: pack_cell(work.cells[spec["id"]], packed),
+        on_event=work.on_event,
+        on_death=work.on_death,
+    )
+    workers.map_cells(run_spec, work.specs(), on_result=work.on_result, hooks=hooks)
+
+
+def _wait_for_teachers(work: "_Work", hooks: Hooks) -> list[Cell]:
+    """Wait while another command trains what cells of this one need.
+
+    Returns:
+        What can go on then: these cells, and what they need (free again where the other command has ended without it).
+        Empty where nothing waits, or where time is over.
+    """
+    needed, waiting = work.waiting()
+    if not waiting:
+        return []
+    for cell in needed:
+        work.session.reporter.line(f"waiting for {describe(cell)}, which another command trains")
+    while hooks.may_begin():
+        if not all(_is_running(cell, work.session) for cell in needed):
+            return [*needed, *waiting]
+        time.sleep(WAIT_S)
+    return []
+
+
+def _is_running(cell: Cell, session: Session) -> bool:
+    runs = cell_runs(session.store, session.experiment_id, cell.cell_id)
+    return decide(runs, cell.eval_id, retry_failed=session.retry_failed).kind == "leave"
 
 
 @contextmanager
@@ -139,7 +183,8 @@ class _Work:
         self.cells = {cell.cell_id: cell for cell in cells}
         self.job = ""
         self._labels = {cell.cell_id: describe(cell) for cell in cells}
-        self._session = session
+        self.session = session
+        self._statuses: dict[str, str] = {}
         self._ends: Counter[str] = Counter(kept.values())
         self._left = len(cells)
 
@@ -150,36 +195,48 @@ class _Work:
     def packed(self, job: str) -> dict[str, Any]:
         """The session as it travels to the workers of a job."""
         self.job = job
-        return pack_session(self._session, job)
+        return pack_session(self.session, job)
+
+    def waiting(self) -> tuple[list[Cell], list[Cell]]:
+        """Cells that another process has, and those that were not begun because they need one of them."""
+        gone = {number for number, status in self._statuses.items() if status == LEFT}
+        held = [
+            cell
+            for cell in self.cells.values()
+            if self._statuses.get(cell.cell_id) == PLANNED and gone.intersection(cell.needs)
+        ]
+        needs = {number for cell in held for number in cell.needs}
+        return [self.cells[number] for number in self.cells if number in gone & needs], held
 
     def show_counts(self) -> None:
         failed = self._ends["failed"] + self._ends["collapsed"] + self._ends["blocked"]
-        self._session.reporter.counts({"done": self._ends[ENDED_WELL], "failed": failed, "left": self._left})
+        self.session.reporter.counts({"done": self._ends[ENDED_WELL], "failed": failed, "left": self._left})
 
     def on_event(self, message: Mapping[str, Any]) -> None:
-        retell(self._session.reporter, message, self._labels)
+        retell(self.session.reporter, message, self._labels)
 
     def on_result(self, spec: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         number, status, reason = str(spec["id"]), str(result["status"]), result.get("reason")
         self._ends[status] += 1
+        self._statuses[number] = status
         if status in (ENDED_WELL, "failed", "collapsed", "blocked"):
             self._left -= 1
-        self._session.reporter.drop(number)
+        self.session.reporter.drop(number)
         self.show_counts()
         if result.get("given_up"):  # its worker could not write it
             bury(
-                self._session.store,
-                self._session.experiment_id,
+                self.session.store,
+                self.session.experiment_id,
                 row_of(self.cells[number], self.job),
                 str(reason),
                 failed=True,
             )
-        if reason:
-            self._session.reporter.line(f"{self._labels[number]}: {status}: {reason}")
+        if reason and status != PLANNED:
+            self.session.reporter.line(f"{self._labels[number]}: {status}: {reason}")
 
     def on_death(self, spec: Mapping[str, Any], reason: str) -> None:
         row = row_of(self.cells[str(spec["id"])], self.job)
-        bury(self._session.store, self._session.experiment_id, row, reason, failed=False)
+        bury(self.session.store, self.session.experiment_id, row, reason, failed=False)
 
 
 def _kept(cells: Sequence[Cell], session: Session) -> dict[str, str]:

@@ -72,9 +72,8 @@ def session_of(spec: Mapping[str, Any]) -> Session:
 def outcome(cell: Cell, session: Session) -> dict[str, Any]:
     """Run a cell; the result says how the cell stands in the store, whoever brought it there."""
     end = run_cell(cell, session)
-    if end == "leave" and session.job:
-        # A scheduler that repeats cells by itself sends one here whose worker on another machine has died.
-        bury(session.store, session.experiment_id, row_of(cell, session.job), "its worker died", failed=False)
+    # A scheduler that repeats cells by itself sends one here whose worker on another machine has died.
+    if end == "leave" and session.job and _close_dead(cell, session):
         end = run_cell(cell, session)
     if end == "leave":
         return {"status": "left"}
@@ -82,6 +81,10 @@ def outcome(cell: Cell, session: Session) -> dict[str, Any]:
         runs = cell_runs(session.store, session.experiment_id, cell.cell_id)
         end = next((run.status for run in runs if not run.superseded), "left")
     return {"status": end}
+
+
+def _close_dead(cell: Cell, session: Session) -> bool:
+    return bury(session.store, session.experiment_id, row_of(cell, session.job), "its worker died", failed=False)
 
 
 @lru_cache(maxsize=1)

@@ -167,11 +167,11 @@ def _paired(source: ImagesSource, inputs: dict[str, Path], targets: dict[str, Pa
     ):
         alone = [name for name in ours if name not in theirs]
         if alone:
-            listed = ", ".join(alone[:NAMED]) + (", ..." if len(alone) > NAMED else "")
+            seen = f" ({_first(list(theirs))})" if len(alone) == len(ours) else ""
             ours_in, theirs_in = (here.name, there.name) if here.name != there.name else (_shown(here), _shown(there))
             raise PairingError(
-                f"{len(alone)} of {len(ours)} images of '{ours_in}' have no partner in '{theirs_in}': {listed};"
-                " an input and its target have the same name without suffix"
+                f"{len(alone)} of {len(ours)} images of '{ours_in}' have no partner in '{theirs_in}'{seen}:"
+                f" {_first(alone)}; an input and its target have the same name without suffix"
             )
     pages: list[Page] = []
     floats: list[Path] = []
@@ -192,6 +192,11 @@ def _paired(source: ImagesSource, inputs: dict[str, Path], targets: dict[str, Pa
     if first is None:
         raise ConfigError(f"'{source.input}' has no images; give a folder of images")
     return Measured(tuple(pages), first[1], tuple(floats))
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first few names of a list."""
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def _shape(path: Path) -> tuple[int, int, int, str]:

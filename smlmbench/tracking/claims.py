@@ -169,7 +169,7 @@ def reap(store: Store, experiment_id: str) -> list[RunRecord]:
     return stale
 
 
-def bury(store: Store, experiment_id: str, row: Row, reason: str, *, failed: bool) -> None:
+def bury(store: Store, experiment_id: str, row: Row, reason: str, *, failed: bool) -> bool:
     """Close what the dead worker of a cell has left running, so that the cell is repeated or seen to have failed.
 
     A run of another host counts as dead where it was held for the same command (tag `smlmbench.job` of the row); one of
@@ -181,6 +181,9 @@ def bury(store: Store, experiment_id: str, row: Row, reason: str, *, failed: boo
         row: The cell.
         reason: Why its worker is taken for dead.
         failed: The cell is given up: its run ends as FAILED, made where the worker had not come to make it.
+
+    Returns:
+        Whether a run was closed.
     """
     job = row.tags.get(names.JOB)
     runs = [run for run in cell_runs(store, experiment_id, row.cell_id) if not run.superseded]
@@ -196,6 +199,8 @@ def bury(store: Store, experiment_id: str, row: Row, reason: str, *, failed: boo
         held = {**names.SOURCE, **row.tags, **_held_tags(row, 1), names.ROLE: row.role, names.CELL_ID: row.cell_id}
         made = store.client.create_run(experiment_id, tags={**held, names.REASON: reason}, run_name=row.name)
         store.client.set_terminated(str(made.info.run_id), "FAILED")
+        closed = True
+    return closed
 
 
 def _has_ended(run: RunRecord) -> bool:

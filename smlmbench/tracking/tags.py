@@ -19,5 +19,4 @@ TRAINED = "smlmbench.trained"
 SUPERSEDED_BY = "smlmbench.superseded_by"
 NOT_LOGGED = "smlmbench.not_logged"
 PARAM = "smlmbench.param."
-RUN_NAME = "mlflow.runName"
 SOURCE = {"mlflow.source.name": "smlmbench", "mlflow.source.type": "LOCAL"}

@@ -151,3 +151,38 @@ def test_each_variant_of_a_card_is_checked():
     assert len(plain) == 12
     losses = [check.name for check in checks(CATALOG, "losses", "l1l2")]
     assert {"parts_are_numbers[kernel=seed]", "parts_are_numbers[kernel=official]"} <= set(losses)
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "old", "new", "check", "words"),
+    [
+        ("psf", "gaussian", "return image.view(", "return 0.9 * image.view(", "light_is_kept", "900.0 of 1000 photons"),
+        ("psf", "gaussian", "spots.x_nm[rows]", "spots.y_nm[rows]", "light_moves", "differs by"),
+        ("psf", "gaussian", "return REACH *", "return 0.4 *", "reach_is_true", "outside leaves"),
+        ("formats", "smlmbench_csv", '"first_frame": 0', '"first_frame": 0, "holds": "tale"', "functions_are", "tale"),
+        ("formats", "tiff_image", "array.astype", "(array + 1).astype", "written_files_come_back", "other pixels"),
+        ("formats", "thunderstorm_csv", "def write_table", "def wrote_table", "functions_are", "write_table: missing"),
+        ("references", "blank", "condition.frames.n_frames, field_nm", "1, field_nm", "answers_belong", "of (1, (2400"),
+        ("references", "blank", '"gives": "both"', '"gives": "image"', "answers_belong", "says it gives image"),
+        ("metrics", "recall", '"direction": "up"', '"direction": "down"', "nothing_beats", "the truth has 1"),
+        ("metrics", "recall", '"high": 1.0', '"high": 0.5', "numbers_are_in_range", "recall is 1"),
+        ("metrics", "recall", '"recall": {', '"recal": {', "names_are_those", "the card recal"),
+    ],
+)
+def test_a_broken_contract_of_other_rooms_is_found(tmp_path, room, name, old, new, check, words):
+    text = CATALOG.path(room, name).read_text()
+    assert old in text
+    path = tmp_path / room / f"other_{name}.py"
+    path.parent.mkdir()
+    path.write_text(text.replace(old, new))
+    found = [one for one in checks(Catalog([path]), room, path.stem) if one.name.startswith(check)]
+    outcome = found[0].outcome()
+    assert not outcome.passed, outcome.detail
+    assert words in outcome.detail
+
+
+def test_every_room_has_checks():
+    for room in ROOMS:
+        names = CATALOG.names(room)
+        assert names, room
+        assert all(len(checks(CATALOG, room, name)) >= 5 for name in names)

@@ -1,5 +1,6 @@
 """The scripts of benchmarks/ at their smallest: they run, agree with themselves and end in one JSON object."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -24,6 +25,24 @@ def test_reference_loop_compares_equal_networks():
     assert said["predict_ratio"] > 0
     assert said["loss_relative_difference"] < 1e-3
     assert said["image_relative_difference"] < 1e-4
+
+
+def test_inference_says_null_where_it_cannot_know():
+    tiny = ("--tiny", "--models", "fid_storm", "--sizes", "32", "--frames", "1", "--rounds", "1")
+    said = run("inference", *tiny, "--runtimes", "eager", "--formats", "fp32")
+    assert said["deep_storm_128_fp32_ratio"] is None
+    assert said["deep_storm_128_best_gated_ratio"] is None
+    assert said["gated"] == "no trained network given: nothing is gated"
+    assert said["a_over_a"] > 0
+    assert 0.2 < said["seconds_per_pixel_4096_over_512"] < 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="onnxscript is not installed")
+def test_exports_are_compared_and_counted():
+    said = run("exports", "--tiny", "--formats", "onnx,nothing")
+    assert (said["exports"], said["passed"]) == (6, 3)
+    assert 0 < said["worst_gap"] < 1e-4
 
 
 @pytest.mark.slow

@@ -1,20 +1,25 @@
 """A teacher and its students from a study file to the page, with networks of a few weights."""
 
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_study import run, write
+from tiny_study import Listener, run, write
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.errors import CollapsedError
 from smlmbench.inference.checkpoint import load_trained
-from smlmbench.run import cells, longer, training_cell
+from smlmbench.run import cells, longer, training_cell, trainings
 from smlmbench.run.materials import Materials
+from smlmbench.run.session import Session
+from smlmbench.run.teachers import untrained_teacher
 from smlmbench.run.training_cell import build_recipe
 from smlmbench.study.load import load_study
 from smlmbench.study.plan import make_plan
+from smlmbench.tracking.claims import claim
 from smlmbench.tracking.records import read_study
 
 TEACHER = {"name": "srcnn", "width": 0.25, "zero_last": False}
@@ -88,6 +93,24 @@ def test_the_student_is_taken_away_without_its_adapter(taught):
     assert "train/hint" in student.metrics
 
 
+def test_a_random_teacher_is_frozen_at_a_start_of_its_own(taught):
+    path, _, _, _ = taught
+    loaded = load_study(path)
+    cells_ = [cell for cell in make_plan(loaded).cells if cell.control == "random_teacher"]
+    materials, cpu = Materials(loaded.catalog), torch.device("cpu")
+    first, again, other = (
+        untrained_teacher(cell, materials, cpu, cell.teaching.model).network for cell in (cells_[0], *cells_)
+    )
+    assert not first.training
+    assert not any(parameter.requires_grad for parameter in first.parameters())
+    weights = [torch.cat([one.flatten() for one in network.parameters()]) for network in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])  # of another repeat
+    plain = next(cell for cell in make_plan(loaded).cells if cell.model.name == "srcnn")
+    begun, _ = build_recipe(plain, materials, cpu)
+    assert not torch.equal(weights[0], torch.cat([one.flatten() for one in begun.network.parameters()]))
+
+
 def test_the_page_says_what_the_teacher_gained(taught):
     _, store, finished, _ = taught
     page = finished.report.read_text(encoding="utf-8")
@@ -126,6 +149,45 @@ def test_students_of_a_teacher_that_ended_badly_are_skipped_until_it_is_there(tm
     monkeypatch.setattr(cells, "train_cell", original)
     again, _ = run(path, store, retry_failed=True)
     assert again.statuses == {"done": 3}
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_student_waits_for_its_teacher_that_another_command_trains(tmp_path, store, monkeypatch, trains):
+    path = study(tmp_path, repeats=1, distill=[DISTILL[1] | {"controls": False}])
+    loaded = load_study(path)
+    teacher = next(cell for cell in make_plan(loaded).cells if cell.model.name == "srcnn")
+    other = Session(store, store.ensure_experiment("tiny"), Materials(loaded.catalog), Listener())
+    held = claim(store, other.experiment_id, cells.row_of(teacher))
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        if len(waited) == 2:
+            held.run.terminate("interrupted")  # then this command goes on with it
+            if trains:
+                assert cells.run_cell(teacher, other) == "done"
+
+    monkeypatch.setattr(trainings, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    finished, lines = run(path, store)
+    assert finished.statuses == {"done": 3}
+    assert len(waited) == 2
+    assert lines.count("waiting for sim srcnn l1l2 λ=400 repeat 0, which another command trains") == 1
+    assert not any("which is left" in line for line in lines)
+    (taught,) = rows(store, "attentive_imitation")
+    assert taught.params["teacher_run"] == held.run.run_id
+
+
+def test_a_student_does_not_wait_longer_than_the_command_may(tmp_path, store, monkeypatch):
+    path = study(tmp_path, repeats=1, distill=[DISTILL[1] | {"controls": False}])
+    teacher = next(cell for cell in make_plan(load_study(path)).cells if cell.model.name == "srcnn")
+    held = claim(store, store.ensure_experiment("tiny"), cells.row_of(teacher))
+    clock = iter(range(1000))
+    fake = SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda seconds: None)
+    monkeypatch.setattr(trainings, "time", fake)
+    finished, _ = run(path, store, max_hours=20 / 3600)
+    held.run.terminate("interrupted")
+    assert finished.statuses == {"done": 1, "running": 1, "planned": 1}
+    assert finished.unfinished == 2
 
 
 def test_a_run_or_a_file_of_another_study_teaches(taught, tmp_path, store):

@@ -68,6 +68,7 @@ def test_what_is_not_there_is_refused(done, tmp_path, monkeypatch):
     assert "did you mean 'high'" in refused("fid_storm", "--condition", "hgh", *store)
     assert "no run 'u_strm'" in refused("u_strm", *store)
     assert "accepted: .png, .svg, .pdf" in refused("fid_storm", "-o", "a.gif", *store)
+    assert "give a path in an existing folder" in refused("fid_storm", "-o", "no/a.png", *store)
     assert list(tmp_path.iterdir()) == []
 
 

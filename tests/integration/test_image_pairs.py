@@ -132,7 +132,7 @@ def test_predict_gives_an_image_and_no_table(done, tmp_path):
 
 def test_the_board_is_ranked_by_nmse_star_down(done):
     text = (done.finished.report.parent / "leaderboard.md").read_text()
-    assert "efficiency on sim (higher is better), nmse_star on pairs (lower is better)" in text
+    assert r"efficiency on sim (higher is better), NMSE\* on pairs (lower is better)" in text
     board = text.split("## pairs")[1].split("## All rows")[0]
     header = board.splitlines()[2]
     assert "NMSE" in header

@@ -6,9 +6,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tifffile
 import tiny_study
 import torch
+from typer.testing import CliRunner
 
+from smlmbench.cli import app
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.inference.engine import ReadOut
 from smlmbench.outputs import raster
@@ -106,6 +109,15 @@ def test_what_passes_is_timed_and_kept_and_what_cannot_be_leaves_its_reason(tmp_
     assert "eager has no int8" in row.tags[timings.NOT_TIMED]
     assert reduced.file_of(row, "onnxruntime", "int8").suffix == ".onnx"
     assert any("not timed: eager has no int8" in line for line in lines)
+    tifffile.imwrite(tmp_path / "movie.tif", np.full((3, 16, 16), 10, dtype=np.uint16), photometric="minisblack")
+    words = ["predict", row.run_id, str(tmp_path / "movie.tif"), "--camera", "{kind: ideal}", "-o", str(tmp_path)]
+    said = CliRunner().invoke(app, [*words, "--store", str(store.home)])
+    assert said.exit_code == 0, said.output
+    assert "run by " in said.stderr
+    assert ": soonest of 3 timed here" in said.stderr
+    told = CliRunner().invoke(app, [*words, "--store", str(store.home), "--runtime", "eager"])
+    assert told.exit_code == 0, told.output
+    assert "run by" not in told.stderr
     again = {"sizes_px": [24], "runtimes": ["eager"], "number_formats": ["fp32"]}
     page = time_stored(path, [f"timing={json.dumps(again)}"], str(store.home), (), quiet=True)
     assert "device, runtime and number format" in page.read_text()

@@ -11,7 +11,8 @@ import pytest
 from tiny_study import Listener, run, write
 
 from smlmbench.errors import CollapsedError, DivergedError
-from smlmbench.run import training_cell, trial_costs, trials
+from smlmbench.report import page
+from smlmbench.run import evaluation, search_record, searching, training_cell, trial_costs, trials
 from smlmbench.run.materials import Materials
 from smlmbench.run.searching import run_searches
 from smlmbench.run.session import Session
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("short_timing")
 
 MODEL = {"name": "fid_storm", "blocks": 1, "width": 0.25}
 SPACE = {"lambda": {"low": 200, "high": 2000, "log": True}, "radius": 1}
-BLOCKS = {"models": [MODEL], "losses": [{"name": "l1l2", "lambda": 400}], "references": ["truth"]}
+BLOCKS = {"models": [MODEL], "losses": [{"name": "l1l2", "lambda": 400}], "references": []}
 
 
 def study(folder, *, search, **blocks):
@@ -79,6 +80,17 @@ def nothing_trains(monkeypatch):
         raise AssertionError("trained")
 
     monkeypatch.setattr(training_cell, "fit", fit)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Nothing is drawn, which takes much of the time of a search; `found` is drawn."""
+    monkeypatch.setattr(training_cell, "frame_picture", lambda *_: None)
+    monkeypatch.setattr(evaluation, "frame_picture", lambda *_: None)
+    monkeypatch.setattr(evaluation, "row_picture", lambda *_: None)
+    monkeypatch.setattr(search_record, "_figures", lambda *_: {})
+    monkeypatch.setattr(page, "drawings", lambda *_: [])
+    monkeypatch.setattr(page, "latency_drawings", lambda *_: [])
 
 
 def test_every_trial_is_a_run_that_it_names(found):
@@ -170,6 +182,7 @@ def test_more_trials_continue_it(found, tmp_path):
     assert sum(trial.counts for trial in again) == 4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_search_takes_over_what_the_grid_has_trained(tmp_path, store, monkeypatch):
     path = study(tmp_path, search={"trials": 1, "random_trials": 0})
     run(path, store)
@@ -183,6 +196,7 @@ def test_a_search_takes_over_what_the_grid_has_trained(tmp_path, store, monkeypa
     assert finished.statuses == {"done": 1}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_when_time_is_over_the_search_stops_and_nothing_is_tested(tmp_path, store, monkeypatch):
     path = study(tmp_path, search={"random_trials": 0})
     real, asked = Searcher.ask, []
@@ -195,6 +209,7 @@ def test_when_time_is_over_the_search_stops_and_nothing_is_tested(tmp_path, stor
     assert "1 of 3 trials towards" in finished.report.read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_pruned_trial_never_stands_for_a_cell_of_the_grid(tmp_path, store, monkeypatch):
     path = study(tmp_path, search={"trials": 2, "random_trials": 0})
     monkeypatch.setattr(Judge, "is_hopeless", lambda self, done, score: self.number == 1 and done < 1)
@@ -210,6 +225,7 @@ def test_a_pruned_trial_never_stands_for_a_cell_of_the_grid(tmp_path, store, mon
     assert row.metrics["pruned"] == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_interrupted_search_goes_on_in_the_same_run(tmp_path, store, monkeypatch, found):
     path = study(tmp_path, search={"random_trials": 0})
     state = {"calls": 0}
@@ -234,6 +250,7 @@ def test_an_interrupted_search_goes_on_in_the_same_run(tmp_path, store, monkeypa
     assert set(finished.statuses) == {"done"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_trial_of_a_process_that_was_killed_is_tried_again_at_once(tmp_path, store):
     path = study(tmp_path, search={"trials": 1, "random_trials": 0})
     loaded = load_study(path)
@@ -251,6 +268,7 @@ def test_a_trial_of_a_process_that_was_killed_is_tried_again_at_once(tmp_path, s
     assert trials_of(path, store)[1].values == trials_of(path, store)[0].values
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_worker_makes_a_trial_from_plain_values(tmp_path, store):
     path = study(tmp_path, search={"trials": 1})
     loaded = load_study(path)
@@ -267,7 +285,9 @@ def test_a_worker_makes_a_trial_from_plain_values(tmp_path, store):
     assert not any(name.startswith(("test", "holdout/")) for name in row.metrics)
 
 
-def test_known_settings_are_told_without_training_until_nothing_is_new(tmp_path, store):
+@pytest.mark.usefixtures("undrawn")
+def test_known_settings_are_told_without_training_until_nothing_is_new(tmp_path, store, monkeypatch):
+    monkeypatch.setattr(searching, "REPEATS_IN_A_ROW", 6)
     path = study(tmp_path, search={"trials": 9, "random_trials": 0, "space": {"lambda": [400, 800], "radius": 1}})
     _, lines = search(path, store)
     ended = trials_of(path, store)
@@ -308,6 +328,7 @@ def test_costs_are_measured_on_the_untrained_network_once_for_equal_networks(tmp
     assert {one["reached"]["n_params"] for one in document["front"]} == {float(cells[0].params["n_params"])}
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("error", [CollapsedError("no answer"), DivergedError("not finite")])
 def test_a_trial_that_fails_is_told_and_counts_and_the_search_goes_on(tmp_path, store, monkeypatch, error):
     real, calls = training_cell.fit, []
@@ -329,6 +350,7 @@ def test_a_trial_that_fails_is_told_and_counts_and_the_search_goes_on(tmp_path, 
     assert any("pick of 2 trials" in line for line in lines)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_trial_waits_for_another_process_that_trains_its_settings(tmp_path, store, monkeypatch):
     path = study(tmp_path, search={"trials": 1, "random_trials": 0})
     real, asked = trials.run_cell, []

@@ -1,6 +1,7 @@
 """Two real worker processes with cells that need no torch: deaths, order, stopping."""
 
 import _thread
+import json
 import os
 import signal
 import threading
@@ -9,11 +10,15 @@ import time
 import engine_cells
 import psutil
 import pytest
+from tiny_study import write
+from typer.testing import CliRunner
 
+from smlmbench.cli import app
 from smlmbench.engine import Hooks
 from smlmbench.engine.clusters import existing_workers, local_workers
 from smlmbench.engine.slots import thread_count
 from smlmbench.errors import EngineError, StoreLostError
+from smlmbench.tracking.records import read_study
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="kills processes with signals"),
@@ -141,6 +146,44 @@ def test_a_running_scheduler_by_its_address_and_a_wrong_one(workers, mapping):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_timing")
+def test_a_study_and_a_search_at_a_running_scheduler(workers, store, tmp_path):
+    """Through the command: a teacher, its student and its twin, then two trials of a search."""
+    models = [{"name": "fid_storm", "blocks": 1, "width": 0.25}, {"name": "srcnn", "width": 0.25, "zero_last": False}]
+    taught = {"teacher": "srcnn", "student": "fid_storm", "method": "attentive_imitation", "controls": ["plain"]}
+    space = {"lambda": {"low": 200, "high": 2000}, "radius": 1, "lr": 0.003}
+    path = write(
+        tmp_path,
+        models=models,
+        references=[],
+        timing=None,
+        training={"samples": 48, "batch_size": 8, "validations": 2},
+        distill=[taught],
+        search={"trials": 2, "random_trials": 0, "pruner": "median", "startup": 1, "space": space},
+    )
+    words = [str(path), "--store", str(store.home), "--scheduler", workers.client.scheduler.address]
+    result = CliRunner().invoke(app, ["run", *words])
+    assert result.exit_code == 0, result.output
+    assert "3 done" in result.stdout
+    rows = {(row.params["model"], row.params["method"]): row for row in read_study(store, "tiny").rows("cell")}
+    assert {row.status for row in rows.values()} == {"done"}
+    student, teacher = rows["fid_storm", "attentive_imitation"], rows["srcnn", "supervised"]
+    assert student.params["teacher_run"] == teacher.run_id
+    assert student.start_s >= teacher.end_s
+    assert str(os.getpid()) not in {row.tags["smlmbench.pid"] for row in rows.values()}
+    assert all(row.params["threads"] == str(thread_count(2)) for row in rows.values())
+
+    result = CliRunner().invoke(
+        app, ["search", *words, "--set", f"models={json.dumps(models[:1])}", "--set", "distill=[]"]
+    )
+    assert result.exit_code == 0, result.output
+    trials = [row for row in read_study(store, "tiny").rows("cell") if "optuna.trial" in row.tags]
+    assert sorted(row.tags["optuna.trial"] for row in trials) == ["0", "1"]
+    assert {row.status for row in trials} == {"done"}
+    assert str(os.getpid()) not in {row.tags["smlmbench.pid"] for row in trials}
+
+
+@pytest.mark.slow
 def test_sigterm_lets_a_cell_keep_its_state_and_another_worker_goes_on(tmp_path):
     # A job queue ends a job so; the cell goes on in another job.
     with local_workers(2) as workers:
@@ -159,12 +202,14 @@ def test_sigterm_lets_a_cell_keep_its_state_and_another_worker_goes_on(tmp_path)
 @pytest.mark.slow
 @pytest.mark.parametrize("stopping", [signal.SIGINT], indirect=True)
 def test_a_second_ctrl_c_does_not_wait_for_a_cell_that_does_not_listen(tmp_path, stopping):
+    pressed = []
+
     def on_event(message):
         if message["kind"] == "moved":
+            pressed.append(time.monotonic())  # workers may take long to start on a busy machine, which is no failure
             threading.Timer(0.5, _thread.interrupt_main, [stopping]).start()
             raise KeyboardInterrupt
 
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), local_workers(2) as workers:
         workers.map_cells(
             engine_cells.run,
@@ -172,9 +217,9 @@ def test_a_second_ctrl_c_does_not_wait_for_a_cell_that_does_not_listen(tmp_path,
             on_result=lambda spec, result: None,
             hooks=Hooks(on_event=on_event),
         )
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - pressed[0] < 60  # the cell takes 120
     (line,) = (tmp_path / "log").read_text().splitlines()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while psutil.pid_exists(int(line.split()[1])) and time.monotonic() < until:
         time.sleep(0.05)
     assert not psutil.pid_exists(int(line.split()[1]))

@@ -110,7 +110,11 @@ def test_wrong_conversions_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "give pixel_size_nm" in refused(Conversion(given, tmp_path / "b.hdf5"))
     assert list(tmp_path.glob("b.*")) == []
     assert "is a table and tiff holds movies" in refused(Conversion(given, tmp_path / "b.tif", target_format="tiff"))
-    assert "name one of" in refused(Conversion(given, tmp_path / "b.csv"))
+    assert "may become smap_csv or smlmbench_csv or thunderstorm_csv" in refused(Conversion(given, tmp_path / "b.csv"))
+    assert "the suffix of 'b.xyz' is that of no table format" in refused(Conversion(given, tmp_path / "b.xyz"))
+    assert "is a folder; give the name of a file to write" in refused(Conversion(given, tmp_path))
+    asked = Conversion(given, tmp_path / "b.csv", target_format="smap_csv", known=known(field_nm=(-1.0, 5.0)))
+    assert "--field-nm -1 5: give a width and a height above 0" in refused(asked, UnitError)
     assert "is the file to convert" in refused(Conversion(given, given, target_format="smap_csv"))
     assert "does not exist; make it first" in refused(
         Conversion(given, tmp_path / "no" / "b.csv", target_format="smap_csv")
@@ -164,6 +168,8 @@ def test_movies_become_tiff(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "folder" / f"f{number + 8}.tif", frames[number])
     assert convert(Conversion(tmp_path / "folder", tmp_path / "c.tif"), CATALOG).source_format == "tiff_folder"
     assert (tifffile.imread(tmp_path / "c.tif") == frames).all()
+    inside = Conversion(tmp_path / "folder", tmp_path / "folder" / "f9.tif", overwrite=True)
+    assert "is one of the frames to convert" in refused(inside)
 
 
 def test_a_mat_image_becomes_tiff_with_its_pixel_size(tmp_path: Path) -> None:
@@ -200,3 +206,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (code, len(err.splitlines())) == (2, 1)
     assert "exists already; give another name, or --overwrite" in err
     assert run(capsys, *words[:4], "--column", "x")[0] == 2
+
+
+def test_a_files_control_characters_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = ",".join(f"c{number}{'x' * 80}" for number in range(30))
+    (tmp_path / "a.csv").write_text(f"\x1b[31mred,{columns}\n1,2\n")
+    words = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--from", "thunderstorm_csv", "--to", "smap_csv"]
+    code, _, err = run(capsys, *words)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "\x1b" not in err
+    assert "its columns are \ufffd[31mred, c0xxx" in err
+    assert len(err) < 800

@@ -149,7 +149,7 @@ def test_parts_by_frames_are_blocks_train_first(tmp_path):
 
 
 def test_frames_of_lasting_molecules_are_parted_by_ten_times_their_on_time_and_marked(tmp_path):
-    # every molecule shines for 2 frames, so 20 frames lie between the parts: 160 of 200 are kept, 24 + 24 not trained on
+    # every molecule shines for 2 frames, so 20 lie between the parts: 160 of 200 are kept, 24 + 24 not trained on
     rows = [(frame, 150.0 + 40 * (frame // 2), 250.0, 1000) for frame in range(200)]
     files = write(tmp_path, 200, 8, 60, rows)
     parts = {role: MovieSource(**files, part=Part(role=role, rule="frames")) for role in ("train", "val", "test")}

@@ -5,8 +5,10 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.engine.jobs import read_jobs
-from smlmbench.errors import EngineError, StoreError
+from smlmbench.errors import ConfigError, EngineError, StoreError
+from smlmbench.run.searching import _check_afar
 from smlmbench.run.trainings import Slots, check_slots
+from smlmbench.study.search import Search
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is in the extra [cluster]")
 
@@ -102,3 +104,12 @@ def test_places_that_cannot_work_are_refused_before_anything_begins(tmp_path, sl
 def test_workers_of_this_machine_may_use_any_store(tmp_path):
     check_slots(Slots(scheduler="tcp://127.0.0.1:8786"), uri="sqlite:////a/mlflow.db", served=False)
     check_slots(Slots(cluster=write(tmp_path)), uri="http://store.lab:5000", served=True)
+
+
+def test_trials_that_are_compared_while_they_run_stay_on_this_machine():
+    away = Slots(scheduler="tcp://10.0.0.1:8786")
+    with pytest.raises(ConfigError, match="workers on other machines cannot open; give --set search.pruner=none"):
+        _check_afar(Search(), away)
+    _check_afar(Search(pruner="none"), away)
+    _check_afar(Search(objectives=["val/efficiency", "n_params"]), away)  # none is pruned
+    _check_afar(Search(), Slots(scheduler="tcp://127.0.0.1:8786"))

@@ -206,7 +206,7 @@ def test_brackets_suffixes_and_molecules_are_understood(tmp_path: Path) -> None:
         (
             "a,b\n1,2\n",
             None,
-            "table 'a.csv' has no x column; its columns are 'a', 'b'; name it with columns: {x_nm: ...}",
+            "table 'a.csv' has no x column; its columns are a, b; name it with columns: {x_nm: ...}",
         ),
         ("frame,x,y\n1,2,3\n", None, "column 'x' of table 'a.csv' states no unit; name it with columns: {x_nm: x}"),
         ("x (nm),y (nm)\n1,2\n", None, "has no frame column"),

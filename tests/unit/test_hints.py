@@ -8,7 +8,7 @@ from torch import nn
 
 from smlmbench.errors import ConfigError, SizeError
 from smlmbench.recipes.attention import Measures, phi_of, sample_errors, seed_eta
-from smlmbench.recipes.hints import adapter, default_pair, maps_of, part_before, tapped
+from smlmbench.recipes.hints import _sizes, adapter, default_pair, maps_of, part_before, tapped
 from smlmbench.registry import Catalog
 
 CATALOG = Catalog()
@@ -107,9 +107,11 @@ def shape_of(network, layer):
         return maps_of(network, layer, lambda: network(frames)).shape
 
 
-@pytest.mark.parametrize("upsampling", [8, 4, 2])
+@pytest.mark.parametrize("upsampling", [8, 4, 2, 1])
 @pytest.mark.parametrize(("high", "low"), [(one, other) for one in MODELS for other in MODELS])
 def test_default_pairs_agree_in_size_where_any_do(high, low, upsampling):
+    if upsampling == 1 and "fid_storm" in (high, low):
+        return  # refused there, and its variant seed is tested below
     (their_net, theirs), (our_net, ours) = built(high, upsampling), built(low, upsampling)
     pair = default_pair(theirs, ours, upsampling)
     shapes = [shape_of(their_net, pair[0])[2:], shape_of(our_net, pair[1])[2:]]
@@ -131,6 +133,31 @@ def test_default_pairs_agree_in_size_where_any_do(high, low, upsampling):
 def test_default_pairs_are_those_of_the_table(high, low, upsampling, pair):
     facts = [CATALOG.card("models", name).facts["hint_layers"] for name in (high, low)]
     assert default_pair(*facts, upsampling) == pair
+
+
+@pytest.mark.parametrize("upsampling", [8, 4, 2, 1])
+@pytest.mark.parametrize("variant", ["published", "seed"])
+@pytest.mark.parametrize("name", MODELS)
+def test_layers_are_as_large_as_their_card_says_at_every_upsampling(name, variant, upsampling):
+    from smlmbench.data.contracts import Given, Statistics
+    from smlmbench.inference.checkpoint import build_network
+
+    settings = CATALOG.card("models", name).fill(name, {"variant": variant})
+    facts = CATALOG.card("models", name).under(settings).facts
+    if (name, variant, upsampling) == ("fid_storm", "published", 1):
+        return
+    with torch.device("meta"):
+        given = Given(1, upsampling, 100.0, Statistics(10.0, 3.0, 1.0, 30.0))
+        network = build_network(CATALOG, name, settings, given).eval()
+    sizes = _sizes(facts["hint_layers"], upsampling)
+    assert sizes
+    for layer, fine_px in sizes.items():
+        assert shape_of(network, layer)[2:] == (16 * upsampling / fine_px,) * 2, layer
+
+
+def test_where_grids_are_one_the_trunk_of_the_camera_grid_is_still_a_hint():
+    facts = CATALOG.card("models", "fid_storm").facts["hint_layers"]
+    assert default_pair([{"layer": "x", "fine_px": 1}], facts, 1) == ("x", "trunk")
 
 
 def test_a_stage_that_ends_on_the_fine_grid_is_no_hint():

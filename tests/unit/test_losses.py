@@ -132,11 +132,11 @@ def test_autocast_does_not_lower_its_precision():
     assert half.dtype == torch.float32
 
 
-def test_collapse_thresholds():
-    assert l1l2.collapse_threshold({"amplitude": 100.0}) == pytest.approx(12.55, abs=0.005)
-    assert l1l2.collapse_threshold({"amplitude": 1.0}) == pytest.approx(1 / S7, rel=1e-5)
-    assert l1l2.collapse_threshold({}, {"kernel": "official"}) == pytest.approx(0.5 / S7, rel=1e-5)
-    assert l1l2.CARD["facts"]["collapse_lambda"] == pytest.approx(1 / S7, abs=0.005)
-    for kernel in ("official", "seed"):
-        stated = l1l2.CARD["variants"][f"kernel={kernel}"]["facts"]["collapse_lambda"]
-        assert l1l2.collapse_threshold({}, {"kernel": kernel}) == pytest.approx(stated, abs=0.005)
+def test_collapse_thresholds_on_the_card():
+    """Lambda below which nothing is best: 1 / (gain * sum of the squared kernel)."""
+    variants = l1l2.CARD["variants"]
+    corner = float(l1l2.corner_profile().square().sum()) ** 2
+    stated = [facts["facts"]["collapse_lambda"] for facts in (l1l2.CARD, *variants.values())]
+    assert list(variants) == ["kernel=official", "kernel=seed"]
+    assert stated == pytest.approx([1 / S7, 0.5 / S7, 1 / corner], abs=0.005)
+    assert corner == pytest.approx(0.25242, abs=1e-5)

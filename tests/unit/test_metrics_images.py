@@ -59,6 +59,14 @@ def test_by_hand():
     assert answers["nmse_gain"] == pytest.approx(3.0)
 
 
+def test_a_spike_in_another_place_is_twice_as_wrong_as_none():
+    truth, image = np.zeros((2, 16, 16))
+    truth[4, 4], image[9, 9] = 3.0, 3.0
+    answers = measure("nmse", image, truth)
+    assert (answers["nmse"], answers["nmse_sum"]) == pytest.approx((2.0, 2.0))
+    assert answers["nmse_star"] == pytest.approx(1.0)
+
+
 def test_an_inverted_image_is_no_match_and_has_no_sum():
     answers = measure("nmse", -sparse(), sparse())
     assert answers["nmse_star"] == 1.0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from smlmbench.errors import ConfigError
+from smlmbench.errors import ConfigError, FormatError
 from smlmbench.registry import Catalog
 from smlmbench.run.drawing import draw_movie
 from smlmbench.run.pairing import draw_pairs
@@ -27,3 +27,21 @@ def test_pairs_hold_the_frames_of_the_movie_and_a_spot_of_mass_one_per_emitter(t
 def test_another_ratio_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="1, 2, 4 or 8"):
         draw_pairs(SOURCE, 1, 0, 3, tmp_path, Catalog())
+
+
+def test_pairs_of_another_set_are_not_mixed_in_and_the_same_ones_may_be_drawn_again(tmp_path):
+    for _ in range(2):
+        draw_pairs(SOURCE, 3, 0, 1, tmp_path, Catalog())
+    with pytest.raises(FormatError, match="holds other images, such as 0.tif; give an empty folder"):
+        draw_pairs(SOURCE, 12, 0, 1, tmp_path, Catalog())
+    assert len(list((tmp_path / "input").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda out: draw_pairs(SOURCE, 1, 0, 2, out, Catalog()), lambda out: draw_movie(SOURCE, 1, 0, out, Catalog())],
+)
+def test_a_file_where_a_folder_is_to_be(tmp_path, draw):
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(FormatError, match="cannot be made: .*; give a folder"):
+        draw(tmp_path / "out")

@@ -67,6 +67,21 @@ def test_images_without_partner_are_named(tmp_path):
         measure(source_of(tmp_path))
 
 
+def test_two_ways_of_naming_are_shown_beside_each_other(tmp_path):
+    image_pairs.write(tmp_path, 4)
+    for number in range(4):
+        (tmp_path / "Y" / f"im{number}.tif").rename(tmp_path / "Y" / f"hr_{number}.tif")
+    said = r"4 of 4 images of 'X' have no partner in 'Y' \(hr_0, hr_1, hr_2, ...\): im0, im1, im2, ...; an input"
+    with pytest.raises(PairingError, match=said):
+        measure(source_of(tmp_path))
+
+
+def test_images_one_folder_deeper_are_pointed_at(tmp_path):
+    image_pairs.write(tmp_path / "deep", 1)
+    with pytest.raises(FormatError, match="'.*deep' has no images; .*; give a folder of images, perhaps 'deep/X'"):
+        image_files(tmp_path / "deep")
+
+
 def test_one_name_twice_and_one_folder_twice(tmp_path):
     image_pairs.put(tmp_path, "a.tif", blank(8, 8), blank(8, 8))
     image_pairs.put(tmp_path, "a.png", blank(8, 8), blank(8, 8))

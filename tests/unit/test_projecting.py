@@ -97,7 +97,9 @@ def test_the_command_writes_numbers_and_pictures(
     [
         ([], "say what to draw with --sum"),
         (["--frame", "3"], "--frame and --condition belong to a run"),
-        (["--sum", "--projection", "max"], "say what to draw"),
+        (["--sum", "--projection", "max"], "--sum and --projection max are two pictures; give one"),
+        (["--sum", "-o", "a.tif"], "'a.tif' is of the movie itself; give another file with --out"),
+        (["--sum", "-o", "."], "'.' does not end like a picture"),
         (["--sum", "-o", "a.gif"], "accepted: .png, .svg, .pdf"),
         (["--sum", "-o", "no/a.tif"], "give a path in an existing folder"),
         (["--sum", "-o", "no/a.png"], "give a path in an existing folder"),
@@ -115,4 +117,5 @@ def test_the_command_refuses_in_one_line(
     code, out, err = run(capsys, "a.tif", *words)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert message in err
+    np.testing.assert_array_equal(tifffile.imread("a.tif"), FRAMES)
     assert "does not exist" in run(capsys, "b.tif", "--sum")[2]

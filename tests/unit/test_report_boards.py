@@ -197,7 +197,7 @@ def test_a_row_without_the_primary_number_is_compared_by_its_image(builder):
     builder.reference("bicubic", {"low": {"nmse_star": 0.8}}, gives="image")
     builder.reference("blank", {"low": {"nmse_star": 1.0}}, gives="image")
     flags = line(board_of(builder), "net").flags
-    assert flags == ["below bicubic, which needs no training (nmse_star 0.9 against 0.8)"]
+    assert flags == ["worse than bicubic, which needs no training (NMSE* 0.9 against 0.8)"]
 
 
 def test_a_row_above_a_bound_that_knew_the_truth_is_questioned(builder):

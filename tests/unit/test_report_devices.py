@@ -5,6 +5,7 @@ from report_record import Builder
 
 from smlmbench.report.boards import make_boards
 from smlmbench.report.devices import NOT_TIMED, best_within, device_table, study_within, timings
+from smlmbench.report.formats_table import formats_table
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.rows import join
 
@@ -71,6 +72,30 @@ def test_every_timing_is_a_line_with_its_scores_and_reasons(record):
     assert table.rows[-1][1][5].small == "this processor has no bf16"
 
 
+def test_number_formats_stand_beside_fp32_on_one_table(record):
+    first = next(run for run in record.runs if NOT_TIMED in run.tags)
+    lost = "efficiency 70.00, fp32 80.40: it may lose 11 points of efficiency (at most 1)"
+    first.tags[NOT_TIMED] = json.dumps(
+        {"device/cpu_openvino_int8_64px": lost, "device/cpu_eager_int8_64px": "eager has no int8, only fp32, bf16"}
+    )
+    table = formats_table(board_of(record))
+    assert [column.title for column in table.columns] == ["Model", "fp32", "int8, onnxruntime", "int8, openvino"]
+    good, fair = sorted((cells for _, cells in table.rows), key=lambda cells: cells[0].text, reverse=True)
+    assert good[1].small == "40 ms, eager"
+    assert (good[2].text, good[2].small) == ("80.00", "fp32 80.40; 8 ms")
+    assert (good[3].text, good[3].small) == ("n/a", lost)
+    assert [cell.text for cell in fair[2:]] == ["n/a", "n/a"]
+    assert fair[3].small == "not tried"
+
+
+def test_without_reduced_formats_there_is_no_table_of_them(record):
+    for run in record.runs:
+        run.tags.pop(NOT_TIMED, None)
+        for name in [name for name in run.metrics if "int8" in name]:
+            del run.metrics[name]
+    assert formats_table(board_of(record)) is None
+
+
 def test_the_best_that_fits_and_its_command(record):
     board = board_of(record)
     assert best_within(board, 1.0, "cpu") is None
@@ -78,6 +103,7 @@ def test_the_best_that_fits_and_its_command(record):
     fair, reduced, good = (best_within(board, budget, "cpu") for budget in (5.0, 10.0, 50.0))
     assert (fair.timing.entry.name, fair.timing.number_format) == ("fair", "fp32")
     assert fair.command.startswith(f"smlmbench predict {fair.timing.row.run.run_id} movie.tif --camera camera.yaml")
+    assert fair.command.endswith("--device cpu --runtime eager")
     # The gate saw one repeat and 0.4 points less there; the line is a mean over repeats.
     assert (reduced.timing.entry.name, reduced.score) == ("good", pytest.approx(good.score - 0.4))
     assert "good-int8.onnx movie.tif" in reduced.command

@@ -41,7 +41,8 @@ def test_the_frames_part_does_not_shrink_with_repeats(builder):
 def test_one_repeat_shows_the_stored_interval_or_none(builder):
     rows = scored(builder, 50.0, spread=2.0)
     assert (estimate(rows, "efficiency", ["low"]).low, estimate(rows, "efficiency", ["low"]).high) == (48.0, 52.0)
-    assert not estimate(rows, "jaccard", ["low"]).has_interval
+    found = estimate(rows, "jaccard", ["low"])
+    assert (found.low, found.high) == (None, None)
     assert estimate(rows, "jaccard", ["low"]).value is None
 
 

@@ -59,7 +59,10 @@ def test_smaller_is_better_and_pairs_are_compared_with_themselves(builder):
     assert (found.verdict, found.value) == ("win", pytest.approx(-0.05))
     assert found.high == pytest.approx(-0.05, abs=1e-6)
     assert (better.rank, worse.rank) == ("1", "2")
-    assert "Best on pairs: better" in answer(board)[0]
+    said = answer(board)
+    assert "Best on pairs: better" in said[0]
+    assert "It has NMSE* 0." in said[1]
+    assert "(lower is better)" in said[1]
 
 
 def test_differences_that_are_chance_tie(builder):
@@ -97,7 +100,7 @@ def test_the_page_names_each_metric_with_its_direction(builder, tmp_path):
     add(builder, "net", [noisy(repeat) for repeat in range(2)])
     files = build_report(builder.record, tmp_path / "report")
     text = files.md.read_text()
-    assert "ranked by efficiency on sim (higher is better), nmse_star on pairs (lower is better)" in text
+    assert r"ranked by efficiency on sim (higher is better), NMSE\* on pairs (lower is better)" in text
     board = text.split("## pairs")[1].split("## All rows")[0]
     assert "Efficiency" not in board.splitlines()[2]
     assert "what needs positions" in board
@@ -105,7 +108,7 @@ def test_the_page_names_each_metric_with_its_direction(builder, tmp_path):
     assert any("NMSE" in line for line in rows)
     assert any("Efficiency" in line for line in rows)
     html = files.html.read_text()
-    assert "<b>nmse_star</b> on pairs (lower is better)" in html
+    assert "<b>NMSE*</b> on pairs (lower is better)" in html
 
 
 def test_plans_without_a_ranking_of_their_own_are_read_as_before(tmp_path):

@@ -11,6 +11,7 @@ from smlmbench.data.contracts import ArrayFrames, Given, Statistics
 from smlmbench.inference import tiles
 from smlmbench.inference.checkpoint import build_network, halo_of
 from smlmbench.inference.engine import ReadOut, frame_multiple, predict, stream
+from smlmbench.inference.footprint import bytes_per_px
 from smlmbench.inference.tiles import plan_tiles, spans
 from smlmbench.outputs import raster
 from smlmbench.registry import Catalog
@@ -103,6 +104,29 @@ def test_tiles_change_nothing(name, normalisation, monkeypatch):
         ours, theirs = (getattr(t, column)[at] for t, at in zip((parts.table, whole.table), order, strict=True))
         assert np.abs(ours - theirs).max(initial=0) < 0.05
     assert parts.table.field_nm == whole.table.field_nm
+
+
+@pytest.mark.parametrize(("name", "channels"), [("deep_storm", 64), ("u_storm", 128), ("srcnn", 128)])
+def test_tiles_grow_smaller_with_what_the_layers_hold(name, channels):
+    card = CATALOG.card("models", name)
+    settings = card.fill(name, {})
+    network = build_network(CATALOG, name, settings, Given(1, 8, 100.0, Statistics(10.0, 5.0, 0.0, 80.0)))
+    held = bytes_per_px(network)
+    # By hand: maps in and out of the widest layer on the fine grid, 4 bytes each, 64 fine pixels per camera pixel.
+    assert held == 4 * channels * 64
+    (one, *_), (free, *_) = tiles.plan_tiles(256, 256, 8, 4, 1, None, held), tiles.plan_tiles(256, 256, 8, 4, 1)
+    area = (one.rows.stop - one.rows.start) * (one.columns.stop - one.columns.start)
+    assert area * held <= tiles.BYTES_PER_TILE
+    assert area <= (free.rows.stop - free.rows.start) ** 2
+    assert len(tiles.plan_tiles(64, 64, 2, 4, 1, None, held)) == 1
+
+
+def test_a_network_that_cannot_be_followed_has_no_known_footprint():
+    class Odd(torch.nn.Module):
+        def forward(self, frames):
+            return frames * float(frames.max())
+
+    assert bytes_per_px(Odd()) is None
 
 
 def test_frame_statistics_of_tiles_alone_would_differ(monkeypatch):

@@ -6,6 +6,7 @@ from tiny_study import write, write_plugins
 
 from smlmbench.engine import link
 from smlmbench.registry import Catalog
+from smlmbench.run import worker
 from smlmbench.run.progress import Relay, Reporter, clock, retell, table
 from smlmbench.run.trainings import _Work
 from smlmbench.run.worker import _plugin, _session, pack_cell, pack_session
@@ -128,6 +129,28 @@ def test_a_continued_cell_has_an_eta_from_its_own_pace():
     screen._rows["a"].first = (50, time.monotonic() - 10)
     screen.moved("a", 60, 100)
     assert screen._rows["a"].eta_s() == pytest.approx(40, rel=0.1)
+    # Nothing was heard for 30 s: the end comes nearer all the same, and is never past.
+    screen._rows["a"].moved_s -= 30
+    screen._rows["a"].first = (50, screen._rows["a"].moved_s - 10)
+    assert screen._rows["a"].eta_s() == pytest.approx(10, rel=0.1)
+    screen._rows["a"].moved_s -= 60
+    screen._rows["a"].first = (50, screen._rows["a"].moved_s - 10)
+    assert screen._rows["a"].eta_s() == 0
+
+
+def test_on_a_narrow_terminal_the_name_gives_way_and_not_the_numbers():
+    import io
+
+    from rich.console import Console
+
+    screen = Reporter(quiet=True)
+    screen.show("a", "sim fid_storm ← deep_storm (attentive_imitation) l1l2 λ=400 repeat 0", "training", 12500)
+    screen.moved("a", 1250, 12500, "loss 0.613")
+    text = io.StringIO()
+    Console(file=text, width=80).print(table(screen._rows, {}))
+    (row,) = [line for line in text.getvalue().splitlines() if "…" in line]
+    for word in ("sim fid_storm ← deep_storm", "training", "1250/12500", "0.613"):
+        assert word in row
 
 
 def test_without_a_terminal_a_long_piece_says_a_line_now_and_then(capsys):
@@ -186,6 +209,23 @@ def test_a_cell_that_another_command_trains_is_left_alone(store):
     (run,) = cell_runs(store, number, "cell")
     assert run.status == "running"
     held.run.terminate("done")
+
+
+def test_a_cell_is_tried_again_only_where_a_dead_workers_run_was_closed(tmp_path, store, monkeypatch):
+    cell = make_plan(load_study(write(tmp_path, references=["truth"]))).cells[0]
+    session = FakeSession(store, None)
+    session.experiment_id, session.job, tried = store.ensure_experiment("tiny"), "j", []
+    monkeypatch.setattr(worker, "run_cell", lambda *_: tried.append(1) or ("leave" if len(tried) < 3 else "done"))
+    monkeypatch.setattr(claims, "ENDING_S", 0.2)
+    held = claim(store, session.experiment_id, worker.row_of(cell, "j"))
+    assert worker.outcome(cell, session) == {"status": "left"}  # its owner, this process, lives
+    assert len(tried) == 1
+    monkeypatch.setattr(Owner, "is_dead", lambda owner: True)
+    tried[:] = [1, 1]
+    monkeypatch.setattr(worker, "run_cell", lambda *_: tried.append(1) or ("leave" if len(tried) < 4 else "done"))
+    assert worker.outcome(cell, session) == {"status": "done"}
+    assert len(tried) == 4
+    held.run._heartbeat.stop()
 
 
 def test_a_worker_that_is_still_ending_is_waited_for_and_a_living_one_is_left_alone(store, monkeypatch):

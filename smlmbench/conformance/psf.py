@@ -1,0 +1,85 @@
+"""Checks of a PSF: light is kept, moves with the emitter, and stays within its reach."""
+
+import math
+
+import torch
+
+from smlmbench.conformance.checks import Check, Subject, collect, require
+from smlmbench.psf.contracts import Canvas, Psf, Spots
+
+PIXEL_NM = 100.0
+PHOTONS = 1000.0
+SMALL = 1e-3  # of the photons of an emitter
+
+
+def light_is_kept(subject: Subject) -> str:
+    """An emitter far from the edges leaves its photons on its own frame, nowhere below zero, as float32."""
+    optics, side = _built(subject)
+    centre = (side / 2 + 0.3) * PIXEL_NM
+    image = _drawn(optics, side, [(0, centre, centre), (2, centre, centre - 120.0)])
+    wanted = (3, side, side)
+    require(tuple(image.shape) == wanted, f"shape {tuple(image.shape)}, expected {wanted}")
+    require(image.dtype == torch.float32, f"{image.dtype}, expected torch.float32")
+    require(bool((image >= -SMALL).all()) and bool(image.isfinite().all()), "light below zero, or not finite")
+    for frame, photons in enumerate((PHOTONS, 0.0, PHOTONS)):
+        seen = float(image[frame].sum())
+        require(abs(seen - photons) <= 0.01 * PHOTONS, f"frame {frame} has {seen:.1f} of {photons:g} photons")
+    return f"{side} x {side} px"
+
+
+def light_moves_with_the_emitter(subject: Subject) -> str:
+    """An emitter one pixel further on leaves the same light one pixel further on, x along the last axis."""
+    optics, side = _built(subject)
+    centre = (side / 2 + 0.3) * PIXEL_NM
+    image = _drawn(optics, side, [(0, centre, centre), (1, centre + PIXEL_NM, centre), (2, centre, centre + PIXEL_NM)])
+    for frame, axis in ((1, -1), (2, -2)):
+        away = float((image[frame].roll(-1, axis) - image[0]).abs().max())
+        require(away <= SMALL * PHOTONS, f"moved along axis {axis} the light differs by {away:.3g} photons")
+    return "by one pixel"
+
+
+def light_adds_up(subject: Subject) -> str:
+    """Two emitters on a frame leave the sum of their light."""
+    optics, side = _built(subject)
+    one, two = ((0, (side / 2 + at) * PIXEL_NM, side / 2 * PIXEL_NM) for at in (-0.8, 0.9))
+    both = _drawn(optics, side, [one, two])
+    away = float((both - _drawn(optics, side, [one]) - _drawn(optics, side, [two])).abs().max())
+    require(away <= SMALL * PHOTONS, f"the sum differs by {away:.3g} photons")
+    return "of two emitters"
+
+
+def reach_is_true(subject: Subject) -> str:
+    """Outside the field by more than `reach_nm` an emitter leaves no light, and `sigma_nm` is shorter than that."""
+    optics, side = _built(subject)
+    outside = -(optics.reach_nm + PIXEL_NM)
+    left = float(_drawn(optics, side, [(0, outside, side / 2 * PIXEL_NM)]).sum())
+    require(left <= SMALL * PHOTONS, f"an emitter {-outside:.0f} nm outside leaves {left:.3g} photons")
+    require(0 < optics.sigma_nm < optics.reach_nm, f"sigma {optics.sigma_nm:g} nm, reach {optics.reach_nm:g} nm")
+    return f"{optics.reach_nm:g} nm"
+
+
+def checks(subject: Subject) -> list[Check]:
+    """Checks of one PSF."""
+    return collect(subject, [light_is_kept, light_moves_with_the_emitter, light_adds_up, reach_is_true])
+
+
+def _built(subject: Subject) -> tuple[Psf, int]:
+    """The PSF by its defaults, and a side in pixels that holds all its light."""
+    optics: Psf = subject.module.build(subject.settings(subject.card.tiny))
+    return optics, 2 * math.ceil(optics.reach_nm / PIXEL_NM) + 7
+
+
+def _drawn(optics: Psf, side: int, places: list[tuple[int, float, float]]) -> torch.Tensor:
+    """Emitters (frame, x, y) of `PHOTONS` each, all of the same shape, on three frames."""
+    frame, x, y = (list(column) for column in zip(*places, strict=True))
+    n = len(places)
+    spots = Spots(
+        torch.tensor(frame),
+        torch.tensor(x, dtype=torch.float64),
+        torch.tensor(y, dtype=torch.float64),
+        torch.zeros(n, dtype=torch.float64),
+        torch.full((n,), PHOTONS),
+    )
+    shapes = optics.shapes(1, torch.Generator().manual_seed(0))
+    alike = {name: value.expand(n) for name, value in shapes.items()}
+    return optics.render(spots, alike, Canvas(3, side, side, PIXEL_NM))

@@ -1,0 +1,97 @@
+"""Checks of a reference: its answer belongs to the frames it was asked about."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from smlmbench.conformance import examples
+from smlmbench.conformance.checks import Check, ContractError, NotApplicable, Subject, collect, require
+from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.predictions import Localizations, Prediction
+
+SIDE_PX = 24
+UPSAMPLING = 4
+
+
+def answers_belong_to_the_frames(subject: Subject) -> str:
+    """Tables and images are those that the card says, of the condition's frames and field, images on the fine grid."""
+    told = []
+    condition = _condition()
+    answer = _predict(subject, condition)
+    gives = subject.card.facts["gives"]
+    require((answer.table is not None) == (gives in ("table", "both")), f"the card says it gives {gives}")
+    require((answer.image is not None) == (gives in ("image", "both")), f"the card says it gives {gives}")
+    if answer.table is not None:
+        seen, wanted = (answer.table.n_frames, answer.table.field_nm), (condition.frames.n_frames, condition.field_nm)
+        require(seen == wanted, f"the table is of {seen}, the condition of {wanted} (frames, field)")
+        places = np.stack([answer.table.x_nm, answer.table.y_nm])
+        require(bool(np.isfinite(places).all()), "positions are not finite")
+        told.append(f"{len(answer.table)} rows")
+    if answer.image is not None:
+        told.append(_image(answer))
+    return ", ".join(told)
+
+
+def same_seed_same_answer(subject: Subject) -> str:
+    """Nothing but the frames and the seed decides."""
+    one, two = (_predict(subject, _condition()) for _ in range(2))
+    if one.table is not None and two.table is not None:
+        require(bool(np.array_equal(one.table.x_nm, two.table.x_nm)), "two tables of one seed differ")
+    if one.image is not None and two.image is not None:
+        require(bool(np.array_equal(one.image.values, two.image.values)), "two images of one seed differ")
+    return "bit for bit"
+
+
+def pairs_are_answered_with_images(subject: Subject) -> str:
+    """A single frame with a true image, as image pairs have, is answered with an image (fact `images`)."""
+    if not subject.card.facts.get("images"):
+        raise NotApplicable("it answers with positions (fact images)")
+    condition = _condition()
+    wanted = np.ones((SIDE_PX * UPSAMPLING, SIDE_PX * UPSAMPLING), dtype=np.float32)
+    frames = ArrayFrames(condition.frames.read(0, 1))
+    return _image(_predict(subject, replace(condition, frames=frames, truth=None, truth_image=wanted)))
+
+
+def checks(subject: Subject) -> list[Check]:
+    """Checks of one reference."""
+    return collect(subject, [answers_belong_to_the_frames, same_seed_same_answer, pairs_are_answered_with_images])
+
+
+def _image(answer: Prediction) -> str:
+    if answer.image is None:
+        raise ContractError("there is no image")
+    side = SIDE_PX * UPSAMPLING
+    shape, pixel_nm = answer.image.values.shape, answer.image.pixel_nm
+    require(shape == (1, side, side), f"image of shape {shape}, expected {(1, side, side)}")
+    require(pixel_nm == examples.PIXEL_SIZE_NM / UPSAMPLING, f"image pixels of {pixel_nm:g} nm")
+    return f"{side} x {side} px"
+
+
+def _predict(subject: Subject, condition: Condition) -> Prediction:
+    if subject.card.facts.get("default") is False:
+        raise NotApplicable("it needs settings of its user (fact default)")
+    settings: dict[str, Any] = subject.settings(subject.card.tiny)
+    answer: Prediction = subject.module.predict(condition, settings, {"upsampling": UPSAMPLING}, 3)
+    return answer
+
+
+def _condition() -> Condition:
+    batch = examples.batch(frames=3, side_px=SIDE_PX)
+    side_nm = SIDE_PX * examples.PIXEL_SIZE_NM
+    columns = {
+        "frame": batch.sample.numpy(),
+        "x_nm": batch.x_nm.numpy().astype(float),
+        "y_nm": batch.y_nm.numpy().astype(float),
+        "photons": batch.photons.numpy().astype(float),
+    }
+    return Condition(
+        name="example",
+        frames=ArrayFrames(batch.frames[:, 0].numpy()),
+        truth=Localizations.of(columns, n_frames=3, field_nm=(side_nm, side_nm)),
+        pixel_size_nm=examples.PIXEL_SIZE_NM,
+        min_photons=100.0,
+        digest="example",
+        psf_sigma_nm=examples.PSF_SIGMA_PX * examples.PIXEL_SIZE_NM,
+        background_photons=examples.BACKGROUND_PHOTONS,
+    )
