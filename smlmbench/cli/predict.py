@@ -109,7 +109,14 @@ def command(asked: Asked) -> None:
     )
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
-        written = predict_movie(request, catalog, reporter.advance)
+        left = [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []
+
+        def advance(done: int, total: int) -> None:
+            while left:  # once, and only where nothing was refused
+                note(left.pop())
+            reporter.advance(done, total)
+
+        written = predict_movie(request, catalog, advance)
     _say(asked, written)
 
 
@@ -139,13 +146,13 @@ def _fit(asked: Asked, catalog: "Catalog") -> None:
 
 
 def _choose(asked: Asked, checkpoint: Path, catalog: "Catalog") -> "Choice":
-    """What runs the movie: as asked, else what the run's stored timings say; said on a line of its own."""
+    """What runs the movie: as asked (then without a reason), else what the run's stored timings say, and why."""
     from smlmbench.run.gated import Choice, fastest
 
     if asked.runtime != AUTO:
-        return Choice(asked.runtime, asked.number_format or "fp32", None, "as asked")
+        return Choice(asked.runtime, asked.number_format or "fp32", None, "")
     if asked.number_format is not None or checkpoint.suffix != ".pt":
-        return Choice(None, asked.number_format or "fp32", None, "as asked")
+        return Choice(None, asked.number_format or "fp32", None, "")
     if Path(asked.model).is_file():
         chosen = Choice("eager", "fp32", None, "a checkpoint holds no timings; give its run to use them")
     else:
@@ -160,7 +167,6 @@ def _choose(asked: Asked, checkpoint: Path, catalog: "Catalog") -> "Choice":
         shape = (stop - first, movie.height, movie.width)
         movie.close()
         chosen = fastest(record, resolve_device(asked.device), shape, catalog)
-    note(f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}")
     return chosen
 
 

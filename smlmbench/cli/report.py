@@ -69,7 +69,11 @@ def command(
         emit(" ".join(sentences))
     for data, one in (fitting or {}).items():
         if one is None:
-            emit(f"Nothing timed on {data} takes at most {budget_ms:g} ms for a frame on {device}.")
+            frame = "a frame" if size is None else f"a frame of {size} px"
+            emit(
+                f"Nothing timed on {data} takes at most {budget_ms:g} ms for {frame} on {device}; other sizes are "
+                f"timed by: smlmbench time STUDY.yaml --sizes {size or 64}"
+            )
         else:
             emit(one.sentence)
             emit(f"  {one.command}" + (f" --store {store}" if store else ""))

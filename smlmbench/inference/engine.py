@@ -163,9 +163,7 @@ def stream(
     tiles = [Tile(Span(0, tall, 0, tall), Span(0, wide, 0, wide))]
     if read_out.halo_px is not None:
         halo = read_out.halo_px + _reach_px(read_out)
-        tiles = plan_tiles(
-            tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px
-        )
+        tiles = plan_tiles(tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px)
     shape = (tiles[0].rows.stop, tiles[0].columns.stop)
     size = batch or frames_per_batch(*shape, read_out.upsampling)
     for start, block in read_ahead(frames, size, first):
