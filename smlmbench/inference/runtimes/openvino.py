@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -131,6 +132,7 @@ def quantised(graph: Any, calibration: Sequence[torch.Tensor]) -> Any:
         raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
     need(("nncf",), "int8")
     frames = [np.ascontiguousarray(each.cpu().numpy()) for each in calibration]
+    os.environ.setdefault("NNCF_CI", "1")  # its usage statistics are sent unless this stands
     with _quiet():
         import nncf
 
