@@ -19,7 +19,7 @@ from smlmbench.tracking.plain import metric_value, not_logged_text, param_text, 
 from smlmbench.tracking.store import Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import DatasetInput, Metric
 
 End = Literal["done", "interrupted", "pruned", "failed", "collapsed"]
 MLFLOW_STATUS: Mapping[End, str] = {
@@ -33,6 +33,8 @@ METRICS_PER_CALL = 1000
 TAGS_PER_CALL = 100
 REASON_CHARACTERS = 1000
 DIGEST_CHARACTERS = 36
+SHARED_TRIES = 6
+SHARED_PAUSE_S = 0.1
 
 
 class Run:
@@ -206,7 +208,23 @@ class Run:
             source=json.dumps({"tags": told}),
             profile=json.dumps(told),
         )
-        self.store.client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+        self._log_shared(DatasetInput(data, [InputTag("mlflow.data.context", context)]))
+
+    def _log_shared(self, given: "DatasetInput") -> None:
+        """Log a data set that other processes may be entering into the store right now."""
+        from mlflow.exceptions import MlflowException
+
+        for attempt in range(SHARED_TRIES):
+            try:
+                self.store.client.log_inputs(self.run_id, [given])
+            except MlflowException as error:
+                # MLflow looks for the data set and inserts it in two steps: of two processes one comes too late, and
+                # finds it at the next look.
+                if "UNIQUE" not in str(error).upper() or attempt == SHARED_TRIES - 1:
+                    raise
+                time.sleep(SHARED_PAUSE_S * (attempt + 1))
+            else:
+                return
 
     def last_metrics(self, keys: Sequence[str]) -> "list[Metric]":
         """The newest value of each named metric that has one, also of an earlier process."""

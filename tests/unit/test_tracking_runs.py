@@ -126,6 +126,36 @@ def test_data_is_logged_with_its_digest(run):
     assert json.loads(train.source) == {"tags": {"density_per_um2": "1.5"}}
 
 
+def test_data_that_another_process_is_entering_is_logged_at_the_next_look(run, monkeypatch):
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    kept, calls = MlflowClient.log_inputs, []
+
+    def beaten(self, run_id, datasets=None, models=None):
+        calls.append(run_id)
+        if len(calls) == 1:
+            raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id")
+        return kept(self, run_id, datasets, models)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", beaten)
+    run.log_input("sim-mt", "a" * 36, "train")
+    assert len(calls) == 2
+    assert len(run.store.client.get_run(run.run_id).inputs.dataset_inputs) == 1
+
+
+def test_another_refusal_of_the_store_is_told(run, monkeypatch):
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    def refused(*_, **__):
+        raise MlflowException("no such table")
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", refused)
+    with pytest.raises(MlflowException, match="no such table"):
+        run.log_input("sim-mt", "a" * 36, "train")
+
+
 @pytest.mark.parametrize(
     ("error", "theirs", "ours", "reason"),
     [
