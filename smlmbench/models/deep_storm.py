@@ -136,8 +136,9 @@ class SeedDeepStorm(SeedNetwork):
         self.encoder, self.bottleneck, self.decoder = trunk.encoder, trunk.bottleneck, trunk.decoder
         self.head = seed_block(channels[0], 1, 1, relu=False)
 
-    def answer(self, fine: Tensor) -> Tensor:
-        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
+        fine = self.on_fine(frames, frame_range)
         raw: Tensor = self.head(up_first(fine, self.encoder, self.bottleneck, self.decoder))
         return raw
 

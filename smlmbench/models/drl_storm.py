@@ -237,8 +237,9 @@ class SeedDrlStorm(SeedNetwork):
         self.corrector = SeedStage(channels)
         self.head = seed_block(channels[0], 1)
 
-    def answer(self, fine: Tensor) -> Tensor:
-        """(B, 1, U*H, U*W) to the same shape, nowhere negative."""
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W), nowhere negative; `frame_range` as in `Normalisation`."""
+        fine = self.on_fine(frames, frame_range)
         raw: Tensor = self.head(self.corrector(self.residual(fine, self.finder(self.first(fine)))))
         return raw
 

@@ -208,8 +208,9 @@ class SeedFidStorm(SeedNetwork):
         self.trunk = SeedTrunk(given.channels, trunk)
         self.decoder = nn.Sequential(*(nn.Conv2d(*pair, 3, padding=1) for pair in pairwise((2 * trunk, *inner, 1))))
 
-    def answer(self, fine: Tensor) -> Tensor:
-        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
+        fine = self.on_fine(frames, frame_range)
         raw: Tensor = self.decoder(self.trunk(fine))
         return raw
 

@@ -31,13 +31,9 @@ class SeedNetwork(nn.Module):
         self.upsampling = given.upsampling
         self.normalisation = Normalisation(settings["normalisation"], given.statistics)
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
-        return self.answer(on_fine_grid(self.normalisation(frames, frame_range), self.upsampling))
-
-    def answer(self, fine: Tensor) -> Tensor:
-        """The network on frames of the fine grid (B, C, U*H, U*W)."""
-        raise NotImplementedError
+    def on_fine(self, frames: Tensor, frame_range: Tensor | None) -> Tensor:
+        """Photons (B, C, H, W), normalised and repeated to (B, C, U*H, U*W); `frame_range` as in `Normalisation`."""
+        return on_fine_grid(self.normalisation(frames, frame_range), self.upsampling)
 
 
 class Trunk(nn.Module):

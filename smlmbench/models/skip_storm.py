@@ -124,8 +124,9 @@ class SeedSkipStorm(SeedNetwork):
         self.trunk = Trunk(given.channels, channels)
         self.head = seed_block(channels[0] + given.channels, 1, relu=False)
 
-    def answer(self, fine: Tensor) -> Tensor:
-        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
+        fine = self.on_fine(frames, frame_range)
         raw: Tensor = self.head(torch.cat((self.trunk(fine), fine), dim=1))
         return raw
 

@@ -139,8 +139,9 @@ class SeedSrcnn(SeedNetwork):
         self.mapping = seed_block(first, second, 1)
         self.head = seed_block(second, 1, relu=False)
 
-    def answer(self, fine: Tensor) -> Tensor:
-        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
+        fine = self.on_fine(frames, frame_range)
         raw: Tensor = self.head(self.mapping(self.extraction(fine)))
         return raw
 

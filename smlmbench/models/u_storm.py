@@ -128,8 +128,9 @@ class SeedUStorm(SeedNetwork):
         self.decoder = seed_block(second + deep, last)
         self.head = seed_block(first + last, 1, 1)
 
-    def answer(self, fine: Tensor) -> Tensor:
-        """(B, C, U*H, U*W) to (B, 1, U*H, U*W), nowhere negative."""
+    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
+        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W), nowhere negative; `frame_range` as in `Normalisation`."""
+        fine = self.on_fine(frames, frame_range)
         full = self.first(fine)
         half = self.second(full)
         deep = self.bottleneck(self.third(half))

@@ -156,7 +156,14 @@ def test_row_10_an_imagej_stack_above_4_gb(tmp_path: Path) -> None:
 
 
 def test_the_rows_warn_only_where_something_is_lost(tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for name in TABLES:
-            write(emitters(), tmp_path / f"{name}{CATALOG.card('formats', name).facts['suffixes'][0]}", name)
+    def warned(locs: Localizations, name: str, stem: str) -> list[str]:
+        suffix = CATALOG.card("formats", name).facts["suffixes"][0]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            write(locs, tmp_path / f"{stem}_{name}{suffix}", name)
+        return [str(each.message) for each in caught]
+
+    assert {name: warned(emitters(), name, "whole") for name in TABLES} == {name: [] for name in TABLES}
+    # Picasso counts from the first pixel's centre, and drops what lies before it.
+    (said,) = warned(emitters(x_nm=[10.0]), "picasso_hdf5", "edge")
+    assert "1 of 1 rows will be dropped by Picasso" in said
