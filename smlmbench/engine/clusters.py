@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from smlmbench.engine.jobs import Jobs
 
 CONNECT_S = 10.0
-CLOSE_S = 10.0
 NO_PAGES = {"dashboard": False, "dashboard_address": ":0"}  # None would take port 8787
 LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
 

@@ -1,14 +1,8 @@
 """Attentive hint training: hints and answers of the teacher weigh less where the teacher itself errs."""
 
-from collections.abc import Mapping
-from typing import Any
+from smlmbench.recipes.distilled import build
 
-import torch
-from torch import nn
-
-from smlmbench.recipes.contracts import Answer, Lesson
-from smlmbench.recipes.distilled import Distilled
-from smlmbench.recipes.supervised import Loss, Targets
+__all__ = ["CARD", "build"]
 
 CARD = {
     "version": 1,
@@ -60,30 +54,3 @@ CARD = {
     ],
     "facts": {"teacher": True, "hints": True, "maps": True},
 }
-
-
-def build(
-    network: nn.Module,
-    loss: Loss,
-    targets: Targets,
-    device: torch.device,
-    settings: Mapping[str, Any],
-    answer: Answer | None = None,
-    *,
-    lesson: Lesson,
-) -> Distilled:
-    """Build the recipe.
-
-    Args:
-        network: The student, on the device.
-        loss: Compares raw output with targets.
-        targets: Makes them from a batch.
-        device: Where student and teacher are.
-        settings: All settings of the card.
-        answer: Runs the student, where it must be given frames in another way than as they come (padded).
-        lesson: The teacher and what surrounds it.
-
-    Raises:
-        UserError: Layers that do not exist or whose maps cannot be brought together.
-    """
-    return Distilled(network, (loss, targets, answer or network), device, {**settings, "hints": True}, lesson)

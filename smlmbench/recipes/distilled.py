@@ -48,13 +48,14 @@ class Distilled:
         lesson: Lesson,
     ) -> None:
         self.network, self._device, self._lesson = network, device, lesson
-        self._settings = {"hints": False, "freeze": False, "phi": "none", **settings}
+        self._settings = {"freeze": False, "phi": "none", **settings}
         self._teacher = lesson.teacher.eval().requires_grad_(False)
         self._loss, self._targets, answer = parts
         self._task = Supervised(network, self._loss, self._targets, device, self._remembering(answer))
         self._runs = ranged(network, answer), ranged(self._teacher, lesson.answer)
         self._raw: list[Tensor] = []
-        self._hinted = bool(self._settings["hints"]) and not (self._joint and self._settings["hint_weight"] == 0)
+        hints = "stages" in self._settings
+        self._hinted = hints and not (self._joint and self._settings["hint_weight"] == 0)
         self._imitates = float(self._settings["alpha"]) < 1
         self._attends = self._settings["phi"] != "none" and (self._hinted or self._imitates)
         if (self._imitates or self._attends) and not lesson.target:
@@ -73,7 +74,7 @@ class Distilled:
 
     @property
     def _joint(self) -> bool:
-        return bool(self._settings["hints"]) and self._settings["stages"] == "joint"
+        return self._settings.get("stages") == "joint"
 
     @property
     def _hint_steps(self) -> int:
@@ -236,3 +237,30 @@ class Distilled:
         if frozen:
             for module in modules:
                 module.eval()
+
+
+def build(
+    network: nn.Module,
+    loss: Loss,
+    targets: Targets,
+    device: torch.device,
+    settings: Mapping[str, Any],
+    answer: Answer | None = None,
+    *,
+    lesson: Lesson,
+) -> Distilled:
+    """Build any of the distillation recipes; their cards differ, and with them the settings.
+
+    Args:
+        network: The student, on the device.
+        loss: Compares raw output with targets.
+        targets: Makes them from a batch.
+        device: Where student and teacher are.
+        settings: All settings of the card.
+        answer: Runs the student, where it must be given frames in another way than as they come (padded).
+        lesson: The teacher and what surrounds it.
+
+    Raises:
+        UserError: Layers that do not exist or whose maps cannot be brought together.
+    """
+    return Distilled(network, (loss, targets, answer or network), device, settings, lesson)

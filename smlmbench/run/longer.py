@@ -56,16 +56,16 @@ def _said(pending: Pending, found: Longer) -> str:
 
 def measure(pending: Pending, materials: Materials, device_name: str) -> Longer:
     """Seconds of teacher and student from a few steps, and how many times longer the student could train."""
-    device = resolve_device(device_name)
+    device, size = resolve_device(device_name), pending.student.training.batch_size
     teacher_step, _ = step_seconds(pending.teacher, materials, device)
     student_step, _ = step_seconds(pending.student, materials, device)
-    _, answer = step_seconds(pending.teacher, materials, device, size=pending.student.training.batch_size)
+    _, answer = step_seconds(pending.teacher, materials, device, size=size)
     sample = _sample_seconds(pending.student, materials)
     teacher_s, student_s = (
         cell.training.steps * (step + cell.training.batch_size * sample)
         for cell, step in ((pending.teacher, teacher_step), (pending.student, student_step))
     )
-    answers_s = pending.student.training.steps * answer
+    answers_s = pending.student.training.steps * answer + pending.judged * (answer / size + sample)
     factor = max(2, ceil((teacher_s + student_s + answers_s) / student_s))
     return Longer(
         factor=factor,

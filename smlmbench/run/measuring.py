@@ -5,7 +5,7 @@ All candidates of one device and size take turns. PROTOCOL section 5.
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -187,8 +187,3 @@ def tiled(frames: NDArray[np.float32], count: int, side: int) -> NDArray[np.floa
     """`count` square frames of a size, from real ones repeated and cut."""
     repeats = (-(-count // len(frames)), -(-side // frames.shape[1]), -(-side // frames.shape[2]))
     return np.ascontiguousarray(np.tile(frames, repeats)[:count, :side, :side])
-
-
-def as_rows(found: Mapping[str, Measured], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Numbers of several labels for a table."""
-    return [{name: found[label].numbers.get(name) for name in names} for label in found]

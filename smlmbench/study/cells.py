@@ -153,12 +153,14 @@ class Pending(Strict):
         teacher: The teacher's training.
         student: The plain student, which is the control with its own number of samples.
         students: cell_ids of the distilled students beside which the control stands.
+        judged: Training samples that the teacher answers before the student begins, for its attention.
     """
 
     key: str
     teacher: Cell
     student: Cell
     students: list[str]
+    judged: int = 0
 
 
 class Longer(Strict):
@@ -167,7 +169,7 @@ class Longer(Strict):
     Attributes:
         factor: (teacher_s + student_s + answers_s) / student_s, rounded up.
         teacher_s, student_s: Seconds of both trainings, from a few steps of each.
-        answers_s: Seconds that the teacher's answers take during the student's training.
+        answers_s: Seconds that the teacher's answers take before and during the student's training.
     """
 
     factor: int

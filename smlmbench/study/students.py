@@ -167,10 +167,27 @@ def _longer(rows: Taught, entry: Distillation, pair: _Pair, student: Cell) -> di
         reason = "what the training of a checkpoint took is not known; give longer: FACTOR, or controls without longer"
         rows.skipped.append(skipped_of(control, reason))
     else:
-        key = short_hash([_cost(pair.teacher), _cost(pair.plain), pair.plain.data.train_identity])
-        pending = Pending.model_construct(key=key, teacher=pair.teacher, student=pair.plain, students=[student.cell_id])
+        judged = _judged(student)
+        costs = [_cost(pair.teacher), _cost(pair.plain), pair.plain.data.train_identity]
+        pending = Pending.model_construct(
+            key=short_hash([*costs, judged] if judged else costs),
+            teacher=pair.teacher,
+            student=pair.plain,
+            students=[student.cell_id],
+            judged=judged,
+        )
         rows.pending.append(pending)
     return {}
+
+
+def _judged(student: Cell) -> int:
+    """Samples on which the method measures its teacher first: those of attention by the sample."""
+    settings = student.method.settings
+    learns = "stages" in settings or float(settings.get("alpha", 1)) < 1
+    if not learns or settings.get("phi", "seed") == "seed":
+        return 0
+    samples = student.training.samples
+    return min(int(settings["phi_samples"]) or samples, samples)
 
 
 def _cost(cell: Cell) -> list[object]:

@@ -192,6 +192,25 @@ def test_the_length_of_a_control_waits_for_its_measurement(tmp_path):
     assert {cell.cell_id for cell in named.cells} == {cell.cell_id for cell in done.cells}
 
 
+@pytest.mark.parametrize(
+    ("method", "judged"),
+    [
+        ({"method": "hint"}, 0),
+        ({"method": "attentive_imitation"}, 80),
+        ({"method": "attentive_imitation", "phi_samples": 30}, 30),
+        ({"method": "attentive_imitation", "phi_samples": 300}, 80),
+        ({"method": "attentive_imitation", "phi": "seed"}, 0),
+        ({"method": "attentive_imitation", "alpha": 1.0}, 0),
+        ({"method": "attentive_hint", "alpha": 1.0}, 80),
+    ],
+)
+def test_the_control_counts_the_pass_that_measures_the_teacher(tmp_path, method, judged):
+    plan = planned(tmp_path, PAIR | method)
+    assert [one.judged for one in plan.pending] == [judged]
+    hint = planned(tmp_path, PAIR | {"method": "hint"})
+    assert (plan.pending[0].key == hint.pending[0].key) == (judged == 0)
+
+
 def test_a_student_that_is_kept_keeps_its_teacher(tmp_path):
     entry = PAIR | {"teacher": {"name": "deep_storm", "width": 0.125}}
     plan = planned(tmp_path, entry, only=["teacher=deep_storm"])
