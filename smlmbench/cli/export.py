@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from smlmbench.cli.options import AsJson, Plugins, Store
-from smlmbench.cli.output import emit, emit_json
+from smlmbench.cli.output import emit, emit_json, note
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="Run id, cell_id, run name or best.pt.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(help="Run id, cell_id, run's or model's name, or best.pt.", show_default=False)
+    ],
     form: Annotated[str, typer.Option("--format", help="onnx, openvino, executorch or bioimageio.")] = "onnx",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
     store: Store = None,
@@ -28,15 +30,14 @@ def command(
     catalog = Catalog(plugins or ())
     catalog.card("exports", form)
     from smlmbench.run.exporting import export, log_export
-    from smlmbench.run.predicting import find_checkpoint
-    from smlmbench.tracking.records import find_run
+    from smlmbench.run.finding import find_trained
     from smlmbench.tracking.store import open_store
 
-    checkpoint = find_checkpoint(model, lambda: open_store(store, create=False))
-    made = export(checkpoint, form, out, catalog)
-    if not Path(model).is_file():
-        opened = open_store(store, create=False)
-        log_export(opened, find_run(opened, model), form, made)
+    found = find_trained(model, lambda: open_store(store, create=False))
+    made = export(found.checkpoint, form, out, catalog)
+    if found.record is not None:
+        note(str(found))
+        log_export(open_store(store, create=False), found.record, form, made)
     parity = made.parity
     if as_json:
         emit_json({"files": made.files, "bytes": made.size_bytes, "parity": parity.as_dict()})

@@ -128,8 +128,9 @@ def _run(asked: Asked) -> None:
     from smlmbench.tracking.store import open_store
 
     store = open_store(asked.store, create=False)
+    from smlmbench.run.finding import describe, find_row
     from smlmbench.run.projecting import check_folder, picture_format, write_bytes
-    from smlmbench.run.showing import Look, describe, find_row, show
+    from smlmbench.run.showing import Look, show
 
     image_format = picture_format(asked.out) if asked.out is not None else "png"
     if asked.out is not None:

@@ -12,6 +12,7 @@ from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
+    from smlmbench.run.finding import Found
     from smlmbench.run.gated import Choice
     from smlmbench.run.predicting import Written
 
@@ -25,7 +26,8 @@ class Asked:
     model: Annotated[
         str,
         typer.Argument(
-            help="Run id, cell_id, run name, best.pt, exported file, or a classical fitter (peaks_gaussian).",
+            help="Run id, cell_id, run's name, a model's name (its best run of the newest study that has it), best.pt, "
+            "exported file, or a classical fitter (peaks_gaussian).",
             show_default=False,
         ),
     ]
@@ -88,14 +90,15 @@ def command(asked: Asked) -> None:
     if asked.model in fitters(catalog):
         _fit(asked, catalog)
         return
-    from smlmbench.run.predicting import Request, find_checkpoint, predict_movie, read_camera
+    from smlmbench.run.finding import find_trained
+    from smlmbench.run.predicting import Request, predict_movie, read_camera
     from smlmbench.run.progress import Reporter
     from smlmbench.tracking.store import open_store
 
-    checkpoint = find_checkpoint(asked.model, lambda: open_store(asked.store, create=False))
-    chosen = _choose(asked, checkpoint, catalog)
+    found = find_trained(asked.model, lambda: open_store(asked.store, create=False))
+    chosen = _choose(asked, found, catalog)
     request = Request(
-        checkpoint=chosen.file or checkpoint,
+        checkpoint=chosen.file or found.checkpoint,
         movie=asked.movie,
         output=asked.output,
         camera=read_camera(asked.camera),
@@ -109,11 +112,12 @@ def command(asked: Asked) -> None:
     )
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
-        left = [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []
+        left = [str(found)] if found.record is not None else []
+        left += [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []
 
         def advance(done: int, total: int) -> None:
             while left:  # once, and only where nothing was refused
-                note(left.pop())
+                note(left.pop(0))
             reporter.advance(done, total)
 
         written = predict_movie(request, catalog, advance)
@@ -145,28 +149,25 @@ def _fit(asked: Asked, catalog: "Catalog") -> None:
     _say(asked, written)
 
 
-def _choose(asked: Asked, checkpoint: Path, catalog: "Catalog") -> "Choice":
+def _choose(asked: Asked, found: "Found", catalog: "Catalog") -> "Choice":
     """What runs the movie: as asked (then without a reason), else what the run's stored timings say, and why."""
     from smlmbench.run.gated import Choice, fastest
 
     if asked.runtime != AUTO:
         return Choice(asked.runtime, asked.number_format or "fp32", None, "")
-    if asked.number_format is not None or checkpoint.suffix != ".pt":
+    if asked.number_format is not None or found.checkpoint.suffix != ".pt":
         return Choice(None, asked.number_format or "fp32", None, "")
-    if Path(asked.model).is_file():
+    if found.record is None:
         chosen = Choice("eager", "fp32", None, "a checkpoint holds no timings; give its run to use them")
     else:
         from smlmbench.formats import open_movie
         from smlmbench.inference.devices import resolve_device
-        from smlmbench.tracking.records import find_run
-        from smlmbench.tracking.store import open_store
 
-        record = find_run(open_store(asked.store, create=False), asked.model)
         movie = open_movie(asked.movie, catalog=catalog)
         first, stop = frame_range(asked.frames) or (0, movie.n_frames)
         shape = (stop - first, movie.height, movie.width)
         movie.close()
-        chosen = fastest(record, resolve_device(asked.device), shape, catalog)
+        chosen = fastest(found.record, resolve_device(asked.device), shape, catalog)
     return chosen
 
 

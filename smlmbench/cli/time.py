@@ -78,11 +78,11 @@ def _rows(asked: Asked, catalog: Any) -> list[dict[str, Any]]:
     (first, *more) = asked.models
     stored = not more and first not in catalog.names("models")
     if stored and (Path(first).is_file() or not _looks_registered(first, catalog)):
-        from smlmbench.run.predicting import find_checkpoint
+        from smlmbench.run.finding import find_trained
         from smlmbench.tracking.store import open_store
 
-        path = find_checkpoint(first, lambda: open_store(asked.store, create=False))
-        return time_file(path, asked.sizes, where, catalog)
+        found = find_trained(first, lambda: open_store(asked.store, create=False))
+        return time_file(found.checkpoint, asked.sizes, where, catalog)
     return time_untrained(asked.models, asked.sizes, asked.upsampling, where, asked.sets or [], catalog)
 
 

@@ -23,8 +23,6 @@ from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
 from smlmbench.run.logging import write_raster
 from smlmbench.study.identity import file_digest
-from smlmbench.tracking.records import find_run
-from smlmbench.tracking.store import Store
 
 PIXEL_TOLERANCE = 0.02
 BETWEEN = "smlmbench_csv"
@@ -98,26 +96,6 @@ def read_camera(text: str | None) -> Camera | None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"--camera: {where}: {first['msg']}; accepted: {', '.join(Camera.model_fields)}") from None
-
-
-def find_checkpoint(text: str, store: Callable[[], Store]) -> Path:
-    """The `best.pt` behind a path, a run id, a cell_id or a run's name.
-
-    Raises:
-        ConfigError: The run has none.
-    """
-    path = Path(text)
-    if path.is_file():
-        return path
-    if path.suffix in (".pt", ".onnx", ".xml", ".pte", ".zip"):
-        raise ConfigError(f"checkpoint '{text}' does not exist; give a best.pt, an exported file or a run id")
-    record = find_run(store(), text)
-    found = record.artifact("best.pt")
-    if found is None:
-        raise ConfigError(
-            f"run {record.run_id[:12]} ({record.name}, {record.status}) has no best.pt; give a trained cell"
-        )
-    return found
 
 
 def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:

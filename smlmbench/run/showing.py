@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import ArrayFrames, Condition
-from smlmbench.errors import ConfigError, SizeError, StoreError
+from smlmbench.errors import ConfigError, SizeError
 from smlmbench.figures import ImageFormat, Triplet, triplet
 from smlmbench.formats import read_table
 from smlmbench.formats.options import TableOptions
@@ -16,9 +16,9 @@ from smlmbench.inference.engine import predict
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.render import rasterise, render_table
+from smlmbench.run.finding import describe
 from smlmbench.run.pictures import TABLE_GRID, fullest_frame
-from smlmbench.tracking.records import RunRecord, find_run, list_studies, search
-from smlmbench.tracking.store import Store
+from smlmbench.tracking.records import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +49,6 @@ class Shown:
     frames: int
     found: int | None
     true: int | None
-
-
-def find_row(store: Store, text: str) -> tuple[RunRecord, str]:
-    """The row that a user means, and its study: an id or name as in `find_run`, or a model's name.
-
-    Of several trainings of a model the one is taken whose primary metric on validation is best, of the newest study
-    that has it.
-
-    Raises:
-        StoreError: Nothing fits.
-    """
-    studies = list_studies(store)
-    try:
-        record = find_run(store, text)
-    except StoreError:
-        found = _best_of(store, text, studies)
-        if found is None:
-            raise
-        record = found
-    study = next((name for name, number in studies.items() if number == record.experiment_id), "")
-    return record, study
-
-
-def _best_of(store: Store, model: str, studies: dict[str, str]) -> RunRecord | None:
-    if not model.isidentifier():
-        return None
-    rows = search(store, list(studies.values()), f"params.model = '{model}'") if studies else []
-    rows = [row for row in rows if row.status == "done" and not row.superseded and row.role in ("cell", "reference")]
-    rows = [row for row in rows if row.experiment_id == rows[0].experiment_id]
-    for key, sign in (("val/efficiency", 1), ("val/nmse_star", -1)):
-        scored = [row for row in rows if key in row.metrics]
-        if scored:
-            return max(scored, key=lambda row: sign * row.metrics[key])
-    return rows[0] if rows else None
 
 
 def show(record: RunRecord, condition: Condition, look: Look, catalog: Catalog) -> Shown:
@@ -129,14 +95,6 @@ def show(record: RunRecord, condition: Condition, look: Look, catalog: Catalog) 
         None if found is None else len(found),
         None if truth is None else len(truth),
     )
-
-
-def describe(record: RunRecord) -> str:
-    """A row in a few words."""
-    params = record.params
-    if record.role != "cell":
-        return params.get("model", record.name)
-    return f"{params['model']}, {params['loss']} λ={params['lambda']}, repeat {params['repeat']}"
 
 
 def _number(condition: Condition, frame: int | None) -> int:

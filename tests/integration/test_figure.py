@@ -10,8 +10,10 @@ from tiny_study import run, write
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
+from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
-from smlmbench.run.showing import Look, find_row, show
+from smlmbench.run.finding import find_row, find_trained
+from smlmbench.run.showing import Look, show
 from smlmbench.run.sources import sources_of
 
 
@@ -36,6 +38,18 @@ def test_a_frame_of_a_network_by_every_name(done, tmp_path, monkeypatch):
         assert (said["run_id"], said["condition"], said["frame"], said["frames"]) == (row.run_id, "high", 2, 8)
     with Image.open(f"{row.name}-high-frame2.png") as picture:
         assert picture.size[0] > 1500
+
+
+def test_a_network_is_found_by_the_same_names(done):
+    row = done.row("fid_storm")
+    for name in (row.run_id, row.name, "fid_storm"):
+        found = find_trained(name, lambda: done.store)
+        assert (found.record.run_id, found.checkpoint) == (row.run_id, row.artifact("best.pt"))
+        assert str(found).startswith(f"run {row.run_id[:12]} (fid_storm, l1l2 λ=")
+    by_file = find_trained(str(found.checkpoint), lambda: pytest.fail("the store is not needed"))
+    assert (by_file.record, str(by_file)) == (None, str(found.checkpoint))
+    with pytest.raises(ConfigError, match="has no best.pt; give a trained cell"):
+        find_trained("truth", lambda: done.store)
 
 
 def test_frames_are_counted_from_one_and_show_that_frame(done):

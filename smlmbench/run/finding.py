@@ -1,0 +1,94 @@
+"""What a user means by the word in place of a trained network: a file, an id, a run's or a model's name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from smlmbench.errors import ConfigError, StoreError
+from smlmbench.tracking.records import RunRecord, find_run, list_studies, search
+from smlmbench.tracking.store import Store
+
+FILES = (".pt", ".onnx", ".xml", ".pte", ".zip")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A trained network.
+
+    Attributes:
+        checkpoint: Its `best.pt`, or an exported file.
+        record: Its run; None where a file was given.
+        study: Of that run.
+    """
+
+    checkpoint: Path
+    record: RunRecord | None = None
+    study: str = ""
+
+    def __str__(self) -> str:
+        if self.record is None:
+            return str(self.checkpoint)
+        return f"run {self.record.run_id[:12]} ({describe(self.record)}) of study {self.study}"
+
+
+def find_trained(text: str, store: Callable[[], Store]) -> Found:
+    """The network behind a path, or behind what `find_row` takes.
+
+    Raises:
+        ConfigError: No such file, or the run has none.
+        StoreError: Nothing fits.
+    """
+    path = Path(text)
+    if path.is_file():
+        return Found(path)
+    if path.suffix in FILES:
+        raise ConfigError(f"checkpoint '{text}' does not exist; give a best.pt, an exported file or a run id")
+    record, study = find_row(store(), text)
+    checkpoint = record.artifact("best.pt")
+    if checkpoint is None:
+        raise ConfigError(
+            f"run {record.run_id[:12]} ({record.name}, {record.status}) has no best.pt; give a trained cell"
+        )
+    return Found(checkpoint, record, study)
+
+
+def find_row(store: Store, text: str) -> tuple[RunRecord, str]:
+    """The row that a user means, and its study: an id or name as in `find_run`, or a model's name.
+
+    Of several trainings of a model the one is taken whose primary metric on validation is best, of the newest study
+    that has it.
+
+    Raises:
+        StoreError: Nothing fits.
+    """
+    studies = list_studies(store)
+    try:
+        record = find_run(store, text)
+    except StoreError:
+        found = _best_of(store, text, studies)
+        if found is None:
+            raise
+        record = found
+    study = next((name for name, number in studies.items() if number == record.experiment_id), "")
+    return record, study
+
+
+def _best_of(store: Store, model: str, studies: dict[str, str]) -> RunRecord | None:
+    if not model.isidentifier():
+        return None
+    rows = search(store, list(studies.values()), f"params.model = '{model}'") if studies else []
+    rows = [row for row in rows if row.status == "done" and not row.superseded and row.role in ("cell", "reference")]
+    rows = [row for row in rows if row.experiment_id == rows[0].experiment_id]
+    for key, sign in (("val/efficiency", 1), ("val/nmse_star", -1)):
+        scored = [row for row in rows if key in row.metrics]
+        if scored:
+            return max(scored, key=lambda row: sign * row.metrics[key])
+    return rows[0] if rows else None
+
+
+def describe(record: RunRecord) -> str:
+    """A row in a few words."""
+    params = record.params
+    if record.role != "cell":
+        return params.get("model", record.name)
+    return f"{params['model']}, {params['loss']} λ={params['lambda']}, repeat {params['repeat']}"
