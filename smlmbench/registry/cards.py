@@ -174,8 +174,12 @@ class Card(Strict):
 
     def ignored(self, settings: Mapping[str, Any]) -> list[str]:
         """Settings without meaning under the chosen variants that are given another value than their default."""
-        names = [name for key, one in self.variants.items() if _chosen(key, settings) for name in one.ignores]
+        names = self.meaningless(settings)
         return [name for name in names if name in settings and settings[name] != self.settings[name].default]
+
+    def meaningless(self, settings: Mapping[str, Any]) -> list[str]:
+        """Settings without meaning under the chosen variants."""
+        return [name for key, one in self.variants.items() if _chosen(key, settings) for name in one.ignores]
 
     def fill(self, where: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Check settings and add the defaults, in the card's order.

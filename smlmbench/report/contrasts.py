@@ -37,7 +37,7 @@ class Contrast:
 def contrasts(board: Board) -> list[Contrast]:
     """Every pair of scored lines of a board that differ in one setting of the network or of the loss."""
     catalog = Catalog()
-    trained = [e for e in [*board.entries, *board.others] if not e.is_reference and e.scored_rows]
+    trained = [e for e in board.everything if not e.is_reference and e.scored_rows]
     found: list[Contrast] = []
     for block, room in (("settings", "models"), ("loss", "losses")):
         keys = dict.fromkeys(key for entry in trained for key in getattr(entry.rows[0], block) if key != LAMBDA)

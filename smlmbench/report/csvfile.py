@@ -39,7 +39,7 @@ def csv_text(rows: Sequence[Row], boards: Sequence[Board], conditions: Mapping[s
     Numbers of another protocol than the first board's have its id in the name of their column, so that two protocols
     never share one. Intervals are `<name>_low` and `<name>_high`; why a number is absent is `<name>_reason`.
     """
-    entries = {id(row): entry for board in boards for entry in [*board.entries, *board.others] for row in entry.rows}
+    entries = {id(row): entry for board in boards for entry in board.everything for row in entry.rows}
     main = boards[0].protocol if boards else ""
     lines: list[dict[str, str]] = []
     for row in rows:

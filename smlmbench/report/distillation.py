@@ -43,7 +43,7 @@ class Student:
 
 def students(board: Board) -> list[Student]:
     """Every scored line of a board that had a teacher, controls left out."""
-    lines = [*board.entries, *board.others]
+    lines = board.everything
     by_id = {row.row_id: entry for entry in lines for row in entry.rows if row.row_id}
     found = []
     for entry in lines:

@@ -47,7 +47,7 @@ def _scatter(board: Board) -> Drawing | None:
     points: list[Point] = []
     front: list[int] = []
     lines: dict[str, float] = {}
-    for entry in [*board.entries, *board.others]:
+    for entry in board.everything:
         found, ms = entry.get(None, board.primary), entry.mean_of(LATENCY)
         if found.value is None:
             continue

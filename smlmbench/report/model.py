@@ -346,6 +346,11 @@ class Board:
     answer: list[str] = field(default_factory=list)
 
     @property
+    def everything(self) -> list[Entry]:
+        """All lines, unpicked ones included."""
+        return [*self.entries, *self.others]
+
+    @property
     def competitors(self) -> list[Entry]:
         """The picks that have the primary number, best first."""
         return [e for e in self.entries if e.picked and e.get(None, self.primary).value is not None]

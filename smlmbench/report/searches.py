@@ -76,11 +76,11 @@ def count_trials(boards: Sequence[Board], searches: Sequence[Found]) -> None:
             if found.document.get("data") == board.data:
                 for name, numbers in found.document.get("trial_cells", {}).items():
                     tried.setdefault(name, set()).update(map(str, numbers))
-        for entry in [*board.entries, *board.others]:
+        for entry in board.everything:
             trials = tried.get(entry.name, set())
             if entry.is_reference or not trials or entry.entrant[2] not in ("", "none"):
                 continue
-            lines = [other for other in [*board.entries, *board.others] if other.entrant == entry.entrant]
+            lines = [other for other in board.everything if other.entrant == entry.entrant]
             apart = sum(_was_run(line) and trials.isdisjoint(row.row_id for row in line.rows) for line in lines)
             entry.trials = apart + len(trials)
 
@@ -164,7 +164,7 @@ def _tested(document: Mapping[str, Any], board: Board) -> str:
 
 
 def _entry(board: Board, cell_id: Any) -> Entry | None:
-    lines = [*board.entries, *board.others]
+    lines = board.everything
     return next((line for line in lines if any(row.row_id == cell_id for row in line.rows)), None)
 
 

@@ -15,7 +15,7 @@ def lambda_answers(board: Board) -> list[Answer]:
 
     Settings that differ besides lambda make a line, or a panel, of their own.
     """
-    trained = [entry for entry in [*board.entries, *board.others] if not entry.is_reference]
+    trained = [entry for entry in board.everything if not entry.is_reference]
     answers = [answer for entry in trained if (answer := _answer(entry)) is not None]
     tried: dict[tuple[str, str], set[float]] = {}
     for answer in answers:

@@ -11,6 +11,7 @@ from smlmbench.report.words import decimals, interval, milliseconds, number, tit
 # With more conditions than this (a sweep) the board shows only the primary metric of each.
 MANY_CONDITIONS = 4
 GIVES = {"both": "table and image"}
+CONTROLS = {"longer": "control: a longer training", "random_teacher": "control: an untrained teacher"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +250,10 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
     for row in rows:
         by_data.setdefault(row.data, []).extend(numbers.get(id(row), ()))
     places = {data: decimals(values) for data, values in by_data.items()}
+    named = {id(row): entry.label for board in boards for entry in board.everything for row in entry.rows}
     for row in rows:
         validation, tested = numbers.get(id(row), (None, None))
-        remarks = [row.reason]
+        remarks = [CONTROLS.get(row.control, ""), row.reason]
         if row.scored and row.protocol != main:
             remarks.append(f"scored under {row.protocol}, see its own table")
         if id(row) in picked and row.scored:
@@ -259,7 +261,7 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
         cells = [Cell(number(v, places[row.data]), sort=f"{v or ''}") for v in (validation, tested)]
         cells = [*([Cell(title(primaries.get(row.data, "")))] if several else []), *cells]
         remark = Cell("; ".join(text for text in remarks if text))
-        table.rows.append((row.status, [*_row_labels(row), *cells, *_row_run(row), remark]))
+        table.rows.append((row.status, [*_row_labels(row, named.get(id(row))), *cells, *_row_run(row), remark]))
     return table
 
 
@@ -267,10 +269,12 @@ def _primary_numbers(row: Row, primary: str) -> tuple[float | None, float | None
     return row.validation(primary), row.metric(f"test/{primary}")
 
 
-def _row_labels(row: Row) -> list[Cell]:
+def _row_labels(row: Row, name: str | None) -> list[Cell]:
     labels = row.labels
     teacher = labels.get("teacher", "none")
-    name = labels.get("model", "") + (f" ← {teacher} ({labels.get('method')})" if teacher not in ("", "none") else "")
+    if name is None:
+        taught = f" ← {teacher} ({labels.get('method')})" if teacher not in ("", "none") else ""
+        name = f"{labels.get('model', '')}{taught}"
     texts = [labels.get(key, "") for key in ("loss", "lambda", "repeat")]
     status = Cell(row.status, look=f"status {row.status}")
     return [status, Cell(row.data), Cell(name, "reference" if row.kind == "reference" else ""), *map(Cell, texts)]
@@ -294,7 +298,7 @@ def settings_table(boards: Sequence[Board]) -> Table:
         Column("Identity of repeat 0", numeric=False)
     ]
     for board in boards:
-        for entry in [*board.entries, *board.others]:
+        for entry in board.everything:
             row = entry.rows[0]
             loss = "" if entry.is_reference else f"{row.labels.get('loss', '')}, λ = {row.labels.get('lambda', '')}"
             blocks = [_pairs(block) for block in (row.settings, row.loss, row.output, row.training)]

@@ -84,11 +84,11 @@ def answer(board: Board) -> list[str]:
     """The finding of one board in a few sentences, the first one the most important."""
     picks = board.competitors
     if not picks:
-        planned = sum(len(entry.rows) for entry in [*board.entries, *board.others] if not entry.is_reference)
+        planned = sum(len(entry.rows) for entry in board.everything if not entry.is_reference)
         return [f"Nothing to compare on {board.data} yet: none of {planned} planned trainings is finished and scored."]
     best = [entry for entry in picks if entry.best]
     said = _ranked(board, picks, best) if not board.not_ranked else _unranked(board, picks)
-    unfinished = sum(row.status in UNFINISHED for entry in [*board.entries, *board.others] for row in entry.rows)
+    unfinished = sum(row.status in UNFINISHED for entry in board.everything for row in entry.rows)
     caution = [f"Provisional: {unfinished} planned rows are not finished."] if unfinished else []
     return [*said, *_speed(board, best or picks[:1]), *_floor(board, picks), *caution]
 
@@ -160,7 +160,8 @@ def _floor(board: Board, picks: list[Entry]) -> list[str]:
     first = floors[0]
     value = first.get(None, board.primary)
     below = [e for e in picks if not board.better(e.get(None, board.primary).value or 0.0, value.value or 0.0)]
-    text = f"The best reference without training is {first.label} with {with_interval(value)}"
+    places = decimals(e.get(None, board.primary).value for e in [first, *picks])
+    text = f"The best reference without training is {first.label} with {with_interval(value, places)}"
     over = "above" if board.direction == "up" else "better than"
     if not below:
         return [f"{text}; every pick is {over} it."]

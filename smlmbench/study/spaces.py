@@ -162,13 +162,14 @@ class _Builder:
     ) -> dict[str, Any]:
         """Add the axes of one card; return the settings that are held."""
         held: dict[str, Any] = {}
+        space = {key: axis for key, axis in card.search.items() if key not in card.meaningless(own)}
         for key, setting in card.settings.items():
             lists = key in own and isinstance(own[key], list) and not isinstance(setting.default, list)
             first = own[key][0] if lists else own.get(key, setting.default)
             shown = LAMBDA if block == "loss" and key == WEIGHT else key
             wanted = self._wanted(f"{thing}.{shown}", shown)
-            if wanted is None and key in card.search and (key not in own or lists or shown == LAMBDA):
-                wanted = Dimension.model_validate(card.search[key])
+            if wanted is None and key in space and (key not in own or lists or shown == LAMBDA):
+                wanted = Dimension.model_validate(space[key])
             if wanted is None and lists:
                 wanted = Dimension(choices=own[key])
             whole = isinstance(setting.default, int) and not isinstance(setting.default, bool)

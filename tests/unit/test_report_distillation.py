@@ -7,6 +7,7 @@ from smlmbench.report import build_report
 from smlmbench.report.boards import make_boards
 from smlmbench.report.distillation import distillation_table, findings, students
 from smlmbench.report.rows import join
+from smlmbench.report.tables import rows_table
 
 LEVELS = (0.0, 0.05, -0.05)
 
@@ -130,3 +131,14 @@ def test_the_page_and_its_text_say_it(made, tmp_path):
     for path in (files.html, files.md):
         assert "The teacher gains." in path.read_text(encoding="utf-8")
     assert ",random_teacher," in files.csv.read_text(encoding="utf-8")
+
+
+def test_all_rows_tell_controls_and_settings_apart(made):
+    builder = made(0.6)
+    rows = join(builder.record)
+    table = rows_table(rows, make_boards(builder.record.plan, rows))
+    titles = [column.title for column in table.columns]
+    said = {(cells[titles.index("Row")].text, cells[titles.index("Remark")].text) for _, cells in table.rows}
+    assert ("small ← big (hint)", "pick") in said
+    assert any(text.startswith("control: a longer training") for _, text in said)
+    assert any(text.startswith("control: an untrained teacher") for _, text in said)

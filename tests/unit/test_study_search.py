@@ -33,6 +33,14 @@ def test_the_spaces_of_the_cards_are_searched_and_what_the_study_writes_is_held(
     assert "lr" not in axes(loaded(tmp_path))  # the tiny study writes lr: 0.003
 
 
+def test_what_has_no_meaning_in_the_seed_s_wiring_is_not_searched_unless_the_study_asks(tmp_path):
+    model = {"name": "fid_storm", "variant": "seed"}
+    assert {"blocks", "width"} & set(axes(loaded(tmp_path, models=["fid_storm"]))) == {"blocks", "width"}
+    assert {"blocks", "width"} & set(axes(loaded(tmp_path, models=[model]))) == {"width"}
+    asked = loaded(tmp_path, models=[model], search={"space": {"blocks": [3, 5]}})
+    assert axes(asked)["blocks"].choices == (3, 5)
+
+
 def test_lambda_is_searched_also_where_the_study_writes_it_which_is_tried_first(tmp_path):
     found = axes(loaded(tmp_path, losses=[{"name": "weighted_mae", "lambda": [3, 5]}]))
     assert (found["lambda"].low, found["lambda"].high, found["lambda"].default) == (2.1, 20.0, 3.0)
