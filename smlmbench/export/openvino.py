@@ -1,7 +1,9 @@
 """OpenVINO: model.xml with its weights in model.bin, open batch, height and width; weights stay fp32."""
 
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from smlmbench.export import onnx
 from smlmbench.export.graph import Graph, need, write_sidecar
@@ -11,6 +13,18 @@ CARD = {
     "summary": "OpenVINO file pair with open sizes, for Intel processors, graphics and NPUs",
     "facts": {"suffix": ".xml", "runtime": "openvino", "open_sizes": True},
 }
+
+
+@cache
+def core() -> Any:
+    """OpenVINO's core, one for the life of the process.
+
+    Its processor plug-in lays a signal stack under the thread that loads it and frees it with its last user, on
+    whichever thread that goes; the next signal (Ctrl-C) would then end the process with a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def write(graph: Graph, path: Path) -> list[Path]:
@@ -25,6 +39,6 @@ def write(graph: Graph, path: Path) -> list[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "model.onnx"
         onnx.save(graph, source)
-        model = openvino.Core().read_model(str(source))
+        model = core().read_model(str(source))
         openvino.save_model(model, str(path), compress_to_fp16=False)
     return [path, path.with_suffix(".bin"), write_sidecar(graph, path)]

@@ -245,7 +245,8 @@ class _Hunt:
                 known = {**earlier.facts, "known_as": earlier.number}
                 for key in ("status", "owner"):
                     known.pop(key, None)
-                self.searcher.tell(proposal.number, "repeated", earlier.reached, facts=known)
+                like: Any = earlier.state
+                self.searcher.tell(proposal.number, "repeated", earlier.reached, facts=known, like=like)
                 repeats += 1
                 continue
             self.searcher.note(proposal.number, {"cell_id": cell.cell_id})
@@ -312,7 +313,7 @@ class _Hunt:
         known = {key: value for key, value in facts.items() if value not in (None, "")}
         del self._open[sent.cell.cell_id]
         told: Any = status if status in ("done", "pruned", "collapsed") else "failed"
-        self.searcher.tell(sent.proposal.number, told, reached if told == "done" else None, facts=known)
+        self.searcher.tell(sent.proposal.number, told, reached if told in ("done", "collapsed") else None, facts=known)
         if outcome.run_id:
             self._tag(outcome.run_id, sent.proposal.number)
         said = ", ".join(f"{name} {value:.4g}" for name, value in reached.items()) if told == "done" else told

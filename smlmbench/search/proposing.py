@@ -106,6 +106,7 @@ class Searcher:
             with accepted():
                 self._study.set_metric_names(list(sorts.directions))
         self._beating: set[int] = set()
+        self._asked: dict[int, optuna.Trial] = {}
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -163,6 +164,7 @@ class Searcher:
             trial = self._study.ask()
             if owner is not None:
                 trial.set_user_attr(OWNER, dict(owner))
+            self._asked[trial.number] = trial
             self._beat(trial.number)
             values: dict[str, Any] = {}
             for axis in self.axes:
@@ -183,8 +185,12 @@ class Searcher:
         reached: Mapping[str, float] | None = None,
         *,
         facts: Mapping[str, Any] | None = None,
+        like: Status | None = None,
     ) -> None:
         """Say what became of a trial.
+
+        With several objectives Optuna knows no pruned trials; a collapsed one counts as infeasible there, so that the
+        sampler learns to keep away and no Pareto front holds it.
 
         Args:
             number: Of the trial.
@@ -192,29 +198,44 @@ class Searcher:
                 repeated is a trial whose settings an earlier one has had.
             reached: Objectives by name.
             facts: Further user attributes.
+            like: What became of the earlier trial with the same settings.
         """
         from optuna.trial import TrialState
 
         self.note(number, {STATUS: status, **(facts or {})})
         self._beating.discard(number)
+        asked = self._asked.pop(number, None)
         wanted = list(self.sorts.directions)
         known = reached or {}
         values = [float(known[name]) for name in wanted] if all(name in known for name in wanted) else None
-        single = len(wanted) == 1
-        with warnings.catch_warnings():
+        single, collapsed = len(wanted) == 1, "collapsed" in (status, like)
+        with warnings.catch_warnings(), accepted():
             warnings.simplefilter("ignore", UserWarning)
-            if status in ("done", "repeated") and values is not None:
+            if not single and asked is not None and (collapsed or values is not None):
+                asked.set_constraint("collapsed", 1.0 if collapsed else 0.0)
+            if collapsed and not single:
+                self._study.tell(number, self._of_blank(known))
+            elif status in ("done", "repeated") and values is not None:
                 self._study.tell(number, values)
             elif status in ("pruned", "collapsed", "repeated") and single:
                 self._study.tell(number, state=TrialState.PRUNED)
             else:
                 self._study.tell(number, state=TrialState.FAIL)
 
+    def _of_blank(self, known: Mapping[str, float]) -> list[float]:
+        """Objectives of a network that answers nothing: what is known of it, else 0, or the worst of what falls."""
+        found = []
+        for name, direction in self.sorts.directions.items():
+            worst = max((trial.reached[name] for trial in self.trials() if name in trial.reached), default=1.0)
+            found.append(float(known.get(name, 0.0 if direction == "maximize" else worst)))
+        return found
+
     def give_back(self, number: int) -> None:
         """Queue the settings of a trial again that ended without a result."""
         from optuna.trial import TrialState
 
         self._beating.discard(number)
+        self._asked.pop(number, None)
         self._study.tell(number, state=TrialState.FAIL)
         with accepted():
             frozen = self._study.get_trials()[number]
@@ -287,6 +308,7 @@ def _trial(trial: "optuna.trial.FrozenTrial", objectives: Sequence[str]) -> Tria
     state: State = facts.get(STATUS) or ("left" if trial.state.is_finished() else "running")
     if trial.state.name == "WAITING":
         state = "waiting"
-    reached = dict(zip(objectives, trial.values or (), strict=False))
+    infeasible = any(value > 0 for value in trial.constraints.values())
+    reached = {} if infeasible else dict(zip(objectives, trial.values or (), strict=False))
     took = trial.duration.total_seconds() if trial.duration is not None else None
     return Trial(trial.number, state, dict(trial.params), reached, facts.get(HOLDOUT), facts, took)

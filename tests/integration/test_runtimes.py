@@ -174,6 +174,32 @@ def test_reduced_formats_stay_near_and_need_frames(made):
             prepare(CATALOG, runtime, one.trained.network, frames, "int8")
 
 
+DROPPED = """
+import gc, signal, sys, threading
+import torch
+from smlmbench.inference.runtimes import openvino
+calls, frames = [], torch.ones(1, 1, 16, 16)
+network = torch.nn.Conv2d(1, 1, 3, padding=1)
+calls.append(openvino.prepare(network, frames, "fp32"))
+calls.append(openvino.prepare(network, frames, "int8", [frames, frames]))
+for call in calls:
+    call(frames)
+del call
+thread = threading.Thread(target=lambda: (calls.clear(), gc.collect()))
+thread.start()
+thread.join()
+signal.signal(signal.SIGINT, lambda *_: print("interrupted"))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+@NEEDS_ONNX
+@needs("openvino", "nncf")
+def test_a_signal_after_openvino_s_network_went_on_another_thread_is_handled():
+    done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["interrupted"]), done.stderr[-500:]
+
+
 @NEEDS_ONNX
 def test_predict_takes_the_file_alone_and_its_package(made, tmp_path):
     one = made("fid_storm")

@@ -17,7 +17,11 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments"
 SHARED = Path(os.environ.get("SMLMBENCH_DATA", ROOT.parent / "shared" / "data"))
 # Studies on files: their folder among public data, or how they are made.
-DATA = {"deepstorm-demo": "deepstorm-bundled-tubulins", "own-movie": "nairr-2dgauss-ld"}
+DATA = {
+    "deepstorm-demo": "deepstorm-bundled-tubulins",
+    "own-movie": "nairr-2dgauss-ld",
+    "own-optics": "picasso-dnapaint-sim",
+}
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 TINY = SimulateSource(density_per_um2=1.0, photons=1000.0, field_px=32, psf={"name": "gaussian", "sigma_nm": 130.0})
 

@@ -240,3 +240,36 @@ def test_the_best_so_far_never_falls_and_ends_at_the_best(scores):
     for curve in (one.mean, many.mean):
         assert all(later >= earlier - 1e-9 for earlier, later in itertools.pairwise(curve))
         assert curve[-1] == pytest.approx(max(scores))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
+def test_with_two_objectives_a_collapsed_trial_is_infeasible_and_teaches(tmp_path, sampler):
+    with searcher(tmp_path / "a.db", TWO, sampler=sampler) as search:
+        first = search.ask()
+        search.tell(first.number, "done", {"val/score": 0.5, "n_params": 7.0})
+        second = search.ask()
+        search.tell(second.number, "collapsed", {"n_params": 3.0})
+        third = search.ask()
+        search.tell(third.number, "repeated", {}, like="collapsed")
+        fourth = search.ask()
+        search.tell(fourth.number, "repeated", {}, like="failed")
+        search.ask()
+        assert [trial.state for trial in search.trials()][:4] == ["done", "collapsed", "repeated", "repeated"]
+        assert [dict(trial.reached) for trial in search.trials()[1:4]] == [{}, {}, {}]
+        stored = search._study.get_trials()
+        assert [trial.values for trial in stored[:4]] == [[0.5, 7.0], [0.0, 3.0], [0.0, 7.0], None]
+        assert [trial.number for trial in search._study.best_trials] == [0]
+
+
+def test_the_sampler_keeps_away_from_where_trainings_collapse(tmp_path):
+    """Small x collapse; the search must not end there, as it did when collapsed trials taught nothing."""
+    with searcher(tmp_path / "a.db", TWO) as search:
+        for _ in range(24):
+            asked = search.ask()
+            x = asked.values["x"]
+            if x < 1:
+                search.tell(asked.number, "collapsed", {"n_params": x})
+            else:
+                search.tell(asked.number, "done", {"val/score": score(asked.values), "n_params": x})
+        late = search.trials()[8:]
+    assert sum(trial.state == "collapsed" for trial in late) <= len(late) / 4

@@ -1,6 +1,7 @@
 """OpenVINO: fp32, bf16 as a hint, int8 by NNCF calibrated on training frames; the precision is always set."""
 
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -17,6 +18,7 @@ from torch import nn
 from smlmbench.errors import ConfigError
 from smlmbench.export import onnx
 from smlmbench.export.graph import Graph, need, plain
+from smlmbench.export.openvino import core
 
 CARD = {
     "version": 1,
@@ -38,13 +40,11 @@ def why_not(device: torch.device, number_format: str) -> str:
     """Why it cannot run here, or empty."""
     import importlib.util
 
-    import openvino
-
     if device.type != "cpu":
         return f"OpenVINO is used on the processor; it does not run on {device.type}"
     if number_format == "int8" and importlib.util.find_spec("nncf") is None:
         return "int8 needs nncf; pip install 'smlmbench[export]'"
-    if number_format == "bf16" and "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if number_format == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return "this processor has no bf16"
     return ""
 
@@ -80,21 +80,17 @@ def write(graph: Graph, path: Path, number_format: str, calibration: Sequence[to
 
 
 def _translated(graph: Graph, number_format: str, calibration: Sequence[torch.Tensor]) -> Any:
-    import openvino
-
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
         onnx.save(graph, path)
-        model = openvino.Core().read_model(str(path))
+        model = core().read_model(str(path))
         return quantised(model, calibration) if number_format == "int8" else model
 
 
 def load(path: Path, device: torch.device, number_format: str = "fp32") -> Callable[..., torch.Tensor]:
     """A callable from a file."""
     need(("openvino",), "an OpenVINO file")
-    import openvino
-
-    return compiled(openvino.Core().read_model(str(path)), device, number_format)
+    return compiled(core().read_model(str(path)), device, number_format)
 
 
 def compiled(graph: Any, device: torch.device, number_format: str) -> Callable[..., torch.Tensor]:
@@ -103,8 +99,6 @@ def compiled(graph: Any, device: torch.device, number_format: str) -> Callable[.
     Raises:
         ConfigError: A device or number format that cannot run here.
     """
-    import openvino
-
     reason = why_not(device, number_format)
     if reason:
         raise ConfigError(reason)
@@ -113,7 +107,7 @@ def compiled(graph: Any, device: torch.device, number_format: str) -> Callable[.
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    model = openvino.Core().compile_model(graph, "CPU", hints)
+    model = core().compile_model(graph, "CPU", hints)
 
     def call(frames: torch.Tensor) -> torch.Tensor:
         # A copy: the next call writes into the same memory.
@@ -136,8 +130,11 @@ def quantised(graph: Any, calibration: Sequence[torch.Tensor]) -> Any:
     with _quiet():
         import nncf
 
+        core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # loads our plug-in before that of nncf's own cores
         data = nncf.Dataset(frames)
-        return nncf.quantize(graph, data, subset_size=len(frames), preset=nncf.QuantizationPreset.MIXED)
+        made = nncf.quantize(graph, data, subset_size=len(frames), preset=nncf.QuantizationPreset.MIXED)
+        gc.collect()  # which go here, on the thread that made them
+        return made
 
 
 @contextlib.contextmanager
