@@ -1,20 +1,25 @@
 """Peak resident memory of predicting the first frames of a huge movie, and of evaluating what was found.
 
 python benchmarks/memory.py [--gigabytes 4.2] [--side 256] [--frames 20] [--model fid_storm]
+python benchmarks/memory.py --whole [--kill-after 60]        every frame by a small network, killed once and continued
 
 Makes a BigTIFF of one page per frame and a contiguous ImageJ stack of that size, with noise and spots in the frames
 that are read and nothing (no disk space either) in the others; then runs `smlmbench predict --frames` and
 `smlmbench evaluate`, each in a process of its own, and asks the system for its peak.
 
-Prints a table; the last line is one JSON object with `peak_mb`, the largest of all.
+Prints a table; the last line is one JSON object with `peak_mb`, the largest of all; with --whole also `resumed`, the
+frames that the second command found done, and `frames`, those of the movie.
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,9 @@ import tifffile
 PIXEL_NM, AMPLITUDE = 100.0, 100.0
 SPOTS = 40
 LIMIT_MB = 1000.0
+STARTS_S = 120.0
 START = "import sys; from smlmbench.cli import main; sys.exit(main())"
+SMALL = {"blocks": 1, "width": 0.125}
 CAMERA = "{kind: scmos, baseline_adu: 100, e_per_adu: 0.5, read_noise_e: 1.6}"
 
 
@@ -62,8 +69,8 @@ def sparse_movie(path: Path, kind: str, frames: int, filled: int, side_px: int) 
     return "\n".join(['"frame","x [nm]","y [nm]","intensity [photon]"', *lines]) + "\n"
 
 
-def checkpoint(path: Path, model: str, upsampling: int) -> None:
-    """Save an untrained network."""
+def checkpoint(path: Path, model: str, upsampling: int, own: dict[str, Any]) -> None:
+    """Save an untrained network with some settings of its own."""
     import torch
 
     from smlmbench.data.contracts import Given, Statistics
@@ -73,7 +80,7 @@ def checkpoint(path: Path, model: str, upsampling: int) -> None:
 
     torch.manual_seed(0)
     catalog = Catalog()
-    settings = catalog.card("models", model).fill(model, {})
+    settings = catalog.card("models", model).fill(model, own)
     given = Given(1, upsampling, PIXEL_NM, Statistics(20.0, 8.0, 5.0, 60.0))
     network = catalog.module("models", model).build(settings, given)
     output = catalog.card("outputs", "raster").fill("raster", {"upsampling": upsampling, "amplitude": AMPLITUDE})
@@ -88,15 +95,45 @@ def checkpoint(path: Path, model: str, upsampling: int) -> None:
     save_atomically(content, path)
 
 
-def peak_mb(command: list[str]) -> float:
-    """Run a command of this package to its end and return its peak resident megabytes."""
+def measured(command: list[str], wait: Callable[[], None] | None = None) -> tuple[float, str]:
+    """Run a command of this package to its end, or kill it after a wait; return its peak MB and what it printed."""
     process = subprocess.Popen([sys.executable, "-c", START, *command], stdout=subprocess.PIPE, text=True)
+    if wait is not None:
+        wait()
+        process.kill()
     shown = process.stdout.read() if process.stdout is not None else ""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
+    if process.returncode != (0 if wait is None else -signal.SIGKILL):
         raise SystemExit(f"smlmbench {command[0]} ended with {process.returncode}: {shown}")
-    return usage.ru_maxrss / (1024.0**2 if sys.platform == "darwin" else 1024.0)
+    return usage.ru_maxrss / (1024.0**2 if sys.platform == "darwin" else 1024.0), shown
+
+
+def whole_movie(folder: Path, asked: argparse.Namespace) -> None:
+    """Predict every frame of the movie; the first command is killed, the second continues."""
+    count = round(asked.gigabytes * 1e9 / (2 * asked.side**2))
+    checkpoint(folder / "best.pt", "fid_storm", 2, SMALL)
+    movie = folder / "movie.tif"
+    sparse_movie(movie, "bigtiff", count, asked.frames, asked.side)
+    command = ["predict", str(folder / "best.pt"), str(movie), "--camera", CAMERA, "-o", str(folder), "--json"]
+    began = time.perf_counter()
+
+    def wait() -> None:
+        until = time.monotonic() + STARTS_S
+        while not list(folder.glob("*.journal.json")) and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(asked.kill_after)
+
+    killed_mb, _ = measured(command, wait)
+    peak, said = measured(command)
+    found = json.loads(said)
+    seconds = time.perf_counter() - began
+    resumed = int(found.get("resumed", 0))
+    print(f"{movie.stat().st_size / 1e9:.2f} GB, {found['frames']} frames in {seconds:.0f} s, both commands together")
+    print(f"the first, killed, had {killed_mb:.0f} MB; the second found {resumed} frames done")
+    print(f"second command: {peak:.0f} MB resident at most   (wanted: under {LIMIT_MB:.0f})")
+    facts = {"resumed": resumed, "frames": found["frames"], "seconds": round(seconds)}
+    print(json.dumps({"peak_mb": round(max(peak, killed_mb), 1), "gigabytes": asked.gigabytes, **facts}))
 
 
 def main() -> None:
@@ -106,24 +143,35 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20, help="frames to predict")
     parser.add_argument("--model", default="fid_storm")
     parser.add_argument("--upsampling", type=int, default=8)
+    parser.add_argument("--whole", action="store_true", help="predict all frames with a small network at upsampling 2")
+    parser.add_argument(
+        "--kill-after",
+        type=float,
+        default=60.0,
+        help="seconds, with --whole; counted from the first frames that are on disk",
+    )
     parser.add_argument("--kinds", nargs="+", default=["bigtiff", "imagej"], choices=("bigtiff", "imagej"))
     asked = parser.parse_args()
+    if asked.whole:
+        with tempfile.TemporaryDirectory() as scratch:
+            whole_movie(Path(scratch), asked)
+        return
     count = max(asked.frames, round(asked.gigabytes * 1e9 / (2 * asked.side**2)))
     peaks: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        checkpoint(folder / "best.pt", asked.model, asked.upsampling)
+        checkpoint(folder / "best.pt", asked.model, asked.upsampling, {})
         for kind in asked.kinds:
             movie = folder / f"{kind}.tif"
             (folder / "truth.csv").write_text(sparse_movie(movie, kind, count, asked.frames, asked.side))
             size, taken = movie.stat().st_size, movie.stat().st_blocks * 512
             print(f"{kind}: {count} frames, {size / 1e9:.2f} GB on paper, {taken / 1e6:.0f} MB on disk")
             options = ["--frames", f"1:{asked.frames}", "--camera", CAMERA, "-o", str(folder)]
-            peaks[f"predict {kind}"] = peak_mb(["predict", str(folder / "best.pt"), str(movie), *options])
+            peaks[f"predict {kind}"], _ = measured(["predict", str(folder / "best.pt"), str(movie), *options])
             movie.unlink()
         found = str(next(folder.glob("*_locs.csv")))
         field = str(asked.side * PIXEL_NM)
-        peaks["evaluate"] = peak_mb(["evaluate", found, str(folder / "truth.csv"), "--field-nm", field, field])
+        peaks["evaluate"], _ = measured(["evaluate", found, str(folder / "truth.csv"), "--field-nm", field, field])
     for name, value in peaks.items():
         print(f"{name:20s} {value:8.0f} MB resident at most   (wanted: under {LIMIT_MB:.0f})")
     whole = {name.replace(" ", "_") + "_mb": round(value, 1) for name, value in peaks.items()}

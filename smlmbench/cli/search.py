@@ -9,7 +9,7 @@ import typer
 from smlmbench.cli.fields import from_fields
 from smlmbench.cli.options import DataRoot, Plugins, Repeats, Sets, Store, StudyFile
 from smlmbench.cli.output import emit, note
-from smlmbench.cli.run import Device, InferDevice, MaxHours, RetryFailed, Scheduler, Workers
+from smlmbench.cli.run import Cluster, Device, InferDevice, MaxHours, RetryFailed, Scheduler, Workers
 
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Trials per model, instead of the study's.")]
 
@@ -31,6 +31,7 @@ class Asked:
     plugins: Plugins = None
     workers: Workers = None
     scheduler: Scheduler = None
+    cluster: Cluster = None
 
 
 @from_fields(Asked)
@@ -64,7 +65,7 @@ def command(asked: Asked) -> None:
     from smlmbench.run.study import Options
     from smlmbench.run.trainings import Slots
 
-    slots = Slots(asked.workers, asked.scheduler)
+    slots = Slots(asked.workers, asked.scheduler, asked.cluster)
     with Reporter() as reporter:
         options = Options(asked.device, asked.retry_failed, asked.max_hours, asked.infer_device, slots)
         finished = run_searches(loaded, opened, reporter, options)

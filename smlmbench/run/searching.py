@@ -16,7 +16,7 @@ from smlmbench.run.progress import retell
 from smlmbench.run.search_record import Hunted, final_cells, log_search
 from smlmbench.run.session import Session
 from smlmbench.run.study import Finished, Options, run_study
-from smlmbench.run.trainings import Slots, check_slots, is_afar, open_workers
+from smlmbench.run.trainings import Slots, check_slots, is_afar, open_workers, width
 from smlmbench.run.trial_costs import Costs
 from smlmbench.run.trials import Outcome, as_trial, pack_judge, run_trial, run_trial_spec
 from smlmbench.run.worker import pack_cell, pack_session
@@ -101,15 +101,16 @@ def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Op
     with ExitStack() as stack:
         if not options.slots.inline:
             team.workers = stack.enter_context(open_workers(options.slots, session))
-            team.width = options.slots.workers or max(1, len(team.workers.client.nthreads()))
+            team.width = width(options.slots, team.workers)
         for space in spaces(loaded):
             hunted = _hunt(loaded, space, search, team)
             log_search(loaded, space, hunted, session)
             finals |= {cell.cell_id: cell for cell in final_cells(loaded, space, hunted)}
-    picked = Plan(study=study.study, cells=list(finals.values()), references=[], skipped=[])
+    whole = make_plan(loaded)
+    picked = Plan(study=study.study, cells=list(finals.values()), references=whole.references, skipped=[])
     if team.until_s is not None:
         options = replace(options, max_hours=max(1e-6, (team.until_s - time.monotonic()) / 3600))
-    return run_study(loaded, picked, store, reporter, options, whole=make_plan(loaded))
+    return run_study(loaded, picked, store, reporter, options, whole=whole)
 
 
 def _check_afar(search: Search, slots: Slots) -> None:

@@ -176,6 +176,15 @@ def open_workers(slots: Slots, session: Session) -> "Iterator[Workers]":
             yield workers
 
 
+def width(slots: Slots, workers: "Workers") -> int:
+    """How many trainings run at a time; a queue's jobs are counted before they have begun."""
+    from smlmbench.engine.jobs import read_jobs
+
+    if slots.workers is not None:
+        return slots.workers
+    return read_jobs(slots.cluster).jobs if slots.cluster is not None else max(1, len(workers.client.nthreads()))
+
+
 class _Work:
     """What is left of a study, and how it goes on."""
 

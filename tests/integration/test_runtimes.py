@@ -196,7 +196,7 @@ signal.raise_signal(signal.SIGINT)
 @NEEDS_ONNX
 @needs("openvino", "nncf")
 def test_a_signal_after_openvino_s_network_went_on_another_thread_is_handled():
-    done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", DROPPED], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["interrupted"]), done.stderr[-500:]
 
 

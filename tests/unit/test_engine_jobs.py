@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import yaml
 from study_fakes import write_study
@@ -7,7 +9,7 @@ from smlmbench.cli import app
 from smlmbench.engine.jobs import read_jobs
 from smlmbench.errors import ConfigError, EngineError, StoreError
 from smlmbench.run.searching import _check_afar
-from smlmbench.run.trainings import Slots, check_slots
+from smlmbench.run.trainings import Slots, check_slots, width
 from smlmbench.study.search import Search
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is in the extra [cluster]")
@@ -104,6 +106,15 @@ def test_places_that_cannot_work_are_refused_before_anything_begins(tmp_path, sl
 def test_workers_of_this_machine_may_use_any_store(tmp_path):
     check_slots(Slots(scheduler="tcp://127.0.0.1:8786"), uri="sqlite:////a/mlflow.db", served=False)
     check_slots(Slots(cluster=write(tmp_path)), uri="http://store.lab:5000", served=True)
+
+
+def test_the_jobs_of_a_queue_are_counted_before_they_begin(tmp_path):
+    waiting = SimpleNamespace(client=SimpleNamespace(nthreads=dict))
+    assert width(Slots(cluster=write(tmp_path)), waiting) == 3
+    assert width(Slots(5, cluster=write(tmp_path)), waiting) == 5
+    assert width(Slots(scheduler="tcp://127.0.0.1:8786"), waiting) == 1
+    working = SimpleNamespace(client=SimpleNamespace(nthreads=lambda: {"tcp://a": 1, "tcp://b": 1}))
+    assert width(Slots(scheduler="tcp://127.0.0.1:8786"), working) == 2
 
 
 def test_trials_that_are_compared_while_they_run_stay_on_this_machine():
