@@ -208,7 +208,8 @@ def curves(
         names = list(dict.fromkeys(line.panel for line in series)) or [""]
         columns = len(names) if len(names) <= 5 else 4
         rows = -(-len(names) // columns)
-        figure = new_figure(2.9 * columns + 0.6, 2.5 * rows + 0.4)
+        alone = columns == 1  # on the page as wide as the other figures, its letters as large
+        figure = new_figure(6.4 if alone else 2.9 * columns + 0.6, 3.8 if alone else 2.5 * rows + 0.4)
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axis, name in zip(grid, names, strict=False):
             axis.set_title(name)

@@ -20,6 +20,7 @@ def quick():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("smlmbench.timing.WARM_UP_S", 0.0)
+        patch.setattr("smlmbench.timing.SETTLE_S", 0.0)
         for module in (timings, fitter_timings):
             patch.setattr(module, "time_calls", partial(time_calls, max_rounds=3))
         patch.delenv("SMLMBENCH_DATA", raising=False)

@@ -246,6 +246,7 @@ def test_evaluate_refuses_in_one_line(files, tmp_path):
 @pytest.fixture
 def quick_timing(monkeypatch):
     monkeypatch.setattr("smlmbench.timing.WARM_UP_S", 0.0)
+    monkeypatch.setattr("smlmbench.timing.SETTLE_S", 0.0)
     monkeypatch.setattr("smlmbench.timing.MIN_ROUNDS", 2)
     monkeypatch.setattr("smlmbench.timing.BUDGET_S", 0.0)
     from smlmbench.run import untrained

@@ -48,15 +48,42 @@ def test_quantiles_are_in_order_and_every_call_is_counted():
 def test_candidates_take_turns_in_an_order_drawn_anew_each_round(monkeypatch):
     order = []
     monkeypatch.setattr(timing, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(timing, "SETTLE_S", 0.0)
     calls = {name: (lambda name=name: order.append(name)) for name in "abc"}
-    time_calls(calls, CPU, budget_s=1.0, max_rounds=200)
-    rounds = ["".join(order[at : at + 3]) for at in range(3, len(order), 3)]
+    time_calls(calls, CPU, budget_s=1.0, max_rounds=600)
+    # In its turn each runs once untimed, then three times.
+    turns = ["".join(order[at : at + 4]) for at in range(3, len(order), 4)]
+    assert all(turn == 4 * turn[0] for turn in turns)
+    firsts = [turn[0] for turn in turns]
+    rounds = ["".join(firsts[at : at + 3]) for at in range(0, len(firsts), 3)]
     assert all(sorted(one) == ["a", "b", "c"] for one in rounds)
     assert len(set(rounds)) == 6
     # Each comes first about as often, and follows itself as often, as any other.
     after_itself = [sum(x[2] == y[0] == name for x, y in pairwise(rounds)) for name in "abc"]
     assert max(sum(one[0] == name for one in rounds) for name in "abc") < len(rounds) / 2
     assert max(after_itself) < 2 * min(after_itself)
+
+
+def test_each_settles_before_its_turn_and_one_alone_needs_no_settling(monkeypatch):
+    monkeypatch.setattr(timing, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(timing, "SETTLE_S", 0.004)
+    clock = {"now": 0.0}
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["now"])
+    monkeypatch.setattr(timing, "used_by_others", lambda: 0.0)
+    made = {"fast": 0, "slow": 0}
+
+    def call(name, seconds):
+        clock["now"] += seconds
+        made[name] += 1
+
+    calls = {"fast": lambda: call("fast", 0.001), "slow": lambda: call("slow", 0.01)}
+    found = time_calls(calls, CPU, budget_s=0.0, max_rounds=6)
+    # The first call, then two turns of three timed calls, each after 4 ms or one call that takes longer.
+    assert made == {"fast": 1 + 2 * (4 + 3), "slow": 1 + 2 * (1 + 3)}
+    assert (found["fast"].median_ms, found["slow"].median_ms) == (pytest.approx(1.0), pytest.approx(10.0))
+    made["fast"] = 0
+    time_calls({"fast": calls["fast"]}, CPU, budget_s=0.0, max_rounds=6)
+    assert made["fast"] == 1 + 6
 
 
 def test_the_budget_sets_the_rounds(monkeypatch):
