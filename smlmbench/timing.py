@@ -23,7 +23,7 @@ from smlmbench.inference.devices import present_devices
 
 WARM_UP_S = 0.3
 SETTLE_S = 0.06
-IN_TURN = 3
+IN_TURN = 5
 MIN_ROUNDS = 15
 MAX_ROUNDS = 200
 BUDGET_S = 3.0

@@ -51,9 +51,9 @@ def test_candidates_take_turns_in_an_order_drawn_anew_each_round(monkeypatch):
     monkeypatch.setattr(timing, "SETTLE_S", 0.0)
     calls = {name: (lambda name=name: order.append(name)) for name in "abc"}
     time_calls(calls, CPU, budget_s=1.0, max_rounds=600)
-    # In its turn each runs once untimed, then three times.
-    turns = ["".join(order[at : at + 4]) for at in range(3, len(order), 4)]
-    assert all(turn == 4 * turn[0] for turn in turns)
+    # In its turn each runs once untimed, then five times.
+    turns = ["".join(order[at : at + 6]) for at in range(3, len(order), 6)]
+    assert all(turn == 6 * turn[0] for turn in turns)
     firsts = [turn[0] for turn in turns]
     rounds = ["".join(firsts[at : at + 3]) for at in range(0, len(firsts), 3)]
     assert all(sorted(one) == ["a", "b", "c"] for one in rounds)
@@ -78,8 +78,8 @@ def test_each_settles_before_its_turn_and_one_alone_needs_no_settling(monkeypatc
 
     calls = {"fast": lambda: call("fast", 0.001), "slow": lambda: call("slow", 0.01)}
     found = time_calls(calls, CPU, budget_s=0.0, max_rounds=6)
-    # The first call, then two turns of three timed calls, each after 4 ms or one call that takes longer.
-    assert made == {"fast": 1 + 2 * (4 + 3), "slow": 1 + 2 * (1 + 3)}
+    # The first call, then turns of five and of one timed call, each after 4 ms or one call that takes longer.
+    assert made == {"fast": 1 + (4 + 5) + (4 + 1), "slow": 1 + (1 + 5) + (1 + 1)}
     assert (found["fast"].median_ms, found["slow"].median_ms) == (pytest.approx(1.0), pytest.approx(10.0))
     made["fast"] = 0
     time_calls({"fast": calls["fast"]}, CPU, budget_s=0.0, max_rounds=6)
