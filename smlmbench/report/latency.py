@@ -14,18 +14,18 @@ from smlmbench.statistics import pareto_front
 
 
 def latency_drawings(board: Board) -> list[Drawing]:
-    """One figure for each device and size on which more than one runtime or number format was timed."""
+    """A figure for each device and size with more than one runtime or number format timed; all but the first are folded."""
     found = [one for one in timings(board) if one.score(board) is not None]
     made = []
     for device, size in dict.fromkeys((one.device, one.size_px) for one in found):
         group = [one for one in found if (one.device, one.size_px) == (device, size)]
         ways = {(one.runtime, one.number_format) for one in group if not one.entry.is_reference}
         if len(ways) > 1:
-            made.append(_drawn(board, device, size, group))
+            made.append(_drawn(board, device, size, group, folded=bool(made)))
     return made
 
 
-def _drawn(board: Board, device: str, size: int, group: Sequence[Timing]) -> Drawing:
+def _drawn(board: Board, device: str, size: int, group: Sequence[Timing], *, folded: bool) -> Drawing:
     sign = 1.0 if board.direction == "up" else -1.0
     scores = [one.score(board) or 0.0 for one in group]
     costs = [[-sign * score, one.latency_ms] for score, one in zip(scores, group, strict=True)]
@@ -45,4 +45,4 @@ def _drawn(board: Board, device: str, size: int, group: Sequence[Timing]) -> Dra
     what = f"{title(board.primary)} against latency on {board.data}, {size} px on {device}, every runtime and format"
     spoken = "; ".join(f"{point.label} {point.x:.3g} ms, {point.y:.3g}" for point in points if point.label)
     caption = f"{what}. Upright lines: real time at exposures of 10 and 30 ms; coloured: the Pareto front."
-    return Drawing(caption, f"Scatter of {what}: {spoken}", embed(image, "image/svg+xml"), folded=True)
+    return Drawing(caption, f"Scatter of {what}: {spoken}", embed(image, "image/svg+xml"), folded=folded)

@@ -211,7 +211,7 @@ def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: His
                 contrasts=contrast_table(board, measured),
                 distillation=distillation_table(board, measured),
                 findings=findings(board),
-                drawings=[*drawings(board, history), *latency_drawings(board)],
+                drawings=_beside(drawings(board, history), latency_drawings(board)),
                 conditions=[f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
             )
         )
@@ -249,3 +249,8 @@ def _provenance(record: Record) -> list[tuple[str, str]]:
     host = plan.get("host", {})
     facts += [(name, value if isinstance(value, str) else canonical(value)) for name, value in host.items()]
     return [*((name, value) for name, value in facts if value), ("MLflow experiment", record.experiment_id)]
+
+
+def _beside(all_rows: Sequence[Drawing], all_ways: Sequence[Drawing]) -> list[Drawing]:
+    """Accuracy against latency of the rows, and next to it that of every runtime and number format."""
+    return [*all_rows[:1], *all_ways[:1], *all_rows[1:], *all_ways[1:]]
