@@ -14,9 +14,9 @@ from smlmbench.statistics import pareto_front
 
 
 def latency_drawings(board: Board) -> list[Drawing]:
-    """A figure for each device and size with more than one runtime or number format timed; all but the first are folded."""
+    """A figure for each device and size with several runtimes or number formats; all but the first are folded."""
     found = [one for one in timings(board) if one.score(board) is not None]
-    made = []
+    made: list[Drawing] = []
     for device, size in dict.fromkeys((one.device, one.size_px) for one in found):
         group = [one for one in found if (one.device, one.size_px) == (device, size)]
         ways = {(one.runtime, one.number_format) for one in group if not one.entry.is_reference}
