@@ -26,6 +26,10 @@ class Asked:
     field_nm: Annotated[
         tuple[float, float] | None, typer.Option("--field-nm", help="Width and height of the field.")
     ] = None
+    pixel_size_nm: Annotated[
+        float | None,
+        typer.Option("--pixel-size-nm", min=0.1, help="Camera pixel of tables in pixels; wins over what they state."),
+    ] = None
     border_nm: Annotated[
         float | None, typer.Option("--border-nm", min=0.0, help="Default 450 with a field, 0 without.")
     ] = None
@@ -63,6 +67,7 @@ def command(asked: Asked) -> None:
         label_rule=asked.label_rule,
         found_format=asked.found_format,
         truth_format=asked.truth_format,
+        pixel_size_nm=asked.pixel_size_nm,
     )
     scores = compare(comparison, Catalog())
     if asked.as_json:

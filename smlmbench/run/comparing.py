@@ -34,6 +34,7 @@ class Comparison:
         min_photons: Dimmer true emitters are neutral.
         found_format: Registered format; None finds it.
         truth_format: The same of the truth.
+        pixel_size_nm: Camera pixel of tables in pixels; None takes what they state.
     """
 
     found: Path
@@ -45,6 +46,7 @@ class Comparison:
     min_photons: float = 0.0
     found_format: str | None = None
     truth_format: str | None = None
+    pixel_size_nm: float | None = None
 
 
 def compare(comparison: Comparison, catalog: Catalog) -> Scores:
@@ -53,7 +55,7 @@ def compare(comparison: Comparison, catalog: Catalog) -> Scores:
     Raises:
         ConfigError: A border without a field, or a true table without rows.
     """
-    options = TableOptions(field_nm=comparison.field_nm)
+    options = TableOptions(field_nm=comparison.field_nm, pixel_size_nm=comparison.pixel_size_nm)
     truth = read_table(comparison.truth, catalog=catalog, format=comparison.truth_format, options=options)
     prediction = _prediction(comparison, catalog, options)
     if not len(truth):

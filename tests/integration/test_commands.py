@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from smlmbench.camera import Camera
 from smlmbench.cli import app
 from smlmbench.data.contracts import Given, Statistics
-from smlmbench.formats import TableOptions, open_movie, read_table
+from smlmbench.formats import TableOptions, open_movie, read_table, write_table
+from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
 from smlmbench.inference.checkpoint import build_network, checkpoint_of
 from smlmbench.registry import Catalog
 from smlmbench.training import save_atomically
@@ -241,6 +242,23 @@ def test_evaluate_refuses_in_one_line(files, tmp_path):
     (tmp_path / "odd.csv").write_text("a;b\n1;2\n")
     refused("evaluate", tmp_path / "odd.csv", files["truth"])
     assert "'x' is not a table format" in refused("evaluate", files["truth"], files["truth"], "--found-format", "x")
+
+
+def test_evaluate_takes_the_pixel_of_tables_in_pixels_where_they_state_another(files, tmp_path):
+    catalog, wrong = Catalog(), tmp_path / "wrong.hdf5"
+    truth = read_table(files["truth"], catalog=catalog)
+    # The same positions in pixels of 100 nm, beside a file that says that they are of 80 nm.
+    with pytest.warns(PicassoLossWarning):  # of positions within half a pixel of the edge
+        write_table(truth, wrong, catalog=catalog, format="picasso_hdf5", options=TableOptions(pixel_size_nm=100))
+    beside = wrong.with_suffix(".yaml")
+    beside.write_text(beside.read_text().replace("Pixelsize: 100", "Pixelsize: 80"))
+    reached = []
+    for more in ((), ("--pixel-size-nm", "100")):
+        result = invoke("evaluate", wrong, files["truth"], "--json", *more)
+        assert result.exit_code == 0, result.output
+        reached.append(json.loads(result.stdout)["values"]["jaccard"])
+    assert reached[1] == 1.0
+    assert reached[0] < 0.5
 
 
 @pytest.fixture
