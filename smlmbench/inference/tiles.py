@@ -6,7 +6,7 @@ from math import isqrt
 
 FINE_PIXELS_PER_TILE = 2**21
 # With Python and its packages, and the summed image of a large frame, this stays below 1 GB resident.
-BYTES_PER_TILE = 350e6
+BYTES_PER_TILE = 200e6
 
 
 @dataclass(frozen=True, slots=True)
