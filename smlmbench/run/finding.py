@@ -28,7 +28,8 @@ class Found:
     def __str__(self) -> str:
         if self.record is None:
             return str(self.checkpoint)
-        return f"run {self.record.run_id[:12]} ({describe(self.record)}) of study {self.study}"
+        data = self.record.params.get("data", "")
+        return f"run {self.record.run_id[:12]} ({describe(self.record)}) of study {self.study}, data {data}"
 
 
 def find_trained(text: str, store: Callable[[], Store]) -> Found:

@@ -224,11 +224,13 @@ class Searcher:
 
     def _of_blank(self, known: Mapping[str, float]) -> list[float]:
         """Objectives of a network that answers nothing: what is known of it, else 0, or the worst of what falls."""
-        found = []
-        for name, direction in self.sorts.directions.items():
-            worst = max((trial.reached[name] for trial in self.trials() if name in trial.reached), default=1.0)
-            found.append(float(known.get(name, 0.0 if direction == "maximize" else worst)))
-        return found
+        blank = {name: 0.0 for name, direction in self.sorts.directions.items() if direction == "maximize"}
+        trials = self.trials() if self.sorts.directions.keys() - known.keys() - blank.keys() else []
+        worst = {
+            name: max((trial.reached[name] for trial in trials if name in trial.reached), default=1.0)
+            for name in self.sorts.directions
+        }
+        return [float({**worst, **blank, **known}[name]) for name in self.sorts.directions]
 
     def give_back(self, number: int) -> None:
         """Queue the settings of a trial again that ended without a result."""
@@ -250,16 +252,19 @@ class Searcher:
         """Share of each setting in the variation of the first objective; empty where there are too few trials."""
         import optuna
 
-        done = [trial for trial in self._study.get_trials(deepcopy=False) if trial.values]
+        trials = self._study.get_trials(deepcopy=False)
+        done = [
+            trial for trial in trials if trial.values and not any(value > 0 for value in trial.constraints.values())
+        ]
         if len(done) < 4:
             return {}
+        kept = optuna.create_study(directions=self._study.directions)  # in memory, without collapsed trials
+        kept.add_trials(done)
         sign = -1.0 if self._study.directions[0].name == "MAXIMIZE" else 1.0  # low values of a target count as good
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
-                found = optuna.importance.get_param_importances(
-                    self._study, target=lambda trial: sign * trial.values[0]
-                )
+                found = optuna.importance.get_param_importances(kept, target=lambda trial: sign * trial.values[0])
         except (ValueError, RuntimeError, ZeroDivisionError):
             return {}
         return {name: float(share) for name, share in found.items()}

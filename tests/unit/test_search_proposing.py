@@ -275,3 +275,16 @@ def test_the_sampler_keeps_away_from_where_trainings_collapse(tmp_path):
                     search.tell(asked.number, "done", {"val/score": score(asked.values), "n_params": x})
             late[status] = sum(trial.state == status for trial in search.trials()[8:])
     assert late["collapsed"] < 8 < late["failed"]
+
+
+def test_collapsed_trials_have_no_part_in_importances(tmp_path):
+    shares = []
+    for collapsed in (False, True):
+        with searcher(tmp_path / f"{collapsed}.db", TWO, sampler="random") as search:
+            asked = [search.ask() for _ in range(9)]
+            for one in asked[:6]:
+                search.tell(one.number, "done", {"val/score": score(one.values), "n_params": 1.0})
+            for one in asked[6:]:
+                search.tell(one.number, "collapsed" if collapsed else "failed", {"n_params": 1.0})
+            shares.append(search.importances())
+    assert shares[0] == shares[1] != {}
