@@ -27,7 +27,7 @@ from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import SmlmBenchError
 from smlmbench.inference.checkpoint import build_network, checkpoint_of
 from smlmbench.registry import Catalog
-from smlmbench.run.exporting import export
+from smlmbench.run.using.exporting import export
 from smlmbench.training import save_atomically
 
 QUICKSTART = {"fid_storm": {"blocks": 5}, "srcnn": {}, "deep_storm": {}}

@@ -44,7 +44,7 @@ from smlmbench.inference.loading import load
 from smlmbench.inference.running import prepare, takes_range, why_not
 from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
-from smlmbench.run.gated import Verdict, judged, verdict
+from smlmbench.run.timing.gated import Verdict, judged, verdict
 from smlmbench.timing import BUSY, used_by_others
 
 CPU = torch.device("cpu")
@@ -177,7 +177,7 @@ def prepare_all(net: Net, asked: argparse.Namespace, catalog: Catalog) -> None:
 def _made(
     net: Net, runtime: str, number_format: str, example: torch.Tensor, noise: list[torch.Tensor], catalog: Catalog
 ) -> Call:
-    from smlmbench.run.reduced import file_of
+    from smlmbench.run.timing.reduced import file_of
 
     path = file_of(net.record, runtime, number_format) if net.record is not None else None
     if path is not None:  # calibrated on training frames, and the very file that passed the gate

@@ -26,17 +26,17 @@ from typing import Any
 import torch
 import yaml
 
-import smlmbench.run.cells as cells_module
-import smlmbench.run.study as study_module
-import smlmbench.run.training_cell as training_module
-import smlmbench.run.worker as worker_module
+import smlmbench.run.cells.run as cells_module
+import smlmbench.run.cells.training as training_module
+import smlmbench.run.cells.worker as worker_module
+import smlmbench.run.studies.study as study_module
 from smlmbench.data.simulate import SimulatedTraining
 from smlmbench.recipes.supervised import Supervised
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
-from smlmbench.run.study import Options, run_study
+from smlmbench.run.studies.study import Options, run_study
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.runs import Run
 from smlmbench.tracking.store import open_store
 from smlmbench.training import fit

@@ -64,9 +64,9 @@ def write_study(folder: Path, name: str, lambdas: int, repeats: int, **training:
 
 def planning(folder: Path, cells: int) -> dict[str, float]:
     """Seconds to load, plan and write a study of many cells."""
-    from smlmbench.run.planfile import plan_document
+    from smlmbench.run.studies.planfile import plan_document
     from smlmbench.study.load import load_study
-    from smlmbench.study.plan import make_plan
+    from smlmbench.study.planning.plan import make_plan
     from smlmbench.tracking.plain import plain_json
 
     path = write_study(folder, "big", lambdas=math.ceil(cells / 20), repeats=20)

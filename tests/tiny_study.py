@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from smlmbench.run.progress import Reporter
-from smlmbench.run.study import Finished, Options, run_study
+from smlmbench.run.studies.study import Finished, Options, run_study
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.store import Store
 
 MY_NET = '''

@@ -68,8 +68,8 @@ def command(asked: Asked) -> None:
     """
     from smlmbench.formats import TableOptions
     from smlmbench.registry import Catalog
-    from smlmbench.run.converting import Conversion, convert
     from smlmbench.run.progress import Reporter
+    from smlmbench.run.using.converting import Conversion, convert
 
     known = TableOptions(
         pixel_size_nm=asked.pixel_size_nm,
@@ -116,6 +116,6 @@ def _columns(pairs: list[str]) -> dict[str, str] | None:
 def _camera(text: str | None) -> "Camera | None":
     if text is None:
         return None
-    from smlmbench.run.predicting import read_camera
+    from smlmbench.run.using.predicting import read_camera
 
     return read_camera(text)

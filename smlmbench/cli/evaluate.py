@@ -52,7 +52,7 @@ def command(asked: Asked) -> None:
     Example: smlmbench evaluate found.csv truth.csv --field-nm 6400 6400
     """
     from smlmbench.registry import Catalog
-    from smlmbench.run.comparing import Comparison, compare
+    from smlmbench.run.using.comparing import Comparison, compare
     from smlmbench.study.schema import Scoring
 
     default_nm = 450.0 if asked.field_nm is not None else 0.0

@@ -29,8 +29,8 @@ def command(
 
     catalog = Catalog(plugins or ())
     catalog.card("exports", form)
-    from smlmbench.run.exporting import export, log_export
-    from smlmbench.run.finding import find_trained
+    from smlmbench.run.using.exporting import export, log_export
+    from smlmbench.run.using.finding import find_trained
     from smlmbench.tracking.store import open_store
 
     found = find_trained(model, lambda: open_store(store, create=False))

@@ -11,7 +11,7 @@ from smlmbench.cli.options import AsJson, DataRoot, Plugins, Sets, Store
 from smlmbench.cli.output import emit, emit_json, note
 
 if TYPE_CHECKING:
-    from smlmbench.run.sources import Sources
+    from smlmbench.run.studies.sources import Sources
     from smlmbench.tracking.records import RunRecord
     from smlmbench.tracking.store import Store as OpenStore
 
@@ -91,7 +91,7 @@ def _movie(asked: Asked) -> None:
     from smlmbench.formats import open_movie
     from smlmbench.registry import Catalog
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.projecting import check_folder, picture_format, project, write_projection
+    from smlmbench.run.using.projecting import check_folder, picture_format, project, write_projection
 
     how = asked.projection or ("sum" if asked.total else None)
     if asked.frame is not None or asked.condition is not None:
@@ -128,9 +128,9 @@ def _run(asked: Asked) -> None:
     from smlmbench.tracking.store import open_store
 
     store = open_store(asked.store, create=False)
-    from smlmbench.run.finding import describe, find_row
-    from smlmbench.run.projecting import check_folder, picture_format, write_bytes
-    from smlmbench.run.showing import Look, show
+    from smlmbench.run.using.finding import describe, find_row
+    from smlmbench.run.using.projecting import check_folder, picture_format, write_bytes
+    from smlmbench.run.using.showing import Look, show
 
     image_format = picture_format(asked.out) if asked.out is not None else "png"
     if asked.out is not None:
@@ -153,7 +153,7 @@ def _run(asked: Asked) -> None:
 
 
 def _sources(asked: Asked, record: "RunRecord", study: str, store: "OpenStore") -> "Sources":
-    from smlmbench.run.sources import sources_from, sources_of
+    from smlmbench.run.studies.sources import sources_from, sources_of
     from smlmbench.study.load import load_study
 
     plugins = asked.plugins or []

@@ -13,7 +13,7 @@ from smlmbench.study.cells import DataPlan, Plan
 from smlmbench.study.load import Loaded
 
 if TYPE_CHECKING:
-    from smlmbench.run.checking import Checked
+    from smlmbench.run.studies.checking import Checked
 
 SHOWN_ROWS = 200
 
@@ -46,13 +46,13 @@ def command(asked: Asked) -> None:
     Example: smlmbench plan experiments/example.yaml --only 'model=fid*' --set training.samples=500
     """
     from smlmbench.study.load import load_study
-    from smlmbench.study.plan import make_plan
+    from smlmbench.study.planning.plan import make_plan
 
     loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
     plan = make_plan(loaded, only=asked.only or (), repeats=asked.repeats)
     checked = None
     if asked.check:
-        from smlmbench.run.checking import check_plan
+        from smlmbench.run.studies.checking import check_plan
 
         checked = check_plan(plan, loaded.catalog)
         plan = checked.plan
@@ -71,14 +71,14 @@ def _searches(loaded: Loaded) -> dict[str, list[str]]:
     """What `smlmbench search` would do with the study, in lines; nothing without a block `search`."""
     if loaded.study.search is None:
         return {}
-    from smlmbench.study.spaces import describe_searches, spaces
+    from smlmbench.study.planning.spaces import describe_searches, spaces
 
     return {"searches": describe_searches(loaded, spaces(loaded))}
 
 
 def _document(plan: Plan) -> dict[str, Any]:
-    from smlmbench.study.plan import plan_hash
-    from smlmbench.study.table import plan_table
+    from smlmbench.study.planning.plan import plan_hash
+    from smlmbench.study.planning.table import plan_table
 
     return {
         "study": plan.study,
@@ -101,8 +101,8 @@ def _counts(plan: Plan) -> dict[str, int]:
 
 
 def _print(plan: Plan, *, show_all: bool) -> None:
-    from smlmbench.study.plan import plan_hash
-    from smlmbench.study.table import plan_table
+    from smlmbench.study.planning.plan import plan_hash
+    from smlmbench.study.planning.table import plan_table
 
     rows = plan_table(plan)
     shown = rows if show_all else rows[:SHOWN_ROWS]
@@ -136,6 +136,6 @@ def _print_check(checked: "Checked") -> None:
 
 def _used(rows: Sequence[dict[str, str]]) -> list[str]:
     """Columns that say something in some row."""
-    from smlmbench.study.table import COLUMNS
+    from smlmbench.study.planning.table import COLUMNS
 
     return [column for column in COLUMNS if any(row[column] for row in rows)]

@@ -12,9 +12,9 @@ from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
-    from smlmbench.run.finding import Found
-    from smlmbench.run.gated import Choice
-    from smlmbench.run.predicting import Written
+    from smlmbench.run.timing.gated import Choice
+    from smlmbench.run.using.finding import Found
+    from smlmbench.run.using.predicting import Written
 
 AUTO = "auto"
 
@@ -85,14 +85,14 @@ def command(asked: Asked) -> None:
 
     catalog = Catalog(asked.plugins or ())
     find(asked.movie, "movie", catalog=catalog)
-    from smlmbench.run.fitting import fitters
+    from smlmbench.run.using.fitting import fitters
 
     if asked.model in fitters(catalog):
         _fit(asked, catalog)
         return
-    from smlmbench.run.finding import find_trained
-    from smlmbench.run.predicting import Request, predict_movie, read_camera
     from smlmbench.run.progress import Reporter
+    from smlmbench.run.using.finding import find_trained
+    from smlmbench.run.using.predicting import Request, predict_movie, read_camera
     from smlmbench.tracking.store import open_store
 
     found = find_trained(asked.model, lambda: open_store(asked.store, create=False))
@@ -126,9 +126,9 @@ def command(asked: Asked) -> None:
 
 def _fit(asked: Asked, catalog: "Catalog") -> None:
     from smlmbench.errors import ConfigError
-    from smlmbench.run.fitting import FitRequest, fit_movie, fit_settings
-    from smlmbench.run.predicting import read_camera
     from smlmbench.run.progress import Reporter
+    from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
+    from smlmbench.run.using.predicting import read_camera
 
     if asked.frames is not None or asked.runtime != AUTO:
         raise ConfigError(f"{asked.model} is a fitter: it takes whole movies and no runtime; leave these options out")
@@ -151,7 +151,7 @@ def _fit(asked: Asked, catalog: "Catalog") -> None:
 
 def _choose(asked: Asked, found: "Found", catalog: "Catalog") -> "Choice":
     """What runs the movie: as asked (then without a reason), else what the run's stored timings say, and why."""
-    from smlmbench.run.gated import Choice, fastest
+    from smlmbench.run.timing.gated import Choice, fastest
 
     if asked.runtime != AUTO:
         return Choice(asked.runtime, asked.number_format or "fp32", None, "")

@@ -57,7 +57,7 @@ def command(asked: Asked) -> None:
     Example: smlmbench run experiments/quickstart.yaml --only 'model=fid*'
     """
     from smlmbench.study.load import load_study
-    from smlmbench.study.plan import make_plan
+    from smlmbench.study.planning.plan import make_plan
     from smlmbench.tracking.store import open_store
 
     loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
@@ -73,8 +73,8 @@ def command(asked: Asked) -> None:
     # A job queue ends a job with SIGTERM: treated like Ctrl-C, so that the running cell is checkpointed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.study import Options, run_study
-    from smlmbench.run.trainings import Slots
+    from smlmbench.run.studies.study import Options, run_study
+    from smlmbench.run.studies.trainings import Slots
 
     slots = Slots(asked.workers, asked.scheduler, asked.cluster)
     with Reporter() as reporter:

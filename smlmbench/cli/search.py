@@ -44,7 +44,7 @@ def command(asked: Asked) -> None:
     """
     from smlmbench.errors import ConfigError
     from smlmbench.study.load import load_study
-    from smlmbench.study.spaces import describe_searches, spaces
+    from smlmbench.study.planning.spaces import describe_searches, spaces
     from smlmbench.tracking.store import open_store
 
     sets = list(asked.sets or ())
@@ -61,9 +61,9 @@ def command(asked: Asked) -> None:
     # A job queue ends a job with SIGTERM: treated like Ctrl-C, so that the running trial is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.searching import run_searches
-    from smlmbench.run.study import Options
-    from smlmbench.run.trainings import Slots
+    from smlmbench.run.searching.hunting import run_searches
+    from smlmbench.run.studies.study import Options
+    from smlmbench.run.studies.trainings import Slots
 
     slots = Slots(asked.workers, asked.scheduler, asked.cluster)
     with Reporter() as reporter:

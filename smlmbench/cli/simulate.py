@@ -34,8 +34,8 @@ def command(asked: Asked) -> None:
 
     Example: smlmbench simulate experiments/quickstart.yaml --frames 20 -o movie
     """
-    from smlmbench.run.drawing import draw_movie, find_source
-    from smlmbench.run.pairing import draw_pairs
+    from smlmbench.run.using.drawing import draw_movie, find_source
+    from smlmbench.run.using.pairing import draw_pairs
     from smlmbench.study.load import load_study
 
     loaded = load_study(asked.study, sets=asked.sets or ())

@@ -70,7 +70,7 @@ def command(asked: Asked) -> None:
 
 
 def _rows(asked: Asked, catalog: Any) -> list[dict[str, Any]]:
-    from smlmbench.run.untrained import Where, time_file, time_untrained
+    from smlmbench.run.timing.untrained import Where, time_file, time_untrained
 
     where = Where(
         _listed(asked.devices), _listed(asked.runtimes), _listed(asked.formats), asked.threads, full=asked.full
@@ -78,7 +78,7 @@ def _rows(asked: Asked, catalog: Any) -> list[dict[str, Any]]:
     (first, *more) = asked.models
     stored = not more and first not in catalog.names("models")
     if stored and (Path(first).is_file() or not _looks_registered(first, catalog)):
-        from smlmbench.run.finding import find_trained
+        from smlmbench.run.using.finding import find_trained
         from smlmbench.tracking.store import open_store
 
         found = find_trained(first, lambda: open_store(asked.store, create=False))
@@ -100,7 +100,7 @@ def _listed(text: str) -> tuple[str, ...]:
 def _study(asked: Asked) -> None:
     import json
 
-    from smlmbench.run.retiming import time_stored
+    from smlmbench.run.timing.retiming import time_stored
 
     timing = {
         "devices": _listed(asked.devices),

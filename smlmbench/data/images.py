@@ -22,8 +22,8 @@ from smlmbench.formats.pages import open_pages
 from smlmbench.movies import Movie, check_block
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
-from smlmbench.study.pairs import Page, pages_of
 from smlmbench.study.sources import ImagesSource
+from smlmbench.study.sources.pairs import Page, pages_of
 
 CARD = {"version": 1, "summary": "Two folders of images, inputs and targets, paired by name"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.search.storage import HEARTBEAT_S, accepted, open_storage, retry
 from smlmbench.seeds import derive_seed
-from smlmbench.study.spaces import Axis
+from smlmbench.study.planning.spaces import Axis
 
 if TYPE_CHECKING:
     import optuna

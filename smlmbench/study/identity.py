@@ -97,7 +97,7 @@ def _sha256(path: Path) -> str:
 def source_identity(source: Source) -> dict[str, Any]:
     """What defines the pixels and the truth of a source: its description; for files their digests instead of paths."""
     if isinstance(source, ImagesSource):
-        from smlmbench.study.pairs import pairs_identity
+        from smlmbench.study.sources.pairs import pairs_identity
 
         shown: dict[str, Any] = _normal(source.model_dump(mode="json", exclude={"input", "target"}))
         return {**shown, "pairs_sha256": pairs_identity(source)}

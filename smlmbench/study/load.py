@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
-from smlmbench.study.checks import check_files, check_there
-from smlmbench.study.choices import Choices
-from smlmbench.study.distilling import read_distill
-from smlmbench.study.entries import Entries
-from smlmbench.study.problems import Problems, Where, explain, short
-from smlmbench.study.reading import override, parse, read_text
+from smlmbench.study.reading.checks import check_files, check_there
+from smlmbench.study.reading.choices import Choices
+from smlmbench.study.reading.distill import read_distill
+from smlmbench.study.reading.entries import Entries
+from smlmbench.study.reading.problems import Problems, Where, explain, short
+from smlmbench.study.reading.search import Reader, read_search
+from smlmbench.study.reading.text import override, parse, read_text
 from smlmbench.study.schema import DataEntry, Study
-from smlmbench.study.search import Reader, read_search
 from smlmbench.study.sources import SimulateSource
 
 DATA_VARIABLE = "SMLMBENCH_DATA"

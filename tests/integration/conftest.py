@@ -15,7 +15,8 @@ from smlmbench.tracking.store import open_store
 @contextmanager
 def quick():
     """Three rounds, no warm-up: what is measured is of no interest, that it is measured is."""
-    from smlmbench.run import fitter_timings, timings
+    from smlmbench.run.timing import fitters as fitter_timings
+    from smlmbench.run.timing import timings
     from smlmbench.timing import time_calls
 
     with pytest.MonkeyPatch.context() as patch:

@@ -267,7 +267,7 @@ def quick_timing(monkeypatch):
     monkeypatch.setattr("smlmbench.timing.SETTLE_S", 0.0)
     monkeypatch.setattr("smlmbench.timing.MIN_ROUNDS", 2)
     monkeypatch.setattr("smlmbench.timing.BUDGET_S", 0.0)
-    from smlmbench.run import untrained
+    from smlmbench.run.timing import untrained
     from smlmbench.timing import time_calls
 
     monkeypatch.setattr(untrained, "time_calls", lambda calls, device: time_calls(calls, device, budget_s=0.0))

@@ -12,13 +12,15 @@ from typer.testing import CliRunner
 from smlmbench.cli import app
 from smlmbench.errors import CollapsedError
 from smlmbench.inference.checkpoint import load_trained
-from smlmbench.run import cells, longer, training_cell, trainings
+from smlmbench.run.cells import run as cells
+from smlmbench.run.cells import training as training_cell
+from smlmbench.run.cells.teachers import untrained_teacher
+from smlmbench.run.cells.training import build_recipe
 from smlmbench.run.materials import Materials
 from smlmbench.run.session import Session
-from smlmbench.run.teachers import untrained_teacher
-from smlmbench.run.training_cell import build_recipe
+from smlmbench.run.studies import longer, trainings
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.claims import claim
 from smlmbench.tracking.records import read_study
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
-from smlmbench.run.finding import find_row, find_trained
-from smlmbench.run.showing import Look, show
-from smlmbench.run.sources import sources_of
+from smlmbench.run.studies.sources import sources_of
+from smlmbench.run.using.finding import find_row, find_trained
+from smlmbench.run.using.showing import Look, show
 
 
 def figure(*words):

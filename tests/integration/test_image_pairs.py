@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from smlmbench.cli import app
 from smlmbench.study.cells import Cell
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.records import read_study
 from smlmbench.tracking.store import open_store
 

@@ -17,10 +17,10 @@ from smlmbench.inference.engine import ReadOut
 from smlmbench.outputs import raster
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run import gate, reduced, timings
-from smlmbench.run.retiming import time_stored
+from smlmbench.run.timing import gate, reduced, timings
+from smlmbench.run.timing.retiming import time_stored
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.timing import time_calls
 from smlmbench.tracking.records import read_study
 

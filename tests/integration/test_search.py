@@ -12,17 +12,22 @@ from tiny_study import Listener, run, write
 
 from smlmbench.errors import CollapsedError, DivergedError
 from smlmbench.report import page
-from smlmbench.run import evaluation, search_record, searching, training_cell, trial_costs, trials
+from smlmbench.run.cells import evaluation
+from smlmbench.run.cells import training as training_cell
+from smlmbench.run.cells.worker import pack_cell, pack_session
 from smlmbench.run.materials import Materials
-from smlmbench.run.searching import run_searches
+from smlmbench.run.searching import costs as trial_costs
+from smlmbench.run.searching import hunting as searching
+from smlmbench.run.searching import record as search_record
+from smlmbench.run.searching import trials
+from smlmbench.run.searching.hunting import run_searches
 from smlmbench.run.session import Session
-from smlmbench.run.study import Options
-from smlmbench.run.worker import pack_cell, pack_session
+from smlmbench.run.studies.study import Options
 from smlmbench.search import Judge, Searcher, Sorts
 from smlmbench.search.storage import address
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
-from smlmbench.study.spaces import search_name, spaces, trial_cell
+from smlmbench.study.planning.plan import make_plan
+from smlmbench.study.planning.spaces import search_name, spaces, trial_cell
 from smlmbench.tracking.claims import decide
 from smlmbench.tracking.owners import Owner
 from smlmbench.tracking.records import cell_runs, read_study
@@ -201,7 +206,7 @@ def test_when_time_is_over_the_search_stops_and_nothing_is_tested(tmp_path, stor
     path = study(tmp_path, search={"random_trials": 0})
     real, asked = Searcher.ask, []
     monkeypatch.setattr(Searcher, "ask", lambda self, owner: asked.append(1) or real(self, owner))
-    monkeypatch.setattr("smlmbench.run.searching.Team.may_begin", lambda self: not asked)
+    monkeypatch.setattr("smlmbench.run.searching.hunting.Team.may_begin", lambda self: not asked)
     finished, lines = search(path, store, max_hours=1.0)
     assert any("time is over, 2 trials are left; the same command continues them" in line for line in lines)
     assert finished.statuses == {}

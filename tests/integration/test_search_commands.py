@@ -16,7 +16,7 @@ from smlmbench.cli import app
 from smlmbench.search import Searcher, Sorts
 from smlmbench.search.storage import address
 from smlmbench.study.load import load_study
-from smlmbench.study.spaces import search_name, spaces
+from smlmbench.study.planning.spaces import search_name, spaces
 
 BLOCKS = {"models": [{"name": "fid_storm", "blocks": 1, "width": 0.25}], "losses": ["l1l2"], "references": ["truth"]}
 
@@ -41,7 +41,7 @@ def test_commands_say_what_is_missing_and_how_many_trials(tmp_path):
 def test_planning_a_search_imports_neither_optuna_nor_torch(tmp_path):
     path = study(tmp_path, search={})
     code = (
-        "import sys\nfrom smlmbench.study.load import load_study\nfrom smlmbench.study.spaces import *\n"
+        "import sys\nfrom smlmbench.study.load import load_study\nfrom smlmbench.study.planning.spaces import *\n"
         f"loaded = load_study({str(path)!r})\nprint(describe_searches(loaded, spaces(loaded)))\n"
         "print([name for name in ('optuna', 'torch', 'mlflow') if name in sys.modules])"
     )

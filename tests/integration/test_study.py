@@ -10,7 +10,12 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError
-from smlmbench.run import cells, fitter_timings, picks, references, study, timings, training_cell
+from smlmbench.run.cells import references
+from smlmbench.run.cells import run as cells
+from smlmbench.run.cells import training as training_cell
+from smlmbench.run.studies import picks, study
+from smlmbench.run.timing import fitters as fitter_timings
+from smlmbench.run.timing import timings
 from smlmbench.tracking.records import cell_runs, metric_history, read_study
 
 pytestmark = pytest.mark.usefixtures("short_timing")

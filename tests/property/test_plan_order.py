@@ -12,7 +12,7 @@ from study_fakes import STUDY, write_rooms
 from smlmbench.errors import ConfigError
 from smlmbench.study.identity import canonical, short_hash
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan, plan_hash
+from smlmbench.study.planning.plan import make_plan, plan_hash
 
 SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -8,9 +8,9 @@ import pytest
 
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
-from smlmbench.run.pairing import draw_pairs
+from smlmbench.run.using.pairing import draw_pairs
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.sources import SimulateSource
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from smlmbench.registry import Catalog
-from smlmbench.run import gated
-from smlmbench.run.gated import fastest, judged, verdict
+from smlmbench.run.timing import gated
+from smlmbench.run.timing.gated import fastest, judged, verdict
 from smlmbench.timing import host_name
 
 CATALOG = Catalog()

@@ -16,8 +16,8 @@ from smlmbench.inference.engine import Piece
 from smlmbench.inference.journal import Journal
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run import predicting
-from smlmbench.run.predicting import Request, predict_movie
+from smlmbench.run.using import predicting
+from smlmbench.run.using.predicting import Request, predict_movie
 from smlmbench.training import save_atomically
 
 CATALOG = Catalog()

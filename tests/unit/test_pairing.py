@@ -4,8 +4,8 @@ import tifffile
 
 from smlmbench.errors import ConfigError, FormatError
 from smlmbench.registry import Catalog
-from smlmbench.run.drawing import draw_movie
-from smlmbench.run.pairing import draw_pairs
+from smlmbench.run.using.drawing import draw_movie
+from smlmbench.run.using.pairing import draw_pairs
 from smlmbench.study.sources import SimulateSource
 
 SOURCE = SimulateSource(density_per_um2=1.0, photons=1000.0, field_px=16, psf={"name": "gaussian", "sigma_nm": 130.0})

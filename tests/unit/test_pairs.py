@@ -8,8 +8,8 @@ import tifffile
 from smlmbench.errors import FormatError, PairingError, SizeError
 from smlmbench.formats.pages import image_files, natural, open_pages
 from smlmbench.study.identity import source_identity
-from smlmbench.study.pairs import check_values, cut_pairs, measure, pages_of, pairs_identity
 from smlmbench.study.sources import ImagesSource, PairsPart
+from smlmbench.study.sources.pairs import check_values, cut_pairs, measure, pages_of, pairs_identity
 
 
 def source_of(folder, **more):

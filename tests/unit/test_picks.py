@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from smlmbench.registry import Catalog
-from smlmbench.run.picks import picks
+from smlmbench.run.studies.picks import picks
 
 FACTS = Catalog().card("tasks", "localization").facts
 

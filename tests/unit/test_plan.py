@@ -4,10 +4,10 @@ from study_fakes import write_movie, write_study
 from smlmbench.errors import ConfigError
 from smlmbench.study.cells import Cell
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan, plan_hash
-from smlmbench.study.resolve import val_frames
+from smlmbench.study.planning.plan import make_plan, plan_hash
+from smlmbench.study.planning.resolve import val_frames
+from smlmbench.study.planning.table import COLUMNS, plan_table
 from smlmbench.study.sources import Range, SimulateSource
-from smlmbench.study.table import COLUMNS, plan_table
 
 BLOB = {"name": "blob", "sigma_nm": 120}
 

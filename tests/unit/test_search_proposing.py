@@ -12,7 +12,7 @@ from smlmbench.search import Judge, Searcher, Sorts
 from smlmbench.search.curves import best_of, best_of_random, front
 from smlmbench.search.pruning import Rule
 from smlmbench.search.storage import address, open_storage
-from smlmbench.study.spaces import Axis
+from smlmbench.study.planning.spaces import Axis
 
 AXES = [
     Axis("x", ("training", "lr"), 0.5, 0.1, 10.0, log=True),

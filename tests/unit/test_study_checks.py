@@ -3,10 +3,10 @@ from study_fakes import write_movie, write_study
 
 from smlmbench.data.parts import block_of
 from smlmbench.errors import ConfigError, SizeError
-from smlmbench.study.checks import text_header
 from smlmbench.study.load import load_study
-from smlmbench.study.parts import cut
+from smlmbench.study.reading.checks import text_header
 from smlmbench.study.sources import Part
+from smlmbench.study.sources.parts import cut
 
 
 @pytest.fixture(autouse=True)

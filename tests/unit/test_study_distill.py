@@ -7,9 +7,9 @@ from smlmbench.errors import ConfigError
 from smlmbench.study.cells import Cell, Longer
 from smlmbench.study.identity import student_id
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan, plan_hash
-from smlmbench.study.students import with_longer
-from smlmbench.study.table import plan_table
+from smlmbench.study.planning.plan import make_plan, plan_hash
+from smlmbench.study.planning.students import with_longer
+from smlmbench.study.planning.table import plan_table
 
 PAIR = {"teacher": "srcnn", "student": "fid_storm", "method": "hint"}
 

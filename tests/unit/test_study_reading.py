@@ -1,7 +1,7 @@
 import pytest
 
 from smlmbench.errors import ConfigError
-from smlmbench.study.reading import override, parse, read_text
+from smlmbench.study.reading.text import override, parse, read_text
 
 
 def test_numbers_are_those_of_yaml_1_2_and_all_else_is_text():

@@ -5,8 +5,8 @@ from tiny_study import write
 
 from smlmbench.errors import ConfigError
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
-from smlmbench.study.spaces import describe_searches, search_name, spaces, trial_cell, trial_cells
+from smlmbench.study.planning.plan import make_plan
+from smlmbench.study.planning.spaces import describe_searches, search_name, spaces, trial_cell, trial_cells
 
 FID = {"name": "fid_storm", "blocks": 1}
 

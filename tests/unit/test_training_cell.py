@@ -2,10 +2,10 @@ import pytest
 import torch
 from tiny_study import write
 
+from smlmbench.run.cells.training import build_recipe
 from smlmbench.run.materials import Materials
-from smlmbench.run.training_cell import build_recipe
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 
 CPU = torch.device("cpu")
 

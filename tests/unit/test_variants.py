@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.registry import Card, Catalog, ModelCard
-from smlmbench.run.planfile import plan_document
+from smlmbench.run.studies.planfile import plan_document
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 
 BASE = {
     "version": 1,

@@ -6,13 +6,13 @@ from tiny_study import write, write_plugins
 
 from smlmbench.engine import link
 from smlmbench.registry import Catalog
-from smlmbench.run import worker
+from smlmbench.run.cells import worker
+from smlmbench.run.cells.worker import _plugin, _session, pack_cell, pack_session
 from smlmbench.run.progress import Relay, Reporter, clock, retell, table
-from smlmbench.run.trainings import _Work
-from smlmbench.run.worker import _plugin, _session, pack_cell, pack_session
+from smlmbench.run.studies.trainings import _Work
 from smlmbench.study.cells import Cell
 from smlmbench.study.load import load_study
-from smlmbench.study.plan import make_plan
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking import claims
 from smlmbench.tracking.claims import Row, bury, claim
 from smlmbench.tracking.owners import Owner

@@ -1,0 +1,1 @@
+"""One cell or reference: trained, scored, logged."""

@@ -1,0 +1,250 @@
+"""One cell as a run of the store: claim it, train or only score it, log everything, end it."""
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smlmbench.errors import CollapsedError, FormatError, PrunedError, StoreLostError
+from smlmbench.inference.allocator import place
+from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
+from smlmbench.inference.devices import resolve_device
+from smlmbench.run.cells.evaluation import Evaluation, choose_on_validation, predict_applied, score_conditions
+from smlmbench.run.cells.logging import log_evaluation, log_image_file, log_table
+from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
+from smlmbench.run.cells.training import Events, Trainee, train_cell
+from smlmbench.run.materials import Splits
+from smlmbench.run.session import Session
+from smlmbench.study.cells import Cell
+from smlmbench.study.primary import primary_of
+from smlmbench.tasks.contracts import Threshold
+from smlmbench.tracking import tags as names
+from smlmbench.tracking.claims import Row, claim
+from smlmbench.tracking.records import record_of
+from smlmbench.tracking.runs import Run, reason_of
+from smlmbench.training import save_atomically
+
+CHECKPOINT = "best.pt"
+Watch = Callable[[float, Mapping[str, float]], None]
+
+
+def run_cell(cell: Cell, session: Session, watch: Watch | None = None) -> str:
+    """Do what there is to do for a cell.
+
+    Args:
+        cell: What to train and to score.
+        session: The command.
+        watch: Makes the cell a trial of a search: called at every validation with the fraction of the training and
+            its numbers, it raises PrunedError to stop the training.
+
+    Returns:
+        keep or leave where nothing was done, skipped for a student without its teacher, else done, pruned, failed or
+        collapsed; an interrupt is passed on, its run is closed as interrupted.
+    """
+    missing = why_no_teacher(cell, session)
+    if missing is not None:
+        session.reporter.line(f"{describe(cell)}: skipped: {missing}")
+        return "skipped"
+    row, retry = row_of(cell, session.job), session.retry_failed
+    held = claim(session.store, session.experiment_id, row, retry_failed=retry, keep_pruned=watch is not None)
+    label = describe(cell)
+    if held.run is None:
+        session.reporter.line(f"{label}: {'done before' if held.decision.kind == 'keep' else 'another process has it'}")
+        return held.decision.kind
+    end = "done"
+    try:
+        with held.run as run:
+            _work(cell, session, run, watch, score_only=held.decision.kind == "score")
+    except StoreLostError:
+        raise
+    except Exception as error:
+        ends = {CollapsedError: "collapsed", PrunedError: "pruned"}
+        end = next((name for kind, name in ends.items() if isinstance(error, kind)), "failed")
+        session.reporter.line(f"{label}: {end}: {reason_of(error)}")
+    finally:
+        session.reporter.stop()
+    shutil.rmtree(held.run.work_dir, ignore_errors=True)
+    return end
+
+
+def describe(cell: Cell) -> str:
+    """A cell in one short line."""
+    labels = cell.labels
+    taught = f" ← {labels['teacher']} ({labels['method']})" if cell.teaching is not None else ""
+    name = f"{labels['model']}{taught}" + (" longer" if cell.control == "longer" else "")
+    return f"{labels['data']} {name} {labels['loss']} λ={labels['lambda']} repeat {labels['repeat']}"
+
+
+def row_of(cell: Cell, job: str = "") -> Row:
+    """What is claimed for a cell; `job` names the command, where it has workers."""
+    labels = cell.labels
+    method = "" if labels["method"] == "supervised" else f"-{labels['method']}"
+    name = f"{labels['model']}{method}-{labels['loss']}-{labels['lambda']}-r{labels['repeat']}-{cell.cell_id[:6]}"
+    tags = {names.STUDY: cell.study} | ({names.JOB: job} if job else {})
+    return Row(cell_id=cell.cell_id, eval_id=cell.eval_id, name=name, tags=tags)
+
+
+def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_only: bool) -> None:
+    splits = session.materials.splits(cell.data, cell.root_seed)
+    session.reporter.line(f"{describe(cell)}: {'scoring' if score_only else 'training'}")
+    on_frames = _frames_reporter(cell, session)
+    if score_only:
+        trained, content = _stored(run, session)
+        chosen, validation = choose_on_validation(trained, cell, splits, session.catalog, on_frames)
+    else:
+        _log_plan(cell, run, splits)
+        teacher, events = find_teacher(cell, session), _events(cell, session, run, watch)
+        run.log_params({} if teacher is None else teacher.costs)
+        trainee = train_cell(cell, session.materials, run.work_dir, events, session.device, teacher)
+        trained = trainee.trained
+        trained.network = place(trained.network, resolve_device(session.scoring_device))
+        chosen, validation = choose_on_validation(trained, cell, splits, session.catalog, on_frames)
+        content = _content(cell, trainee, session)
+        run.log_params(_outcome(trainee, cell))
+    content["facts"]["threshold"] = chosen.value
+    _log_checkpoint(run, content)
+    _log_threshold(run, cell, chosen, trained)
+    evaluation = score_conditions(trained, cell, splits, session.catalog, on_frames, (chosen, validation))
+    seen = int(content["facts"]["samples_seen"])
+    log_evaluation(run, evaluation, splits.tests, cell.scoring, session.catalog, seen)
+    for name, (_, prediction) in predict_applied(trained, cell, session.catalog, on_frames).items():
+        log_table(run, prediction, name, session.catalog, folder="applied")
+        if prediction.table is None:
+            log_image_file(run, prediction, name, session.catalog, folder="applied")
+    session.reporter.line(f"{describe(cell)}: {_reached(cell, session, evaluation)}")
+
+
+def _reached(cell: Cell, session: Session, evaluation: Evaluation) -> str:
+    """The primary metric on every condition, and the threshold where there is one."""
+    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data)
+    scored = evaluation.tests
+    if not scored and evaluation.validation is not None:
+        scored = {"val": evaluation.validation}
+    told = ", ".join(
+        f"{name} {primary.shown(scores.values[primary.name]) if primary.name in scores.values else 'n/a'}"
+        for name, scores in scored.items()
+    )
+    chosen = evaluation.threshold
+    has_threshold = chosen is not None and math.isfinite(chosen.value)
+    return f"{primary.name} {told}" + (f" (threshold {chosen.value:.3g})" if chosen and has_threshold else "")
+
+
+def _stored(run: Run, session: Session) -> tuple[Trained, dict[str, Any]]:
+    record = record_of(session.store, session.store.client.get_run(run.run_id))
+    path = record.artifact(CHECKPOINT)
+    if path is None:
+        raise FormatError(f"run {run.run_id} has no {CHECKPOINT}; train it anew with --retry-failed")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return load_trained(path, session.catalog, resolve_device(session.scoring_device)), content
+
+
+def _log_plan(cell: Cell, run: Run, splits: Splits) -> None:
+    training = cell.training
+    run.log_params(
+        {
+            **cell.labels,
+            "steps": training.steps,
+            "batch_size": training.batch_size,
+            "lr": training.lr,
+            "optimiser": training.optimiser,
+            "schedule": training.schedule,
+            "regime": training.regime,
+            "upsampling": cell.output.settings.get("upsampling", 1),
+            "amplitude": cell.output.settings.get("amplitude", 1),
+            **{f"model.{name}": value for name, value in cell.model.settings.items()},
+            **{f"loss.{name}": value for name, value in cell.loss.settings.items() if name != "weight"},
+            **{f"method.{name}": value for name, value in cell.method.settings.items()},
+        }
+    )
+    run.log_input(cell.data.name, splits.validation.digest, "val", dict(splits.validation.facts))
+    for name, condition in splits.tests.items():
+        run.log_input(f"{cell.data.name}.{name}", condition.digest, name, dict(condition.facts))
+
+
+def _outcome(trainee: Trainee, cell: Cell) -> dict[str, Any]:
+    progress = trainee.progress
+    return {
+        "n_params": trainee.n_params,
+        "number_format": trainee.number_format,
+        "device": trainee.device,
+        "threads": torch.get_num_threads(),
+        "samples_seen": progress.step * cell.training.batch_size,
+        "train_s": round(progress.train_s, 2),
+        "best_step": progress.best_step,
+    }
+
+
+def _log_threshold(run: Run, cell: Cell, chosen: Threshold, trained: Trained) -> None:
+    scoring = cell.scoring
+    threshold = f"{chosen.value:.6g}" if math.isfinite(chosen.value) else "none"
+    params = {"threshold": threshold, "protocol": scoring.protocol, "matcher": scoring.matcher}
+    run.log_params({**params, "infer_device": str(next(trained.network.parameters()).device)})
+
+
+def _content(cell: Cell, trainee: Trainee, session: Session) -> dict[str, Any]:
+    splits = session.materials.splits(cell.data, cell.root_seed)
+    facts = {
+        **cell.labels,
+        "study": cell.study,
+        "cell_id": cell.cell_id,
+        "protocol": cell.scoring.protocol,
+        "pixel_size_nm": trainee.given.pixel_size_nm,
+        "calibrated": splits.validation.calibrated,
+        "samples_seen": trainee.progress.step * cell.training.batch_size,
+    }
+    output = {**trainee.trained.output_settings}
+    if trainee.trained.images_only:
+        facts["target_scale"] = output["image_scale"]
+    return checkpoint_of(
+        trainee.trained.network,
+        trainee.given,
+        {"name": cell.model.name, "version": cell.model.version, "settings": dict(cell.model.settings)},
+        {"name": cell.output.name, "version": cell.output.version, "settings": output},
+        facts,
+    )
+
+
+def _log_checkpoint(run: Run, content: Mapping[str, Any]) -> None:
+    path: Path = run.work_dir / CHECKPOINT
+    save_atomically(content, path)
+    run.log_artifact(path)
+    run.mark_trained()
+
+
+def _events(cell: Cell, session: Session, run: Run, watch: Watch | None) -> Events:
+    label = describe(cell)
+    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data)
+    session.reporter.start(label, cell.training.steps, "training")
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        session.reporter.advance(step, steps, f"loss {loss:.3g}")
+
+    def on_validation(step: int, numbers: Mapping[str, float]) -> None:
+        run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
+        run.flush()
+        reached = primary.shown(numbers[f"val/{primary.name}"])
+        session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {primary.name} {reached}")
+        if watch is not None:
+            watch(step / cell.training.steps, numbers)
+
+    def on_picture(step: int, image: NDArray[np.uint8]) -> None:
+        run.log_image(image, "val_example", step=step * cell.training.batch_size)
+
+    return Events(on_step, on_validation, on_picture)
+
+
+def _frames_reporter(cell: Cell, session: Session) -> Any:
+    state = {"name": ""}
+
+    def on_frames(condition: str, done: int, total: int) -> None:
+        if state["name"] != condition:
+            session.reporter.start(describe(cell), total, f"scoring {condition}")
+            state["name"] = condition
+        session.reporter.advance(done, total)
+
+    return on_frames

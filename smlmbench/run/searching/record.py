@@ -1,0 +1,269 @@
+"""What a search leaves in the store: one run of role `search` with its table, its figures and its picks."""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from smlmbench.figures import searches as figures
+from smlmbench.run.session import Session
+from smlmbench.run.studies.planfile import plan_document
+from smlmbench.search import Trial
+from smlmbench.search.curves import Best, best_of, best_of_random, front
+from smlmbench.study.cells import Cell, Plan
+from smlmbench.study.load import Loaded
+from smlmbench.study.planning.spaces import Space, trial_cells
+from smlmbench.tracking.records import search as search_runs
+from smlmbench.tracking.runs import Run, open_run
+
+SEARCH_TAG = "smlmbench.search"
+FILE = "search.json"
+COLUMNS = ("trial", "state", "cell_id", "mlflow_run_id", "seconds", "n_params", "samples_seen", "train_s", "reason")
+
+
+@dataclass(frozen=True)
+class Hunted:
+    """One search and the random search beside it, as they stand.
+
+    Attributes:
+        name: Of the Optuna study.
+        directions: maximize or minimize, by objective; the first picks.
+        primary: The task's primary metric on these data.
+        trials: In the order of asking.
+        shares: Importance of each setting.
+        baseline_name: Of the Optuna study of random search.
+        baseline: Its trials.
+        complete: Whether all trials were made, so that its pick may be tested.
+    """
+
+    name: str
+    directions: Mapping[str, str]
+    primary: str
+    trials: Sequence[Trial]
+    shares: Mapping[str, float]
+    baseline_name: str
+    baseline: Sequence[Trial]
+    complete: bool = True
+
+    @property
+    def objective(self) -> str:
+        """What picks."""
+        return next(iter(self.directions))
+
+    @property
+    def sign(self) -> float:
+        """What the first objective is multiplied by so that more is better."""
+        return 1.0 if self.directions[self.objective] == "maximize" else -1.0
+
+    @cached_property
+    def counted(self) -> list[Trial]:
+        """The trials that were asked for."""
+        return [trial for trial in self.trials if trial.counts]
+
+    @cached_property
+    def done(self) -> list[Trial]:
+        """Those with all numbers."""
+        return [trial for trial in self.counted if trial.state == "done"]
+
+    @property
+    def pick(self) -> Trial | None:
+        """The best in the first objective; of equals the earliest."""
+        return max(self.done, key=lambda trial: self.sign * trial.reached[self.objective], default=None)
+
+    def score(self, trial: Trial) -> float:
+        """What the pick is chosen by; NaN where there is none."""
+        return self.sign * trial.reached[self.objective] if trial.state == "done" else math.nan
+
+
+def default_of(space: Space, hunted: Hunted) -> Trial | None:
+    """The trial with the default settings of the picked model."""
+    model = hunted.pick.values.get("model") if hunted.pick is not None else None
+    wanted = next((values for values in space.defaults() if values.get("model") == model), None)
+    return next((trial for trial in hunted.counted if dict(trial.values) == wanted), None)
+
+
+def final_cells(loaded: Loaded, space: Space, hunted: Hunted) -> list[Cell]:
+    """All repeats of the pick and of the defaults: the rows that are tested; none before the search is over."""
+    if hunted.pick is None or not hunted.complete:
+        return []
+    repeats = loaded.study.repeats
+    cells = trial_cells(loaded, space, hunted.pick.values, repeats=repeats)
+    model = hunted.pick.values.get("model")
+    first = next(values for values in space.defaults() if values.get("model") == model)
+    cells += trial_cells(loaded, space, first, repeats=repeats)
+    return list({cell.cell_id: cell for cell in cells}.values())
+
+
+def log_search(loaded: Loaded, space: Space, hunted: Hunted, session: Session) -> None:
+    """Write the run of a search; one that is there already is brought up to date."""
+    with _run(hunted, session) as run:
+        default = default_of(space, hunted)
+        best = _curves(hunted, len(space.defaults()))
+        document = _document(loaded, space, hunted, default, best)
+        run.log_params({key: document[key] for key in ("study", "data", "model", "sampler", "objectives", "asked")})
+        run.log_metrics(_metrics(hunted, default))
+        run.log_dict(document, FILE)
+        run.log_text(_table(space, hunted), "trials.csv")
+        for name, drawn in _figures(space, hunted, default, best).items():
+            run.log_bytes(drawn, f"figures/{name}.png")
+    session.reporter.line(f"{hunted.name}: {_said(hunted, default)}")
+
+
+def _run(hunted: Hunted, session: Session) -> Run:
+    condition = f"tags.`{SEARCH_TAG}` = '{hunted.name}'"
+    found = search_runs(session.store, [session.experiment_id], condition)
+    if not found:
+        tags = {SEARCH_TAG: hunted.name}
+        return open_run(session.store, session.experiment_id, role="search", name=hunted.name, tags=tags)
+    session.store.client.update_run(found[0].run_id, status="RUNNING")
+    return Run(session.store, found[0].run_id, experiment_id=session.experiment_id)
+
+
+def _said(hunted: Hunted, default: Trial | None) -> str:
+    pick = hunted.pick
+    if pick is None:
+        return f"no trial of {len(hunted.counted)} reached a number, so there is no pick"
+    reached = f"{hunted.objective} {pick.reached[hunted.objective]:.4g}"
+    if default is None or default.state != "done":
+        return f"pick of {len(hunted.counted)} trials: {reached}"
+    return f"pick of {len(hunted.counted)} trials: {reached}, defaults {default.reached[hunted.objective]:.4g}"
+
+
+def _curves(hunted: Hunted, defaults: int) -> dict[str, Best]:
+    """Numbers of the pick after K trials: on the holdout set, or on validation where there is none."""
+    on_holdout = any(trial.holdout is not None for trial in hunted.done)
+
+    def shown(trial: Trial) -> float:
+        value = trial.holdout if on_holdout else trial.reached.get(hunted.objective)
+        return math.nan if value is None or trial.state != "done" else float(value)
+
+    curves = {"search": best_of([hunted.score(one) for one in hunted.counted], [shown(one) for one in hunted.counted])}
+    drawn = [trial for trial in hunted.baseline if trial.counts]
+    if drawn:
+        scores, values = [hunted.score(one) for one in drawn], [shown(one) for one in drawn]
+        curves["random"] = best_of_random(scores, values, first=min(defaults, len(drawn)))
+    return curves
+
+
+def _brief(trial: Trial | None) -> dict[str, Any] | None:
+    if trial is None:
+        return None
+    facts = {key: trial.facts[key] for key in ("cell_id", "mlflow_run_id") if key in trial.facts}
+    brief = {"trial": trial.number, "state": trial.state, "values": dict(trial.values)}
+    return {**brief, "reached": dict(trial.reached), "holdout": trial.holdout, **facts}
+
+
+def _document(
+    loaded: Loaded, space: Space, hunted: Hunted, default: Trial | None, best: Mapping[str, Best]
+) -> dict[str, Any]:
+    search = loaded.study.search
+    assert search is not None  # noqa: S101 (there is no search without it)
+    cells = final_cells(loaded, space, hunted)
+    plan = Plan(study=loaded.study.study, cells=cells, references=[], skipped=[])
+    picked = hunted.pick
+    return {
+        "name": hunted.name,
+        "study": loaded.study.study,
+        "data": space.data,
+        "model": space.label,
+        "sampler": search.sampler,
+        "objectives": list(hunted.directions),
+        "directions": dict(hunted.directions),
+        "primary": hunted.primary,
+        "asked": search.trials,
+        "tried": len(hunted.counted),
+        "states": dict(Counter(trial.state for trial in hunted.trials)),
+        "space": [str(axis) for axis in space.axes],
+        "pick": _brief(picked),
+        "default": _brief(default),
+        "front": [_brief(trial) for trial, on in zip(hunted.done, _on_front(hunted), strict=True) if on],
+        "importances": dict(hunted.shares),
+        "random": {"name": hunted.baseline_name, "tried": sum(trial.counts for trial in hunted.baseline)},
+        "best_of": {name: {"mean": one.mean, "low": one.low, "high": one.high} for name, one in best.items()},
+        "trial_cells": _by_model(space, hunted),
+        "samples": sum(int(float(trial.facts.get("samples_seen", 0))) for trial in hunted.counted),
+        "cells": plan_document(loaded.study, plan, loaded.catalog)["cells"] if cells else [],
+    }
+
+
+def _by_model(space: Space, hunted: Hunted) -> dict[str, list[str]]:
+    """Identities of the trials of each model, those of random search too."""
+    found: dict[str, list[str]] = {}
+    for trial in [*hunted.counted, *(each for each in hunted.baseline if each.counts)]:
+        if "cell_id" in trial.facts:
+            label = str(trial.values.get("model", next(iter(space.models))))
+            found.setdefault(str(space.models[label]["name"]), []).append(str(trial.facts["cell_id"]))
+    return {name: list(dict.fromkeys(numbers)) for name, numbers in found.items()}
+
+
+def _on_front(hunted: Hunted) -> list[bool]:
+    table = [[trial.reached[name] for name in hunted.directions] for trial in hunted.done]
+    return front(table, list(hunted.directions.values()))
+
+
+def _metrics(hunted: Hunted, default: Trial | None) -> dict[str, float]:
+    pruned = sum(one.state == "pruned" for one in hunted.trials)
+    numbers = {"trials": float(len(hunted.counted)), "pruned": float(pruned)}
+    for name, trial in (("pick", hunted.pick), ("default", default)):
+        if trial is None:
+            continue
+        numbers |= {f"{name}/{objective}": value for objective, value in trial.reached.items()}
+        if trial.holdout is not None:
+            numbers[f"{name}/holdout/{hunted.primary}"] = trial.holdout
+    return numbers
+
+
+def _table(space: Space, hunted: Hunted) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [axis.name for axis in space.axes]
+    holdout = f"holdout/{hunted.primary}"
+    further = [name for name in COLUMNS[2:] if name not in hunted.directions]
+    writer.writerow(["search", *COLUMNS[:2], *hunted.directions, holdout, *names, *further])
+    for kind, trials in (("search", hunted.trials), ("random", hunted.baseline)):
+        for one in trials:
+            facts = {**one.facts, "seconds": "" if one.seconds is None else round(one.seconds, 1)}
+            reached = [one.reached.get(name, "") for name in hunted.directions]
+            shown = "" if one.holdout is None else one.holdout
+            settings = [one.values.get(name, "") for name in names]
+            rest = [facts.get(key, "") for key in further]
+            writer.writerow([kind, one.number, one.state, *reached, shown, *settings, *rest])
+    return text.getvalue()
+
+
+def _figures(space: Space, hunted: Hunted, default: Trial | None, best: Mapping[str, Best]) -> dict[str, bytes]:
+    """History, importances, slices, best of K and, with a second objective, the Pareto front."""
+    trials, objective = hunted.counted, hunted.objective
+    values = [trial.reached.get(objective, math.nan) for trial in trials]
+    stopped = [number for number, trial in enumerate(trials) if trial.state != "done"]
+    drawn = {"history": figures.history(values, stopped, objective, up=hunted.sign > 0)}
+    if hunted.shares:
+        drawn["importances"] = figures.importances(hunted.shares)
+    settings = {axis.name: [trial.values.get(axis.name) for trial in trials] for axis in space.axes}
+    if settings and hunted.done:
+        drawn["slices"] = figures.slices(settings, values, objective, [axis.name for axis in space.axes if axis.log])
+    on_holdout = any(trial.holdout is not None for trial in hunted.done)
+    words = {"search": "search", "random": "random search (mean over orders, 10 to 90 %)"}
+    curves = [figures.Curve(words[name], one.mean, one.low, one.high) for name, one in best.items()]
+    known = math.nan
+    if default is not None and default.state == "done":
+        known = float(default.reached[objective] if default.holdout is None else default.holdout)
+    label = f"{hunted.primary} of the pick on the holdout set" if on_holdout else f"{objective} of the pick"
+    drawn["best_of_k"] = figures.best_of(curves, label, default=known)
+    for other in list(hunted.directions)[1:]:
+        points = [(trial.reached[other], trial.reached[objective]) for trial in hunted.done]
+        if points:
+            place = {trial.number: number for number, trial in enumerate(hunted.done)}
+            drawn[f"pareto_{other.replace('/', '_')}"] = figures.pareto(
+                points,
+                front(points, [hunted.directions[other], hunted.directions[objective]]),
+                (other, objective),
+                picked=place.get(hunted.pick.number) if hunted.pick is not None else None,
+                default=place.get(default.number) if default is not None else None,
+                log=min(point[0] for point in points) > 0,
+            )
+    return drawn

@@ -1,0 +1,1 @@
+"""Whole studies: plan, rows, picks, report."""

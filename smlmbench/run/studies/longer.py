@@ -1,0 +1,130 @@
+"""The control `longer`: how many times its samples a plain student may see for the time of teacher and student.
+
+Measured once, from a few steps of each training on this machine, and kept in the study's `plan.json`: the same command
+again, also on another machine, takes the number from there, so that the control keeps its identity.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from math import ceil
+from statistics import median
+from typing import Any
+
+import torch
+
+from smlmbench.inference.devices import resolve_device, resolve_number_format
+from smlmbench.run.cells.training import build_recipe
+from smlmbench.run.materials import Materials
+from smlmbench.run.session import Session
+from smlmbench.study.cells import SUPERVISED, Cell, Longer, Pending, Plan
+from smlmbench.study.planning.students import with_longer
+from smlmbench.tracking.records import read_study
+
+WARM_UP = 2
+MEASURED = 5
+DRAWN = 128  # samples: two blocks of a simulated stream
+
+
+def completed(plan: Plan, session: Session, *, measures: bool = True) -> Plan:
+    """The plan with the length of its controls, from the store where it was measured before.
+
+    Args:
+        plan: Of a study that the store has an experiment of.
+        session: The command.
+        measures: Measure what the store does not know; else it stays pending.
+    """
+    if not plan.pending and not any(cell.teaching for cell in plan.cells):
+        return plan
+    known = stored(read_study(session.store, plan.study).plan)
+    for pending in plan.pending if measures else ():
+        if pending.key not in known:
+            known[pending.key] = measure(pending, session.materials, session.device)
+            session.reporter.line(_said(pending, known[pending.key]))
+    return with_longer(plan, known)
+
+
+def stored(document: Mapping[str, Any]) -> dict[str, Longer]:
+    """What an earlier `plan.json` says, by key."""
+    return {key: Longer.model_validate(item) for key, item in document.get("longer", {}).items()}
+
+
+def _said(pending: Pending, found: Longer) -> str:
+    names = f"{pending.student.model.name} beside teacher {pending.teacher.model.name}"
+    spent = f"{found.teacher_s:.3g} s + {found.student_s:.3g} s + {found.answers_s:.3g} s"
+    return f"control longer, {names}: {found.factor} x samples ({spent} for teacher, student and the teacher's answers)"
+
+
+def measure(pending: Pending, materials: Materials, device_name: str) -> Longer:
+    """Seconds of teacher and student from a few steps, and how many times longer the student could train."""
+    device, size = resolve_device(device_name), pending.student.training.batch_size
+    teacher_step, _ = step_seconds(pending.teacher, materials, device)
+    student_step, _ = step_seconds(pending.student, materials, device)
+    _, answer = step_seconds(pending.teacher, materials, device, size=size)
+    sample = _sample_seconds(pending.student, materials)
+    teacher_s, student_s = (
+        cell.training.steps * (step + cell.training.batch_size * sample)
+        for cell, step in ((pending.teacher, teacher_step), (pending.student, student_step))
+    )
+    answers_s = pending.student.training.steps * answer + pending.judged * (answer / size + sample)
+    factor = max(2, ceil((teacher_s + student_s + answers_s) / student_s))
+    return Longer(
+        factor=factor,
+        teacher_s=round(teacher_s, 2),
+        student_s=round(student_s, 2),
+        answers_s=round(answers_s, 2),
+    )
+
+
+def step_seconds(
+    cell: Cell, materials: Materials, device: torch.device, size: int | None = None
+) -> tuple[float, float]:
+    """Median seconds of one supervised step, and of answering its batch without gradients; data not counted.
+
+    Args:
+        cell: Its network, loss and batch size; nothing of it is kept.
+        materials: Data sets.
+        device: Where.
+        size: Samples in the batch instead of the cell's.
+    """
+    recipe, _ = build_recipe(cell.model_copy(update={"method": SUPERVISED, "teaching": None}), materials, device)
+    batch = materials.training(cell).batch(0, size or cell.training.batch_size)
+    parameters = next(iter(recipe.players().values()))
+    optimiser = torch.optim.Adam(parameters, lr=cell.training.lr)
+    reduced = resolve_number_format(cell.training.number_format, device) == "bf16"
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+            (move,) = recipe.step(batch)
+        optimiser.zero_grad(set_to_none=True)
+        move.loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    def answer() -> None:
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+            recipe.step(batch)
+
+    recipe.network.train()
+    trained = _median_s(step, device)
+    recipe.network.eval()
+    return trained, _median_s(answer, device)
+
+
+def _sample_seconds(cell: Cell, materials: Materials) -> float:
+    stream = materials.training(cell)
+    stream.batch(0, 1)
+    began = time.perf_counter()
+    for first in range(DRAWN, 2 * DRAWN, cell.training.batch_size):
+        stream.batch(first, cell.training.batch_size)
+    return (time.perf_counter() - began) / DRAWN
+
+
+def _median_s(work: Callable[[], None], device: torch.device) -> float:
+    spent = []
+    for number in range(WARM_UP + MEASURED):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if number >= WARM_UP:
+            spent.append(time.perf_counter() - began)
+    return median(spent)

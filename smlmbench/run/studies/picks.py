@@ -1,0 +1,88 @@
+"""The validation pick of each model and data as MLflow's LoggedModel."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from smlmbench.errors import StoreLostError
+from smlmbench.inference.checkpoint import load_trained
+from smlmbench.run.cells.run import CHECKPOINT
+from smlmbench.run.session import Session
+from smlmbench.study.cells import Cell
+from smlmbench.study.identity import short_hash
+from smlmbench.study.primary import primary_of
+from smlmbench.tracking.logged_model import log_model
+from smlmbench.tracking.records import RunRecord
+from smlmbench.tracking.runs import Run, reason_of
+
+LOGGED = "smlmbench.logged_model"
+EXAMPLE_PX = 32
+EXAMPLE_PHOTONS = 10.0
+
+
+def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], facts: Mapping[str, Any]) -> list[Cell]:
+    """The best repeat of the combination with the best mean validation score, for every model and data.
+
+    Args:
+        cells: Trained cells of one task.
+        runs: Their runs by cell_id.
+        facts: Of the task's card, which name the metric that ranks a data set.
+    """
+    combined: dict[tuple[str, str], dict[str, list[Cell]]] = {}
+    for cell in (one for one in cells if not one.control):
+        settings = {
+            "model": cell.model.settings,
+            "output": cell.output.settings,
+            "loss": [cell.loss.name, cell.loss.settings],
+            "training": cell.training.model_dump(mode="json"),
+            "method": [cell.method.name, cell.method.settings, cell.teaching.label if cell.teaching else ""],
+        }
+        group = combined.setdefault((cell.data.name, cell.model.name), {})
+        group.setdefault(short_hash(settings), []).append(cell)
+
+    def score(cell: Cell) -> float:
+        primary = primary_of(facts, cell.data)
+        reached = runs[cell.cell_id].metrics.get(f"val/{primary.name}")
+        return float("-inf") if reached is None else primary.sign * reached
+
+    chosen = [max(group.values(), key=lambda repeats: fmean(map(score, repeats))) for group in combined.values()]
+    return [max(repeats, key=score) for repeats in chosen]
+
+
+def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Session, *, everything: bool) -> None:
+    """Log the picks (or every cell) as models that load without this package; what was logged before stays."""
+    facts = session.catalog.card("tasks", cells[0].task).facts
+    for cell in cells if everything else picks(cells, runs, facts):
+        primary = primary_of(facts, cell.data).name
+        record = runs[cell.cell_id]
+        path = record.artifact(CHECKPOINT)
+        if LOGGED in record.tags or path is None:
+            continue
+        name = f"model {cell.model.name} on {cell.data.name}"
+        try:
+            model_id = _log(cell, record, path, (f"val/{primary}", f"test/{primary}"), session)
+        except StoreLostError:
+            raise
+        except Exception as error:  # the graph of a plug-in may be one that torch cannot export; its row stays
+            session.reporter.line(f"{name}: not logged as a model: {reason_of(error)}")
+            continue
+        session.reporter.line(f"{name}: models:/{model_id}")
+
+
+def _log(cell: Cell, record: RunRecord, checkpoint: Path, metrics: Sequence[str], session: Session) -> str:
+    trained = load_trained(checkpoint, session.catalog)
+    sides = (EXAMPLE_PX, EXAMPLE_PX + 2 * trained.multiple_px)
+    run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
+    model_id = log_model(
+        run,
+        trained.network,
+        name=f"{cell.model.name}-{cell.data.name}",
+        example=np.full((2, 1, *sides), EXAMPLE_PHOTONS, dtype=np.float32),
+        metrics=metrics,
+        tags={"cell_id": cell.cell_id, "data": cell.data.name, "threshold": f"{trained.threshold:.6g}"},
+    )
+    run.set_tags({LOGGED: model_id})
+    return model_id

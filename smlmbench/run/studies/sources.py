@@ -1,0 +1,117 @@
+"""`sources.json`: what every row of a study was scored on, so that a frame can be shown again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from smlmbench import data
+from smlmbench.data.contracts import Condition
+from smlmbench.errors import ConfigError, unknown_name
+from smlmbench.registry import Catalog
+from smlmbench.study.cells import DataPlan, Plan
+from smlmbench.study.identity import source_identity
+from smlmbench.study.load import Loaded
+from smlmbench.study.planning.plan import make_plan
+from smlmbench.tracking.records import RunRecord, read_study
+from smlmbench.tracking.store import Store
+
+FILE = "sources.json"
+DIGEST = "_sha256"
+
+
+class Sources:
+    """The data entry of one row, with what is needed to open it."""
+
+    def __init__(self, plan: DataPlan, root_seed: int, catalog: Catalog) -> None:
+        self.plan, self.root_seed, self.catalog = plan, root_seed, catalog
+
+    @property
+    def names(self) -> list[str]:
+        """Conditions that can be shown: the test conditions, `val`, movies without truth."""
+        return [*self.plan.tests, "val", *(path.name for path in self.plan.apply)]
+
+    def condition(self, name: str | None) -> Condition:
+        """Open a condition; None takes the first test condition.
+
+        Raises:
+            UnknownNameError: No such condition; the nearest is named.
+            ConfigError: A file is not there any more, or has changed since.
+        """
+        wanted = name or self.names[0]
+        if wanted not in self.names:
+            raise unknown_name("condition", wanted, self.names)
+        plan = self.plan
+        if wanted in plan.tests:
+            self._check(wanted, plan.tests[wanted], plan.test_identity[wanted])
+            kept = {"tests": {wanted: plan.tests[wanted]}}
+            return data.conditions(plan.model_copy(update=kept), self.root_seed, self.catalog)[wanted]
+        if wanted == "val":
+            return data.validation(plan, self.root_seed, self.catalog)
+        path = next(path for path in plan.apply if path.name == wanted)
+        return data.applied(plan.model_copy(update={"apply": [path]}), self.root_seed, self.catalog)[str(path)]
+
+    def _check(self, name: str, source: Any, identity: Mapping[str, Any]) -> None:
+        try:
+            now = source_identity(source)
+        except ConfigError as error:
+            raise ConfigError(f"condition '{name}': {error}; or give --study FILE with --data-root") from None
+        changed = [key for key in now if key.endswith(DIGEST) and key in identity and now[key] != identity[key]]
+        if changed:
+            what = " and ".join(key.removesuffix(DIGEST) for key in changed)
+            raise ConfigError(f"condition '{name}': its {what} changed since the run; run the study again")
+
+
+def sources_document(plan: Plan, root_seed: int) -> dict[str, Any]:
+    """The data entries of a plan as plain JSON values, with the rows that use them."""
+    rows = {cell.cell_id: cell.data for cell in plan.cells}
+    rows |= {row.reference_id: row.data for row in plan.references}
+    entries = {entry.name: entry for entry in rows.values()}
+    return {
+        "root_seed": root_seed,
+        "data": {name: entry.model_dump(mode="json") for name, entry in entries.items()},
+        "rows": {row_id: entry.name for row_id, entry in rows.items()},
+        "plugins": sorted({str(path) for cell in plan.cells for path in cell.plugins}),
+    }
+
+
+def sources_of(record: RunRecord, store: Store, study: str, plugins: list[Path]) -> Sources:
+    """What a run was scored on, as the store remembers it.
+
+    Raises:
+        ConfigError: The store does not say, or a plug-in is gone.
+    """
+    documents = [run.json(FILE) for run in read_study(store, study).runs if run.role == "study"]
+    documents = [said for said in documents if said]
+    found = next((said for said in documents if record.cell_id in said["rows"]), None)
+    name = found["rows"][record.cell_id] if found else record.params.get("data", "")
+    if found is None:
+        # Trials of a search are in no plan; their data are those of that name where it always meant the same.
+        named = [said for said in documents if name in said["data"]]
+        alike = all(said["data"][name] == named[0]["data"][name] for said in named)
+        found = named[0] if named and alike else None
+    if found is not None:
+        there = [Path(path) for path in found["plugins"] if Path(path).is_file()]
+        return Sources(DataPlan.model_validate(found["data"][name]), found["root_seed"], _catalog(there, plugins))
+    raise ConfigError(
+        f"the store does not say what run {record.run_id[:12]} ({record.name}) was scored on; give --study FILE"
+    )
+
+
+def sources_from(record: RunRecord, loaded: Loaded) -> Sources:
+    """What a run was scored on, as a study file says it.
+
+    Raises:
+        ConfigError: The study has no such row.
+    """
+    plan = make_plan(loaded)
+    rows = {cell.cell_id: cell.data for cell in plan.cells} | {row.reference_id: row.data for row in plan.references}
+    if record.cell_id not in rows:
+        raise ConfigError(
+            f"study '{plan.study}' has no row {record.cell_id} ({record.name}); give the file and the --set of its run"
+        )
+    return Sources(rows[record.cell_id], loaded.study.seed, loaded.catalog)
+
+
+def _catalog(remembered: list[Path], given: list[Path]) -> Catalog:
+    files = {path.resolve(): path for path in (*remembered, *given)}
+    return Catalog(list(files.values()))

@@ -1,0 +1,172 @@
+"""A whole study: plan, rows, picks, timing, report; the same command again does only what is left."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from smlmbench.inference.devices import resolve_device
+from smlmbench.report import report_study
+from smlmbench.run.cells.references import run_reference
+from smlmbench.run.materials import Materials
+from smlmbench.run.progress import Reporter
+from smlmbench.run.session import Session
+from smlmbench.run.studies.longer import completed
+from smlmbench.run.studies.picks import log_picks
+from smlmbench.run.studies.planfile import plan_document
+from smlmbench.run.studies.sources import FILE as SOURCES
+from smlmbench.run.studies.sources import sources_document
+from smlmbench.run.studies.trainings import INLINE, Slots, check_slots, train
+from smlmbench.run.timing.fitters import time_fitters
+from smlmbench.run.timing.timings import time_study
+from smlmbench.study.cells import Plan
+from smlmbench.study.load import Loaded
+from smlmbench.study.planning.students import with_longer
+from smlmbench.timing import check_device
+from smlmbench.tracking.claims import reap
+from smlmbench.tracking.records import RunRecord, StudyRecord, read_study
+from smlmbench.tracking.runs import open_run
+from smlmbench.tracking.store import Store
+
+ENDED = ("done", "failed", "collapsed", "skipped")
+BAD = ("failed", "collapsed")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to a study.
+
+    Attributes:
+        device: auto, cpu, cuda or mps for training, and for scoring where `infer_device` is None.
+        retry_failed: Repeat failed and collapsed cells.
+        max_hours: Start no new cell after this time.
+        infer_device: auto, cpu, cuda or mps for scoring and predicting after training.
+        slots: Where cells run.
+    """
+
+    device: str = "auto"
+    retry_failed: bool = False
+    max_hours: float | None = None
+    infer_device: str | None = None
+    slots: Slots = INLINE
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run of a study left behind.
+
+    Attributes:
+        statuses: Number of planned cells by status.
+        report: The leaderboard page.
+        unfinished: Cells that are neither done nor ended with a reason.
+        failed_references: Names of references that could not be scored.
+    """
+
+    statuses: dict[str, int]
+    report: Path
+    unfinished: int
+    failed_references: list[str]
+
+
+def run_study(
+    loaded: Loaded, plan: Plan, store: Store, reporter: Reporter, options: Options, *, whole: Plan | None = None
+) -> Finished:
+    """Run what is left of a study and rebuild its report.
+
+    Args:
+        loaded: The study.
+        plan: What to run of it.
+        store: An open store.
+        reporter: What the user sees.
+        options: From the command line.
+        whole: Everything that the report shows, where `plan` was filtered.
+
+    Raises:
+        ConfigError: A device that this machine does not have; nothing was begun.
+        KeyboardInterrupt: After the running cell was checkpointed; what is left was said.
+    """
+    study = loaded.study
+    resolve_device(options.device)
+    resolve_device(options.infer_device or options.device)
+    for name in study.timing.devices if study.timing is not None else []:
+        check_device(name)
+    if not options.slots.inline:
+        check_slots(options.slots, uri=store.uri, served=store.served)
+    experiment_id = store.ensure_experiment(study.study)
+    session = Session(
+        store,
+        experiment_id,
+        Materials(loaded.catalog),
+        reporter,
+        options.device,
+        options.retry_failed,
+        options.infer_device,
+    )
+    for stale in reap(store, experiment_id):
+        reporter.line(f"run {stale.run_id[:8]} ({stale.name}) was left by a process that is gone: {stale.reason}")
+    plan = completed(plan, session)
+    whole = None if whole is None else with_longer(completed(whole, session, measures=False), plan.longer)
+    with open_run(store, experiment_id, role="study", name=study.study) as run:
+        run.log_text(loaded.text, "study.yaml")
+        run.log_dict(plan_document(study, whole or plan, loaded.catalog), "plan.json")
+        run.log_dict(sources_document(whole or plan, study.seed), SOURCES)
+        try:
+            _work(loaded, plan, session, options)
+        except KeyboardInterrupt:
+            reporter.close()
+            left = Counter(_statuses(plan, read_study(store, study.study)).values())
+            count = left.total() - sum(left[status] for status in ENDED)
+            reporter.line(f"stopped; {count} of {len(plan.cells)} cells are left; the same command continues them")
+            raise
+        return _report(plan, session)
+
+
+def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> None:
+    study = loaded.study
+    for reference in plan.references:
+        run_reference(reference, session)
+    train(plan.cells, session, options.slots, options.max_hours or study.max_hours)
+    runs = _done(plan, session.store, study.study)
+    done = [cell for cell in plan.cells if cell.cell_id in runs]
+    if study.timing is not None and done:
+        time_study(done, runs, study.timing, session)
+    if study.timing is not None:
+        rows = read_study(session.store, study.study).rows("reference")
+        time_fitters(plan.references, {row.cell_id: row for row in rows if row.status == "done"}, study.timing, session)
+    if study.log_models != "none" and done:
+        log_picks(done, runs, session, everything=study.log_models == "all")
+
+
+def _done(plan: Plan, store: Store, study: str) -> dict[str, RunRecord]:
+    """Runs of the plan's cells that are done and scored as planned, by cell_id."""
+    wanted = {cell.cell_id: cell.eval_id for cell in plan.cells}
+    rows = read_study(store, study).rows("cell")
+    return {
+        row.cell_id: row for row in reversed(rows) if row.status == "done" and wanted.get(row.cell_id) == row.eval_id
+    }
+
+
+def _report(plan: Plan, session: Session) -> Finished:
+    files = report_study(session.store, plan.study)
+    record = read_study(session.store, plan.study)
+    statuses = Counter(_statuses(plan, record).values())
+    unfinished = statuses.total() - sum(statuses[status] for status in ENDED)
+    statuses["skipped"] += len(plan.skipped)
+    if not statuses["skipped"]:
+        del statuses["skipped"]
+    failing = {row.cell_id for row in record.rows("reference") if row.status == "failed"}
+    failed = [row.reference.name for row in plan.references if row.reference_id in failing]
+    return Finished(dict(statuses), files.html, unfinished, failed)
+
+
+def _statuses(plan: Plan, record: StudyRecord) -> dict[str, str]:
+    """Status by cell_id: that of the newest run that counts, `planned` where there is none.
+
+    A student that was not begun and whose teacher ended badly is `skipped`.
+    """
+    statuses = {cell.cell_id: "planned" for cell in plan.cells}
+    newest_last = reversed(record.rows("cell"))
+    statuses |= {row.cell_id: row.status for row in newest_last if row.cell_id in statuses}
+    for cell in plan.cells:
+        if statuses[cell.cell_id] == "planned" and any(statuses.get(need) in BAD for need in cell.needs):
+            statuses[cell.cell_id] = "skipped"
+    return statuses

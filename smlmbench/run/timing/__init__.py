@@ -1,0 +1,1 @@
+"""Inference timed on each device and runtime, behind the quality gate."""

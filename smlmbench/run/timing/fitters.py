@@ -1,0 +1,76 @@
+"""Milliseconds per frame of classical fitters, on the frames that they are scored on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.run.session import Session
+from smlmbench.run.timing.timings import TIMED
+from smlmbench.study.cells import Reference
+from smlmbench.study.identity import short_hash
+from smlmbench.study.schema import Timing
+from smlmbench.timing import Latency, host_name, time_calls
+from smlmbench.tracking.records import RunRecord
+from smlmbench.tracking.runs import Run, reason_of
+
+FRAMES = 16
+
+
+def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], timing: Timing, session: Session) -> None:
+    """Time the references whose card says `timed`, once per size and machine, and log it to their runs.
+
+    A fitter's time depends on the emitters in a frame, so it gets real frames of its first test condition (tiled or
+    cut to the size), 16 at a time; the figure is per frame, read-out included, on the CPU in float64.
+    """
+    for reference in references:
+        run = runs.get(reference.reference_id)
+        card = session.catalog.card("references", reference.reference.name)
+        if run is None or not card.facts.get("timed") or "cpu" not in timing.devices:
+            continue
+        splits = session.materials.splits(reference.data, reference.root_seed)
+        condition = next(iter(splits.tests.values()))
+        numbers: dict[str, float] = {}
+        tags: dict[str, str] = {}
+        for size in timing.sizes_px:
+            key = short_hash({"reference": reference.reference_id, "size": size, "host": host_name()})
+            if TIMED + key in run.tags:
+                continue
+            try:
+                latency = _latency(reference, condition, size, session)
+            except Exception as error:
+                session.reporter.line(f"  timing {reference.reference.name} at {size} px failed: {reason_of(error)}")
+                continue
+            name = f"device/cpu_classical_fp64_{size}px"
+            numbers[f"{name}_latency_ms"] = latency.median_ms / FRAMES
+            numbers[f"{name}_q1_ms"] = latency.q1_ms / FRAMES
+            numbers[f"{name}_q3_ms"] = latency.q3_ms / FRAMES
+            numbers[f"{name}_threads"] = float(torch.get_num_threads())
+            if size == timing.sizes_px[0]:
+                numbers["device/latency_ms"] = numbers[f"{name}_latency_ms"]
+            tags[TIMED + key] = "true"
+            session.reporter.line(
+                f"  {reference.reference.name} {size} px cpu: {numbers[f'{name}_latency_ms']:.2f} ms per frame"
+            )
+        if numbers:
+            held = Run(session.store, run.run_id, experiment_id=run.experiment_id, heartbeat=False)
+            held.log_metrics(dict(numbers))
+            held.flush()
+            held.set_tags(tags)
+
+
+def _latency(reference: Reference, condition: Condition, size: int, session: Session) -> Latency:
+    block = condition.frames.read(0, min(FRAMES, condition.frames.n_frames))
+    repeats = (-(-FRAMES // len(block)), -(-size // block.shape[1]), -(-size // block.shape[2]))
+    tiled = np.ascontiguousarray(np.tile(block, repeats)[:FRAMES, :size, :size])
+    timed = replace(condition, frames=ArrayFrames(tiled), truth=None, signal_free=None)
+    module = session.catalog.module("references", reference.reference.name)
+    output = {**reference.output.settings, "pixel_size_nm": condition.pixel_size_nm}
+
+    def call() -> object:
+        return module.predict(timed, reference.reference.settings, output, 0)
+
+    label = reference.reference.name
+    return time_calls({label: call}, torch.device("cpu"))[label]

@@ -1,0 +1,151 @@
+"""What a run's stored timings say: which number formats passed the quality gate, and what is fastest for a movie."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from smlmbench.errors import SmlmBenchError
+from smlmbench.inference.running import takes_range, why_not
+from smlmbench.registry import Catalog
+from smlmbench.run.timing.reduced import file_of
+from smlmbench.run.timing.timings import NOT_TIMED, TIMED_ON
+from smlmbench.timing import BUSY, host_name
+from smlmbench.tracking.records import RunRecord
+
+STORED = re.compile(
+    r"^device/(?P<device>[a-z]+)_(?P<runtime>.+)_(?P<number_format>fp32|bf16|int8)_(?P<size>\d+)px(_(?P<what>\w+))?$"
+)
+PER_FRAME = "frame_"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate said of a runtime and number format of one network.
+
+    Attributes:
+        passed: Whether it counts.
+        text: Scores, or the reason why it does not count.
+    """
+
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What runs a movie, and why.
+
+    Attributes:
+        runtime: What was chosen; None leaves it to the file.
+        number_format: fp32, bf16 or int8.
+        file: The stored file of a reduced format; None runs the checkpoint.
+        why: For people.
+    """
+
+    runtime: str | None
+    number_format: str
+    file: Path | None
+    why: str
+
+
+def judged(record: RunRecord, device: str = "cpu") -> dict[str, Verdict]:
+    """Verdicts on the reduced number formats of a run, by `runtime format`; those never tried are absent."""
+    found: dict[str, Verdict] = {}
+    for metric, reason in json.loads(record.tags.get(NOT_TIMED, "{}")).items():
+        parts = STORED.match(metric)
+        if parts is not None and parts["device"] == device and parts["number_format"] != "fp32":
+            found[f"{parts['runtime']} {parts['number_format']}"] = Verdict(False, str(reason))
+    for key, numbers in _stored(record, device):
+        runtime, number_format, _ = key
+        if number_format != "fp32" and {"efficiency", "efficiency_fp32"} <= set(numbers):
+            text = f"efficiency {numbers['efficiency']:.2f}, fp32 {numbers['efficiency_fp32']:.2f}"
+            found[f"{runtime} {number_format}"] = Verdict(True, text)
+    return found
+
+
+def verdict(gates: Mapping[str, Verdict], label: str) -> Verdict:
+    """The verdict on `runtime format`: fp32 needs none, and what was never tried does not count."""
+    if label.endswith("fp32"):
+        return Verdict(True, "fp32")
+    return gates.get(label, Verdict(False, "not judged"))
+
+
+def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int], catalog: Catalog) -> Choice:
+    """What predicts a movie soonest, of all that this run was timed with on this computer and that passed the gate.
+
+    The first call counts (a runtime that translates the network first is worth it on long movies only); eager fp32
+    where nothing is stored.
+
+    Args:
+        record: A trained run.
+        device: Where to predict.
+        movie: Frames, height and width of what is to be predicted.
+        catalog: Registered things.
+    """
+    unknown = Choice(
+        "eager", "fp32", None, "no timings of this run on this computer; smlmbench time STUDY.yaml adds them"
+    )
+    if record.tags.get(TIMED_ON) != host_name():
+        return unknown
+    frames, height, width = movie
+    timed = [(key, numbers) for key, numbers in _stored(record, device.type) if "latency_ms" in numbers]
+    sizes = {size for (_, _, size), _ in timed}
+    if not sizes:
+        return unknown
+    nearest = min(sizes, key=lambda size: (abs(size**2 - height * width), size))
+    verdicts = judged(record, device.type)
+    possible: list[tuple[float, float, Choice, bool]] = []
+    for (runtime, number_format, size), numbers in timed:
+        label = f"{runtime} {number_format}"
+        if size != nearest or not verdict(verdicts, label).passed:
+            continue
+        choice = _usable(record, runtime, number_format, device, catalog)
+        if choice is not None:
+            latency = numbers["latency_ms"]
+            whole = numbers.get("load_ms", 0.0) + frames * latency * height * width / size**2
+            possible.append((whole, latency, choice, numbers.get("others", 0.0) > BUSY))
+    if not possible:
+        return unknown
+    _, latency, best, busy = min(possible, key=lambda one: one[0])
+    single = next((ms for _, ms, one, _ in possible if (one.runtime, one.number_format) == ("eager", "fp32")), None)
+    beside = f", eager fp32 {single:.2f} ms" if single is not None and best.runtime != "eager" else ""
+    gate = (
+        f"; gate passed: {verdicts[f'{best.runtime} {best.number_format}'].text}"
+        if best.number_format != "fp32"
+        else ""
+    )
+    marked = "; timed while other programs were busy" if busy else ""
+    why = f"soonest of {len(possible)} timed here: {latency:.2f} ms for {nearest} px{beside}{gate}{marked}"
+    return Choice(best.runtime, best.number_format, best.file, why)
+
+
+def _usable(
+    record: RunRecord, runtime: str, number_format: str, device: torch.device, catalog: Catalog
+) -> Choice | None:
+    """The choice, or None where it cannot be made again here."""
+    try:
+        if why_not(catalog, runtime, device, number_format):
+            return None
+    except SmlmBenchError:  # a runtime of a plug-in that is not given
+        return None
+    if record.params.get("model.normalisation", "").startswith(PER_FRAME) and not takes_range(catalog, runtime):
+        return None  # it would forbid tiles, and with them the bound on memory
+    file = file_of(record, runtime, number_format)
+    if number_format == "int8" and file is None:
+        return None
+    return Choice(runtime, number_format, file, "")
+
+
+def _stored(record: RunRecord, device: str) -> Iterator[tuple[tuple[str, str, int], dict[str, float]]]:
+    """Numbers of every timing of a device by runtime, number format and size."""
+    found: dict[tuple[str, str, int], dict[str, float]] = {}
+    for name, value in record.metrics.items():
+        parts = STORED.match(name)
+        if parts is not None and parts["device"] == device and parts["what"]:
+            key = (parts["runtime"], parts["number_format"], int(parts["size"]))
+            found.setdefault(key, {})[parts["what"]] = value
+    yield from sorted(found.items())

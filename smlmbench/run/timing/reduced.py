@@ -1,0 +1,147 @@
+"""Reduced number formats of the picks: prepared on training frames, through the quality gate, their files kept."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from smlmbench.errors import FormatError
+from smlmbench.export.graph import write_sidecar
+from smlmbench.inference.checkpoint import Trained, load_trained
+from smlmbench.inference.engine import Network, ReadOut
+from smlmbench.inference.facts import graph_of
+from smlmbench.inference.running import CALIBRATION_FRAMES, prepare, takes_range, why_not
+from smlmbench.run.cells.run import CHECKPOINT
+from smlmbench.run.session import Session
+from smlmbench.run.timing.gate import Gate, check
+from smlmbench.study.cells import Cell
+from smlmbench.timing import check_device
+from smlmbench.tracking.records import RunRecord
+from smlmbench.tracking.runs import Run, reason_of
+
+FOLDER = "reduced"
+CALIBRATION_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One number format of one pick on one device and runtime.
+
+    Attributes:
+        gate: Its scores beside those of fp32; None where it could not be tried.
+        reason: Why it does not count, or empty.
+    """
+
+    gate: Gate | None
+    reason: str
+
+    @property
+    def told(self) -> str:
+        """The reason with the scores that it rests on."""
+        if self.gate is None:
+            return self.reason
+        return f"efficiency {self.gate.efficiency:.2f}, fp32 {self.gate.efficiency_fp32:.2f}: {self.reason}"
+
+
+def calibration(cell: Cell, trained: Trained, session: Session) -> list[torch.Tensor]:
+    """The first training frames of a cell in small blocks, padded as the network wants."""
+    batch = session.materials.training(cell).batch(0, CALIBRATION_FRAMES)
+    height, width = batch.frames.shape[2:]
+    down, across = -height % trained.multiple_px, -width % trained.multiple_px
+    frames = torch.nn.functional.pad(batch.frames, (0, across, 0, down), mode="replicate")
+    return [frames[start : start + CALIBRATION_BATCH] for start in range(0, len(frames), CALIBRATION_BATCH)]
+
+
+def stored(record: RunRecord, session: Session, device: torch.device) -> Trained:
+    """The trained network of a run.
+
+    Raises:
+        FormatError: It has none.
+    """
+    path = record.artifact(CHECKPOINT)
+    if path is None:
+        raise FormatError(f"run {record.run_id} has no {CHECKPOINT}")
+    return load_trained(path, session.catalog, device)
+
+
+def reader(trained: Trained, runtime: str, session: Session) -> ReadOut:
+    """How a runtime's answers are read; without tiles where it cannot be told the range of the whole frame."""
+    largest = session.catalog.card("runtimes", runtime).facts.get("max_px")
+    read_out = replace(trained.read_out(), largest_px=largest)
+    if trained.per_frame and not takes_range(session.catalog, runtime):
+        return replace(read_out, halo_px=None, frame_range=False)
+    return read_out
+
+
+def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: Session) -> Outcome:
+    """Prepare a number format, compare it with fp32, and store its file where it counts.
+
+    Args:
+        cell: A pick.
+        record: Its run.
+        where: Device, runtime, number format.
+        session: The command.
+    """
+    device_name, runtime, number_format = where
+    device = check_device(device_name)
+    reason = why_not(session.catalog, runtime, device, number_format)
+    if reason:
+        return Outcome(None, reason)
+    try:
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            trained = stored(record, session, device)
+            if trained.images_only:
+                return Outcome(None, "no positions to score: the gate needs efficiency")
+            reduced, files = _prepared(cell, trained, (runtime, number_format), session, (device, scratch))
+            single = prepare(session.catalog, "eager", trained.network, _example(trained, device))
+            tests = session.materials.splits(cell.data, cell.root_seed).tests
+            read_out = reader(trained, runtime, session)
+            gate = check(cell, (reduced, single), read_out, tests, session.catalog, device)
+            if gate.passed and files:
+                run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
+                run.log_artifacts(scratch, f"{FOLDER}/{runtime}_{number_format}")
+    except Exception as error:  # another runtime's failure is a row with a reason, not the end of the study
+        return Outcome(None, reason_of(error))
+    return Outcome(gate, "" if gate.passed else gate.reason)
+
+
+def _example(trained: Trained, device: torch.device, side_px: int = 32) -> torch.Tensor:
+    side = trained.multiple_px * -(-side_px // trained.multiple_px)
+    return torch.full((1, 1, side, side), 10.0, device=device)
+
+
+def _prepared(
+    cell: Cell, trained: Trained, what: tuple[str, str], session: Session, where: tuple[torch.device, Path]
+) -> tuple[Network, list[Path]]:
+    (runtime, number_format), (device, scratch) = what, where
+    module = session.catalog.module("runtimes", runtime)
+    frames = calibration(cell, trained, session) if number_format == "int8" else []
+    if number_format != "int8" or not hasattr(module, "write"):
+        example = _example(trained, device)
+        return prepare(session.catalog, runtime, trained.network, example, number_format, frames), []
+    suffix = session.catalog.card("runtimes", runtime).facts["suffix"]
+    path = scratch / f"{cell.model.name}-{cell.cell_id[:6]}-{number_format}{suffix}"
+    graph = graph_of(trained, session.catalog)
+    graph = replace(graph, facts={**graph.facts, "number_format": number_format})
+    module.write(graph, path, number_format, frames)
+    write_sidecar(graph, path)
+    return module.load(path, device, number_format), list(scratch.iterdir())
+
+
+def file_of(record: RunRecord, runtime: str, number_format: str) -> Path | None:
+    """The file of a number format that passed the gate, or None."""
+    folder = record.artifact(f"{FOLDER}/{runtime}_{number_format}")
+    return next(iter(_networks(folder)), None) if folder is not None else None
+
+
+def _networks(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.suffix in (".onnx", ".xml"))
+
+
+def wanted(timing_formats: Sequence[str]) -> list[str]:
+    """The reduced ones of a study's number formats."""
+    return [name for name in timing_formats if name != "fp32"]

@@ -1,0 +1,294 @@
+"""The timing phase: serial, in the parent, after training; once per timing_id, logged to every run that shares it.
+
+Reduced number formats are timed for the picks alone, and only where they pass the quality gate; what is not timed
+leaves its reason.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smlmbench.data.contracts import Condition
+from smlmbench.inference.allocator import keep_buffers
+from smlmbench.inference.checkpoint import build_network
+from smlmbench.inference.engine import Network, frame_multiple
+from smlmbench.inference.loading import load
+from smlmbench.inference.running import prepare, why_not
+from smlmbench.run.cells.run import CHECKPOINT
+from smlmbench.run.session import Session
+from smlmbench.run.studies.picks import picks
+from smlmbench.run.timing import reduced
+from smlmbench.run.timing.measuring import Measured, Subject, measure, tiled
+from smlmbench.run.timing.memory import peak_bytes
+from smlmbench.study.cells import Cell
+from smlmbench.study.identity import short_hash, timing_id
+from smlmbench.study.schema import Timing
+from smlmbench.timing import BUSY, check_device, host_name, threads, time_calls
+from smlmbench.tracking.records import RunRecord
+from smlmbench.tracking.runs import Run, reason_of
+
+TIMED = "smlmbench.timed."
+NOT_TIMED = "smlmbench.not_timed"
+TIMED_ON = "smlmbench.timed_on"
+FRAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One network at one size on one device and runtime, in one number format."""
+
+    key: str
+    cell: Cell
+    size_px: int
+    device: str
+    runtime: str
+    number_format: str = "fp32"
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric, as DESIGN section 7."""
+        return f"device/{self.device}_{self.runtime}_{self.number_format}_{self.size_px}px"
+
+
+def candidates(cells: Sequence[Cell], timing: Timing, threads: int) -> list[Candidate]:
+    """Every timing of a study in fp32, each once."""
+    found: dict[str, Candidate] = {}
+    for device in timing.devices:
+        for runtime in timing.runtimes:
+            for size in timing.sizes_px:
+                for cell in cells:
+                    key = _key(cell, (device, runtime, "fp32"), size, threads)
+                    found.setdefault(key, Candidate(key, cell, size, device, runtime))
+    return list(found.values())
+
+
+def _key(cell: Cell, where: tuple[str, str, str], size: int, threads: int) -> str:
+    device, runtime, number_format = where
+    on = {
+        "device": device,
+        "runtime": runtime,
+        "number_format": number_format,
+        "threads": threads,
+        "host": host_name(),
+    }
+    key = timing_id(model=cell.model, output=cell.output, shape=(1, 1, size, size), on=on)
+    # Whether a reduced format counts depends on the weights, so it belongs to one cell.
+    return key if number_format == "fp32" else short_hash({"timing": key, "cell": cell.cell_id})
+
+
+def time_study(
+    cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing, session: Session, *, headline: bool = True
+) -> None:
+    """Time every distinct network of a study and log it to all runs that share it.
+
+    Args:
+        cells: Cells that are done.
+        runs: Their runs by cell_id.
+        timing: The study's block.
+        session: The command.
+        headline: Store the first timing as the latency that the leaderboard shows.
+    """
+    keep_buffers()
+    with threads(timing.threads) as count:
+        wanted = candidates(cells, timing, count)
+        sharing = {one.key: [runs[cell.cell_id] for cell in cells if _same(cell, one.cell)] for one in wanted}
+        missing = [one for one in wanted if not all(TIMED + one.key in run.tags for run in sharing[one.key])]
+        fresh = [one for one in missing if not any(TIMED + one.key in run.tags for run in sharing[one.key])]
+        fresh = [one for one in fresh if _can_run(one, sharing[one.key], session)]
+        gates = _gated(cells, runs, timing, session, count)
+        gated = [one for one, _ in gates.values()]
+        sharing |= {one.key: [runs[one.cell.cell_id]] for one in gated}
+        measured = _measure([*fresh, *gated], runs, timing, session)
+    first = wanted[0] if wanted and headline else None
+    for one in [*missing, *gated]:
+        known = any(TIMED + one.key in run.tags for run in sharing[one.key])
+        if one.key not in measured and not known:
+            continue
+        numbers = _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first))
+        numbers |= gates[one.key][1] if one.key in gates else {}
+        for run in sharing[one.key]:
+            if TIMED + one.key not in run.tags:
+                _log(session, run, numbers, one.key)
+
+
+def _can_run(one: Candidate, sharing: Sequence[RunRecord], session: Session) -> bool:
+    reason = why_not(session.catalog, one.runtime, check_device(one.device), one.number_format)
+    if reason:
+        session.reporter.line(f"  {one.cell.model.name} {one.size_px} px {one.device}: not timed: {reason}")
+        for run in sharing:
+            _log_reason(session, run, one.metric, reason)
+    return not reason
+
+
+def _gated(
+    cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing, session: Session, count: int
+) -> dict[str, tuple[Candidate, dict[str, float]]]:
+    """Reduced formats of the picks that pass the gate, with their scores, by key; the others leave a reason."""
+    formats = reduced.wanted(timing.number_formats)
+    found: dict[str, tuple[Candidate, dict[str, float]]] = {}
+    chosen = picks(cells, runs, session.catalog.card("tasks", cells[0].task).facts) if formats and cells else []
+    for cell in chosen:
+        record = runs[cell.cell_id]
+        told = json.loads(record.tags.get(NOT_TIMED, "{}"))
+        for where in [(d, r, f) for d in timing.devices for r in timing.runtimes for f in formats]:
+            device, runtime, number_format = where
+            group = [
+                Candidate(_key(cell, where, size, count), cell, size, device, runtime, number_format)
+                for size in timing.sizes_px
+            ]
+            group = [one for one in group if TIMED + one.key not in record.tags and one.metric not in told]
+            if not group:
+                continue
+            outcome = reduced.judge(cell, record, where, session)
+            label = f"  {cell.model.name} {device} {runtime} {number_format}"
+            if outcome.gate is None or outcome.reason:
+                session.reporter.line(f"{label}: not timed: {outcome.told}")
+                for one in group:
+                    _log_reason(session, record, one.metric, outcome.told)
+                continue
+            gate = outcome.gate
+            session.reporter.line(f"{label}: efficiency {gate.efficiency:.2f}, fp32 {gate.efficiency_fp32:.2f}")
+            for one in group:
+                found[one.key] = (one, {f"{one.metric}_{name}": value for name, value in gate.numbers().items()})
+    return found
+
+
+def _measure(
+    fresh: Sequence[Candidate], runs: dict[str, RunRecord], timing: Timing, session: Session
+) -> dict[str, Measured]:
+    """Numbers by key; networks that cannot be timed are named on a line and left out."""
+    measured: dict[str, Measured] = {}
+    if fresh:
+        session.reporter.line(f"timing {len(fresh)} networks, batch 1, {torch.get_num_threads()} threads")
+    for device, size in dict.fromkeys((one.device, one.size_px) for one in fresh):
+        group = [one for one in fresh if (one.device, one.size_px) == (device, size)]
+        try:
+            subjects = {one.key: _subject(one, runs[one.cell.cell_id], session) for one in group}
+            found, failed = measure(subjects, check_device(device), time_calls)
+        except Exception as error:
+            session.reporter.line(f"  timing at {size} px on {device} failed: {reason_of(error)}")
+            continue
+        for one in group:
+            label = f"  {one.cell.model.name} {size} px {device} {one.runtime} {one.number_format}"
+            if one.key in failed:
+                session.reporter.line(f"{label}: not timed: {reason_of(failed[one.key])}")
+                _log_reason(session, runs[one.cell.cell_id], one.metric, reason_of(failed[one.key]))
+                continue
+            measured[one.key] = _with_file(one, found[one.key], runs[one.cell.cell_id], timing)
+            latency = found[one.key].latency
+            busy = "; other programs kept the processor busy" if latency.others > BUSY else ""
+            session.reporter.line(
+                f"{label}: {latency.median_ms:.2f} ms (IQR {latency.q1_ms:.2f} to {latency.q3_ms:.2f}){busy}"
+            )
+    return measured
+
+
+def _with_file(one: Candidate, found: Measured, record: RunRecord, timing: Timing) -> Measured:
+    """Add the size of what is run and, where asked for, the peak memory of a fresh process."""
+    path = reduced.file_of(record, one.runtime, one.number_format) or record.artifact(CHECKPOINT)
+    numbers = dict(found.numbers)
+    if path is not None:
+        numbers["file_bytes"] = float(path.stat().st_size)
+        if timing.memory and one.device == "cpu":
+            numbers |= peak_bytes(path, one.runtime, one.number_format, one.size_px, torch.get_num_threads())
+    return Measured(found.latency, numbers)
+
+
+def _is_headline(one: Candidate, first: Candidate | None) -> bool:
+    shown = first is not None and (one.device, one.runtime, one.size_px) == (first.device, first.runtime, first.size_px)
+    return shown and one.number_format == "fp32"
+
+
+def _same(cell: Cell, other: Cell) -> bool:
+    def network(one: Cell) -> str:
+        return short_hash({"model": one.model.model_dump(), "output": one.output.model_dump()})
+
+    return network(cell) == network(other)
+
+
+def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
+    """The trained network where it is stored (its read-out is timed too), else one of the same shape."""
+    device, catalog = check_device(one.device), session.catalog
+    given = session.materials.given(one.cell)
+    frames, emitters = _frames(one, session, given.statistics.mean)
+    if record.artifact(CHECKPOINT) is not None:
+        trained = reduced.stored(record, session, device)
+        network, read_out, multiple = (
+            trained.network,
+            reduced.reader(trained, one.runtime, session),
+            trained.multiple_px,
+        )
+    else:
+        network = build_network(catalog, one.cell.model.name, one.cell.model.settings, given).to(device)
+        card = catalog.card("models", one.cell.model.name).under(one.cell.model.settings)
+        read_out, multiple = None, frame_multiple(card.facts, given.upsampling)
+    side = one.size_px + -one.size_px % multiple
+    example = torch.full((1, given.channels, side, side), given.statistics.mean, device=device)
+    path = reduced.file_of(record, one.runtime, one.number_format)
+    call: Callable[[], Network] = (
+        _loader(path, one, session, device)
+        if path is not None
+        else lambda: prepare(catalog, one.runtime, network, example, one.number_format)
+    )
+    return Subject(network, call, frames, read_out, emitters, given.upsampling, multiple)
+
+
+def _loader(path: Path, one: Candidate, session: Session, device: torch.device) -> Callable[[], Network]:
+    return lambda: load(path, session.catalog, device, one.runtime, one.number_format).network
+
+
+def _frames(one: Candidate, session: Session, level: float) -> tuple[NDArray[np.float32], float]:
+    """Frames of the first test condition, repeated or cut to the size, and the emitters in one."""
+    condition: Condition = next(iter(session.materials.splits(one.cell.data, one.cell.root_seed).tests.values()))
+    if condition.pairs is not None or condition.frames.n_frames == 0:
+        return np.full((FRAMES, one.size_px, one.size_px), level, dtype=np.float32), float("nan")
+    block = condition.frames.read(0, min(FRAMES, condition.frames.n_frames))
+    emitters = float("nan")
+    if condition.truth is not None:
+        area = condition.frames.height * condition.frames.width
+        emitters = len(condition.truth) / condition.frames.n_frames * one.size_px**2 / area
+    return tiled(block, FRAMES, one.size_px), emitters
+
+
+def _numbers(
+    one: Candidate, measured: dict[str, Measured], sharing: Sequence[RunRecord], *, headline: bool
+) -> dict[str, float]:
+    if one.key in measured:
+        latency = measured[one.key].latency
+        numbers = {
+            f"{one.metric}_latency_ms": latency.median_ms,
+            f"{one.metric}_q1_ms": latency.q1_ms,
+            f"{one.metric}_q3_ms": latency.q3_ms,
+            f"{one.metric}_p90_ms": latency.p90_ms,
+            f"{one.metric}_cpu_ms": latency.cpu_ms,
+            f"{one.metric}_first_ms": latency.first_ms,
+            f"{one.metric}_threads": float(latency.threads),
+            f"{one.metric}_others": latency.others,
+            **{f"{one.metric}_{name}": value for name, value in measured[one.key].numbers.items()},
+        }
+    else:
+        source = next(run for run in sharing if TIMED + one.key in run.tags)
+        numbers = {name: value for name, value in source.metrics.items() if name.startswith(one.metric + "_")}
+    if headline:
+        numbers["device/latency_ms"] = numbers[f"{one.metric}_latency_ms"]
+    return numbers
+
+
+def _log(session: Session, record: RunRecord, numbers: dict[str, float], key: str) -> None:
+    run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
+    run.log_metrics(dict(numbers))
+    run.flush()
+    run.set_tags({TIMED + key: "true", TIMED_ON: host_name()})
+
+
+def _log_reason(session: Session, record: RunRecord, metric: str, reason: str) -> None:
+    """Keep why something was not timed with the run, by the metric that it would have had."""
+    stored = session.store.client.get_run(record.run_id).data.tags.get(NOT_TIMED, "{}")
+    told = {**json.loads(stored), metric: reason[:200]}
+    run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
+    run.set_tags({NOT_TIMED: json.dumps(told)})

@@ -1,0 +1,195 @@
+"""Timing outside a study: registered networks untrained, since latency depends on settings, and trained files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from smlmbench.data.contracts import Given, Statistics
+from smlmbench.errors import ConfigError, suggest
+from smlmbench.inference.allocator import keep_buffers
+from smlmbench.inference.checkpoint import build_network, load_trained
+from smlmbench.inference.engine import Network, frame_multiple
+from smlmbench.inference.loading import load
+from smlmbench.inference.running import NUMBER_FORMATS, prepare, runtime_of, why_not
+from smlmbench.registry import Catalog
+from smlmbench.run.timing.measuring import Subject, measure
+from smlmbench.timing import check_device, host_name, threads, time_calls
+from smlmbench.tracking.runs import reason_of
+
+PIXEL_SIZE_NM = 100.0
+STATISTICS = Statistics(mean=12.0, std=10.0, low=2.0, high=120.0)
+FRAMES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """On what networks are timed.
+
+    Attributes:
+        devices, runtimes, number_formats: Every combination; one that cannot run leaves a row with its reason.
+        threads: Threads on the processor; None takes torch's own number.
+        full: Also batches, end to end and work.
+    """
+
+    devices: Sequence[str] = ("cpu",)
+    runtimes: Sequence[str] = ("eager",)
+    number_formats: Sequence[str] = ("fp32",)
+    threads: int | None = None
+    full: bool = False
+
+
+def time_untrained(
+    models: Sequence[str], sizes: str, upsampling: int, where: Where, sets: Sequence[str], catalog: Catalog
+) -> list[dict[str, Any]]:
+    """Time networks at several frame sizes.
+
+    Args:
+        models: Registered names.
+        sizes: Sides in px, comma separated.
+        upsampling: 1, 2, 4 or 8.
+        where: Devices, runtimes, number formats.
+        sets: Settings as `model.setting=value`.
+        catalog: Registered things.
+
+    Returns:
+        One row per model, size, device, runtime and number format; int8 is calibrated on noise here, so its time
+        counts and nothing is known of its quality.
+    """
+    for name in where.number_formats:
+        if name not in NUMBER_FORMATS:
+            raise ConfigError(f"--formats {name}: {suggest(name, NUMBER_FORMATS)}")
+    given = Given(1, upsampling, PIXEL_SIZE_NM, STATISTICS)
+    chosen = _settings(models, sets, catalog)
+    for name in models:
+        _check_upsampling(name, upsampling, catalog)
+    networks = {
+        name: (
+            build_network(catalog, name, settings, given).eval(),
+            frame_multiple(catalog.card("models", name).under(settings).facts, upsampling),
+        )
+        for name, settings in chosen.items()
+    }
+    return list(_rows(networks, _sizes(sizes), upsampling, where, catalog))
+
+
+def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[dict[str, Any]]:
+    """Time a trained network: `best.pt` by every runtime, an exported file by its own; rows as `time_untrained`."""
+    own = runtime_of(catalog, path)
+    if own is None:
+        trained = load_trained(path, catalog)
+        name, upsampling = str(trained.facts["model"]["name"]), int(trained.output_settings.get("upsampling", 1))
+        networks = {name: (trained.network, trained.multiple_px)}
+        return list(_rows(networks, _sizes(sizes), upsampling, where, catalog))
+    keep_buffers()
+    rows = []
+    with threads(where.threads):
+        device = check_device("cpu")
+        for size in _sizes(sizes):
+            model = load(path, catalog, device)
+            subject = Subject(torch.nn.Identity(), _same(model.network), _frames(size), model.read_out)
+            found, _ = measure({path.name: subject}, device, time_calls, whole=where.full)
+            facts = {"model": path.name, "size_px": size, "device": "cpu", "runtime": own}
+            one = found[path.name]
+            row = {**facts, "number_format": model.number_format, "host": host_name(), **asdict(one.latency)}
+            rows.append({**row, **one.numbers})
+    return rows
+
+
+def _same(network: Network) -> Any:
+    return lambda: network
+
+
+def _frames(size: int) -> Any:
+    return np.random.default_rng(0).poisson(STATISTICS.mean, (FRAMES, size, size)).astype(np.float32)
+
+
+def _rows(
+    networks: Mapping[str, tuple[torch.nn.Module, int]],
+    sizes: Sequence[int],
+    upsampling: int,
+    where: Where,
+    catalog: Catalog,
+) -> Iterator[dict[str, Any]]:
+    for name in where.runtimes:
+        catalog.card("runtimes", name)
+    devices = [check_device(name) for name in where.devices]
+    keep_buffers()
+    with threads(where.threads):
+        for size, device in [(size, device) for size in sizes for device in devices]:
+            subjects: dict[tuple[str, str, str], Subject] = {}
+            reasons: dict[tuple[str, str, str], str] = {}
+            for runtime, number_format in [(r, f) for r in where.runtimes for f in where.number_formats]:
+                reason = why_not(catalog, runtime, device, number_format)
+                for name, (network, multiple) in networks.items():
+                    key = (name, runtime, number_format)
+                    if reason:
+                        reasons[key] = reason
+                        continue
+                    frames = _frames(size)
+                    call = _preparing(catalog, runtime, network, number_format, (size, multiple, device))
+                    subjects[key] = Subject(network, call, frames, None, float("nan"), upsampling, multiple)
+            by_label = {"\t".join(key): subject for key, subject in subjects.items()}
+            found, failed = measure(by_label, device, time_calls, whole=where.full)
+            facts = {"size_px": size, "device": device.type, "host": host_name()}
+            for label in by_label:
+                model, runtime, number_format = label.split("\t")
+                row = {"model": model, **facts, "runtime": runtime, "number_format": number_format}
+                if label in failed:
+                    yield {**row, "reason": reason_of(failed[label])}
+                else:
+                    yield {**row, **asdict(found[label].latency), **found[label].numbers}
+            for (model, runtime, number_format), reason in reasons.items():
+                yield {"model": model, **facts, "runtime": runtime, "number_format": number_format, "reason": reason}
+
+
+def _preparing(
+    catalog: Catalog,
+    runtime: str,
+    network: torch.nn.Module,
+    number_format: str,
+    what: tuple[int, int, torch.device],
+) -> Any:
+    size, multiple, device = what
+    side = size + -size % multiple
+    example = torch.full((1, 1, side, side), STATISTICS.mean, device=device)
+    noise = torch.poisson(torch.full((4, 1, side, side), STATISTICS.mean))
+    return lambda: prepare(catalog, runtime, network.to(device), example, number_format, [noise])
+
+
+def _check_upsampling(name: str, upsampling: int, catalog: Catalog) -> None:
+    kind = getattr(catalog.card("models", name), "output", "")
+    setting = catalog.card("outputs", kind).settings.get("upsampling")
+    if setting is not None:
+        setting.check("--upsampling", upsampling)
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or not all(8 <= size <= 4096 for size in sizes):
+        raise ConfigError(f"--sizes {text}: not frame sides; give whole numbers from 8 to 4096 such as 64,128")
+    return sizes
+
+
+def _settings(models: Sequence[str], sets: Sequence[str], catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """All settings of every model, with those of `--set` put in."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in models}
+    for text in sets:
+        key, equals, value = text.partition("=")
+        model, dot, setting = key.partition(".")
+        if not equals or not dot:
+            raise ConfigError(f"--set {text}: not MODEL.SETTING=VALUE; write for example fid_storm.blocks=5")
+        if model not in found:
+            raise ConfigError(f"--set {text}: '{model}' is not timed here; {suggest(model, found)}")
+        try:
+            found[model][setting] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {text}: the value is not YAML; write for example fid_storm.blocks=5") from None
+    return {name: catalog.card("models", name).fill(name, given) for name, given in found.items()}

@@ -1,0 +1,120 @@
+"""A classical fitter on a user's movie: the rows of a leaderboard that need no training, as a program of their own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from smlmbench.camera import Camera
+from smlmbench.data.contracts import Condition
+from smlmbench.errors import ConfigError, UnitError
+from smlmbench.formats import open_movie, write_table
+from smlmbench.formats.options import TableOptions
+from smlmbench.movies import Frames, calibrated
+from smlmbench.predictions import Localizations
+from smlmbench.registry import Catalog
+from smlmbench.run.using.predicting import Written
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """What to fit.
+
+    Attributes:
+        fitter: Registered reference that finds positions in any movie.
+        movie: Movie file or folder.
+        output: Folder for the table.
+        pixel_size_nm: Camera pixel.
+        camera: Facts of the camera; without it photons, background and precision stay unknown.
+        settings: Settings of the fitter.
+        table_format: Registered format of the table.
+    """
+
+    fitter: str
+    movie: Path
+    output: Path
+    pixel_size_nm: float | None = None
+    camera: Camera | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    table_format: str = "thunderstorm_csv"
+
+
+def fitters(catalog: Catalog) -> list[str]:
+    """References that localize any movie: those that are timed as programs are."""
+    return [name for name in catalog.names("references") if catalog.card("references", name).facts.get("timed")]
+
+
+def fit_settings(sets: Sequence[str], threshold: float | None) -> dict[str, Any]:
+    """Settings from `--set name=value` and `--threshold`.
+
+    Raises:
+        ConfigError: Not a name and a value.
+    """
+    found: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+    for text in sets:
+        name, equals, value = text.partition("=")
+        try:
+            if not equals or not name.strip():
+                raise ValueError
+            found[name.strip()] = yaml.safe_load(value)
+        except (ValueError, yaml.YAMLError):
+            raise ConfigError(f"--set {text}: not SETTING=VALUE; write for example sigma_nm=130") from None
+    return found
+
+
+def fit_movie(request: FitRequest, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:
+    """Fit a movie block by block and write `<movie>_locs.csv`.
+
+    Raises:
+        UnitError: No pixel size.
+        ConfigError: A setting that the fitter does not have.
+    """
+    if request.pixel_size_nm is None:
+        raise UnitError(f"'{request.fitter}' needs the camera pixel of the movie; add --pixel-size-nm")
+    settings = catalog.card("references", request.fitter).fill(request.fitter, request.settings)
+    movie = open_movie(request.movie, catalog=catalog)
+    try:
+        frames = _Counted(calibrated(movie, request.camera), on_frames)
+        condition = Condition(
+            name=request.movie.name,
+            frames=frames,
+            truth=None,
+            pixel_size_nm=request.pixel_size_nm,
+            min_photons=0.0,
+            digest="",
+            calibrated=request.camera is not None,
+        )
+        found = catalog.module("references", request.fitter).predict(condition, settings, {}, 0).table
+        total = movie.n_frames
+    finally:
+        movie.close()
+    table = found if request.camera is not None else _without_photons(found)
+    request.output.mkdir(parents=True, exist_ok=True)
+    suffix = catalog.card("formats", request.table_format).facts["suffixes"][0]
+    path = request.output / f"{request.movie.stem}_locs{suffix}"
+    options = TableOptions(pixel_size_nm=request.pixel_size_nm, camera=request.camera)
+    write_table(table, path, catalog=catalog, format=request.table_format, options=options)
+    return Written(path, None, len(table), total)
+
+
+def _without_photons(table: Localizations) -> Localizations:
+    """Counts are no photons, and a precision computed from them is wrong by an unknown factor."""
+    unknown = np.full(len(table), np.nan)
+    return replace(table, photons=unknown, background_photons=unknown, sigma_x_nm=unknown, sigma_y_nm=unknown)
+
+
+class _Counted:
+    """Frames that tell how far they were read."""
+
+    def __init__(self, source: Frames, on_frames: Callable[[int, int], None]) -> None:
+        self._source, self._on_frames = source, on_frames
+        self.n_frames, self.height, self.width = source.n_frames, source.height, source.width
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        block = self._source.read(start, stop)
+        self._on_frames(stop, self.n_frames)
+        return block

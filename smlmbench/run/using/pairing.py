@@ -1,0 +1,76 @@
+"""Write a study's simulated frames as two folders of images, input and target, for training on image pairs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from smlmbench import psf
+from smlmbench.errors import ConfigError, FormatError
+from smlmbench.registry import Catalog
+from smlmbench.render import blur, rasterise
+from smlmbench.run.using.drawing import adu, make_folder
+from smlmbench.seeds import derive_seed
+from smlmbench.simulate import draw
+from smlmbench.study.sources import SimulateSource
+
+BLOCK = 64
+RATIOS = (1, 2, 4, 8)
+SPREAD_PX = 1.0  # of a target's spots, in its own pixels: the heat map that Deep-STORM learns
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Folders that were written."""
+
+    inputs: Path
+    targets: Path
+    emitters: int
+
+
+def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, output: Path, catalog: Catalog) -> Paired:
+    """Write `input/<n>.tif` (16-bit ADU) and `target/<n>.tif` (float32, a spot of mass 1 per emitter).
+
+    Args:
+        source: Description.
+        frames: Number of pairs.
+        seed: Seed of this set.
+        ratio: Target pixels per camera pixel along one axis: 1, 2, 4 or 8.
+        output: Folder, made if absent.
+        catalog: Where the PSF is registered.
+
+    Raises:
+        ConfigError: Another ratio.
+        FormatError: The folders cannot be made, or hold other images.
+    """
+    if ratio not in RATIOS:
+        raise ConfigError(f"--pairs {ratio}: a ratio is 1, 2, 4 or 8")
+    import tifffile
+
+    inputs, targets = output / "input", output / "target"
+    digits, found = len(str(frames - 1)), 0
+    names = [f"{number:0{digits}d}.tif" for number in range(frames)]
+    for folder in (inputs, targets):
+        make_folder(folder)
+        _check_others(folder, names)
+    optics = psf.build(source.psf, catalog)
+    side, fine_nm = source.field_px * ratio, source.pixel_size_nm / ratio
+    for start in range(0, frames, BLOCK):
+        count = min(BLOCK, frames - start)
+        block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
+        table = emitters.localizations(n_frames=count, field_nm=(side * fine_nm, side * fine_nm))
+        found += len(table)
+        for index, page in enumerate(adu(block.numpy(), source.camera)):
+            name = names[start + index]
+            here = table.frame == index
+            spikes = rasterise(table.x_nm[here], table.y_nm[here], (side, side), fine_nm)
+            tifffile.imwrite(inputs / name, page)
+            tifffile.imwrite(targets / name, blur(spikes, SPREAD_PX).astype(np.float32))
+    return Paired(inputs, targets, found)
+
+
+def _check_others(folder: Path, names: list[str]) -> None:
+    """Refuse a folder with images that would stay beside the new ones and be trained on with them."""
+    others = sorted({file.name for file in folder.iterdir() if file.suffix == ".tif"} - set(names))
+    if others:
+        raise FormatError(f"'{folder}' holds other images, such as {others[0]}; give an empty folder with --output")

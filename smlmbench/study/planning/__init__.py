@@ -1,0 +1,1 @@
+"""A checked study to every row of its plan."""

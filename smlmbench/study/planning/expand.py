@@ -1,0 +1,104 @@
+"""Lists of a study to single choices: every combination, in the order written."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from smlmbench.errors import ConfigError
+from smlmbench.registry import Card, Catalog, LossCard, ModelCard
+from smlmbench.study.cells import Picked
+from smlmbench.study.reading.choices import LAMBDA, WEIGHT, is_sweep
+from smlmbench.study.reading.problems import dotted, explain
+from smlmbench.study.schema import Choice, Study, Training
+
+
+def combinations(block: Mapping[str, Any], swept: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Every combination of the swept keys' values, the last key fastest."""
+    axes = [block[key] if key in swept else [block[key]] for key in block]
+    for values in itertools.product(*axes):
+        yield dict(zip(block, values, strict=True))
+
+
+def picks(catalog: Catalog, room: str, choice: Choice) -> list[Picked]:
+    """Every combination of a choice's settings, the defaults filled in."""
+    name = choice["name"]
+    card = catalog.card(room, name)
+    given = {key: value for key, value in choice.items() if key not in ("name", "losses")}
+    swept = [key for key, value in given.items() if is_sweep(card.settings[key], value)]
+    plugin = catalog.plugin_hash(room, name)
+    return [
+        Picked(name=name, version=card.version, settings=card.fill(name, settings), plugin=plugin)
+        for settings in combinations(given, swept)
+    ]
+
+
+def outputs(catalog: Catalog, kind: str, block: Mapping[str, Any]) -> list[Picked]:
+    """Every combination of an output kind's settings in the block `output`; keys of other kinds are left out."""
+    card = catalog.card("outputs", kind)
+    return picks(
+        catalog, "outputs", {"name": kind, **{key: value for key, value in block.items() if key in card.settings}}
+    )
+
+
+def losses_of(catalog: Catalog, study: Study, model: Choice) -> list[Picked]:
+    """Losses of one model: its own in the study, else the study's, else those on its card.
+
+    Raises:
+        ConfigError: None of the three names one.
+    """
+    card = catalog.card("models", model["name"])
+    chosen = model.get("losses") or study.losses
+    if not chosen and isinstance(card, ModelCard):
+        chosen = [_from_card(choice) for choice in card.losses]
+    if not chosen:
+        raise ConfigError(
+            f"models: no loss for '{model['name']}'; name losses: [{{name: ..., lambda: ...}}] in the study"
+        )
+    return [picked for choice in chosen for picked in picks(catalog, "losses", choice)]
+
+
+def _from_card(choice: Mapping[str, Any]) -> Choice:
+    return {WEIGHT if key == LAMBDA else key: value for key, value in choice.items()}
+
+
+def trainings(card: Card, name: str, block: Mapping[str, Any]) -> list[Training]:
+    """Every combination of the study's training block over the card's defaults.
+
+    Raises:
+        ConfigError: The card states training defaults that are not accepted.
+    """
+    defaults = card.training if isinstance(card, ModelCard) else {}
+    swept = [key for key, value in block.items() if isinstance(value, list)]
+    try:
+        return [Training.model_validate({**defaults, **values}) for values in combinations(block, swept)]
+    except ValidationError as error:
+        where, text = explain(error, Training, defaults)[0]
+        raise ConfigError(f"card of model '{name}': training.{dotted(where)}: {text}") from None
+
+
+def refusal(catalog: Catalog, model: str, loss: str) -> str | None:
+    """Why a loss cannot train a model, or None."""
+    emits, scores = catalog.card("models", model), catalog.card("losses", loss)
+    if not isinstance(emits, ModelCard) or not isinstance(scores, LossCard) or emits.output in scores.accepts:
+        return None
+    return f"{model} gives {emits.output}, {loss} accepts {' or '.join(scores.accepts)}"
+
+
+def impossible(card: Card, model: Picked, output: Picked) -> str | None:
+    """Why a network with these settings cannot be built for these settings of its output kind, or None.
+
+    Args:
+        card: Of the model.
+        model: With all settings.
+        output: With all settings.
+    """
+    ignored = card.ignored(model.settings)
+    if ignored:
+        given = ", ".join(f"{name}={model.settings[name]}" for name in ignored)
+        variant = card.variant(model.settings).replace("=", " ")
+        return f"{model.name} with {variant} has no {given}; only its default stands there"
+    under = card.under(model.settings)
+    why = under.refusal(output.settings) if isinstance(under, ModelCard) else None
+    return None if why is None else f"{model.name} {why}"

@@ -1,0 +1,248 @@
+"""Students of a study with their teachers and controls (PROTOCOL section 4), as rows of its plan."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from smlmbench.errors import ConfigError
+from smlmbench.registry import Catalog
+from smlmbench.study.cells import Cell, DataPlan, Longer, Pending, Picked, Plan, Skipped, Teaching
+from smlmbench.study.identity import cell_id, file_digest, picked_identity, short_hash, student_id
+from smlmbench.study.load import Loaded
+from smlmbench.study.planning.expand import losses_of, picks, trainings
+from smlmbench.study.planning.rows import Combination, cell_of, combinations_of, skipped_of
+from smlmbench.study.reading.choices import WEIGHT
+from smlmbench.study.schema import Choice, Study
+from smlmbench.study.schema.distill import Distillation, Side
+
+
+@dataclass(slots=True)
+class Taught:
+    """Rows that the block `distill` adds, teachers before their students."""
+
+    cells: list[Cell] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    pending: list[Pending] = field(default_factory=list)
+
+
+def taught_rows(loaded: Loaded, plan: DataPlan, repeats: int, scored: str) -> Taught:
+    """Teachers, plain twins, students and controls on one data set.
+
+    Args:
+        loaded: The study.
+        plan: The data.
+        repeats: Of every training.
+        scored: The `eval_id`.
+
+    Raises:
+        ConfigError: No loss for a model, or a lambda for a loss that has none.
+    """
+    rows = Taught()
+    for entry in loaded.study.distill:
+        for student, teacher, method in _pairs(loaded, entry, plan.ratio):
+            for repeat in range(repeats):
+                plain = cell_of(loaded, plan, student, repeat, scored)
+                taught_by = None if teacher is None else cell_of(loaded, plan, teacher, repeat, scored)
+                reason = _refusal(loaded.catalog, student, teacher, method)
+                _add(rows, entry, _Pair(plain, taught_by, method, reason))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A plain student, its teacher's training (None: a checkpoint), the method, and why it makes no sense."""
+
+    plain: Cell
+    teacher: Cell | None
+    method: Picked
+    refusal: str | None
+
+
+def _pairs(
+    loaded: Loaded, entry: Distillation, ratio: int | None
+) -> Iterator[tuple[Combination, Combination | None, Picked]]:
+    study, catalog = loaded.study, loaded.catalog
+    methods = picks(catalog, "recipes", {"name": entry.method, **entry.settings})
+    for choice in _choices(study, entry.student):
+        losses = _losses(catalog, entry.student, losses_of(catalog, study, choice) if not entry.student.loss else [])
+        for student in combinations_of(loaded, choice, ratio, losses):
+            for teacher in _teachers(loaded, entry.teacher, student, ratio):
+                for method in methods:
+                    yield student, teacher, method
+
+
+def _teachers(loaded: Loaded, side: Side, student: Combination, ratio: int | None) -> Iterator[Combination | None]:
+    """Trainings of the teacher that go with one of the student: the same block of a swept `training`, one output."""
+    if not side.name:
+        yield None
+        return
+    study, catalog = loaded.study, loaded.catalog
+    blocks = [trainings(catalog.card("models", name), name, study.training) for name in (student.model.name, side.name)]
+    training = blocks[1][blocks[0].index(student.training)]
+    for choice in _choices(study, side):
+        losses = _losses(catalog, side, [student.loss])
+        for teacher in combinations_of(loaded, choice, ratio, losses):
+            fits = teacher.output == student.output or teacher.output.name != student.output.name
+            if teacher.training == training and fits:
+                yield teacher
+
+
+def _choices(study: Study, side: Side) -> list[Choice]:
+    """The model as written; one named without settings is that of the study, where it has one of the name."""
+    named = [] if side.settings else [choice for choice in study.models if choice["name"] == side.name]
+    return named or [{"name": side.name, **side.settings}]
+
+
+def _losses(catalog: Catalog, side: Side, inherited: Sequence[Picked]) -> list[Picked]:
+    """The side's own loss, else what it inherits; its own lambdas in their place."""
+    losses = picks(catalog, "losses", side.loss) if side.loss is not None else list(inherited)
+    if not side.weights:
+        return losses
+    for loss in losses:
+        if WEIGHT not in loss.settings:
+            raise ConfigError(f"distill: loss '{loss.name}' of '{side.name}' has no lambda; leave lambda out")
+    return [
+        loss.model_copy(update={"settings": {**loss.settings, WEIGHT: weight}})
+        for loss in losses
+        for weight in side.weights
+    ]
+
+
+def _refusal(catalog: Catalog, student: Combination, teacher: Combination | None, method: Picked) -> str | None:
+    if student.refusal is not None:
+        return student.refusal
+    if teacher is not None and teacher.refusal is not None:
+        return f"its teacher cannot be trained: {teacher.refusal}"
+    if teacher is not None and teacher.output.name != student.output.name:
+        ours, theirs = student.output.name, teacher.output.name
+        return f"its teacher {teacher.model.name} gives {theirs}, {student.model.name} gives {ours}"
+    facts = catalog.card("recipes", method.name).facts
+    target = catalog.card("outputs", student.output.name).facts.get("perfect_raw")
+    if not target and (facts.get("maps") or float(method.settings.get("alpha", 1)) < 1):
+        return f"{method.name} compares answers pixel by pixel, {student.output.name} is not a map; hint takes it"
+    return None if teacher is None else _no_layers(catalog, student, teacher, method)
+
+
+def _no_layers(catalog: Catalog, student: Combination, teacher: Combination, method: Picked) -> str | None:
+    for side, key in ((teacher, "teacher_layer"), (student, "student_layer")):
+        card = catalog.card("models", side.model.name).under(side.model.settings)
+        if method.settings.get(key) == "" and not card.facts.get("hint_layers"):
+            return f"the card of {side.model.name} names no hint_layers; give {key}"
+    return None
+
+
+def _add(rows: Taught, entry: Distillation, pair: _Pair) -> None:
+    """One student with its teacher and its controls."""
+    plain, teacher = pair.plain, pair.teacher
+    if pair.refusal is not None:
+        student = _student(pair, _teaching(entry.teacher, teacher), "")
+        rows.skipped.append(skipped_of(student, pair.refusal))
+        return
+    who, identity = _teaching(entry.teacher, teacher), _identity(entry.teacher, teacher)
+    controls: dict[str, str] = {}
+    if teacher is not None:
+        rows.cells.append(teacher)
+    if "plain" in entry.controls:
+        rows.cells.append(plain)
+        controls["plain"] = plain.cell_id
+    student = _student(pair, who, student_id(plain.cell_id, pair.method, identity))
+    if "longer" in entry.controls:
+        controls |= _longer(rows, entry, pair, student)
+    untrained = None
+    if "random_teacher" in entry.controls:
+        chance = who.model_copy(update={"untrained": True, "cell_id": "", "label": f"untrained {who.label}"})
+        named = student_id(plain.cell_id, pair.method, {**identity, "untrained": "yes"})
+        untrained = _student(pair, chance, named).model_copy(update={"control": "random_teacher"})
+        controls["random_teacher"] = untrained.cell_id
+    rows.cells.append(student.model_copy(update={"controls": controls}))
+    if untrained is not None:
+        rows.cells.append(untrained)
+
+
+def _longer(rows: Taught, entry: Distillation, pair: _Pair, student: Cell) -> dict[str, str]:
+    if entry.longer is not None:
+        rows.cells.append(lengthened(pair.plain, entry.longer))
+        return {"longer": rows.cells[-1].cell_id}
+    control = pair.plain.model_copy(update={"control": "longer"})
+    if pair.teacher is None:
+        reason = "what the training of a checkpoint took is not known; give longer: FACTOR, or controls without longer"
+        rows.skipped.append(skipped_of(control, reason))
+    else:
+        judged = _judged(student)
+        costs = [_cost(pair.teacher), _cost(pair.plain), pair.plain.data.train_identity]
+        pending = Pending.model_construct(
+            key=short_hash([*costs, judged] if judged else costs),
+            teacher=pair.teacher,
+            student=pair.plain,
+            students=[student.cell_id],
+            judged=judged,
+        )
+        rows.pending.append(pending)
+    return {}
+
+
+def _judged(student: Cell) -> int:
+    """Samples on which the method measures its teacher first: those of attention by the sample."""
+    settings = student.method.settings
+    learns = "stages" in settings or float(settings.get("alpha", 1)) < 1
+    if not learns or settings.get("phi", "seed") == "seed":
+        return 0
+    samples = student.training.samples
+    return min(int(settings["phi_samples"]) or samples, samples)
+
+
+def _cost(cell: Cell) -> list[object]:
+    picked = [picked_identity(one) for one in (cell.model, cell.output, cell.loss)]
+    return [*picked, cell.training.model_dump(mode="json")]
+
+
+def _student(pair: _Pair, teaching: Teaching, named: str) -> Cell:
+    return pair.plain.model_copy(update={"method": pair.method, "teaching": teaching, "cell_id": named})
+
+
+def _teaching(side: Side, teacher: Cell | None) -> Teaching:
+    if teacher is not None:
+        return Teaching(label=teacher.model.name, cell_id=teacher.cell_id, model=teacher.model, loss=teacher.loss)
+    if side.path is not None:
+        return Teaching(label=side.path.name, path=side.path, sha256=file_digest(side.path))
+    return Teaching(label=f"run {side.run[:8]}", run=side.run)
+
+
+def _identity(side: Side, teacher: Cell | None) -> Mapping[str, str]:
+    if teacher is not None:
+        return {"cell_id": teacher.cell_id}
+    return {"sha256": file_digest(side.path)} if side.path is not None else {"run": side.run}
+
+
+def lengthened(plain: Cell, factor: int) -> Cell:
+    """The control `longer`: a plain student that sees more samples."""
+    training = plain.training.model_copy(update={"samples": plain.training.samples * factor})
+    named = cell_id(
+        task=plain.task,
+        root_seed=plain.root_seed,
+        repeat=plain.repeat,
+        data=plain.data.train_identity,
+        model=plain.model,
+        output=plain.output,
+        loss=plain.loss,
+        training=training,
+    )
+    return plain.model_copy(update={"training": training, "cell_id": named, "control": "longer"})
+
+
+def with_longer(plan: Plan, measured: Mapping[str, Longer]) -> Plan:
+    """The plan with its pending controls made cells, where their factor is known."""
+    cells = {cell.cell_id: cell for cell in plan.cells}
+    left: list[Pending] = []
+    for pending in plan.pending:
+        found = measured.get(pending.key)
+        if found is None:
+            left.append(pending)
+            continue
+        control = lengthened(pending.student, found.factor)
+        cells.setdefault(control.cell_id, control)
+        for number in pending.students:
+            student = cells[number]
+            controls = {**student.controls, "longer": control.cell_id}
+            cells[number] = student.model_copy(update={"controls": controls})
+    longer = {**plan.longer, **measured}
+    return plan.model_copy(update={"cells": list(cells.values()), "pending": left, "longer": longer})

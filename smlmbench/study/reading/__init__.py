@@ -1,0 +1,1 @@
+"""A study file to checked blocks."""

@@ -1,0 +1,110 @@
+"""The shape of a study file; unknown keys are refused everywhere."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from smlmbench.registry.cards import Strict
+from smlmbench.study.reading.search import Search
+from smlmbench.study.schema.distill import Distillation
+from smlmbench.study.sources import Source
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Choice = dict[str, Any]  # {"name": registered name, setting: value or list of values}
+
+
+class DataEntry(Strict):
+    """One data set: training source, validation, named test conditions, movies to predict."""
+
+    name: Name
+    train: Source
+    val: Source | None = None
+    test: dict[Name, Source] = {}
+    apply: list[Path] = []
+
+
+class Training(Strict):
+    """How one cell is trained, after the card's defaults and the study's block are merged.
+
+    Attributes:
+        samples: Training samples seen; a sample is one frame (or crop) of the source.
+        regime: Budget regime (PROTOCOL section 4).
+        batch_size, lr, optimiser, schedule, clip, weight_decay: The optimiser's settings.
+        validations: Number of validations, the last one at the end.
+        patience: Validations without a better score before stopping; None never stops early.
+        validation_frames: Frames of the validation set used to pick the best step during training; None all.
+        number_format: auto (bf16 where the processor multiplies it faster, else fp32), fp32 or bf16.
+        augment: Rotations and flips of crops (only sources from files).
+    """
+
+    samples: Annotated[int, Field(ge=1)] = 32_000
+    regime: Literal["equal_samples"] = "equal_samples"
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    validations: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1)] | None = None
+    validation_frames: Annotated[int, Field(ge=1)] | None = 64
+    number_format: Literal["auto", "fp32", "bf16"] = "auto"
+    augment: bool = True
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps: samples over batch size, rounded up."""
+        return -(-self.samples // self.batch_size)
+
+
+class Scoring(Strict):
+    """Headline protocol and its options by name (PROTOCOL section 1)."""
+
+    protocol: Literal["smlmbench-1", "challenge-2016"] = "smlmbench-1"
+    matcher: Literal["greedy", "hungarian"] = "greedy"
+    lateral_nm: Annotated[float, Field(gt=0)] = 250.0
+    axial_nm: Annotated[float, Field(gt=0)] = 500.0
+    border_nm: Annotated[float, Field(ge=0)] = 450.0
+
+
+class Timing(Strict):
+    """What is timed after training, in the parent, when nothing trains.
+
+    Attributes:
+        devices: cpu, cuda or mps.
+        runtimes: Registered runtimes.
+        number_formats: fp32, bf16, int8; reduced ones only for the pick of each model, after the quality gate.
+        sizes_px: Sides of the camera frame.
+        threads: Threads on the processor; None takes torch's own number.
+        memory: Measure the peak memory too, in a process of its own for each row.
+    """
+
+    devices: list[str] = ["cpu"]
+    runtimes: list[str] = ["eager"]
+    number_formats: list[Literal["fp32", "bf16", "int8"]] = ["fp32"]
+    sizes_px: list[Annotated[int, Field(ge=8, le=4096)]] = [64]
+    threads: Annotated[int, Field(ge=1)] | None = None
+    memory: bool = False
+
+
+class Study(Strict):
+    """A study: one file in `experiments/`, one MLflow experiment."""
+
+    study: Name
+    seed: Annotated[int, Field(ge=0)] = 0
+    repeats: Annotated[int, Field(ge=1)] = 3
+    task: str = "localization"
+    data: Annotated[list[DataEntry], Field(min_length=1)]
+    output: dict[str, Any] = {}
+    references: list[Choice] | None = None
+    models: Annotated[list[Choice], Field(min_length=1)]
+    losses: list[Choice] = []
+    training: dict[str, Any] = {}
+    distill: list[Distillation] = []
+    search: Search | None = None
+    scoring: Scoring = Scoring()
+    timing: Timing | None = Timing()
+    plugins: list[Path] = []
+    log_models: Literal["picks", "all", "none"] = "picks"
+    max_hours: Annotated[float, Field(gt=0)] | None = None
