@@ -11,6 +11,7 @@ CARD = {
     "tasks": ["localization"],
     "gives": {
         "efficiency": {
+            "title": "Efficiency",
             "direction": "up",
             "high": 100.0,
             "help": "Detection and precision in one number; 100 is perfect, no detection is 0, may be negative.",

@@ -8,6 +8,7 @@ CARD = {
     "tasks": ["localization"],
     "gives": {
         "false_per_1000um2": {
+            "title": "False / 1000 µm²",
             "unit": "1/(1000 um2)",
             "direction": "down",
             "low": 0.0,

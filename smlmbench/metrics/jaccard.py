@@ -9,6 +9,7 @@ CARD = {
     "tasks": ["localization"],
     "gives": {
         "jaccard": {
+            "title": "Jaccard",
             "direction": "up",
             "low": 0.0,
             "high": 1.0,

@@ -19,6 +19,7 @@ CARD: dict[str, Any] = {
     "tasks": ["localization"],
     "gives": {
         "mjac_c": {
+            "title": "mJac_c",
             "direction": "up",
             "high": 1.0,
             "help": "Jaccard index above chance, averaged over lateral tolerances of 25 to 250 nm; 0 is chance.",

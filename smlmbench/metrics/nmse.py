@@ -11,9 +11,11 @@ CARD: dict[str, Any] = {
     "deviations": [
         "The best gain is not allowed to be negative: an inverted image scores 1, as a blank one does.",
     ],
-    "tasks": ["localization"],
+    "tasks": ["localization", "image_pairs"],
     "gives": {
         "nmse_star": {
+            "title": "NMSE*",
+            "spoken": "NMSE*",
             "direction": "down",
             "low": 0.0,
             "high": 1.0,

@@ -11,12 +11,13 @@ CARD = {
     "tasks": ["localization"],
     "gives": {
         "rmse_nm": {
+            "title": "RMSE (nm)",
             "unit": "nm",
             "direction": "down",
             "low": 0.0,
             "help": "Lateral error, both axes summed: sqrt(2) times the error per axis.",
         },
-        "rmse_axial_nm": {"unit": "nm", "direction": "down", "low": 0.0, "help": "Axial error (3-D only)."},
+        "rmse_axial_nm": {"title": "Axial RMSE (nm)", "unit": "nm", "direction": "down", "low": 0.0, "help": "Axial error (3-D only)."},
     },
 }
 

@@ -44,7 +44,7 @@ CARD = {
     },
     "search": {"radius": {"choices": [1, 2]}},
     "tiny": {"upsampling": 2},
-    "facts": {"perfect_raw": "spikes"},
+    "facts": {"tasks": ["localization", "image_pairs"], "perfect_raw": "spikes"},
 }
 
 SMALLEST_PEAK = 1e-12  # label units; keeps the claims below away from underflow

@@ -22,7 +22,7 @@ CARD = {
             "help": "Quantile of a frame's pixels that is taken as its background",
         },
     },
-    "facts": {"task": "localization", "gives": "image", "knows": [], "images": True},
+    "facts": {"tasks": {"localization": {"gives": "image"}, "image_pairs": {"gives": "image"}}},
 }
 
 FINE_PIXELS = 1 << 23  # held at a time

@@ -12,7 +12,7 @@ from smlmbench.references.canvas import raster_of, upsampling_of
 CARD = {
     "version": 1,
     "summary": "An empty table and an image of zeros",
-    "facts": {"task": "localization", "gives": "both", "knows": [], "images": True},
+    "facts": {"tasks": {"localization": {"gives": "both"}, "image_pairs": {"gives": "image"}}},
 }
 
 

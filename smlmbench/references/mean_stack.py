@@ -13,7 +13,7 @@ from smlmbench.references.canvas import BLOCK_FRAMES, raster_of, upsampling_of
 CARD = {
     "version": 1,
     "summary": "Mean of all frames, each camera pixel spread evenly over its fine pixels",
-    "facts": {"task": "localization", "gives": "image", "knows": [], "images": True},
+    "facts": {"tasks": {"localization": {"gives": "image"}, "image_pairs": {"gives": "image"}}},
 }
 
 

@@ -46,7 +46,7 @@ CARD = {
     },
     "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking",
     "doi": "10.1038/nmeth.1447",
-    "facts": {"task": "localization", "gives": "table", "knows": ["psf"], "timed": True},
+    "facts": {"tasks": {"localization": {"gives": "table", "knows": ["psf"]}}, "timed": True},
 }
 
 START_SIGMA_PX = 1.3

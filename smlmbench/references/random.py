@@ -11,7 +11,7 @@ from smlmbench.predictions import Localizations, Prediction
 CARD = {
     "version": 1,
     "summary": "Uniform positions with the true number of emitters in each frame",
-    "facts": {"task": "localization", "gives": "table", "knows": ["density"]},
+    "facts": {"tasks": {"localization": {"gives": "table", "knows": ["density"]}}},
 }
 
 DENSITY_PER_UM2 = 1.0  # where nothing is known

@@ -14,10 +14,11 @@ CARD = {
     "version": 1,
     "summary": "The true emitters or images, as a self-test of the scores",
     "facts": {
-        "task": "localization",
-        "gives": "table",
-        "knows": ["positions", "photons", "background"],
-        "images": True,
+        "tasks": {
+            "localization": {"gives": "table", "knows": ["positions", "photons", "background"]},
+            "image_pairs": {"gives": "image", "knows": ["truth"]},
+        },
+        "ceiling": True,
     },
 }
 

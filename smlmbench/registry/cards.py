@@ -251,8 +251,15 @@ class LossCard(Card):
 
 
 class MetricFacts(Strict):
-    """Unit, direction and range of one number."""
+    """Unit, direction and range of one number.
 
+    Attributes:
+        title: Heading of its column; by default its name with the unit.
+        spoken: Its name within a sentence; by default its name.
+    """
+
+    title: str = ""
+    spoken: str = ""
     unit: str = ""
     direction: Literal["up", "down", "none"]
     low: float | None = None

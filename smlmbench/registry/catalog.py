@@ -74,7 +74,7 @@ class Catalog:
         found: dict[str, dict[str, Path]] = {room: {} for room in ROOMS}
         for room in ROOMS:
             for path in _own_files(room):
-                found[room][path.stem] = path
+                found[room][_name(path)] = path
             for path in _entry_point_files(room):
                 _claim(found[room], path)
         for plugin in self.plugins:
@@ -122,8 +122,13 @@ def _claim(files: dict[str, Path], path: Path) -> None:
 @cache
 def _own_files(room: str) -> tuple[Path, ...]:
     folder = PACKAGE / FOLDERS.get(room, room)
-    files = sorted(folder.glob("[a-z]*.py")) if folder.is_dir() else []
+    files = sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")]) if folder.is_dir() else []
     return tuple(path for path in files if "\nCARD" in path.read_text(encoding="utf-8"))
+
+
+def _name(path: Path) -> str:
+    """Its file's name, or the folder's where a thing has a room of its own."""
+    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 @cache
@@ -184,7 +189,7 @@ def import_file(room: str, path: Path) -> ModuleType:
     """Import a registered file: by its package name if it is ours, else from its path under a private name."""
     if PACKAGE in path.parents:
         dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        return importlib.import_module(dotted)
+        return importlib.import_module(dotted.removesuffix(".__init__"))
     tag = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     name = f"smlmbench_plugin_{room}_{path.stem}_{tag}"
     if name in sys.modules:

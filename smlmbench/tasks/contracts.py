@@ -1,7 +1,38 @@
-"""What a task gives back."""
+"""The contract of a task: one file that owns its way, from a network's output to its section of the page.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Everybody else holds the order of stations and asks the task; nobody else names one. A task is a subclass of `Task`, made
+by `build(name, catalog)` beside its `CARD`. Only `watch` and `score` must be written; every other method has a default
+that suits a task with nothing to tune, no further frozen sets and no picture.
+
+Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
+truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
+(further frozen sets that sources draw for it).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.data.contracts import Condition
+from smlmbench.errors import ConfigError
+from smlmbench.figures import Panels
+from smlmbench.movies import Frames
+from smlmbench.predictions import Floats
+from smlmbench.registry import Catalog, MetricCard
+from smlmbench.statistics import Statistic, paired_difference
+from smlmbench.study.schema import Scoring
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+OnUnits = Callable[[int], None]
+GATE_SEED = 20_160
+MOST_LOST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,21 +42,389 @@ class Scores:
     Attributes:
         values: Finite numbers by metric name.
         reasons: Why a number cannot be computed, by metric name.
-        intervals: 95 % interval over frames, for the primary alone.
-        per_frame: Sums by frame and name, for paired comparisons.
+        intervals: 95 % interval over units, for the primary alone.
+        per_unit: What is summed or averaged, by name: one number for each unit (frame, crop, image), NaN where a unit
+            has none. `Task.sums` reads it back.
     """
 
     values: Mapping[str, float]
-    reasons: Mapping[str, str]
-    intervals: Mapping[str, tuple[float, float]]
-    per_frame: Mapping[str, Sequence[float]]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    per_unit: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
-    """A chosen threshold, the primary metric there on validation, and the whole curve."""
+class Tuned:
+    """What was chosen on validation, and what it reached there.
 
-    value: float
-    reached: float
-    tried: Sequence[float]
-    curve: Sequence[float]
+    Attributes:
+        settings: By name, such as {"threshold": 0.4}; empty where a task tunes nothing.
+        reached: The primary metric with it; NaN where nothing was tried.
+        tried, curve: Every value that was tried, and the primary metric there.
+    """
+
+    settings: Mapping[str, float] = field(default_factory=dict)
+    reached: float = float("nan")
+    tried: Sequence[float] = ()
+    curve: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What one validation during training says.
+
+    Attributes:
+        score: Picks the best step; up is better.
+        mass: Output over truth, for the collapse guard; 1 where a task has no such thing, NaN for answers that are not
+            finite.
+        numbers: To be logged, the primary metric among them.
+    """
+
+    score: float
+    mass: float
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A reduced number format beside fp32.
+
+    Attributes:
+        passed: Whether it counts.
+        told: Its scores, for people.
+        reason: Why it does not count, or empty.
+        numbers: For the store; a number of fp32 has the suffix `_fp32`.
+    """
+
+    passed: bool
+    told: str
+    reason: str
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure of a task's section: caption, the same in words for those who do not see it, and an SVG or PNG."""
+
+    caption: str
+    alt: str
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a task says of its part of a page.
+
+    Attributes:
+        columns: Numbers beside the primary, in order; by default the headline.
+        second: The second number of the headline where it is a pair, and `second_on`, the conditions where it is;
+            `second_said` says where in words.
+        on_mean: Numbers that are shown for the mean of several conditions too.
+        on_each: Numbers that are shown for each of several conditions.
+        against: Number by which a row is compared with a reference that lacks the primary; empty for none.
+        reading: Sentences on how to read the numbers.
+        protocols: What each protocol means, by its id.
+        notes: Sentences below the table.
+        drawings: Further figures.
+        also: Titles of numbers that are stored without a metric's card, by name.
+    """
+
+    columns: tuple[str, ...] = ()
+    second: str = ""
+    second_on: tuple[str, ...] = ()
+    second_said: str = ""
+    on_mean: tuple[str, ...] = ()
+    on_each: tuple[str, ...] = ()
+    against: str = ""
+    reading: tuple[str, ...] = ()
+    protocols: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    also: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a row says about a condition and about the further sets of it."""
+
+    own: Any
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """A trained network that is ready to answer, as `inference` makes it.
+
+    Attributes:
+        settings: Of its output kind, with the camera pixel (`pixel_size_nm`).
+        tuned: What was chosen on validation.
+    """
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def tuned(self) -> Mapping[str, float]: ...
+
+    def movie(
+        self,
+        frames: Frames,
+        threshold: float,
+        *,
+        keep_image: bool = True,
+        keep_table: bool = True,
+        on_frames: OnUnits | None = None,
+    ) -> Any:
+        """Stream frames: their table and the sum of their fine images, as a `Prediction`."""
+        ...
+
+    def raw(self, frames: Frames, on_frames: OnUnits | None = None) -> "Iterable[torch.Tensor]":
+        """Raw output of batches of units, in order, on the CPU."""
+        ...
+
+
+class Referee(Protocol):
+    """A reference ready to answer: settings, output settings and seed are given already."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def output(self) -> Mapping[str, Any]: ...
+
+    def __call__(self, condition: Condition) -> Any:
+        """What it says about a condition."""
+        ...
+
+
+class Task:
+    """What is asked of a network, and everything that follows from it.
+
+    Args:
+        name: Registered name.
+        catalog: Registered things; its metrics are those whose card names the task.
+    """
+
+    def __init__(self, name: str, catalog: Catalog) -> None:
+        self.name, self.catalog = name, catalog
+        self.card = catalog.card("tasks", name)
+
+    @property
+    def primary(self) -> str:
+        """Name of the metric that ranks."""
+        return str(self.card.facts["primary"])
+
+    @property
+    def direction(self) -> Literal["up", "down"]:
+        """Which way it is better."""
+        return "down" if self.card.facts.get("direction") == "down" else "up"
+
+    @property
+    def sign(self) -> float:
+        """What the primary is multiplied by so that more is better."""
+        return -1.0 if self.direction == "down" else 1.0
+
+    def shown(self, value: float) -> str:
+        """A primary value with the decimals that suit it: fractions three, numbers of 0..100 one."""
+        return f"{value:.3f}" if self.direction == "down" else f"{value:.1f}"
+
+    def metric_files(self) -> list[str]:
+        """Registered metric files of this task."""
+        cards = {name: self.catalog.card("metrics", name) for name in self.catalog.names("metrics")}
+        return [name for name, card in cards.items() if isinstance(card, MetricCard) and self.name in card.tasks]
+
+    def measure(self, evidence: Any) -> tuple[dict[str, float], dict[str, str]]:
+        """Run every metric of this task: finite numbers, and the reasons of the others."""
+        values: dict[str, float] = {}
+        reasons: dict[str, str] = {}
+        for name in self.metric_files():
+            for key, value in self.catalog.module("metrics", name).measure(evidence).items():
+                if isinstance(value, str):
+                    reasons[key] = value
+                elif np.isfinite(value):
+                    values[key] = float(value)
+                else:
+                    reasons[key] = "the number is not finite"
+        return values, reasons
+
+    # From a row to its answer
+
+    def answer(
+        self,
+        model: Model,
+        condition: Condition,
+        tuned: Mapping[str, float] | None = None,
+        *,
+        whole: bool = True,
+        on_units: OnUnits | None = None,
+    ) -> Any:
+        """What a network says about a frozen set.
+
+        Args:
+            model: The network.
+            condition: The set.
+            tuned: As chosen on validation; None asks for everything that tuning may choose from.
+            whole: Also what only pictures and image numbers need; False for further sets.
+            on_units: Called with the number of units done.
+        """
+        raise NotImplementedError
+
+    def refer(self, reference: Referee, condition: Condition) -> Any:
+        """What a reference says about a frozen set."""
+        return reference(condition)
+
+    def tune(self, answer: Any, condition: Condition, scoring: Scoring) -> Tuned:
+        """Choose on validation, from an answer without tuning; by default there is nothing to choose."""
+        del answer, condition, scoring
+        return Tuned()
+
+    def at(self, answer: Any, tuned: Mapping[str, float]) -> Any:
+        """The part of an untuned answer that stays with what was chosen."""
+        del tuned
+        return answer
+
+    # Numbers
+
+    def watch(self, answer: Any, condition: Condition, scoring: Scoring) -> Watch:
+        """Judge an untuned answer during training."""
+        raise NotImplementedError
+
+    def score(
+        self, answer: Any, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
+    ) -> Scores:
+        """Score an answer.
+
+        Args:
+            answer: From `answer` or `refer`.
+            condition: With or without truth; without, everything has a reason.
+            scoring: Protocol of the study.
+            extras: Answers to the further sets of the condition, by name.
+        """
+        raise NotImplementedError
+
+    def sums(self, metric: str, per_unit: "pd.DataFrame") -> Floats | None:
+        """What is summed over units for a number, (units, K), from a stored `per_unit`; None where nothing is stored.
+
+        By default the number is a mean over units: its column, and ones.
+        """
+        if metric not in per_unit.columns:
+            return None
+        values = per_unit[metric].to_numpy(dtype=np.float64)
+        known = np.isfinite(values)
+        return np.column_stack([np.where(known, values, 0.0), known.astype(np.float64)])
+
+    def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
+        """The function of pooled sums (..., K) behind a number, for its interval and paired differences.
+
+        Args:
+            metric: Name of the number.
+            facts: Of the condition.
+        """
+        del metric, facts
+        return mean_of_sums
+
+    def gate(
+        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
+    ) -> Gate:
+        """Hold a reduced number format to fp32 on every test condition.
+
+        By default the paired interval of the primary must exclude that more than `most_lost` is lost.
+
+        Args:
+            pairs: Answers of the reduced format, of fp32, and the condition, one after the other.
+            scoring: Protocol of the study.
+            most_lost: In the unit of the primary.
+        """
+        import pandas as pd
+
+        found: list[list[float]] = [[], []]
+        lost: list[float] = []
+        for *sides, condition in pairs:
+            scored = [self.score(side.own, condition, scoring, side.extras) for side in sides]
+            sums = [self.sums(self.primary, pd.DataFrame(dict(one.per_unit))) for one in scored]
+            statistic = self.statistic(self.primary, condition.facts)
+            if statistic is None or sums[0] is None or sums[1] is None:
+                return Gate(False, "", f"{self.primary} has no sums per unit to be compared by", {})
+            for values, one in zip(found, scored, strict=True):
+                values.append(one.values.get(self.primary, float("nan")))
+            difference = paired_difference(
+                [sums[0]], [sums[1]], statistic, block=condition.block, seed=GATE_SEED, trained=False
+            )
+            lost.append(-difference.low if self.direction == "up" else difference.high)
+        if not lost:
+            return Gate(False, "", "no condition with a truth to be judged on", {})
+        reduced, single = (float(np.mean(values)) for values in found)
+        worst = float(max(lost))
+        passed = worst <= most_lost
+        reason = "" if passed else f"it may lose {worst:.3g} of {self.primary} (at most {most_lost:g})"
+        numbers = {self.primary: reduced, f"{self.primary}_fp32": single, "lost_most": worst}
+        told = f"{self.primary} {self.shown(reduced)}, fp32 {self.shown(single)}"
+        return Gate(passed, told, reason, {name: value for name, value in numbers.items() if np.isfinite(value)})
+
+    # What people see, and files
+
+    def example(self, condition: Condition) -> int | None:
+        """Number of the unit that shows most, or None where a condition has none to show."""
+        del condition
+        return None
+
+    def panels(self, answer: Any, condition: Condition) -> Panels | None:
+        """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
+        del answer, condition
+        return None
+
+    def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
+        """Its part of the page.
+
+        Args:
+            frame: The board's numbers: row, condition, metric, value, low, high, reason, unit, direction.
+            conditions: Facts by condition.
+        """
+        del frame, conditions
+        return Section(columns=tuple(self.card.facts.get("headline", ())))
+
+    def work(self, condition: Condition) -> tuple[str, float] | None:
+        """What a unit holds and how many on average, for rates such as `emitters_per_s`; None where nothing counts."""
+        del condition
+        return None
+
+    def write(self, answer: Any, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
+        """Write an answer's files into a folder.
+
+        Args:
+            answer: From `answer` or `refer`.
+            folder: Exists.
+            name: Stem of the files.
+            applied: Without truth: everything that the user wants of it.
+        """
+        del answer, folder, name, applied
+        return []
+
+    def compare(self, found: Path, truth: Path, options: Mapping[str, Any]) -> Scores:
+        """Score a file of any program against a true one (`smlmbench evaluate`).
+
+        Raises:
+            ConfigError: The task compares no files.
+        """
+        del found, truth, options
+        raise ConfigError(f"task {self.name} compares no files; run a study with it")
+
+
+def mean_of_sums(sums: Floats) -> Floats:
+    """Mean over units from sums (..., 2): of the number, and of ones; NaN where no unit has one."""
+    counts = np.asarray(sums[..., 1])
+    return np.asarray(np.where(counts > 0, sums[..., 0] / np.maximum(counts, 1), np.nan))
+
+
+def mean_over_conditions(by_condition: Mapping[str, Scores], names: Sequence[str] | None = None) -> dict[str, float]:
+    """Plain mean of each number over the conditions; a number that one condition lacks has no mean."""
+    scores = list(by_condition.values())
+    if not scores:
+        return {}
+    shared = set.intersection(*(set(one.values) for one in scores))
+    return {
+        name: float(np.mean([one.values[name] for one in scores]))
+        for name in sorted(shared if names is None else shared & set(names))
+    }
+
+
+Image = NDArray[np.uint8]
