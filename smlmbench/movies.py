@@ -70,7 +70,7 @@ class Frames(Protocol):
         ...
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Frames start .. stop - 1 as (n, height, width) float32."""
+        """Frames start .. stop - 1 as float32, (n, height, width), or (n, channels, height, width) of several."""
         ...
 
 
@@ -137,7 +137,7 @@ class WindowedFrames:
         """Frames start .. stop - 1 of the window as (n, height, width) float32."""
         check_block(start, stop, self.n_frames)
         first = self.frames[0]
-        block = self.source.read(first + start, first + stop)[:, :, self.columns[0] : self.columns[1]]
+        block = self.source.read(first + start, first + stop)[..., self.columns[0] : self.columns[1]]
         return np.ascontiguousarray(block)
 
 
@@ -190,7 +190,37 @@ def blocks(frames: Frames, size: int) -> Iterator[tuple[int, NDArray[np.float32]
     if size < 1:
         raise SizeError(f"a block of {size} frames is empty; give 1 or more")
     for start in range(0, frames.n_frames, size):
-        yield start, frames.read(start, min(start + size, frames.n_frames))
+        block = frames.read(start, min(start + size, frames.n_frames))
+        if block.ndim != 3:
+            raise SizeError(f"frames of {block.shape[1]} channels where single images are needed; name another row")
+        yield start, block
+
+
+def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDArray[np.float32]:
+    """Frames start .. stop - 1 as a network takes them: with a channel axis, each between its neighbours.
+
+    Args:
+        frames: Images, or spectra (which say `axes` 1).
+        start: First frame.
+        stop: The one after the last.
+        context: Consecutive frames in one window, odd; the ends of a movie are repeated outwards.
+
+    Returns:
+        (n, context * channels, ...), the channels of the earliest frame first.
+    """
+    half, last = context // 2, frames.n_frames - 1
+    low, high = max(0, start - half), min(last, stop - 1 + half)
+    block = frames.read(low, high + 1)
+    if block.ndim == getattr(frames, "axes", 2) + 1:
+        block = block[:, None]
+    return block if context == 1 else windows(block, np.arange(start, stop) - low, context)
+
+
+def windows(block: NDArray[np.float32], middle: NDArray[np.int64], context: int) -> NDArray[np.float32]:
+    """Windows (n, context * C, ...) around some frames of a block (F, C, ...), its ends repeated outwards."""
+    offsets = np.arange(context) - context // 2
+    chosen = block[np.clip(middle[:, None] + offsets, 0, len(block) - 1)]
+    return chosen.reshape(len(middle), context * block.shape[1], *block.shape[2:])
 
 
 def check_block(start: int, stop: int, n_frames: int) -> None:

@@ -4,6 +4,7 @@ Coordinates are nm, origin at the outer corner of pixel (0, 0), x along the last
 from 0; photons are detected photo-electrons per frame. NaN means unknown.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -176,7 +177,11 @@ class Prediction:
     Attributes:
         table: Localizations, or None where the row makes only an image.
         image: Summed fine image (1, H, W), or None where it makes only a table (the task renders it).
+        grid_nm: Pitch of the grid on which its table is drawn for image numbers; NaN where unknown.
+        label_rule: Rule by which the truth is rasterised for it: floor, or ds for files of Deep-STORM.
     """
 
     table: Localizations | None = None
     image: Raster | None = None
+    grid_nm: float = math.nan
+    label_rule: str = "floor"

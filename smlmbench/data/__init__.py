@@ -1,52 +1,58 @@
 """Data sources: descriptions become samples, one file per kind."""
 
-from smlmbench.data.contracts import Condition, TrainingSet
+from collections.abc import Sequence
+from typing import Any
+
+from smlmbench.data.contracts import Asked, Condition, Scope, TrainingSet
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
 from smlmbench.study.identity import file_digest
-from smlmbench.study.sources import MovieSource, SimulateSource
+from smlmbench.study.sources import MovieSource
 
 
-def training_set(
-    data_plan: DataPlan, root_seed: int, repeat: int, catalog: Catalog, augment: bool = True
-) -> TrainingSet:
-    """The training stream of a data entry; `augment` turns and mirrors crops of files.
+def training_set(data_plan: DataPlan, scope: Scope, catalog: Catalog) -> TrainingSet:
+    """The training stream of a data entry.
 
     Raises:
         UserError: A file that cannot be read or does not fit.
     """
     source = data_plan.train
-    module = catalog.module("data", source.kind)
-    made: TrainingSet = module.training_set(source, data_plan.train_identity, root_seed, repeat, catalog, augment)
+    made: TrainingSet = catalog.module("data", source.kind).training_set(
+        source, data_plan.train_identity, scope, catalog
+    )
     return made
 
 
 def validation(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> Condition:
     """The frozen validation set of a data entry; it does not depend on the repeat."""
-    source = data_plan.val
-    module = catalog.module("data", source.kind)
-    made: Condition = module.condition("val", source, data_plan.train_identity, "val", root_seed, catalog)
-    return made
+    return _condition("val", data_plan.val, data_plan.train_identity, Asked("val", root_seed), catalog)
 
 
-def holdout(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> Condition | None:
+def holdout(data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()) -> Condition | None:
     """A third frozen set like the validation set, for searches; None for files, which are not cut a third time."""
-    source = data_plan.val
-    if not isinstance(source, SimulateSource):
+    if not data_plan.val.drawn_anew:
         return None
-    module = catalog.module("data", source.kind)
-    made: Condition = module.condition("holdout", source, data_plan.train_identity, "holdout", root_seed, catalog)
-    return made
+    asked = Asked("holdout", root_seed, tuple(extras))
+    return _condition("holdout", data_plan.val, data_plan.train_identity, asked, catalog)
 
 
-def conditions(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, Condition]:
-    """The frozen test conditions of a data entry, by name."""
-    made: dict[str, Condition] = {}
-    for name, source in data_plan.tests.items():
-        module = catalog.module("data", source.kind)
-        made[name] = module.condition(name, source, data_plan.test_identity[name], "test", root_seed, catalog)
-    return made
+def conditions(
+    data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()
+) -> dict[str, Condition]:
+    """The frozen test conditions of a data entry, by name.
+
+    Args:
+        data_plan: The entry.
+        root_seed: Seed of the study.
+        catalog: Where sources are registered.
+        extras: Further sets that the task wants of each.
+    """
+    asked = Asked("test", root_seed, tuple(extras))
+    return {
+        name: _condition(name, source, data_plan.test_identity[name], asked, catalog)
+        for name, source in data_plan.tests.items()
+    }
 
 
 def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, Condition]:
@@ -57,12 +63,21 @@ def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, 
     """
     made: dict[str, Condition] = {}
     known = data_plan.train
-    pixel_nm = float("nan") if known.pixel_size_nm is None else known.pixel_size_nm
+    pixel_nm = getattr(known, "pixel_size_nm", None)
     for path in data_plan.apply:
-        source = MovieSource.model_construct(movie=path, pixel_size_nm=pixel_nm, camera=known.camera, psf=known.psf)
+        source = MovieSource.model_construct(
+            movie=path,
+            pixel_size_nm=float("nan") if pixel_nm is None else pixel_nm,
+            camera=getattr(known, "camera", "uncalibrated"),
+            psf=getattr(known, "psf", None),
+        )
         if not path.exists():
             raise ConfigError(f"apply: '{path}' does not exist; give the path of a movie")
         identity = {"movie": file_digest(path)}
-        module = catalog.module("data", source.kind)
-        made[str(path)] = module.condition(path.name, source, identity, "apply", root_seed, catalog)
+        made[str(path)] = _condition(path.name, source, identity, Asked("apply", root_seed), catalog)
+    return made
+
+
+def _condition(name: str, source: Any, identity: Any, asked: Asked, catalog: Catalog) -> Condition:
+    made: Condition = catalog.module("data", source.kind).condition(name, source, identity, asked, catalog)
     return made

@@ -1,42 +1,61 @@
-"""What a data source hands over: training batches, frozen conditions, and what a model is told about its data."""
+"""What a data source hands over: training batches, frozen sets, and what a model is told about its data.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+A source is a file of this room with
+
+    training_set(description, identity, scope, catalog) -> TrainingSet
+    condition(name, description, identity, asked, catalog) -> Condition
+
+and brings one kind of truth (a file of the room `truths`, or a plug-in's own).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from smlmbench.errors import SizeError
 from smlmbench.movies import Frames
-from smlmbench.predictions import Localizations
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Truth(Protocol):
+    """What is known about a frozen set."""
+
+    @property
+    def kind(self) -> str:
+        """Name of its kind, as on the cards of tasks."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of its things: emitters, images, crops."""
+        ...
+
+    def part(self, start: int, stop: int) -> Self:
+        """The truth of units start .. stop - 1, counted from 0 there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Samples `first` .. `first + len - 1` of a training stream, in photons.
+    """Samples `first` .. `first + len - 1` of a training stream.
 
     Attributes:
-        frames: (B, C, H, W) float32 photo-electrons (or counts where uncalibrated).
-        sample: (n,) int64, which frame of the batch each emitter is in.
-        x_nm, y_nm, z_nm, photons: (n,) float32; targets only (emitters of at least min_photons inside the field).
-        pixel_size_nm: Camera pixel; NaN where it is unknown (image pairs).
+        inputs: (B, C, H, W) or (B, C, L) float32, photo-electrons (or counts where uncalibrated). Channels are the
+            detectors or colours of a frame, those of the first frame of a window first.
+        truth: What a network is taught of them; the output kind makes its targets of it.
         first: Global number of the first sample.
         frame_range: (B, 2) float32, lowest and highest value of the whole frame that each sample is a crop of; None
             where the samples are whole frames.
-        image: (B, 1, UH, UW) float32 target images in unit mass, instead of emitters; None where these are known.
     """
 
-    frames: torch.Tensor
-    sample: torch.Tensor
-    x_nm: torch.Tensor
-    y_nm: torch.Tensor
-    z_nm: torch.Tensor
-    photons: torch.Tensor
-    pixel_size_nm: float
+    inputs: "torch.Tensor"
+    truth: Any
     first: int = 0
-    frame_range: torch.Tensor | None = None
-    image: torch.Tensor | None = None
+    frame_range: "torch.Tensor | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +70,53 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a model is told when it is built."""
+    """What a model is told when it is built.
+
+    Attributes:
+        channels: Of its input: those of a frame times `context`.
+        upsampling: Fine pixels per camera pixel along one axis.
+        pixel_size_nm: Camera pixel; NaN where it is unknown.
+        statistics: Of training pixels.
+        context: Frames that it sees at once, the middle one being answered.
+    """
 
     channels: int
     upsampling: int
     pixel_size_nm: float
     statistics: Statistics
+    context: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where the samples of a training stream come from.
+
+    Attributes:
+        root_seed: Seed of the study.
+        repeat: Number of the repeat; it moves the stream.
+        augment: Whether crops of files are turned and mirrored.
+        context: Consecutive frames in one sample; the truth is that of the middle one.
+    """
+
+    root_seed: int
+    repeat: int = 0
+    augment: bool = True
+    context: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which frozen set of a description is wanted.
+
+    Attributes:
+        role: val, test, holdout or apply; two roles never share draws.
+        root_seed: Seed of the study.
+        extras: Further sets that the task wants, of which a source draws those that it can.
+    """
+
+    role: str
+    root_seed: int
+    extras: tuple[str, ...] = ()
 
 
 class TrainingSet(Protocol):
@@ -72,89 +132,87 @@ class TrainingSet(Protocol):
         ...
 
     @property
-    def pixel_size_nm(self) -> float:
-        """Camera pixel; NaN where it is unknown."""
+    def sample_shape(self) -> tuple[int, ...]:
+        """Channels and sides of one frame of a sample, (C, H, W) or (C, L); windows have more channels."""
         ...
 
     @property
-    def sample_px(self) -> tuple[int, int]:
-        """Height and width of one sample."""
-        ...
-
-    @property
-    def target_scale(self) -> float:
-        """What target images are divided by to be of unit mass; 1 where there are emitters instead."""
-        ...
-
-
-class Pairs(Protocol):
-    """Images and the images that a network is to make of them; they may differ in size from pair to pair."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One name per pair."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of pairs."""
-        ...
-
-    def __getitem__(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Input (H, W) in photons or counts, target (U*H, U*W) in its own unit."""
+    def output_settings(self) -> Mapping[str, float]:
+        """What the data add to the settings of an output kind, `pixel_size_nm` among them (NaN where unknown)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One frozen source to be scored: validation, or a named test condition.
+    """One frozen set to be scored: validation, or a named test condition.
 
     Attributes:
         name: Name in the study (`val`, or the condition's name).
-        frames: Camera frames in photons.
-        truth: All emitters, dim ones included (`min_photons` decides what is neutral); None where there is no truth.
-        pixel_size_nm: Camera pixel.
-        min_photons: Emitters below are neutral in scoring (NaN photons count as bright).
-        digest: Identity of pixels and truth.
+        frames: Its inputs; a unit is a frame (crop, spectrum, image).
+        truth: None where there is none.
+        digest: Identity of inputs and truth.
+        facts: density_per_um2, isolated_fraction, ...; drawn and printed, never interpreted outside the task.
+        told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons.
+        block: Units that belong together in a bootstrap; the smallest cyclic shift for chance scores.
         truth_kind: simulated, pseudo, designed, unstated or none.
-        calibrated: False where the frames are camera counts.
-        signal_free: Extra frames without emitters (64, H, W) for false_per_1000um2; None on files.
-        frame_shift: Smallest cyclic frame shift for chance scores (1 where frames are independent).
+        calibrated: False where the inputs are camera counts.
         shared_structure: True where train and test show the same structure (not ranked).
-        facts: density_per_um2, density_local, isolated_fraction, overlap, ... (NaN left out).
-        psf_sigma_nm: Width that classical rows are told, or None.
-        background_photons: Mean background that classical rows are told, or None.
-        pairs: Images with their targets, where the truth is an image for each of them; `frames` are their inputs.
-        truth_image: True image (U*H, U*W) of a condition of a single frame, in its own unit; None elsewhere.
+        extras: Further sets that the task asked for, by name.
     """
 
     name: str
     frames: Frames
-    truth: Localizations | None
-    pixel_size_nm: float
-    min_photons: float
-    digest: str
+    truth: Truth | None
+    digest: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, float] = field(default_factory=dict)
+    block: int = 1
     truth_kind: str = "unstated"
     calibrated: bool = True
-    signal_free: NDArray[np.float32] | None = None
-    frame_shift: int = 1
     shared_structure: bool = False
-    facts: Mapping[str, float] = field(default_factory=dict)
-    psf_sigma_nm: float | None = None
-    background_photons: float | None = None
-    pairs: Pairs | None = None
-    truth_image: NDArray[np.float32] | None = None
+    extras: Mapping[str, "Condition"] = field(default_factory=dict)
+
+    @property
+    def pixel_size_nm(self) -> float:
+        """Camera pixel; NaN where it is unknown."""
+        return self.told.get("pixel_size_nm", float("nan"))
 
     @property
     def field_nm(self) -> tuple[float, float]:
         """Extent along x and y."""
         return self.frames.width * self.pixel_size_nm, self.frames.height * self.pixel_size_nm
 
+    def part(self, start: int, stop: int) -> "Condition":
+        """Units start .. stop - 1 with their truth, without further sets; held in memory where they are of one size.
 
-@dataclass(frozen=True, slots=True)
+        Raises:
+            SizeError: No such units.
+        """
+        if not 0 <= start < stop <= self.frames.n_frames:
+            raise SizeError(
+                f"condition '{self.name}' has {self.frames.n_frames} units, not {start + 1} ... {stop}; give fewer"
+            )
+        own = getattr(self.frames, "part", None)
+        frames: Frames = own(start, stop) if own is not None else self._held(start, stop)
+        truth = None if self.truth is None else self.truth.part(start, stop)
+        return replace(self, frames=frames, truth=truth, extras={})
+
+    def _held(self, start: int, stop: int) -> "ArrayFrames":
+        return ArrayFrames(np.ascontiguousarray(self.frames.read(start, stop)), getattr(self.frames, "axes", 2))
+
+
 class ArrayFrames:
-    """Frames held in memory (simulated splits are small)."""
+    """Frames held in memory: (n, H, W), (n, C, H, W) or spectra (n, C, L)."""
 
-    values: NDArray[np.float32]
+    def __init__(self, values: NDArray[np.float32], axes: int = 2) -> None:
+        """Hold an array.
+
+        Args:
+            values: The frames.
+            axes: Axes of one channel: 2 for images, 1 for spectra.
+        """
+        self.values = values
+        self.axes = axes
 
     @property
     def n_frames(self) -> int:
@@ -163,13 +221,13 @@ class ArrayFrames:
 
     @property
     def height(self) -> int:
-        """Rows of a frame."""
-        return int(self.values.shape[1])
+        """Rows of a frame; 1 of a spectrum."""
+        return int(self.values.shape[-2]) if self.axes == 2 else 1
 
     @property
     def width(self) -> int:
-        """Columns of a frame."""
-        return int(self.values.shape[2])
+        """Columns of a frame, or channels of a spectrum's axis."""
+        return int(self.values.shape[-1])
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1."""

@@ -1,17 +1,19 @@
 """Training crops of a movie: sample k is a place, a frame and a symmetry that are hashed from its number."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Batch, Statistics
+from smlmbench.data.contracts import Batch, Scope, Statistics
 from smlmbench.data.targets import statistics_of, within
 from smlmbench.movies import Frames
 from smlmbench.predictions import Localizations
 from smlmbench.seeds import derive_seed
+from smlmbench.truths.emitters import Sampled
 
 SYMMETRIES = 8
 HELD_BYTES = 200_000_000
@@ -84,9 +86,8 @@ class CropTraining:
         targets: Localizations,
         pixel_size_nm: float,
         crop_px: int,
-        root_seed: int,
-        scope: tuple[str, ...],
-        augment: bool = True,
+        scope: Scope,
+        seeds: tuple[str, ...],
     ) -> None:
         """Take crops of the whole of `frames`.
 
@@ -95,9 +96,8 @@ class CropTraining:
             targets: Its targets, corner origin of the same part; dim emitters are already left out.
             pixel_size_nm: Camera pixel.
             crop_px: Side of a crop; cut to the frame's shorter side.
-            root_seed: Seed of the study.
-            scope: Role, digest and repeat.
-            augment: Whether samples are turned and mirrored.
+            scope: Seed of the study, augmentation, frames in a window.
+            seeds: Role, digest and repeat.
         """
         order = np.argsort(targets.frame, kind="stable")
         self._targets = targets.select(order)
@@ -106,26 +106,21 @@ class CropTraining:
         self._pages = Pages(frames)
         self._pixel_size_nm = pixel_size_nm
         self._side = min(crop_px, frames.height, frames.width)
-        self._root_seed = root_seed
-        self._scope = scope
-        self._symmetries = SYMMETRIES if augment else 1
+        self._root_seed, self._context = scope.root_seed, scope.context
+        self._seeds = seeds
+        self._symmetries = SYMMETRIES if scope.augment else 1
         self._statistics: Statistics | None = None
         self._ranges: dict[int, tuple[float, float]] = {}
 
     @property
-    def pixel_size_nm(self) -> float:
-        """Camera pixel."""
-        return self._pixel_size_nm
+    def output_settings(self) -> Mapping[str, float]:
+        """The camera pixel."""
+        return {"pixel_size_nm": self._pixel_size_nm}
 
     @property
-    def sample_px(self) -> tuple[int, int]:
-        """Height and width of a crop."""
-        return self._side, self._side
-
-    @property
-    def target_scale(self) -> float:
-        """1: targets are emitters, not images."""
-        return 1.0
+    def sample_shape(self) -> tuple[int, ...]:
+        """One channel, height and width of a crop."""
+        return 1, self._side, self._side
 
     @property
     def statistics(self) -> Statistics:
@@ -138,7 +133,7 @@ class CropTraining:
 
     def place(self, sample: int) -> Place:
         """Where sample k is taken."""
-        number = derive_seed(self._root_seed, *self._scope, str(sample))
+        number = derive_seed(self._root_seed, *self._seeds, str(sample))
         found = []
         for size in (
             self._frames.n_frames,
@@ -153,24 +148,22 @@ class CropTraining:
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
         side = self._side
-        frames = np.empty((count, 1, side, side), dtype=np.float32)
+        frames = np.empty((count, self._context, side, side), dtype=np.float32)
         places = [self.place(first + number) for number in range(count)]
         ranges = np.array([self._range(place.frame) for place in places], dtype=np.float32)
-        picked = [self._sample(place, frames[number, 0]) for number, place in enumerate(places)]
+        picked = [self._sample(place, frames[number]) for number, place in enumerate(places)]
         sample = np.repeat(np.arange(count), [len(rows) for _, _, rows in picked])
         rows = np.concatenate([rows for _, _, rows in picked])
         extent = side * self._pixel_size_nm
-        return Batch(
-            frames=torch.from_numpy(frames),
+        truth = Sampled(
             sample=torch.from_numpy(sample.astype(np.int64)),
             x_nm=within(np.concatenate([x_nm for x_nm, _, _ in picked]), extent),
             y_nm=within(np.concatenate([y_nm for _, y_nm, _ in picked]), extent),
             z_nm=torch.from_numpy(self._targets.z_nm[rows].astype(np.float32)),
             photons=torch.from_numpy(self._targets.photons[rows].astype(np.float32)),
             pixel_size_nm=self._pixel_size_nm,
-            first=first,
-            frame_range=torch.from_numpy(ranges.reshape(count, 2)),
         )
+        return Batch(torch.from_numpy(frames), truth, first, torch.from_numpy(ranges.reshape(count, 2)))
 
     def _range(self, frame: int) -> tuple[float, float]:
         """Lowest and highest value of a whole frame of the part."""
@@ -182,10 +175,12 @@ class CropTraining:
     def _sample(
         self, place: Place, into: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        """Write the crop; return places in it and rows of the targets."""
+        """Write the crop and those of its neighbours in time; return places in it and rows of the targets."""
         frame, row, column, symmetry = place
         side, pixel = self._side, self._pixel_size_nm
-        into[...] = turn_crop(self._pages[frame][row : row + side, column : column + side], symmetry)
+        for layer in range(self._context):
+            near = min(max(frame + layer - self._context // 2, 0), self._frames.n_frames - 1)
+            into[layer] = turn_crop(self._pages[near][row : row + side, column : column + side], symmetry)
         rows = np.arange(self._offsets[frame], self._offsets[frame + 1])
         x_nm, y_nm = self._targets.x_nm[rows] - column * pixel, self._targets.y_nm[rows] - row * pixel
         inside = (x_nm >= 0) & (x_nm < side * pixel) & (y_nm >= 0) & (y_nm < side * pixel)

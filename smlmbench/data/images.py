@@ -7,25 +7,29 @@ which brings a typical brightest pixel to 1; predictions come back in the target
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Pairs, Statistics
+from smlmbench.data.contracts import Asked, Batch, Condition, Scope, Statistics
 from smlmbench.data.crops import SYMMETRIES, Place, turn_crop
 from smlmbench.data.targets import digest_of, statistics_of
-from smlmbench.errors import FormatError, SizeError
+from smlmbench.errors import ConfigError, FormatError, SizeError
 from smlmbench.formats.pages import open_pages
 from smlmbench.movies import Movie, check_block
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.study.sources import ImagesSource
 from smlmbench.study.sources.pairs import Page, pages_of
+from smlmbench.truths.target_images import TargetImages, Taught
 
-CARD = {"version": 1, "summary": "Two folders of images, inputs and targets, paired by name"}
+CARD = {
+    "version": 1,
+    "summary": "Two folders of images, inputs and targets, paired by name",
+    "facts": {"truth": "target_images"},
+}
 
 HELD_BYTES = 200_000_000
 HELD_SCORED_BYTES = 50_000_000  # of each scored part, which is read in order
@@ -109,41 +113,13 @@ class PairFiles:
             movie.close()
 
 
-class FirstPairs:
-    """The first ones of other pairs."""
-
-    def __init__(self, pairs: Pairs, count: int) -> None:
-        self._pairs = pairs
-        self._count = min(count, len(pairs))
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One name per pair."""
-        return self._pairs.names[: self._count]
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, number: int) -> tuple[Image, Image]:
-        """Input and target."""
-        return self._pairs[number]
-
-
-def one_pair(condition: Condition, number: int) -> Condition:
-    """One pair of a condition, as a condition of a single frame with its true image."""
-    if condition.pairs is None:
-        raise SizeError(f"condition '{condition.name}' has no image pairs")
-    given, wanted = condition.pairs[number]
-    return replace(condition, frames=ArrayFrames(given[None]), pairs=None, truth_image=wanted)
-
-
 class InputFrames:
-    """The inputs of pairs as frames, for whatever looks at a condition's frames alone."""
+    """The inputs of pairs as frames; they may differ in size, and are then read one by one."""
 
-    def __init__(self, pairs: PairFiles) -> None:
-        self._pairs = pairs
-        self.n_frames = len(pairs)
-        self.height, self.width = pairs.pages[0].height, pairs.pages[0].width
+    def __init__(self, pairs: PairFiles, start: int = 0, stop: int | None = None) -> None:
+        self._pairs, self._start = pairs, start
+        self.n_frames = (len(pairs) if stop is None else stop) - start
+        self.height, self.width = pairs.pages[start].height, pairs.pages[start].width
 
     def read(self, start: int, stop: int) -> Image:
         """Inputs start .. stop - 1 as (n, height, width).
@@ -152,10 +128,28 @@ class InputFrames:
             SizeError: Outside the pairs, or inputs of several sizes.
         """
         check_block(start, stop, self.n_frames)
-        images = [self._pairs[number][0] for number in range(start, stop)]
+        images = [self._pairs[self._start + number][0] for number in range(start, stop)]
         if len({image.shape for image in images}) > 1:
             raise SizeError("inputs of several sizes make no block of frames; read them one by one")
         return np.stack(images) if images else np.empty((0, self.height, self.width), dtype=np.float32)
+
+    def part(self, start: int, stop: int) -> "InputFrames":
+        """Some of them, still in their files."""
+        return InputFrames(self._pairs, self._start + start, self._start + stop)
+
+
+class Wanted:
+    """The targets of pairs, by number."""
+
+    def __init__(self, pairs: PairFiles) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, number: int) -> Image:
+        """A target in its own unit."""
+        return self._pairs[number][1]
 
 
 class PairTraining:
@@ -165,38 +159,35 @@ class PairTraining:
         self,
         pairs: PairFiles,
         source: ImagesSource,
-        root_seed: int,
-        scope: tuple[str, ...],
-        augment: bool = True,
+        scope: Scope,
+        seeds: tuple[str, ...],
     ) -> None:
         """Take crops of the whole of every pair.
 
         Args:
             pairs: The train part.
             source: The description; crops are cut to the shortest side of the inputs.
-            root_seed: Seed of the study.
-            scope: Role, digest and repeat.
-            augment: Whether samples are turned and mirrored.
+            scope: Seed of the study, and whether samples are turned and mirrored.
+            seeds: Role, digest and repeat.
         """
         self._pairs = pairs
         self._ratio = int(pairs[0][1].shape[0] // pairs[0][0].shape[0])
         self._pixel_size_nm = float("nan") if source.pixel_size_nm is None else source.pixel_size_nm
         self._side = min(source.crop_px, *(min(page.height, page.width) for page in pairs.pages))
-        self._root_seed = root_seed
-        self._scope = scope
-        self._symmetries = SYMMETRIES if augment else 1
+        self._root_seed, self._seeds = scope.root_seed, seeds
+        self._symmetries = SYMMETRIES if scope.augment else 1
         self._statistics: Statistics | None = None
         self._scale: float | None = None
 
     @property
-    def pixel_size_nm(self) -> float:
-        """Pixel of the inputs; NaN where it is unknown."""
-        return self._pixel_size_nm
+    def output_settings(self) -> Mapping[str, float]:
+        """Pixel of the inputs (NaN where it is unknown), and what brings answers to the unit of the targets."""
+        return {"pixel_size_nm": self._pixel_size_nm, "image_scale": self.target_scale}
 
     @property
-    def sample_px(self) -> tuple[int, int]:
-        """Height and width of a crop of the input."""
-        return self._side, self._side
+    def sample_shape(self) -> tuple[int, ...]:
+        """One channel, height and width of a crop of the input."""
+        return 1, self._side, self._side
 
     @property
     def statistics(self) -> Statistics:
@@ -235,7 +226,7 @@ class PairTraining:
 
     def place(self, sample: int) -> Place:
         """Where sample k is taken: pair, upper left pixel of the input, symmetry."""
-        number = derive_seed(self._root_seed, *self._scope, str(sample))
+        number = derive_seed(self._root_seed, *self._seeds, str(sample))
         number, pair = divmod(number, len(self._pairs))
         page = self._pairs.pages[pair]
         number, row = divmod(number, page.height - self._side + 1)
@@ -255,49 +246,31 @@ class PairTraining:
             rows, columns = (slice(start * ratio, (start + side) * ratio) for start in (row, column))
             images[number, 0] = turn_crop(held.wanted[rows, columns], symmetry)
             ranges[number] = held.low, held.high
-        nothing = torch.empty(0)
-        return Batch(
-            frames=torch.from_numpy(frames),
-            sample=torch.empty(0, dtype=torch.int64),
-            x_nm=nothing,
-            y_nm=nothing,
-            z_nm=nothing,
-            photons=nothing,
-            pixel_size_nm=self._pixel_size_nm,
-            first=first,
-            frame_range=torch.from_numpy(ranges),
-            image=torch.from_numpy(images / np.float32(self.target_scale)),
-        )
+        truth = Taught(torch.from_numpy(images / np.float32(self.target_scale)))
+        return Batch(torch.from_numpy(frames), truth, first, torch.from_numpy(ranges))
 
 
-def training_set(
-    train: ImagesSource,
-    identity: Mapping[str, Any],
-    root_seed: int,
-    repeat: int,
-    catalog: Catalog,
-    augment: bool = True,
-) -> PairTraining:
+def training_set(train: ImagesSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog) -> PairTraining:
     """Random crops of the train part.
 
     Args:
         train: The description.
         identity: Digests of the pairs and the description without paths.
-        root_seed: Seed of the study.
-        repeat: Number of the repeat; it moves the places.
+        scope: Seed, repeat (it moves the places) and augmentation; pairs are no movie and have no neighbours in time.
         catalog: Without effect.
-        augment: Whether crops are turned and mirrored.
 
     Raises:
-        UserError: Folders that are no pairs, or too few of them.
+        UserError: Folders that are no pairs, or too few of them; or a network that wants several frames.
     """
     del catalog
-    scope = ("train", digest_of(identity, "train"), str(repeat))
-    return PairTraining(PairFiles(train), train, root_seed, scope, augment)
+    if scope.context > 1:
+        raise ConfigError("image pairs have no neighbours in time; choose a network that sees one frame")
+    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
+    return PairTraining(PairFiles(train), train, scope, seeds)
 
 
 def condition(
-    name: str, source: ImagesSource, identity: Mapping[str, Any], role: str, root_seed: int, catalog: Catalog
+    name: str, source: ImagesSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog
 ) -> Condition:
     """The pairs of a part that are scored.
 
@@ -305,24 +278,21 @@ def condition(
         name: Its name on the board.
         source: The description.
         identity: Digests of the pairs and the description without paths.
-        role: `val` or `test`.
-        root_seed: Without effect: nothing is drawn, and the cut does not depend on it.
+        asked: Its role; nothing is drawn, and the cut does not depend on a seed.
         catalog: Without effect.
 
     Raises:
         UserError: Folders that are no pairs, or too few of them.
     """
-    del root_seed, catalog
+    del catalog
     pairs = PairFiles(source, HELD_SCORED_BYTES)
     return Condition(
         name=name,
         frames=InputFrames(pairs),
-        truth=None,
-        pixel_size_nm=float("nan") if source.pixel_size_nm is None else source.pixel_size_nm,
-        min_photons=0.0,
-        digest=digest_of(identity, role),
+        truth=TargetImages(Wanted(pairs)),
+        digest=digest_of(identity, asked.role),
         truth_kind=source.truth_kind,
         calibrated=source.camera != "uncalibrated",
         facts={"pairs": float(len(pairs))},
-        pairs=pairs,
+        told={} if source.pixel_size_nm is None else {"pixel_size_nm": source.pixel_size_nm},
     )

@@ -10,90 +10,80 @@ from numpy.typing import NDArray
 
 from smlmbench import formats, movies, psf
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Asked, Condition, Scope
 from smlmbench.data.crops import CropTraining
 from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.parts import Block, block_of, cut
-from smlmbench.data.targets import digest_of, faintest_photons, is_target
+from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError, PairingError
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.sources import MovieSource
+from smlmbench.truths.emitters import Emitters, faintest_photons, is_target
 
-CARD = {"version": 1, "summary": "A movie from a file, with the truth table that belongs to it"}
+CARD = {
+    "version": 1,
+    "summary": "A movie from a file, with the truth table that belongs to it",
+    "facts": {"truth": "emitters"},
+}
 
 
-def training_set(
-    train: MovieSource,
-    identity: Mapping[str, Any],
-    root_seed: int,
-    repeat: int,
-    catalog: Catalog,
-    augment: bool = True,
-) -> CropTraining:
+def training_set(train: MovieSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog) -> CropTraining:
     """Random crops of the train part.
 
     Args:
         train: The description; its crops are cut to the shorter side of the part.
         identity: File digests and the description without paths.
-        root_seed: Seed of the study.
-        repeat: Number of the repeat; it moves the places.
+        scope: Seed, repeat (it moves the places), augmentation and context.
         catalog: Where formats and PSFs are registered.
-        augment: Whether crops are turned and mirrored.
 
     Raises:
         ConfigError: There is no truth table to learn from.
         PairingError: The table does not belong to the movie.
         SizeError: The part is too small.
     """
-    frames, truth = _opened(train, catalog)
-    if truth is None:
+    frames, table = _opened(train, catalog)
+    if table is None:
         raise ConfigError(f"movie '{train.movie.name}' has no truth table to learn from; give `truth: table.csv`")
     sigma_px = _in_pixels(_sigma_nm(train, catalog), train)
-    rows = is_target(truth.photons, truth.background_photons, train.min_photons, sigma_px)
-    scope = ("train", digest_of(identity, "train"), str(repeat))
-    return CropTraining(frames, truth.select(rows), train.pixel_size_nm, train.crop_px, root_seed, scope, augment)
+    rows = is_target(table.photons, table.background_photons, train.min_photons, sigma_px)
+    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
+    return CropTraining(frames, table.select(rows), train.pixel_size_nm, train.crop_px, scope, seeds)
 
 
-def condition(
-    name: str, source: MovieSource, identity: Mapping[str, Any], role: str, root_seed: int, catalog: Catalog
-) -> Condition:
+def condition(name: str, source: MovieSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog) -> Condition:
     """The part of a movie that is scored; all its emitters are kept, dim ones too.
 
     Args:
         name: Its name on the board.
         source: The description; without a truth table the condition has none.
         identity: File digests and the description without paths.
-        role: `val` or `test`.
-        root_seed: Without effect: nothing is drawn.
+        asked: Its role; nothing is drawn, and further sets are not cut from files.
         catalog: Where formats and PSFs are registered.
 
     Raises:
         PairingError: The table does not belong to the movie.
         SizeError: The part is too small.
     """
-    del root_seed
-    frames, truth = _opened(source, catalog)
+    frames, table = _opened(source, catalog)
     sigma_nm = _sigma_nm(source, catalog)
-    background = _mean_background(truth)
+    sigma_px, background = _in_pixels(sigma_nm, source), _mean_background(table)
     known = np.nan if background is None else background
-    min_photons = float(faintest_photons(source.min_photons, known, _in_pixels(sigma_nm, source)))
+    min_photons = float(faintest_photons(source.min_photons, known, sigma_px))
+    told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": sigma_nm, "background_photons": background}
     iid = source.track == "iid"
     by_frames = source.part is not None and source.part.rule == "frames"
     return Condition(
         name=name,
         frames=frames,
-        truth=truth,
-        pixel_size_nm=source.pixel_size_nm,
-        min_photons=min_photons,
-        digest=digest_of(identity, role),
-        truth_kind="none" if truth is None else source.truth_kind,
+        truth=None if table is None else Emitters(table, min_photons, sigma_px),
+        digest=digest_of(identity, asked.role),
+        truth_kind="none" if table is None else source.truth_kind,
         calibrated=source.camera != "uncalibrated",
-        frame_shift=frame_shift(truth, iid=iid),
+        block=frame_shift(table, iid=iid),
         shared_structure=by_frames and not iid,
-        facts={} if truth is None else facts(truth, min_photons=min_photons, psf_sigma_nm=sigma_nm),
-        psf_sigma_nm=sigma_nm,
-        background_photons=background,
+        facts={} if table is None else facts(table, min_photons=min_photons, psf_sigma_nm=sigma_nm),
+        told={key: value for key, value in told.items() if value is not None},
     )
 
 

@@ -3,16 +3,17 @@
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from smlmbench import psf
-from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Statistics
+from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Scope, Statistics
 from smlmbench.data.facts import facts
-from smlmbench.data.targets import digest_of, faintest_photons, is_target, statistics_of, within
+from smlmbench.data.targets import digest_of, statistics_of, within
+from smlmbench.movies import windows
 from smlmbench.predictions import Localizations, concatenate
 from smlmbench.psf.contracts import Psf
 from smlmbench.psf.draws import mean_of
@@ -21,8 +22,13 @@ from smlmbench.seeds import derive_seed
 from smlmbench.simulate import Emitters, draw, draw_signal_free
 from smlmbench.simulate.frames import plain
 from smlmbench.study.sources import SimulateSource
+from smlmbench.truths import emitters as truths
 
-CARD = {"version": 1, "summary": "Frames drawn from a physical model of emitters, optics and camera"}
+CARD = {
+    "version": 1,
+    "summary": "Frames drawn from a physical model of emitters, optics and camera",
+    "facts": {"truth": "emitters", "extras": ["signal_free"]},
+}
 
 CHUNK = 64
 CHUNK_PIXELS = 1 << 22  # fields above 256 px have fewer samples in a chunk
@@ -47,32 +53,27 @@ class Chunk:
 class SimulatedTraining:
     """An addressable stream; sample k lies in chunk k // chunk size, whatever the batch size.
 
-    Every sample has a structure of its own.
+    Every sample has a structure of its own; the neighbours in a window are the samples beside it.
     """
 
-    def __init__(self, source: SimulateSource, optics: Psf, root_seed: int, scope: tuple[str, ...]) -> None:
+    def __init__(self, source: SimulateSource, optics: Psf, scope: Scope, seeds: tuple[str, ...]) -> None:
         self._source = source
         self._psf = optics
-        self._root_seed = root_seed
         self._scope = scope
+        self._seeds = seeds
         self._size = chunk_size(source.field_px)
         self._kept: OrderedDict[int, Chunk] = OrderedDict()
         self._statistics: Statistics | None = None
 
     @property
-    def pixel_size_nm(self) -> float:
-        """Camera pixel."""
-        return self._source.pixel_size_nm
+    def output_settings(self) -> Mapping[str, float]:
+        """The camera pixel."""
+        return {"pixel_size_nm": self._source.pixel_size_nm}
 
     @property
-    def sample_px(self) -> tuple[int, int]:
-        """Height and width of a sample."""
-        return self._source.field_px, self._source.field_px
-
-    @property
-    def target_scale(self) -> float:
-        """1: targets are emitters, not images."""
-        return 1.0
+    def sample_shape(self) -> tuple[int, ...]:
+        """One channel, height and width of a sample."""
+        return 1, self._source.field_px, self._source.field_px
 
     @property
     def statistics(self) -> Statistics:
@@ -86,39 +87,51 @@ class SimulatedTraining:
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
         frames, targets = [], []
-        for number in range(first // self._size, (first + count - 1) // self._size + 1):
+        for number, start, stop in self._ranges(first, count):
             chunk = self._chunk(number)
-            start = max(first - number * self._size, 0)
-            stop = min(first + count - number * self._size, self._size)
             rows = slice(int(chunk.offsets[start]), int(chunk.offsets[stop]))
             frames.append(chunk.frames[start:stop])
             columns = (chunk.targets.x_nm, chunk.targets.y_nm, chunk.targets.z_nm, chunk.targets.photons)
             sample = chunk.targets.frame[rows] + (number * self._size - first)
             targets.append((sample, *(column[rows] for column in columns)))
         sample, x_nm, y_nm, z_nm, photons = (torch.cat(parts) for parts in zip(*targets, strict=True))
-        extent = self._source.field_px * self.pixel_size_nm
-        return Batch(
-            frames=torch.cat(frames)[:, None],
+        extent = self._source.field_px * self._source.pixel_size_nm
+        truth = truths.Sampled(
             sample=sample,
             x_nm=within(x_nm.numpy(), extent),
             y_nm=within(y_nm.numpy(), extent),
             z_nm=z_nm.float(),
             photons=photons.float(),
-            pixel_size_nm=self.pixel_size_nm,
-            first=first,
+            pixel_size_nm=self._source.pixel_size_nm,
         )
+        inputs = torch.cat(frames)[:, None] if self._scope.context == 1 else self._windows(first, count)
+        return Batch(inputs, truth, first)
+
+    def _ranges(self, first: int, count: int) -> list[tuple[int, int, int]]:
+        """The chunks that hold some samples, and which of each."""
+        return [
+            (number, max(first - number * self._size, 0), min(first + count - number * self._size, self._size))
+            for number in range(first // self._size, (first + count - 1) // self._size + 1)
+        ]
+
+    def _windows(self, first: int, count: int) -> torch.Tensor:
+        context = self._scope.context
+        low = max(0, first - context // 2)
+        wide = self._ranges(low, first + count + context // 2 - low)
+        block = torch.cat([self._chunk(number).frames[start:stop] for number, start, stop in wide])[:, None]
+        return torch.from_numpy(windows(block.numpy(), np.arange(first, first + count) - low, context))
 
     def _chunk(self, number: int) -> Chunk:
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
-        seed = derive_seed(self._root_seed, *self._scope, str(number))
+        seed = derive_seed(self._scope.root_seed, *self._seeds, str(number))
         frames, emitters = draw(self._source, self._psf, seed, self._size)
-        rows = is_target(
+        rows = truths.is_target(
             emitters.photons.numpy(),
             emitters.background_photons.numpy(),
             self._source.min_photons,
-            self._psf.sigma_nm / self.pixel_size_nm,
+            self._psf.sigma_nm / self._source.pixel_size_nm,
         )
         targets = emitters.select(torch.from_numpy(rows))
         offsets = torch.searchsorted(targets.frame.contiguous(), torch.arange(self._size + 1))
@@ -134,30 +147,22 @@ def chunk_size(field_px: int) -> int:
 
 
 def training_set(
-    train: SimulateSource,
-    identity: Mapping[str, Any],
-    root_seed: int,
-    repeat: int,
-    catalog: Catalog,
-    augment: bool = True,
+    train: SimulateSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog
 ) -> SimulatedTraining:
     """The training stream of a description.
 
     Args:
         train: The description.
         identity: Its canonical JSON, which the digest is made of.
-        root_seed: Seed of the study.
-        repeat: Number of the repeat; it moves the stream.
+        scope: Seed, repeat and context; every sample is new and no direction is special, so nothing is augmented.
         catalog: Where the PSF is registered.
-        augment: Without effect: every sample is new and no direction is special.
     """
-    del augment
-    scope = ("train", digest_of(identity, "train"), str(repeat))
-    return SimulatedTraining(train, psf.build(train.psf, catalog), root_seed, scope)
+    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
+    return SimulatedTraining(train, psf.build(train.psf, catalog), scope, seeds)
 
 
 def condition(
-    name: str, source: SimulateSource, identity: Mapping[str, Any], role: str, root_seed: int, catalog: Catalog
+    name: str, source: SimulateSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog
 ) -> Condition:
     """Draw a frozen split; it depends on neither its name nor a repeat.
 
@@ -167,29 +172,31 @@ def condition(
         name: Its name on the board.
         source: The description; absent `frames` are 400, for validation enough for 5,000 emitters.
         identity: Its canonical JSON.
-        role: `val`, `test` or `holdout`; two roles never share draws.
-        root_seed: Seed of the study.
+        asked: Role, seed and further sets: `signal_free` is 64 frames without emitters.
         catalog: Where the PSF is registered.
     """
     optics = psf.build(source.psf, catalog)
-    digest = digest_of(identity, role)
+    role, digest = asked.role, digest_of(identity, asked.role)
     n_frames = source.frames or _default_frames(source, role)
-    frames, truth = _frozen(source, optics, n_frames, root_seed, (role, digest))
-    background = mean_of(plain(source.background_photons))
-    min_photons = float(faintest_photons(source.min_photons, background, optics.sigma_nm / source.pixel_size_nm))
-    return Condition(
+    frames, table = _frozen(source, optics, n_frames, asked.root_seed, (role, digest))
+    background, sigma_px = mean_of(plain(source.background_photons)), optics.sigma_nm / source.pixel_size_nm
+    min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
+    told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": optics.sigma_nm, "background_photons": background}
+    drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),
-        truth=truth,
-        pixel_size_nm=source.pixel_size_nm,
-        min_photons=min_photons,
+        truth=truths.Emitters(table, min_photons, sigma_px),
         digest=digest,
         truth_kind="simulated",
-        signal_free=draw_signal_free(source, derive_seed(root_seed, role, digest, "signal_free"), SIGNAL_FREE_FRAMES),
-        facts=facts(truth, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
-        psf_sigma_nm=optics.sigma_nm,
-        background_photons=background,
+        facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
+        told=told,
     )
+    if "signal_free" not in asked.extras:
+        return drawn
+    seed = derive_seed(asked.root_seed, role, digest, "signal_free")
+    empty = ArrayFrames(draw_signal_free(source, seed, SIGNAL_FREE_FRAMES))
+    nothing = truths.Emitters(Localizations.empty(n_frames=empty.n_frames, field_nm=drawn.field_nm), min_photons)
+    return replace(drawn, extras={"signal_free": replace(drawn, frames=empty, truth=nothing)})
 
 
 def _default_frames(source: SimulateSource, role: str) -> int:

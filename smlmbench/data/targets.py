@@ -1,14 +1,13 @@
-"""What every source shares: digests, which emitters are targets, statistics of training pixels."""
+"""What every source shares: digests, positions inside the field, statistics of training pixels."""
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Statistics
 
@@ -19,29 +18,6 @@ def digest_of(identity: Mapping[str, Any], role: str) -> str:
     """sha256 (hex) over canonical JSON of a description (or of file digests) and a role."""
     text = json.dumps({"identity": identity, "role": role}, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def faintest_photons(min_photons: float, background: ArrayLike, sigma_px: float | None) -> NDArray[np.float64]:
-    """Photons below which an emitter is no target: `min_photons`, or 2 sigma of the local background if greater.
-
-    The sigma is that of the background under a Gaussian spot, sqrt(b 4 pi sigma_px^2); where b (NaN) or the width
-    (None) is unknown, `min_photons` alone decides.
-
-    Returns:
-        The shape of `background`, float64.
-    """
-    local = np.asarray(background, dtype=np.float64)
-    if sigma_px is None:
-        return np.full(local.shape, float(min_photons))
-    under_spot = np.sqrt(np.clip(local, 0, None) * 4 * math.pi) * sigma_px
-    return np.fmax(2 * under_spot, min_photons)
-
-
-def is_target(
-    photons: NDArray[np.float64], background: NDArray[np.float64], min_photons: float, sigma_px: float | None
-) -> NDArray[np.bool_]:
-    """Which emitters (n,) are bright enough; unknown (NaN) photons are."""
-    return ~(photons < faintest_photons(min_photons, background, sigma_px))
 
 
 def within(places_nm: NDArray[np.float64], extent_nm: float) -> torch.Tensor:

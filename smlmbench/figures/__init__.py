@@ -4,7 +4,8 @@ Every function returns bytes (or an array) and keeps no state; matplotlib is imp
 """
 
 from smlmbench.figures.charts import Bar, Point, Series, bars, curves, scatter_accuracy_latency
-from smlmbench.figures.frame import Triplet, projection, triplet
+from smlmbench.figures.frame import projection, triplet
+from smlmbench.figures.panels import Panels
 from smlmbench.figures.pictures import panel, scale_bar_nm, uint8_panel
 from smlmbench.figures.style import ImageFormat, Kind
 
@@ -12,9 +13,9 @@ __all__ = [
     "Bar",
     "ImageFormat",
     "Kind",
+    "Panels",
     "Point",
     "Series",
-    "Triplet",
     "bars",
     "curves",
     "panel",

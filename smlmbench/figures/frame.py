@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.figures.pictures import FOUND, TRUE, draw_positions, draw_scale_bar, peak, places, visible
+from smlmbench.figures.panels import Panels
+from smlmbench.figures.pictures import FOUND, TRUE, checked, draw_positions, draw_scale_bar, peak, places, visible
 from smlmbench.figures.style import COLOURS, GREY, INK, ImageFormat, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
@@ -21,52 +21,27 @@ MOST_RINGS = 200
 LEFT_OUT = 1e-4  # share of the brightest pixels that may lie beyond the scale of a projection
 
 
-@dataclass(frozen=True, slots=True)
-class Triplet:
-    """What is drawn of one frame.
-
-    Attributes:
-        title: Line above all panels.
-        input_image: Camera frame (H, W).
-        prediction: Fine image (UH, UW).
-        truth: Fine image of the same shape, or None where there is no truth.
-        pixel_nm: Camera pixel; NaN where it is unknown, lengths are then in px.
-        unit: Unit of the input's pixels.
-        fine_unit: Unit of the fine images' pixels.
-        found_nm: Found positions (n, 2) as x, y from the outer corner, or None.
-        truth_nm: True positions (n, 2), or None.
-    """
-
-    title: str
-    input_image: ArrayLike
-    prediction: ArrayLike
-    truth: ArrayLike | None = None
-    pixel_nm: float = 100.0
-    unit: str = "photons"
-    fine_unit: str = "emitters per fine pixel"
-    found_nm: ArrayLike | None = None
-    truth_nm: ArrayLike | None = None
-
-
-def triplet(shown: Triplet, *, histogram: bool = True, image_format: ImageFormat = "png") -> bytes:
+def triplet(shown: Panels, title: str, *, histogram: bool = True, image_format: ImageFormat = "png") -> bytes:
     """Draw input, prediction, truth and error, and below them the pixel histograms on a logarithmic scale.
 
     Args:
         shown: Images and positions.
+        title: Line above all panels; what is counted follows it.
         histogram: Whether the histograms are drawn.
         image_format: png, svg or pdf.
 
     Raises:
         SizeError: An image that is not 2D, or a truth of another shape than the prediction.
     """
-    images = [_image("input", shown.input_image), _image("prediction", shown.prediction)]
+    images = [checked("input", shown.input_image), checked("prediction", shown.prediction)]
     if shown.truth is not None:
-        images.append(_image("truth", shown.truth))
+        images.append(checked("truth", shown.truth))
         if images[1].shape != images[2].shape:
             shapes = " and ".join(str(image.shape) for image in images[1:])
             raise SizeError(f"prediction and truth have shapes {shapes}; give the same fine grid")
+    title = f"{title}: {shown.said}" if shown.said else title
     with drawing_style():
-        return save(_figure(shown, images, histogram=histogram), image_format)
+        return save(_figure(shown, images, title, histogram=histogram), image_format)
 
 
 def projection(
@@ -81,7 +56,7 @@ def projection(
         unit: Unit of the pixels.
         image_format: png, svg or pdf.
     """
-    pixels = _image("projected", image)
+    pixels = checked("projected", image)
     step = pixel_nm if math.isfinite(pixel_nm) else 1.0
     height, width = (side * step for side in pixels.shape)
     low, high = np.quantile(pixels, [LEFT_OUT, 1 - LEFT_OUT])
@@ -94,21 +69,14 @@ def projection(
         return save(figure, image_format)
 
 
-def _image(name: str, given: ArrayLike) -> NDArray[np.float64]:
-    image = np.nan_to_num(np.asarray(given, dtype=np.float64))
-    if image.ndim != 2 or image.size == 0:
-        raise SizeError(f"the {name} image has shape {image.shape}; give one image of shape (height, width)")
-    return image
-
-
-def _figure(shown: Triplet, images: Sequence[NDArray[np.float64]], *, histogram: bool) -> "Figure":
+def _figure(shown: Panels, images: Sequence[NDArray[np.float64]], title: str, *, histogram: bool) -> "Figure":
     in_px = not math.isfinite(shown.pixel_nm)
     step = 1.0 if in_px else shown.pixel_nm
     height, width = (side * step for side in images[0].shape)
     count = 4 if len(images) == 3 else 2
     tall = 3.1 * min(1.6, height / width) + 0.7
     figure = new_figure(3.55 * count, tall + (2.1 if histogram else 0.0))
-    figure.suptitle(shown.title, fontsize=11.5, fontweight="bold")
+    figure.suptitle(title, fontsize=11.5, fontweight="bold")
     above, below = figure, None
     if histogram:
         above, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[tall, 2.1]), dtype=object))
@@ -129,7 +97,7 @@ def _figure(shown: Triplet, images: Sequence[NDArray[np.float64]], *, histogram:
 
 
 def _show_images(
-    axes: "NDArray[Any]", shown: Triplet, images: Sequence[NDArray[np.float64]], size: tuple[float, float]
+    axes: "NDArray[Any]", shown: Panels, images: Sequence[NDArray[np.float64]], size: tuple[float, float]
 ) -> None:
     from matplotlib.colors import PowerNorm
 
@@ -167,7 +135,7 @@ def _show(
     bar.set_label(unit, fontsize=8)
 
 
-def _histograms(axes: "NDArray[Any]", shown: Triplet, images: Sequence[NDArray[np.float64]]) -> None:
+def _histograms(axes: "NDArray[Any]", shown: Panels, images: Sequence[NDArray[np.float64]]) -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axes[0].hist(images[0].ravel(), bins=BINS, color=GREY, log=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.errors import SizeError
+from smlmbench.figures.panels import Panels
 from smlmbench.figures.style import INK, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
@@ -27,70 +28,51 @@ def scale_bar_nm(width_nm: float) -> float:
     return max(step * base for step in (1, 2, 5) if step * base <= width_nm * 0.3 * (1 + 1e-9))
 
 
-def panel(
-    input_image: ArrayLike,
-    truth_image: ArrayLike,
-    prediction_image: ArrayLike,
-    error: ArrayLike | None = None,
-    *,
-    camera_pixel_nm: float | None = 100.0,
-    truth_nm: ArrayLike | None = None,
-    found_nm: ArrayLike | None = None,
-) -> bytes:
+def panel(shown: Panels) -> bytes:
     """Draw input, truth, prediction and error side by side as a PNG.
 
     Truth and prediction share one brightness scale (power 0.5, because localization images are sparse). Where hardly
     any fine pixel of the truth is lit, the fine images are blurred so that single pixels can be seen, and say so. All
     four images cover the same field; positions are drawn over the input.
 
-    Args:
-        input_image: Camera image (H, W), any unit.
-        truth_image: Fine image (UH, UW).
-        prediction_image: Fine image, same shape as the truth.
-        error: Prediction minus truth; computed when absent.
-        camera_pixel_nm: Pixel size of the input; None where it is unknown, lengths are then in its pixels.
-        truth_nm: True positions (n, 2) as x, y in nm, origin at the outer corner.
-        found_nm: Predicted positions (n, 2), same convention.
-
     Raises:
-        SizeError: An image that is not 2D, or truth, prediction and error of different shape.
+        SizeError: No truth, an image that is not 2D, or truth and prediction of different shape.
     """
-    images = _checked_images(input_image, truth_image, prediction_image, error)
     with drawing_style():
-        return save(_panel_figure(images, camera_pixel_nm, places(truth_nm), places(found_nm)), "png")
+        return save(_panel_figure(shown), "png")
 
 
-def uint8_panel(
-    input_image: ArrayLike,
-    truth_image: ArrayLike,
-    prediction_image: ArrayLike,
-    error: ArrayLike | None = None,
-    *,
-    camera_pixel_nm: float | None = 100.0,
-    truth_nm: ArrayLike | None = None,
-    found_nm: ArrayLike | None = None,
-) -> NDArray[np.uint8]:
+def uint8_panel(shown: Panels) -> NDArray[np.uint8]:
     """The picture of `panel` as a uint8 array (height, width, 3), for loggers that take arrays."""
-    images = _checked_images(input_image, truth_image, prediction_image, error)
     with drawing_style():
-        figure = _panel_figure(images, camera_pixel_nm, places(truth_nm), places(found_nm))
+        figure = _panel_figure(shown)
         figure.canvas.draw()
         rgba = np.asarray(figure.canvas.buffer_rgba(), dtype=np.uint8)  # type: ignore[attr-defined]
     return np.ascontiguousarray(rgba[:, :, :3])
 
 
-def _checked_images(*given: ArrayLike | None) -> list[NDArray[np.float64]]:
-    names = ("input", "truth", "prediction", "error")
-    images = [np.nan_to_num(np.asarray(image, dtype=np.float64)) for image in given if image is not None]
-    for name, image in zip(names, images, strict=False):
-        if image.ndim != 2 or image.size == 0:
-            raise SizeError(f"the {name} image has shape {image.shape}; give one image of shape (height, width)")
-    if len(images) == 3 and images[1].shape == images[2].shape:
-        images.append(images[2] - images[1])
-    shapes = {image.shape for image in images[1:]}
-    if len(shapes) > 1:
-        raise SizeError(f"truth, prediction and error have shapes {sorted(shapes)}; give the same fine grid")
-    return images
+def _checked_images(shown: Panels) -> list[NDArray[np.float64]]:
+    """Input, truth, prediction, error."""
+    if shown.truth is None:
+        raise SizeError("there is no truth to draw beside; give a truth image")
+    images = [checked("input", shown.input_image), checked("truth", shown.truth)]
+    images.append(checked("prediction", shown.prediction))
+    if images[1].shape != images[2].shape:
+        shapes = " and ".join(str(image.shape) for image in images[1:])
+        raise SizeError(f"truth and prediction have shapes {shapes}; give the same fine grid")
+    return [*images, images[2] - images[1]]
+
+
+def checked(name: str, given: ArrayLike) -> NDArray[np.float64]:
+    """An image without NaN.
+
+    Raises:
+        SizeError: Not one image.
+    """
+    image = np.nan_to_num(np.asarray(given, dtype=np.float64))
+    if image.ndim != 2 or image.size == 0:
+        raise SizeError(f"the {name} image has shape {image.shape}; give one image of shape (height, width)")
+    return image
 
 
 def places(points: ArrayLike | None) -> NDArray[np.float64]:
@@ -98,16 +80,14 @@ def places(points: ArrayLike | None) -> NDArray[np.float64]:
     return np.empty((0, 2)) if points is None else np.asarray(points, dtype=np.float64).reshape(-1, 2)
 
 
-def _panel_figure(
-    images: Sequence[NDArray[np.float64]],
-    camera_pixel_nm: float | None,
-    truth_nm: NDArray[np.float64],
-    found_nm: NDArray[np.float64],
-) -> "Figure":
+def _panel_figure(shown: Panels) -> "Figure":
     from matplotlib.colors import PowerNorm
 
-    height_nm, width_nm = (size * (camera_pixel_nm or 1.0) for size in images[0].shape)
-    fine, remark = visible(images[1:], None if camera_pixel_nm is None else width_nm)
+    images = _checked_images(shown)
+    truth_nm, found_nm = places(shown.truth_nm), places(shown.found_nm)
+    known = math.isfinite(shown.pixel_nm)
+    height_nm, width_nm = (size * (shown.pixel_nm if known else 1.0) for size in images[0].shape)
+    fine, remark = visible(images[1:], width_nm if known else None)
     images = [images[0], *fine]
     figure = new_figure(13.0, 3.05 * min(1.6, height_nm / width_nm) + 0.36)
     axes = figure.subplots(1, 4)
@@ -129,7 +109,7 @@ def _panel_figure(
             figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02).ax.tick_params(labelsize=8)
     draw_positions(axes[0], truth_nm, found_nm)
     for axis, colour in zip(axes, ("white", "white", "white", INK), strict=True):
-        draw_scale_bar(axis, width_nm, height_nm, colour, in_px=camera_pixel_nm is None)
+        draw_scale_bar(axis, width_nm, height_nm, colour, in_px=not known)
     return figure
 
 

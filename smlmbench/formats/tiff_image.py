@@ -1,5 +1,6 @@
 """Single images as TIFF: a rendered reconstruction, read and written so that Fiji shows nm."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, SizeError
 from smlmbench.formats import tiff
+from smlmbench.predictions import Raster
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -60,6 +62,18 @@ def write_image(path: Path, array: NDArray[np.floating], pixel_nm: float) -> Non
         raise SizeError(f"image of shape {array.shape}, pixels of {pixel_nm:g} nm; give (height, width) and nm above 0")
     metadata = {"unit": "nm", "pixel_nm": float(pixel_nm), "grid_origin": ORIGIN}
     _write(path, array, resolution=(1 / pixel_nm, 1 / pixel_nm), metadata=metadata)
+
+
+def write_raster(path: Path, raster: Raster) -> None:
+    """Write the first image of a raster, with its pixel size where that is known.
+
+    Raises:
+        FormatError: The file cannot be written.
+    """
+    if math.isfinite(raster.pixel_nm):
+        write_image(path, raster.values[0], raster.pixel_nm)
+    else:
+        write_plain(path, raster.values[0])
 
 
 def write_plain(path: Path, array: NDArray[np.floating]) -> None:

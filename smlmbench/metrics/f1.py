@@ -8,7 +8,13 @@ CARD = {
     "summary": "2 TP / (2 TP + FP + FN), pooled over all frames.",
     "tasks": ["localization"],
     "gives": {
-        "f1": {"title": "F1", "direction": "up", "low": 0.0, "high": 1.0, "help": "Harmonic mean of precision and recall."},
+        "f1": {
+            "title": "F1",
+            "direction": "up",
+            "low": 0.0,
+            "high": 1.0,
+            "help": "Harmonic mean of precision and recall.",
+        },
     },
 }
 

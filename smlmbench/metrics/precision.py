@@ -8,7 +8,13 @@ CARD = {
     "summary": "TP / (TP + FP), pooled over all frames.",
     "tasks": ["localization"],
     "gives": {
-        "precision": {"title": "Precision", "direction": "up", "low": 0.0, "high": 1.0, "help": "Share of detections that are true."},
+        "precision": {
+            "title": "Precision",
+            "direction": "up",
+            "low": 0.0,
+            "high": 1.0,
+            "help": "Share of detections that are true.",
+        },
     },
 }
 

@@ -8,7 +8,13 @@ CARD = {
     "summary": "TP / (TP + FN), pooled over all frames.",
     "tasks": ["localization"],
     "gives": {
-        "recall": {"title": "Recall", "direction": "up", "low": 0.0, "high": 1.0, "help": "Share of true emitters that are found."},
+        "recall": {
+            "title": "Recall",
+            "direction": "up",
+            "low": 0.0,
+            "high": 1.0,
+            "help": "Share of true emitters that are found.",
+        },
     },
 }
 

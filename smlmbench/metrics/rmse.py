@@ -17,7 +17,13 @@ CARD = {
             "low": 0.0,
             "help": "Lateral error, both axes summed: sqrt(2) times the error per axis.",
         },
-        "rmse_axial_nm": {"title": "Axial RMSE (nm)", "unit": "nm", "direction": "down", "low": 0.0, "help": "Axial error (3-D only)."},
+        "rmse_axial_nm": {
+            "title": "Axial RMSE (nm)",
+            "unit": "nm",
+            "direction": "down",
+            "low": 0.0,
+            "help": "Axial error (3-D only).",
+        },
     },
 }
 

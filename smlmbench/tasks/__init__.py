@@ -1,1 +1,35 @@
-"""What is asked and how it is scored, one file each."""
+"""What is asked and how it is scored, one file (or folder) each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from smlmbench.errors import ConfigError
+from smlmbench.registry import Catalog
+from smlmbench.tasks.contracts import Task
+
+__all__ = ["Task", "load", "of_checkpoint"]
+
+
+def load(name: str, catalog: Catalog) -> Task:
+    """A registered task.
+
+    Raises:
+        UnknownNameError: No such task.
+        ConfigError: Its file does not build one.
+    """
+    task = catalog.module("tasks", name).build(name, catalog)
+    if not isinstance(task, Task):
+        raise ConfigError(f"build of task '{name}' returned {type(task).__name__}; derive from tasks.contracts.Task")
+    return task
+
+
+def of_checkpoint(facts: Mapping[str, Any], output: Mapping[str, Any], catalog: Catalog) -> Task:
+    """The task of a stored network: the one that it names, unless its output settings are those of another.
+
+    Older checkpoints name the task that theirs was a case of; the card of that one says by which setting it knows
+    (`adopts`).
+    """
+    for name in catalog.names("tasks"):
+        if catalog.card("tasks", name).facts.get("adopts") in output:
+            return load(name, catalog)
+    return load(str(facts["task"]), catalog)

@@ -1,8 +1,8 @@
 """The contract of a task: one file that owns its way, from a network's output to its section of the page.
 
-Everybody else holds the order of stations and asks the task; nobody else names one. A task is a subclass of `Task`, made
-by `build(name, catalog)` beside its `CARD`. Only `watch` and `score` must be written; every other method has a default
-that suits a task with nothing to tune, no further frozen sets and no picture.
+Everybody else holds the order of stations and asks the task; nobody else names one. A task is a subclass of `Task`,
+made by `build(name, catalog)` beside its `CARD`. Only `answer`, `watch` and `score` must be written; every other method
+has a default that suits a task with nothing to tune, no further frozen sets and no picture.
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
@@ -152,18 +151,12 @@ class Answers:
 
 
 class Model(Protocol):
-    """A trained network that is ready to answer, as `inference` makes it.
-
-    Attributes:
-        settings: Of its output kind, with the camera pixel (`pixel_size_nm`).
-        tuned: What was chosen on validation.
-    """
+    """A trained network that is ready to answer, as `inference` makes it."""
 
     @property
-    def settings(self) -> Mapping[str, Any]: ...
-
-    @property
-    def tuned(self) -> Mapping[str, float]: ...
+    def settings(self) -> Mapping[str, Any]:
+        """Of its output kind, with the camera pixel (`pixel_size_nm`)."""
+        ...
 
     def movie(
         self,
@@ -186,10 +179,14 @@ class Referee(Protocol):
     """A reference ready to answer: settings, output settings and seed are given already."""
 
     @property
-    def settings(self) -> Mapping[str, Any]: ...
+    def settings(self) -> Mapping[str, Any]:
+        """Its own."""
+        ...
 
     @property
-    def output(self) -> Mapping[str, Any]: ...
+    def output(self) -> Mapping[str, Any]:
+        """Of the output kind whose grid it draws on, with the camera pixel."""
+        ...
 
     def __call__(self, condition: Condition) -> Any:
         """What it says about a condition."""
@@ -426,5 +423,3 @@ def mean_over_conditions(by_condition: Mapping[str, Scores], names: Sequence[str
         for name in sorted(shared if names is None else shared & set(names))
     }
 
-
-Image = NDArray[np.uint8]

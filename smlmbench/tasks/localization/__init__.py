@@ -1,0 +1,186 @@
+"""Localization: frames in, a table (and where there is one, a fine image) out; scored against true positions."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from smlmbench import statistics
+from smlmbench.data.contracts import Condition
+from smlmbench.errors import FormatError, UnknownNameError
+from smlmbench.figures import Panels
+from smlmbench.formats import write_table
+from smlmbench.formats.tiff_image import write_raster
+from smlmbench.metrics.pooling import SUMS
+from smlmbench.metrics.ratios import ratio
+from smlmbench.predictions import Floats, Prediction
+from smlmbench.registry import Catalog
+from smlmbench.statistics import Statistic
+from smlmbench.study.schema import Scoring
+from smlmbench.tasks.contracts import Answers, Gate, Model, OnUnits, Referee, Scores, Section, Task, Tuned, Watch
+from smlmbench.tasks.localization import comparing, gate, pictures, tuning
+from smlmbench.tasks.localization.scoring import emitters_of, whole_evidence
+from smlmbench.tasks.localization.section import section
+from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CARD = {
+    "version": 1,
+    "summary": "Where are the emitters of each frame? Table out, and a fine image where the network makes one",
+    "facts": {
+        "primary": "efficiency",
+        "direction": "up",
+        "headline": [
+            "efficiency",
+            "jaccard",
+            "rmse_nm",
+            "mjac_c",
+            "recall",
+            "precision",
+            "false_per_1000um2",
+            "nmse_star",
+        ],
+        "truths": ["emitters"],
+        "default_for": ["emitters"],
+        "extras": ["signal_free"],
+        "compares": True,
+    },
+}
+
+# Names that older stores use for some of the sums.
+ALIASES = {"sse_lateral": "lateral_sq", "sse_axial": "axial_sq"}
+
+
+class Localization(Task):
+    """See the file's first line; the threshold of detections is tuned on validation."""
+
+    def answer(
+        self,
+        model: Model,
+        condition: Condition,
+        tuned: Mapping[str, float] | None = None,
+        *,
+        whole: bool = True,
+        on_units: OnUnits | None = None,
+    ) -> Prediction:
+        """Table of all frames and their summed image; before tuning every candidate."""
+        threshold = LOWEST_SCORE if tuned is None else tuned[tuning.NAME]
+        found: Prediction = model.movie(condition.frames, threshold, keep_image=whole, on_frames=on_units)
+        if found.table is None:
+            raise FormatError(f"this output kind gives no table; task '{self.name}' needs one")
+        return replace(found, grid_nm=_grid_nm(condition, model.settings))
+
+    def refer(self, reference: Referee, condition: Condition) -> Prediction:
+        """A reference's answer, drawn on the grid of the output settings."""
+        found: Prediction = reference(condition)
+        rule = str(reference.settings.get("label_rule", "floor"))
+        return replace(found, grid_nm=_grid_nm(condition, reference.output), label_rule=rule)
+
+    def tune(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Tuned:
+        """The threshold: the middle of the plateau of efficiency."""
+        assert answer.table is not None  # noqa: S101 (`answer` gives one)
+        return choose_threshold(answer.table, condition, scoring)
+
+    def at(self, answer: Prediction, tuned: Mapping[str, float]) -> Prediction:
+        """The candidates above the threshold."""
+        assert answer.table is not None  # noqa: S101 (`answer` gives one)
+        return replace(answer, table=answer.table.select(answer.table.probability > tuned[tuning.NAME]))
+
+    def watch(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Watch:
+        """Efficiency at a quickly chosen threshold, and the image's mass over the number of emitters."""
+        assert answer.table is not None  # noqa: S101 (`answer` gives one)
+        chosen = choose_threshold(answer.table, condition, scoring, QUICK_THRESHOLDS)
+        mass, true = 1.0, emitters_of(condition)
+        if answer.image is not None and true is not None and len(true):
+            mass = float(answer.image.values.sum()) / len(true)
+        return Watch(chosen.reached, mass, {self.primary: chosen.reached, **chosen.settings, "mass": mass})
+
+    def score(
+        self, answer: Prediction, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
+    ) -> Scores:
+        """Every registered number, the interval of the primary over frames, sums of each frame."""
+        evidence = whole_evidence(answer, condition, scoring, extras or {})
+        values, reasons = self.measure(evidence)
+        intervals: dict[str, tuple[float, float]] = {}
+        per_unit: dict[str, list[float]] = {}
+        if evidence.sums is not None and len(evidence.sums):
+            found = statistics.frame_bootstrap(ratio(self.primary), evidence.sums, block=condition.block, seed=0)
+            if math.isfinite(found.low) and math.isfinite(found.high):
+                intervals[self.primary] = (found.low, found.high)
+            per_unit = {name: evidence.sums[:, k].tolist() for k, name in enumerate(SUMS)}
+        return Scores(values, reasons, intervals, per_unit)
+
+    def sums(self, metric: str, per_unit: "pd.DataFrame") -> Floats | None:
+        """Counts and squared errors of each frame (frames, len(SUMS))."""
+        del metric
+        frame = per_unit.rename(columns=ALIASES)
+        if not {"tp", "fp", "fn"} <= set(frame.columns):
+            return None
+        return np.nan_to_num(frame.reindex(columns=list(SUMS), fill_value=0.0).to_numpy(dtype=np.float64))
+
+    def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
+        """The ratio of pooled sums behind a number; None where it is none."""
+        try:
+            return ratio(metric, three_d=bool(facts.get("three_d", False)))
+        except UnknownNameError:
+            return None
+
+    def gate(
+        self,
+        pairs: Iterable[tuple[Answers, Answers, Condition]],
+        scoring: Scoring,
+        most_lost: float = gate.MOST_LOST_POINTS,
+    ) -> Gate:
+        """At most one point of efficiency lost, and no more false detections."""
+        return gate.judge(pairs, scoring, most_lost)
+
+    def example(self, condition: Condition) -> int | None:
+        """The fullest frame."""
+        return pictures.fullest_frame(condition)
+
+    def panels(self, answer: Prediction, condition: Condition) -> Panels | None:
+        """A frame with its positions."""
+        return pictures.panels(answer, condition)
+
+    def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
+        """The headline pair above 1 emitter/um2, the protocols."""
+        del frame
+        return section(tuple(self.card.facts["headline"]), conditions)
+
+    def work(self, condition: Condition) -> tuple[str, float] | None:
+        """Emitters in a frame."""
+        true = emitters_of(condition)
+        return None if true is None else ("emitters", len(true) / condition.frames.n_frames)
+
+    def write(self, answer: Prediction, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
+        """The table in our own format; of a movie without truth the summed image where there is no table."""
+        if answer.table is not None:
+            path = folder / f"{name}.csv"
+            write_table(answer.table, path, catalog=self.catalog, format="smlmbench_csv")
+            return [path]
+        if applied and answer.image is not None:
+            path = folder / f"{name}_sum.tif"
+            write_raster(path, answer.image)
+            return [path]
+        return []
+
+    def compare(self, found: Path, truth: Path, options: Mapping[str, Any]) -> Scores:
+        """Score a table, or an image, against a table of true emitters; options as `comparing.Comparison`."""
+        asked = comparing.Comparison(found, truth, **options)
+        answer, condition = comparing.opened(asked, self.catalog)
+        return self.score(answer, condition, asked.scoring)
+
+
+def _grid_nm(condition: Condition, output: Mapping[str, Any]) -> float:
+    """Pitch of the grid that a row's table is drawn on."""
+    return condition.pixel_size_nm / int(output.get("upsampling", 1))
+
+
+def build(name: str, catalog: Catalog) -> Localization:
+    """The task."""
+    return Localization(name, catalog)

@@ -1,0 +1,78 @@
+"""What the metrics of localization look at: table, image and signal-free frames of one row on one condition."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.data.contracts import Condition
+from smlmbench.errors import ConfigError
+from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
+from smlmbench.predictions import Localizations, Prediction
+from smlmbench.render import fine_shape, rasterise, render_table
+from smlmbench.study.schema import Scoring
+from smlmbench.truths.emitters import Emitters
+
+NO_TABLE = "this row gives no table of localizations"
+SIGNAL_FREE = "signal_free"
+
+
+def emitters_of(condition: Condition) -> Emitters | None:
+    """The true emitters of a condition, None where there is no truth.
+
+    Raises:
+        ConfigError: The condition has a truth of another kind.
+    """
+    truth = condition.truth
+    if truth is None or isinstance(truth, Emitters):
+        return truth
+    raise ConfigError(f"condition '{condition.name}' has {truth.kind}, localization is scored against emitters")
+
+
+def evidence_of(found: Localizations | None, condition: Condition, scoring: Scoring, **more: Any) -> Evidence:
+    """Match a table with the truth of a condition; `more` as in `gather`."""
+    truth = emitters_of(condition)
+    facts = Facts(
+        scoring=scoring,
+        min_photons=100.0 if truth is None else truth.faintest(),
+        frame_shift=condition.block,
+        density_per_um2=float(condition.facts.get("density_per_um2", float("nan"))),
+    )
+    return gather(found, None if truth is None else truth.table, facts=facts, **more)
+
+
+def whole_evidence(
+    answer: Prediction, condition: Condition, scoring: Scoring, extras: Mapping[str, Prediction]
+) -> Evidence:
+    """Everything that metrics look at."""
+    signal_free = None
+    empty, found = condition.extras.get(SIGNAL_FREE), extras.get(SIGNAL_FREE)
+    if empty is not None and found is not None and found.table is not None:
+        width_nm, height_nm = condition.field_nm
+        signal_free = SignalFree(found.table, empty.frames.n_frames * width_nm * height_nm / 1e6)
+    return evidence_of(
+        answer.table,
+        condition,
+        scoring,
+        images=_images(answer, condition),
+        signal_free=signal_free,
+        reasons={SIGNAL_FREE: NO_TABLE} if answer.table is None else {},
+    )
+
+
+def _images(answer: Prediction, condition: Condition) -> Images:
+    """The row's image, or its table drawn on the row's grid; the truth by the row's own label rule (PROTOCOL)."""
+    if answer.image is not None:
+        drawn: NDArray[np.floating] | None = answer.image.values[0]
+        pixel_nm = answer.image.pixel_nm
+    else:
+        pixel_nm, drawn = answer.grid_nm, None
+        if answer.table is not None:
+            drawn = render_table(answer.table, condition.field_nm, pixel_nm).values[0]
+    truth, known = None, emitters_of(condition)
+    if known is not None:
+        label: Any = answer.label_rule
+        shape = drawn.shape if drawn is not None else fine_shape(condition.field_nm, pixel_nm)
+        truth = rasterise(known.table.x_nm, known.table.y_nm, (shape[0], shape[1]), pixel_nm, label)
+    return Images(drawn, truth, pixel_nm)

@@ -1,0 +1,50 @@
+"""What the page says of localization: the headline pair, what numbers mean."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from smlmbench.tasks.contracts import Section
+
+DENSE_PER_UM2 = 1.0  # above, chance pairs inflate the primary metric, and the headline is a pair
+PROTOCOLS = {
+    "smlmbench-1": (
+        "Detections and true emitters are paired frame by frame, nearest first, within 250 nm laterally and 500 nm "
+        "axially (inclusive). Pairing uses the full field; what is counted lies strictly inside a border of 450 nm, "
+        "a pair by its true emitter. Emitters dimmer than the data's min_photons are neutral. Counts and squared "
+        "errors are pooled over all frames before any ratio is formed. Efficiency is "
+        "100 − √((100 − JAC)² + (RMSE/nm)²) with JAC in percent and the radial RMSE; it may be negative, and no "
+        "detection gives 0."
+    ),
+    "challenge-2016": (
+        "The rules of the 2016 localization microscopy challenge: both tables are cut at a 450 nm border before they "
+        "are paired nearest first within 250 nm laterally and 500 nm axially; counts are pooled over all frames. The "
+        "brightness threshold is T = 0."
+    ),
+}
+READING = (
+    "Jaccard, precision, recall and F1 run from 0 to 1; RMSE is radial unless it says axial or per axis. NMSE* is read "
+    "beside recall; a blank image has 1. mJac_c is the Jaccard index above chance, averaged over tolerances of 25 to "
+    "250 nm; above 1 emitter/µm² it stands beside efficiency, and the best row needs both.",
+)
+
+
+def section(headline: tuple[str, ...], conditions: Mapping[str, Mapping[str, Any]]) -> Section:
+    """The section of a board.
+
+    Args:
+        headline: Columns from the card.
+        conditions: Facts by condition.
+    """
+    dense = [name for name, fact in conditions.items() if (fact.get("density_per_um2") or 0) > DENSE_PER_UM2]
+    return Section(
+        columns=headline,
+        second="mjac_c",
+        second_on=tuple(dense),
+        second_said="above 1 emitter/µm²",
+        on_mean=("false_per_1000um2",),
+        on_each=("jaccard", "rmse_nm", "rmse_axial_nm"),
+        against="nmse_star",
+        reading=READING,
+        protocols=PROTOCOLS,
+        also={"false": "False / 1000 µm²", "emitters_per_s": "Emitters/s"},
+    )

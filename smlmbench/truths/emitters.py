@@ -1,0 +1,87 @@
+"""Emitters: where they truly are, in a frozen set and in a training batch."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from smlmbench.predictions import Localizations
+
+if TYPE_CHECKING:
+    import torch
+
+KIND = "emitters"
+
+
+@dataclass(frozen=True, slots=True)
+class Emitters:
+    """True emitters of a frozen set.
+
+    Attributes:
+        table: All of them, dim ones included.
+        min_photons: Dimmer ones are neutral in scoring; NaN photons count as bright.
+        sigma_px: Width of the PSF in camera pixels, which the local background rule needs; None where unknown.
+    """
+
+    kind: ClassVar[str] = KIND
+    table: Localizations
+    min_photons: float = 0.0
+    sigma_px: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def part(self, start: int, stop: int) -> "Emitters":
+        """Those of frames start .. stop - 1, counted from 0 there."""
+        inside = (self.table.frame >= start) & (self.table.frame < stop)
+        return replace(self, table=self.table.select(inside).shifted(-start, n_frames=stop - start))
+
+    def faintest(self) -> NDArray[np.float64] | float:
+        """Photons below which each emitter is neutral; rises with its local background where that is known."""
+        if self.sigma_px is None:
+            return self.min_photons
+        return faintest_photons(self.min_photons, self.table.background_photons, self.sigma_px)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Emitters of a training batch: targets only (of at least min_photons, inside the field).
+
+    Attributes:
+        sample: (n,) int64, which sample of the batch each emitter is in.
+        x_nm, y_nm, z_nm, photons: (n,) float32; origin at the outer corner of the sample, z 0 in focus.
+        pixel_size_nm: Camera pixel.
+    """
+
+    kind: ClassVar[str] = KIND
+    sample: "torch.Tensor"
+    x_nm: "torch.Tensor"
+    y_nm: "torch.Tensor"
+    z_nm: "torch.Tensor"
+    photons: "torch.Tensor"
+    pixel_size_nm: float
+
+
+def faintest_photons(min_photons: float, background: ArrayLike, sigma_px: float | None) -> NDArray[np.float64]:
+    """Photons below which an emitter is no target: `min_photons`, or 2 sigma of the local background if greater.
+
+    The sigma is that of the background under a Gaussian spot, sqrt(b 4 pi sigma_px^2); where b (NaN) or the width
+    (None) is unknown, `min_photons` alone decides.
+
+    Returns:
+        The shape of `background`, float64.
+    """
+    local = np.asarray(background, dtype=np.float64)
+    if sigma_px is None:
+        return np.full(local.shape, float(min_photons))
+    under_spot = np.sqrt(np.clip(local, 0, None) * 4 * math.pi) * sigma_px
+    return np.fmax(2 * under_spot, min_photons)
+
+
+def is_target(
+    photons: NDArray[np.float64], background: NDArray[np.float64], min_photons: float, sigma_px: float | None
+) -> NDArray[np.bool_]:
+    """Which emitters (n,) are bright enough; unknown (NaN) photons are."""
+    return ~(photons < faintest_photons(min_photons, background, sigma_px))
