@@ -219,7 +219,7 @@ def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDA
 def windows(block: NDArray[np.float32], middle: NDArray[np.int64], context: int) -> NDArray[np.float32]:
     """Windows (n, context * C, ...) around some frames of a block (F, C, ...), its ends repeated outwards."""
     offsets = np.arange(context) - context // 2
-    chosen = block[np.clip(middle[:, None] + offsets, 0, len(block) - 1)]
+    chosen: NDArray[np.float32] = block[np.clip(middle[:, None] + offsets, 0, len(block) - 1)]
     return chosen.reshape(len(middle), context * block.shape[1], *block.shape[2:])
 
 

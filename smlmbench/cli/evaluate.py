@@ -52,24 +52,22 @@ def command(asked: Asked) -> None:
     Example: smlmbench evaluate found.csv truth.csv --field-nm 6400 6400
     """
     from smlmbench.registry import Catalog
-    from smlmbench.run.using.comparing import Comparison, compare
+    from smlmbench.run.using.comparing import compare
     from smlmbench.study.schema import Scoring
 
     default_nm = 450.0 if asked.field_nm is not None else 0.0
     border_nm = default_nm if asked.border_nm is None else asked.border_nm
     scoring = Scoring(matcher=asked.matcher, border_nm=border_nm)
-    comparison = Comparison(
-        found=asked.found,
-        truth=asked.truth,
-        scoring=scoring,
-        field_nm=asked.field_nm,
-        fine_pixel_nm=asked.fine_pixel_nm,
-        label_rule=asked.label_rule,
-        found_format=asked.found_format,
-        truth_format=asked.truth_format,
-        pixel_size_nm=asked.pixel_size_nm,
-    )
-    scores = compare(comparison, Catalog())
+    options = {
+        "scoring": scoring,
+        "field_nm": asked.field_nm,
+        "fine_pixel_nm": asked.fine_pixel_nm,
+        "label_rule": asked.label_rule,
+        "found_format": asked.found_format,
+        "truth_format": asked.truth_format,
+        "pixel_size_nm": asked.pixel_size_nm,
+    }
+    scores = compare(asked.found, asked.truth, options, Catalog())
     if asked.as_json:
         emit_json({"protocol": scoring.protocol, "values": scores.values, "reasons": scores.reasons})
         return

@@ -186,7 +186,7 @@ def _say(asked: Asked, written: "Written") -> None:
     if written.resumed:
         note(f"continued after {written.resumed} frames of an earlier command")
     if written.table is None:
-        emit(f"{written.frames} frames; the network learned from image pairs, so there is no table of localizations")
+        emit(f"{written.frames} frames; the network learned images, so there is no table of localizations")
     else:
         emit(f"{written.localizations} localizations in {written.frames} frames: {written.table}")
     if written.image is not None:

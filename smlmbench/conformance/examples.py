@@ -8,6 +8,7 @@ from torch import Tensor
 
 from smlmbench.data.contracts import Batch, Given, Statistics
 from smlmbench.registry import Catalog, LossCard
+from smlmbench.truths.emitters import Sampled
 
 PIXEL_SIZE_NM = 100.0
 PSF_SIGMA_PX = 1.3
@@ -18,10 +19,10 @@ STATISTICS = Statistics(mean=18.0, std=22.0, low=2.0, high=160.0)
 
 def given(upsampling: int, *, channels: int = 1, statistics: Statistics = STATISTICS) -> Given:
     """What a model is told when it is built."""
-    return Given(channels=channels, upsampling=upsampling, pixel_size_nm=PIXEL_SIZE_NM, statistics=statistics)
+    return Given(channels, upsampling, PIXEL_SIZE_NM, statistics, context=channels)
 
 
-def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0) -> Batch:
+def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0, channels: int = 1) -> Batch:
     """Frames of side_px camera pixels with isolated emitters, one in every 8 x 8 pixels, at random sub-pixel places."""
     generator = torch.Generator().manual_seed(seed)
     centres = torch.arange(4, side_px, 8, dtype=torch.float32)
@@ -33,8 +34,7 @@ def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0) -> Batch:
     spots = PHOTONS * down[:, :, None] * across[:, None, :]
     mean = torch.full((frames, side_px, side_px), BACKGROUND_PHOTONS).index_add_(0, sample, spots)
     pixels = torch.poisson(mean, generator=generator)[:, None]
-    return Batch(
-        frames=pixels,
+    truth = Sampled(
         sample=sample,
         x_nm=x * PIXEL_SIZE_NM,
         y_nm=y * PIXEL_SIZE_NM,
@@ -42,6 +42,7 @@ def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0) -> Batch:
         photons=torch.full_like(x, PHOTONS),
         pixel_size_nm=PIXEL_SIZE_NM,
     )
+    return Batch(pixels.repeat(1, channels, 1, 1), truth)
 
 
 def upsamplings(catalog: Catalog, output: str) -> list[int]:

@@ -32,7 +32,7 @@ def parameters_match_the_card(subject: Subject) -> str:
     for stated, number in stated_ones.items():
         upsampling, settings = _parsed(subject, stated)
         with torch.device("meta"):
-            model = subject.module.build(settings, examples.given(upsampling))
+            model = subject.module.build(settings, examples.given(upsampling, channels=_channels(subject)))
         built = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         require(built == number, f"parameters.{stated}: the card says {number}, built are {built}")
     return f"{next(iter(stated_ones.values()))} at {next(iter(stated_ones))}"
@@ -45,7 +45,7 @@ def shapes_follow_the_frames(subject: Subject) -> str:
         model = _tiny(subject, upsampling)
         multiple = frame_multiple(card.facts, upsampling)
         for height, width in ((16, 16), (13, 18), (9, 11)):
-            raw = _answer(padded(model, multiple, upsampling), _noise(2, height, width))
+            raw = _answer(padded(model, multiple, upsampling), _noise(subject, 2, height, width))
             require(len(raw) == 2, f"a batch of 2 gives {len(raw)} raw maps at upsampling {upsampling}")
             if card.upsamples != "none":
                 wanted, seen = (upsampling * height, upsampling * width), tuple(raw.shape[-2:])
@@ -96,7 +96,7 @@ def every_parameter_learns(subject: Subject) -> str:
 def same_seed_same_network(subject: Subject) -> str:
     """Building and answering depend on nothing but the seed and the input."""
     upsampling = _upsamplings(subject)[0]
-    frames = _noise(2, 16, 16)
+    frames = _noise(subject, 2, 16, 16)
     one, two = (_answer(_tiny(subject, upsampling, awake=False), frames) for _ in range(2))
     require(torch.equal(one, two), "two networks built after the same seed answer differently")
     first, second = (_tiny(subject, upsampling, awake=False).state_dict() for _ in range(2))
@@ -107,7 +107,7 @@ def same_seed_same_network(subject: Subject) -> str:
 def batch_companions_do_not_matter(subject: Subject) -> str:
     """In eval mode a frame has the same answer alone and among others."""
     model = _tiny(subject, _upsamplings(subject)[0])
-    frames = _noise(3, 16, 16) * torch.tensor([1.0, 20.0, 0.1]).view(3, 1, 1, 1)
+    frames = _noise(subject, 3, 16, 16) * torch.tensor([1.0, 20.0, 0.1]).view(3, 1, 1, 1)
     together, alone = _answer(model, frames)[:1], _answer(model, frames[:1])
     return _same(together, alone, "a frame answered alone and in a batch of three")
 
@@ -115,11 +115,11 @@ def batch_companions_do_not_matter(subject: Subject) -> str:
 def state_travels(subject: Subject) -> str:
     """The state dict, normalisation included, loads with weights_only into a network built with other statistics."""
     upsampling = _upsamplings(subject)[0]
-    model, frames = _tiny(subject, upsampling), _noise(2, 16, 16)
+    model, frames = _tiny(subject, upsampling), _noise(subject, 2, 16, 16)
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
-    strange = examples.given(upsampling, statistics=Statistics(mean=1.0, std=2.0, low=0.0, high=5.0))
+    strange = examples.given(upsampling, channels=_channels(subject), statistics=Statistics(mean=1.0, std=2.0, low=0.0, high=5.0))
     other: nn.Module = subject.module.build(_settings(subject), strange).eval()
     other.load_state_dict(torch.load(file, weights_only=True))
     return _same(_answer(model, frames), _answer(other, frames), "the saved and the loaded network")
@@ -133,7 +133,7 @@ def translation_moves_the_answer(subject: Subject) -> str:
     upsampling, shift = _largest(subject), int(facts.get("shift_px", 1))
     margin = math.ceil(_receptive_field(subject, upsampling) / 2) + shift
     side = _field(2 * margin + 4)
-    model, frames = _tiny(subject, upsampling), _noise(1, side, side)
+    model, frames = _tiny(subject, upsampling), _noise(subject, 1, side, side)
     inner = slice(margin * upsampling, (side - margin) * upsampling)
     here = _answer(model, frames)
     moved = _answer(model, frames.roll((shift, shift), dims=(-2, -1))).roll((-shift * upsampling,) * 2, dims=(-2, -1))
@@ -156,7 +156,7 @@ def receptive_field_is_true(subject: Subject) -> str:
             break
         reached.append(upsampling)
         side = _field(2 * half + 9)
-        model, frames = _tiny(subject, upsampling), _noise(1, side, side)
+        model, frames = _tiny(subject, upsampling), _noise(subject, 1, side, side)
         before = _answer(model, frames)
         for centre in range(half + 2, half + 6):
             after = _answer(model, _shuffled_outside(frames, centre, half))
@@ -202,8 +202,8 @@ def exported_with_free_sizes(subject: Subject) -> str:
     """`torch.export` with dynamic batch, height and width answers as the network does, at two sizes."""
     model = _tiny(subject, _largest(subject))
     dims = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
-    program = torch.export.export(model, (_noise(2, 16, 24),), dynamic_shapes=(dims,)).module()
-    for frames in (_noise(3, 20, 15), _noise(1, 9, 32)):
+    program = torch.export.export(model, (_noise(subject, 2, 16, 24),), dynamic_shapes=(dims,)).module()
+    for frames in (_noise(subject, 3, 20, 15), _noise(subject, 1, 9, 32)):
         _same(_answer(model, frames), _answer(program, frames), "the exported and the eager network")
     return "batch, height and width"
 
@@ -254,7 +254,7 @@ def _tiny(
     """The tiny network in eval mode; awake: layers that start at zero are given numbers, so that answers differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model: nn.Module = subject.module.build(_settings(subject, chosen), examples.given(upsampling))
+        model: nn.Module = subject.module.build(_settings(subject, chosen), examples.given(upsampling, channels=_channels(subject)))
         if awake:
             for weight in model.parameters():
                 if not bool(weight.any()):
@@ -268,8 +268,8 @@ def _answer(model: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
     return raw
 
 
-def _noise(count: int, height: int, width: int) -> Tensor:
-    return torch.rand((count, 1, height, width), generator=torch.Generator().manual_seed(SEED)) * 100
+def _noise(subject: Subject, count: int, height: int, width: int) -> Tensor:
+    return torch.rand((count, _channels(subject), height, width), generator=torch.Generator().manual_seed(SEED)) * 100
 
 
 def _training(subject: Subject) -> tuple[nn.Module, torch.optim.Optimizer, Any, Tensor, dict[str, Tensor]]:
@@ -279,10 +279,14 @@ def _training(subject: Subject) -> tuple[nn.Module, torch.optim.Optimizer, Any, 
     loss = examples.loss_for(catalog, card.output, card.losses, settings)
     if loss is None:
         raise NotApplicable(f"no loss with one player accepts '{card.output}'")
-    batch = examples.batch()
+    batch = examples.batch(channels=_channels(subject))
     targets = catalog.module("outputs", card.output).targets(batch, settings)
     model = _tiny(subject, upsampling, awake=False).train()
-    return model, torch.optim.Adam(model.parameters(), lr=OVERFIT_LR), loss, batch.frames, targets
+    return model, torch.optim.Adam(model.parameters(), lr=OVERFIT_LR), loss, batch.inputs, targets
+
+
+def _channels(subject: Subject) -> int:
+    return _card(subject).frames_at_once(_settings(subject))
 
 
 def _receptive_field(subject: Subject, upsampling: int) -> float:

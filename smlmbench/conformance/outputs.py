@@ -1,5 +1,6 @@
 """Checks of an output kind: what goes in as targets comes out as detections."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ def truth_comes_back(subject: Subject) -> str:
         batch = examples.batch(frames=2, side_px=24)
         settings, perfect = _perfect(subject, batch, upsampling)
         found = subject.module.decode(perfect, settings, 0.5)
-        where, emitters = f"at upsampling {upsampling}", len(batch.sample)
+        where, emitters = f"at upsampling {upsampling}", len(batch.truth.sample)
         require(len(found) == emitters, f"{emitters} emitters, {len(found)} detections {where}")
         half_nm = 0.5 * examples.PIXEL_SIZE_NM / upsampling + 1e-3
-        truth = np.stack([batch.sample, batch.x_nm, batch.y_nm], axis=1).astype(float)
+        truth = np.stack([batch.truth.sample, batch.truth.x_nm, batch.truth.y_nm], axis=1).astype(float)
         seen = np.stack([found.frame, found.x_nm, found.y_nm], axis=1)
         away = np.abs(truth[:, None] - seen[None])
         hit = (away[..., 0] == 0) & (away[..., 1:] <= half_nm).all(-1)
@@ -53,8 +54,8 @@ def image_has_unit_mass(subject: Subject) -> str:
         )
         mass = float(image.sum())
         require(
-            abs(mass - len(batch.sample)) < 1e-3 * len(batch.sample),
-            f"mass {mass:.4g} for {len(batch.sample)} emitters",
+            abs(mass - len(batch.truth.sample)) < 1e-3 * len(batch.truth.sample),
+            f"mass {mass:.4g} for {len(batch.truth.sample)} emitters",
         )
         require(
             float(subject.module.image(-perfect, settings).min()) >= 0, "the image of a negative answer is negative"
@@ -65,16 +66,8 @@ def image_has_unit_mass(subject: Subject) -> str:
 def empty_is_empty(subject: Subject) -> str:
     """A batch without emitters has targets of the same shapes, and nothing is decoded from its perfect answer."""
     full = examples.batch()
-    none = slice(0, 0)
-    batch = Batch(
-        full.frames,
-        full.sample[none],
-        full.x_nm[none],
-        full.y_nm[none],
-        full.z_nm[none],
-        full.photons[none],
-        full.pixel_size_nm,
-    )
+    none = {name: getattr(full.truth, name)[:0] for name in ("sample", "x_nm", "y_nm", "z_nm", "photons")}
+    batch = replace(full, truth=replace(full.truth, **none))
     upsampling = _upsamplings(subject)[0]
     settings, perfect = _perfect(subject, batch, upsampling)
     require(

@@ -9,6 +9,8 @@ from smlmbench.conformance import examples
 from smlmbench.conformance.checks import Check, ContractError, NotApplicable, Subject, collect, require
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.predictions import Localizations, Prediction
+from smlmbench.truths.emitters import Emitters
+from smlmbench.truths.target_images import TargetImages
 
 SIDE_PX = 24
 UPSAMPLING = 4
@@ -16,10 +18,9 @@ UPSAMPLING = 4
 
 def answers_belong_to_the_frames(subject: Subject) -> str:
     """Tables and images are those that the card says, of the condition's frames and field, images on the fine grid."""
-    told = []
     condition = _condition()
-    answer = _predict(subject, condition)
-    gives = subject.card.facts["gives"]
+    gives = _serving(subject, condition)["gives"]
+    answer, told = _predict(subject, condition), []
     require((answer.table is not None) == (gives in ("table", "both")), f"the card says it gives {gives}")
     require((answer.image is not None) == (gives in ("image", "both")), f"the card says it gives {gives}")
     if answer.table is not None:
@@ -43,19 +44,30 @@ def same_seed_same_answer(subject: Subject) -> str:
     return "bit for bit"
 
 
-def pairs_are_answered_with_images(subject: Subject) -> str:
-    """A single frame with a true image, as image pairs have, is answered with an image (fact `images`)."""
-    if not subject.card.facts.get("images"):
-        raise NotApplicable("it answers with positions (fact images)")
-    condition = _condition()
-    wanted = np.ones((SIDE_PX * UPSAMPLING, SIDE_PX * UPSAMPLING), dtype=np.float32)
-    frames = ArrayFrames(condition.frames.read(0, 1))
-    return _image(_predict(subject, replace(condition, frames=frames, truth=None, truth_image=wanted)))
+def targets_are_answered_with_images(subject: Subject) -> str:
+    """A single frame with a target image is answered with an image, where the card serves such a task."""
+    wanted = [np.ones((SIDE_PX * UPSAMPLING, SIDE_PX * UPSAMPLING), dtype=np.float32)]
+    condition = replace(_condition().part(0, 1), truth=TargetImages(wanted))
+    _serving(subject, condition)
+    return _image(_predict(subject, condition))
 
 
 def checks(subject: Subject) -> list[Check]:
     """Checks of one reference."""
-    return collect(subject, [answers_belong_to_the_frames, same_seed_same_answer, pairs_are_answered_with_images])
+    return collect(subject, [answers_belong_to_the_frames, same_seed_same_answer, targets_are_answered_with_images])
+
+
+def _serving(subject: Subject, condition: Condition) -> dict[str, Any]:
+    """What the card says of a task that takes the condition's truth.
+
+    Raises:
+        NotApplicable: It serves no such task.
+    """
+    kind = condition.truth.kind if condition.truth is not None else ""
+    for name, facts in subject.card.facts.get("tasks", {}).items():
+        if kind in subject.catalog.card("tasks", name).facts.get("truths", ()):
+            return dict(facts)
+    raise NotApplicable(f"it serves no task whose truth is {kind}")
 
 
 def _image(answer: Prediction) -> str:
@@ -78,20 +90,17 @@ def _predict(subject: Subject, condition: Condition) -> Prediction:
 
 def _condition() -> Condition:
     batch = examples.batch(frames=3, side_px=SIDE_PX)
-    side_nm = SIDE_PX * examples.PIXEL_SIZE_NM
+    side_nm, truth = SIDE_PX * examples.PIXEL_SIZE_NM, batch.truth
     columns = {
-        "frame": batch.sample.numpy(),
-        "x_nm": batch.x_nm.numpy().astype(float),
-        "y_nm": batch.y_nm.numpy().astype(float),
-        "photons": batch.photons.numpy().astype(float),
+        "frame": truth.sample.numpy(),
+        "x_nm": truth.x_nm.numpy().astype(float),
+        "y_nm": truth.y_nm.numpy().astype(float),
+        "photons": truth.photons.numpy().astype(float),
     }
-    return Condition(
-        name="example",
-        frames=ArrayFrames(batch.frames[:, 0].numpy()),
-        truth=Localizations.of(columns, n_frames=3, field_nm=(side_nm, side_nm)),
-        pixel_size_nm=examples.PIXEL_SIZE_NM,
-        min_photons=100.0,
-        digest="example",
-        psf_sigma_nm=examples.PSF_SIGMA_PX * examples.PIXEL_SIZE_NM,
-        background_photons=examples.BACKGROUND_PHOTONS,
-    )
+    table = Localizations.of(columns, n_frames=3, field_nm=(side_nm, side_nm))
+    told = {
+        "pixel_size_nm": examples.PIXEL_SIZE_NM,
+        "psf_sigma_nm": examples.PSF_SIGMA_PX * examples.PIXEL_SIZE_NM,
+        "background_photons": examples.BACKGROUND_PHOTONS,
+    }
+    return Condition("example", ArrayFrames(batch.inputs[:, 0].numpy()), Emitters(table, 100.0), "example", told=told)

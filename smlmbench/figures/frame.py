@@ -26,7 +26,7 @@ def triplet(shown: Panels, title: str, *, histogram: bool = True, image_format: 
 
     Args:
         shown: Images and positions.
-        title: Line above all panels; what is counted follows it.
+        title: Line above all panels.
         histogram: Whether the histograms are drawn.
         image_format: png, svg or pdf.
 
@@ -39,7 +39,6 @@ def triplet(shown: Panels, title: str, *, histogram: bool = True, image_format: 
         if images[1].shape != images[2].shape:
             shapes = " and ".join(str(image.shape) for image in images[1:])
             raise SizeError(f"prediction and truth have shapes {shapes}; give the same fine grid")
-    title = f"{title}: {shown.said}" if shown.said else title
     with drawing_style():
         return save(_figure(shown, images, title, histogram=histogram), image_format)
 

@@ -3,6 +3,7 @@
 It is the truth for predict, teachers and export. Loadable with `torch.load(weights_only=True)`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import ceil
@@ -19,6 +20,7 @@ from smlmbench.inference.allocator import place
 from smlmbench.inference.engine import ReadOut, frame_multiple
 from smlmbench.inference.footprint import bytes_per_px
 from smlmbench.registry import Catalog
+from smlmbench.tasks import of_checkpoint
 
 FORMAT = 1
 
@@ -30,9 +32,11 @@ class Trained:
     Attributes:
         network: (B, C, H, W) photons -> raw output.
         output: Module of the output kind.
-        output_settings: Its settings, `pixel_size_nm` included; `image_scale` too where it learned from image pairs.
-        threshold: Chosen on validation; NaN where it learned from image pairs.
-        facts: Model, loss, cell id, protocol, calibrated ... as plain values.
+        output_settings: Its settings, with what the data add (`pixel_size_nm`).
+        tuned: What was chosen on validation, by name; empty before, and where the task tunes nothing.
+        facts: Task, model, loss, cell id, protocol, calibrated ... as plain values.
+        channels, context: Of its input, see `Given`.
+        keep_table: Whether detections are read out, as the task says.
         multiple_px: Frame sides that the network wants, see `ReadOut`.
         halo_px: What its answer depends on around a camera pixel, see `ReadOut`.
         bytes_per_px: What its largest layer holds for one, see `ReadOut`.
@@ -41,8 +45,11 @@ class Trained:
     network: nn.Module
     output: ModuleType
     output_settings: dict[str, Any]
-    threshold: float
+    tuned: dict[str, float]
     facts: dict[str, Any]
+    channels: int = 1
+    context: int = 1
+    keep_table: bool = True
     multiple_px: int = 1
     halo_px: int | None = None
     bytes_per_px: float | None = None
@@ -52,24 +59,18 @@ class Trained:
         """Whether it looks at the extremes of each whole frame."""
         return any(getattr(part, "per_frame", False) for part in self.network.modules())
 
-    @property
-    def images_only(self) -> bool:
-        """Whether it learned from image pairs: its peaks are no emitters, it has no threshold."""
-        return "image_scale" in self.output_settings
-
-    def read_out(self, threshold: float | None = None, *, keep_image: bool = True) -> ReadOut:
-        """How its raw output is read, at its own threshold unless another is given."""
-        chosen = self.threshold if threshold is None else threshold
+    def read_out(self, threshold: float | None = None) -> ReadOut:
+        """How its raw output is read, at its own threshold (NaN where it has none) unless another is given."""
         return ReadOut(
             output=self.output,
             settings=self.output_settings,
-            threshold=chosen,
-            keep_image=keep_image,
+            threshold=self.tuned.get("threshold", math.nan) if threshold is None else threshold,
             multiple_px=self.multiple_px,
-            keep_table=not self.images_only,
+            keep_table=self.keep_table,
             halo_px=self.halo_px,
             frame_range=self.per_frame,
             bytes_per_px=self.bytes_per_px,
+            context=self.context,
         )
 
 
@@ -91,7 +92,7 @@ def checkpoint_of(
         given: What it was built with.
         model: {"name", "version", "settings"}.
         output: The same of the output kind.
-        facts: Threshold, cell id, data, protocol and the like; plain values.
+        facts: What was tuned, task, cell id, data, protocol and the like; plain values.
     """
     return {
         "format": FORMAT,
@@ -129,16 +130,26 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
     card = catalog.card("models", saved["model"]["name"])
     multiple = frame_multiple(card.under(saved["model"]["settings"]).facts, given.upsampling)
     facts = {**saved["facts"], "model": saved["model"], "output": saved["output"]["name"]}
+    task = of_checkpoint(saved["facts"], saved["output"]["settings"], catalog)
     return Trained(
         network=network,
         output=catalog.module("outputs", saved["output"]["name"]),
         output_settings=dict(saved["output"]["settings"]),
-        threshold=float(saved["facts"]["threshold"]),
-        facts=facts,
+        tuned=_tuned(saved["facts"]),
+        facts=facts | {"task": task.name},
+        channels=given.channels,
+        context=given.context,
+        keep_table=bool(task.card.facts.get("keeps_table", True)),
         multiple_px=multiple,
         halo_px=halo_of(catalog, saved["model"]["name"], saved["model"]["settings"], given.upsampling),
         bytes_per_px=bytes_per_px(network, multiple, given.channels),
     )
+
+
+def _tuned(facts: Mapping[str, Any]) -> dict[str, float]:
+    """What a checkpoint says was chosen; older ones hold a threshold alone, NaN where there is none."""
+    held = facts.get("tuned", {"threshold": facts.get("threshold", math.nan)})
+    return {name: float(value) for name, value in held.items() if math.isfinite(value)}
 
 
 def halo_of(catalog: Catalog, model: str, settings: Mapping[str, Any], upsampling: int) -> int | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from smlmbench.inference.folding import folded
 from smlmbench.inference.tiles import Span, Tile, plan_tiles
-from smlmbench.movies import Frames
+from smlmbench.movies import Frames, with_context
 from smlmbench.predictions import Localizations, Prediction, Raster, concatenate
 
 FINE_PIXELS_PER_BATCH = 2**19
@@ -42,6 +42,7 @@ class ReadOut:
         largest_px: Longest side of a frame that the network takes; larger ones are cut into tiles. None for any.
         frame_range: Hand the lowest and highest value of the whole frame to the network together with a tile.
         bytes_per_px: What the network's largest layer holds for a camera pixel; tiles are chosen so that it fits.
+        context: Consecutive frames that the network sees at once; the answer is that of the middle one.
     """
 
     output: ModuleType
@@ -54,6 +55,7 @@ class ReadOut:
     largest_px: int | None = None
     frame_range: bool = False
     bytes_per_px: float | None = None
+    context: int = 1
 
     @property
     def upsampling(self) -> int:
@@ -82,17 +84,26 @@ def frames_per_batch(height: int, width: int, upsampling: int) -> int:
     return int(max(1, min(64, FINE_PIXELS_PER_BATCH // (height * width * upsampling**2))))
 
 
-def read_ahead(frames: Frames, size: int, first: int = 0) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Blocks of frames with their first index; the next one is read in a thread while this one is used."""
-    starts = range(first, frames.n_frames, size)
+def read_ahead(
+    frames: Frames, size: int, first: int = 0, context: int = 1
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Blocks (n, C, ...) with their first index; the next one is read in a thread while this one is used.
+
+    Args:
+        frames: A movie.
+        size: Frames in a block.
+        first: Frame to begin with.
+        context: Consecutive frames in each window, whose channels lie side by side.
+    """
+
+    def read(start: int) -> NDArray[np.float32]:
+        return with_context(frames, start, min(start + size, frames.n_frames), context)
+
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = None
-        for start in starts:
-            block = pending.result() if pending is not None else frames.read(start, min(start + size, frames.n_frames))
-            following = start + size
-            pending = None
-            if following < frames.n_frames:
-                pending = pool.submit(frames.read, following, min(following + size, frames.n_frames))
+        for start in range(first, frames.n_frames, size):
+            block = pending.result() if pending is not None else read(start)
+            pending = pool.submit(read, start + size) if start + size < frames.n_frames else None
             yield start, block
 
 
@@ -109,7 +120,7 @@ def predict(
 
     Args:
         frames: Camera frames in photons.
-        network: A prepared network in eval mode, (B, 1, H, W) -> raw.
+        network: A prepared network in eval mode, (B, C, H, W) -> raw.
         read_out: How raw output is read.
         device: Where the network is.
         batch: Frames per forward pass; by default from the fine image's size.
@@ -166,8 +177,8 @@ def stream(
         tiles = plan_tiles(tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px)
     shape = (tiles[0].rows.stop, tiles[0].columns.stop)
     size = batch or frames_per_batch(*shape, read_out.upsampling)
-    for start, block in read_ahead(frames, size, first):
-        tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))[:, None].to(device)
+    for start, block in read_ahead(frames, size, first, read_out.context):
+        tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)).to(device)
         with torch.inference_mode():
             if len(tiles) == 1:
                 raw = padded(network, multiple, read_out.upsampling)(tensor).float()
@@ -177,6 +188,24 @@ def stream(
         if table is not None:
             table = table.shifted(start, n_frames=frames.n_frames)
         yield Piece(start, start + len(block), table, image)
+
+
+def raw_batches(
+    frames: Frames, network: Network, read_out: ReadOut, *, device: torch.device, batch: int | None = None
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Raw output of a network for its inputs, whole, batch by batch.
+
+    Yields:
+        Number of units done, and raw output on the CPU in fp32.
+    """
+    if isinstance(network, torch.nn.Module):
+        network = folded(network)
+    size = batch or frames_per_batch(frames.height, frames.width, read_out.upsampling)
+    for start, block in read_ahead(frames, size, context=read_out.context):
+        tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)).to(device)
+        call = padded(network, read_out.multiple_px, read_out.upsampling) if tensor.ndim == 4 else network
+        with torch.inference_mode():
+            yield start + len(block), call(tensor).float().cpu()
 
 
 def _read(raw: torch.Tensor, read_out: ReadOut) -> tuple[Localizations | None, NDArray[np.float64] | None]:

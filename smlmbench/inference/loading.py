@@ -94,7 +94,7 @@ def _checkpoint(path: Path, catalog: Catalog, device: torch.device, runtime: str
             "number_formats: [fp32, int8] and give the run's own file"
         )
     side = trained.multiple_px * -(-EXAMPLE_PX // trained.multiple_px)
-    example = torch.full((1, 1, side, side), 1.0, device=device)
+    example = torch.full((1, trained.channels, side, side), 1.0, device=device)
     network = prepare(catalog, runtime, trained.network, example, number_format)
     read_out = replace(trained.read_out(), largest_px=catalog.card("runtimes", runtime).facts.get("max_px"))
     if trained.per_frame and not takes_range(catalog, runtime):

@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from smlmbench.errors import ConfigError
 from smlmbench.predictions import Localizations
+from smlmbench.truths.emitters import Sampled
+from smlmbench.truths.target_images import Taught
 
 CARD = {
     "version": 1,
@@ -51,60 +53,45 @@ SMALLEST_PEAK = 1e-12  # label units; keeps the claims below away from underflow
 NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
-class Emitters(Protocol):
+class Batch(Protocol):
     """What targets are made of: a batch of the data room."""
 
     @property
-    def frames(self) -> Tensor:
+    def inputs(self) -> Tensor:
         """(B, C, H, W), for the shape."""
         ...
 
     @property
-    def sample(self) -> Tensor:
-        """(n,) int64, the frame of each emitter."""
-        ...
-
-    @property
-    def x_nm(self) -> Tensor:
-        """(n,) positions."""
-        ...
-
-    @property
-    def y_nm(self) -> Tensor:
-        """(n,) positions."""
-        ...
-
-    @property
-    def pixel_size_nm(self) -> float:
-        """Camera pixel."""
-        ...
-
-    @property
-    def image(self) -> Tensor | None:
-        """(B, 1, U*H, U*W) target images in unit mass instead of emitters, or None."""
+    def truth(self) -> Any:
+        """Emitters, or target images."""
         ...
 
 
-def targets(batch: Emitters, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     """Rasterise the emitters of a batch; those outside the field are dropped.
 
-    A batch of image pairs brings its own target images; a loss compares them as it would compare spikes, so that the
-    best answer is the target itself where both sides of the loss are blurred alike.
+    A batch with target images brings its own; a loss compares them as it would compare spikes, so that the best answer
+    is the target itself where both sides of the loss are blurred alike.
 
     Returns:
         `spikes` (B, 1, U*H, U*W) float32 in label units.
+
+    Raises:
+        ConfigError: A truth of another kind.
     """
-    upsampling, amplitude = settings["upsampling"], settings["amplitude"]
-    if batch.image is not None:
-        return {"spikes": batch.image * amplitude}
-    count, _, height, width = batch.frames.shape
+    upsampling, amplitude, truth = settings["upsampling"], settings["amplitude"], batch.truth
+    if isinstance(truth, Taught):
+        return {"spikes": truth.images * amplitude}
+    if not isinstance(truth, Sampled):
+        raise ConfigError(f"raster draws emitters or target images, not {type(truth).__name__}; choose another output")
+    count, _, height, width = batch.inputs.shape
     height, width = height * upsampling, width * upsampling
-    fine_nm = batch.pixel_size_nm / upsampling
-    x, y = batch.x_nm / fine_nm, batch.y_nm / fine_nm
+    fine_nm = truth.pixel_size_nm / upsampling
+    x, y = truth.x_nm / fine_nm, truth.y_nm / fine_nm
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     column, row = (_label(at[inside], settings["label_rule"], size) for at, size in ((x, width), (y, height)))
-    at = (batch.sample[inside] * height + row) * width + column
-    spikes = torch.zeros(count * height * width, device=batch.frames.device)
+    at = (truth.sample[inside] * height + row) * width + column
+    spikes = torch.zeros(count * height * width, device=batch.inputs.device)
     if settings["collisions"] == "binary":
         spikes[at] = amplitude
     else:

@@ -188,7 +188,7 @@ class Distilled:
     def _phi(self, batch: Batch, raw: Tensor) -> Tensor:
         """Attention to the teacher (B,) where it answered `raw`."""
         form, clamp = str(self._settings["phi"]), bool(self._settings.get("clamp", True))
-        ones = torch.ones(len(batch.frames), device=self._device)
+        ones = torch.ones(len(batch.inputs), device=self._device)
         if not self._attends:
             return ones
         if form == "seed":
@@ -215,12 +215,12 @@ class Distilled:
 
     def _cut(self, raw: Tensor, batch: Batch) -> Tensor:
         """Without what padding added."""
-        height, width = (side * self._lesson.upsampling for side in batch.frames.shape[2:])
+        height, width = (side * self._lesson.upsampling for side in batch.inputs.shape[2:])
         return raw[..., :height, :width]
 
     def _frames(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Frames padded so that both networks take them as they are, and maps of both cover the same field."""
-        frames = batch.frames.to(self._device, non_blocking=True)
+        frames = batch.inputs.to(self._device, non_blocking=True)
         down, across = (-side % self._lesson.multiple_px for side in frames.shape[2:])
         if down or across:
             frames = nn.functional.pad(frames, (0, across, 0, down), mode="replicate")

@@ -45,7 +45,7 @@ class Supervised:
 
     def step(self, batch: Batch) -> list[Move]:
         """One move: the loss of this batch."""
-        frames = batch.frames.to(self._device, non_blocking=True)
+        frames = batch.inputs.to(self._device, non_blocking=True)
         targets = {name: value.to(self._device, non_blocking=True) for name, value in self._targets(batch).items()}
         scored = dict(self._loss(self._answer(frames, batch.frame_range), targets))
         loss = scored.pop("loss")

@@ -84,7 +84,7 @@ def predict(
 
 def _plan(condition: Condition, settings: Mapping[str, Any]) -> Plan:
     pixel = condition.pixel_size_nm
-    sigma_nm = settings["sigma_nm"] or condition.psf_sigma_nm or START_SIGMA_PX * pixel
+    sigma_nm = settings["sigma_nm"] or condition.told.get("psf_sigma_nm") or START_SIGMA_PX * pixel
     sigma_px = sigma_nm / pixel
     side = int(settings["window_px"] or max(SMALLEST_PX, 2 * math.ceil(2.3 * sigma_px) + 1))
     side = min(side - (side + 1) % 2, condition.frames.height, condition.frames.width)

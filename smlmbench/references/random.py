@@ -7,6 +7,7 @@ import numpy as np
 
 from smlmbench.data.contracts import Condition
 from smlmbench.predictions import Localizations, Prediction
+from smlmbench.truths.emitters import Emitters
 
 CARD = {
     "version": 1,
@@ -29,9 +30,10 @@ def predict(
     generator = np.random.default_rng(seed)
     n_frames = condition.frames.n_frames
     wide, high = condition.field_nm
-    if condition.truth is not None and len(condition.truth):
-        bright = ~(condition.truth.photons < condition.min_photons)
-        counts = np.bincount(condition.truth.frame[bright], minlength=n_frames)
+    truth = condition.truth
+    if isinstance(truth, Emitters) and len(truth):
+        bright = ~(truth.table.photons < truth.min_photons)
+        counts = np.bincount(truth.table.frame[bright], minlength=n_frames)
     else:
         density = condition.facts.get("density_per_um2", DENSITY_PER_UM2)
         counts = generator.poisson(density * wide * high / 1e6, size=n_frames)

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from smlmbench.data.contracts import Condition
+from smlmbench.errors import ConfigError
 from smlmbench.predictions import Prediction
 from smlmbench.references.canvas import raster_of, upsampling_of
+from smlmbench.truths.emitters import Emitters
+from smlmbench.truths.target_images import TargetImages
 
 CARD = {
     "version": 1,
@@ -26,10 +29,17 @@ CARD = {
 def predict(
     condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
 ) -> Prediction:
-    """Give back the truth: its table with probability 1, else its image; nothing where the condition has none."""
+    """Give back the truth: its table with probability 1, or its image; nothing where the condition has none.
+
+    Raises:
+        ConfigError: A truth that this row cannot give back.
+    """
     del settings, seed
-    if condition.truth_image is not None:
-        return Prediction(image=raster_of(condition.truth_image, condition, upsampling_of(output_settings)))
-    if condition.truth is None:
+    truth = condition.truth
+    if truth is None:
         return Prediction()
-    return Prediction(replace(condition.truth, probability=np.ones(len(condition.truth))))
+    if isinstance(truth, Emitters):
+        return Prediction(replace(truth.table, probability=np.ones(len(truth))))
+    if isinstance(truth, TargetImages):
+        return Prediction(image=raster_of(truth[0], condition, upsampling_of(output_settings)))
+    raise ConfigError(f"reference 'truth' gives back emitters or target images, not {truth.kind}; leave it out")

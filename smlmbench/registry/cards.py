@@ -230,6 +230,10 @@ class ModelCard(Card):
     losses: list[dict[str, Any]] = []
     refuses: dict[str, str] = {}
 
+    def frames_at_once(self, settings: Mapping[str, Any]) -> int:
+        """Consecutive frames that it sees: its setting `context`, else that fact, else 1."""
+        return int(settings.get("context", self.under(settings).facts.get("context", 1)))
+
     def refusal(self, output: Mapping[str, Any]) -> str | None:
         """Why it cannot work with settings of its output kind, or None."""
         for key, why in self.refuses.items():

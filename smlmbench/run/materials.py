@@ -1,16 +1,14 @@
 """Data sets of a study, drawn or opened once per process and shared by its cells."""
 
+import math
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from smlmbench import data
-from smlmbench.data.contracts import ArrayFrames, Condition, Given, TrainingSet
-from smlmbench.data.images import FirstPairs
-from smlmbench.registry import Catalog
-from smlmbench.study.cells import Cell, DataPlan
+from smlmbench.data.contracts import Condition, Given, Scope, TrainingSet
+from smlmbench.registry import Catalog, ModelCard
+from smlmbench.study.cells import Cell, Reference
 from smlmbench.study.identity import short_hash
 
 KEPT = 4
@@ -34,40 +32,51 @@ class Materials:
         self._training: OrderedDict[str, TrainingSet] = OrderedDict()
         self._holdouts: OrderedDict[str, Condition | None] = OrderedDict()
 
-    def splits(self, plan: DataPlan, root_seed: int) -> Splits:
-        """Validation and test conditions of a data entry."""
-        key = short_hash({"train": plan.train_identity, "test": plan.test_identity, "seed": root_seed})
+    def splits(self, row: Cell | Reference) -> Splits:
+        """Validation and test conditions of a row's data, with the further sets that its task wants."""
+        plan, extras = row.data, self._extras(row)
+        key = short_hash(
+            {"train": plan.train_identity, "test": plan.test_identity, "seed": row.root_seed, "extras": extras}
+        )
         if key not in self._splits:
             self._splits[key] = Splits(
-                data.validation(plan, root_seed, self.catalog), data.conditions(plan, root_seed, self.catalog)
+                data.validation(plan, row.root_seed, self.catalog),
+                data.conditions(plan, row.root_seed, self.catalog, extras),
             )
         return _fresh(self._splits, key)
 
-    def holdout(self, plan: DataPlan, root_seed: int) -> Condition | None:
+    def holdout(self, cell: Cell) -> Condition | None:
         """The third frozen set of a data entry, or None where none can be drawn."""
-        key = short_hash({"holdout": plan.train_identity, "seed": root_seed})
+        extras = self._extras(cell)
+        key = short_hash({"holdout": cell.data.train_identity, "seed": cell.root_seed, "extras": extras})
         if key not in self._holdouts:
-            self._holdouts[key] = data.holdout(plan, root_seed, self.catalog)
+            self._holdouts[key] = data.holdout(cell.data, cell.root_seed, self.catalog, extras)
         return _fresh(self._holdouts, key)
+
+    def _extras(self, row: Cell | Reference) -> list[str]:
+        return list(self.catalog.card("tasks", row.task).facts.get("extras", ()))
 
     def training(self, cell: Cell) -> TrainingSet:
         """The training stream of a cell."""
-        identity = {"train": cell.data.train_identity, "seed": cell.root_seed, "repeat": cell.repeat}
-        key = short_hash({**identity, "augment": cell.training.augment})
+        scope = Scope(cell.root_seed, cell.repeat, cell.training.augment, self._context(cell))
+        key = short_hash({"train": cell.data.train_identity, **asdict(scope)})
         if key not in self._training:
-            self._training[key] = data.training_set(
-                cell.data, cell.root_seed, cell.repeat, self.catalog, cell.training.augment
-            )
+            self._training[key] = data.training_set(cell.data, scope, self.catalog)
         return _fresh(self._training, key)
+
+    def _context(self, cell: Cell) -> int:
+        card = self.catalog.card("models", cell.model.name)
+        return card.frames_at_once(cell.model.settings) if isinstance(card, ModelCard) else 1
 
     def given(self, cell: Cell) -> Given:
         """What the cell's network is told about its data."""
-        stream = self.training(cell)
+        stream, context = self.training(cell), self._context(cell)
         return Given(
-            channels=1,
+            channels=stream.sample_shape[0] * context,
             upsampling=int(cell.output.settings.get("upsampling", 1)),
-            pixel_size_nm=stream.pixel_size_nm,
+            pixel_size_nm=float(stream.output_settings.get("pixel_size_nm", math.nan)),
             statistics=stream.statistics,
+            context=context,
         )
 
 
@@ -78,15 +87,6 @@ def _fresh(kept: "OrderedDict[str, Kept]", key: str) -> Kept:
     return kept[key]
 
 
-def first_frames(condition: Condition, count: int | None) -> Condition:
-    """The first frames of a condition with their truth, held in memory; of image pairs the first pairs, as they are."""
-    if condition.pairs is not None:
-        pairs = condition.pairs if count is None else FirstPairs(condition.pairs, count)
-        return replace(condition, pairs=pairs)
-    if count is None or count >= condition.frames.n_frames:
-        return condition
-    truth = condition.truth
-    if truth is not None:
-        truth = replace(truth.select(truth.frame < count), n_frames=count)
-    frames = ArrayFrames(np.ascontiguousarray(condition.frames.read(0, count)))
-    return replace(condition, frames=frames, truth=truth, signal_free=None)
+def first_units(condition: Condition, count: int | None) -> Condition:
+    """The first units of a condition with their truth; all where there are no more."""
+    return condition if count is None or count >= condition.frames.n_frames else condition.part(0, count)

@@ -77,11 +77,13 @@ class Watch:
         mass: Output over truth, for the collapse guard; 1 where a task has no such thing, NaN for answers that are not
             finite.
         numbers: To be logged, the primary metric among them.
+        tuned: As it would be chosen now, for pictures.
     """
 
     score: float
     mass: float
     numbers: Mapping[str, float]
+    tuned: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +398,16 @@ class Task:
         del answer, folder, name, applied
         return []
 
+    def read(self, folder: Path, name: str) -> Any:
+        """What `write` wrote of an answer, as an answer; None where nothing is there."""
+        del folder, name
+        return None
+
+    def unit(self, answer: Any, number: int) -> Any:
+        """The part of an answer that is about one unit, as if that were all; None where it says nothing of units."""
+        del answer, number
+        return None
+
     def compare(self, found: Path, truth: Path, options: Mapping[str, Any]) -> Scores:
         """Score a file of any program against a true one (`smlmbench evaluate`).
 
@@ -422,4 +434,3 @@ def mean_over_conditions(by_condition: Mapping[str, Scores], names: Sequence[str
         name: float(np.mean([one.values[name] for one in scores]))
         for name in sorted(shared if names is None else shared & set(names))
     }
-

@@ -1,30 +1,30 @@
-"""Score a trained network, or a reference, on validation and on every test condition."""
+"""A trained network or a reference on frozen sets: what is tuned, scores, answers, pictures.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+The stations are the same for every task; what happens in each is the task's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from smlmbench import data
-from smlmbench.data.contracts import ArrayFrames, Condition
-from smlmbench.data.images import one_pair
-from smlmbench.errors import FormatError, SizeError
+from smlmbench import data, tasks
+from smlmbench.data.contracts import Condition
+from smlmbench.figures import uint8_panel
+from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
-from smlmbench.inference.engine import predict
-from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
-from smlmbench.run.cells.pictures import frame_picture, pair_images, row_picture
 from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
-from smlmbench.study.primary import primary_of
-from smlmbench.tasks.contracts import Scores, Threshold
-from smlmbench.tasks.localization import ImageRule
+from smlmbench.tasks import Task
+from smlmbench.tasks.contracts import Answers, Model, Scores, Tuned
 
 OnFrames = Callable[[str, int, int], None]
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,49 +32,37 @@ class Evaluation:
     """All scores of one row.
 
     Attributes:
-        threshold: Chosen on validation; None for references.
-        validation: Scores on validation at that threshold; None for references.
+        tuned: Chosen on validation; None for references.
+        validation: Scores on validation with it; None for references.
         tests: Scores by condition.
-        predictions: What was predicted, by condition.
-        pictures: Input, truth, prediction and error of an example frame, by condition, where there is a truth.
+        answers: What was answered, by condition.
+        pictures: Input, truth, answer and error of an example, by condition, where there is a truth.
     """
 
-    threshold: Threshold | None
-    validation: Scores | None
-    tests: dict[str, Scores]
-    predictions: dict[str, Prediction]
-    pictures: dict[str, NDArray[np.uint8]]
+    tuned: Tuned | None = None
+    validation: Scores | None = None
+    tests: dict[str, Scores] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)
 
 
 def choose_on_validation(
     trained: Trained, cell: Cell, splits: Splits, catalog: Catalog, on_frames: OnFrames
-) -> tuple[Threshold, Scores]:
-    """Choose the threshold on the whole validation set, set it on the network, score validation there; fp32.
-
-    Networks that learned from image pairs have none (NaN): their images are scored as they are.
+) -> tuple[Tuned, Scores]:
+    """Let the task tune on the whole validation set, keep that with the network, score validation there; fp32.
 
     Args:
-        trained: Network with output kind; its threshold is set here.
+        trained: Network with output kind; what is chosen is set here.
         cell: What was trained.
         splits: Frozen sets.
         catalog: Where task and metrics are registered.
         on_frames: Progress: condition, frames done, frames in all.
     """
-    task = catalog.module("tasks", cell.task)
-    device = next(trained.network.parameters()).device
-    if splits.validation.pairs is not None:
-        scores = _score_images(trained, cell, splits.validation, catalog, on_frames)
-        reached = scores.values.get(primary_of(task.CARD["facts"], cell.data).name, float("nan"))
-        return Threshold(float("nan"), reached, [], []), scores
-    candidates = _predict(trained, splits.validation, task.candidates_threshold(), device, on_frames)
-    if candidates.table is None:
-        raise FormatError(f"output kind '{cell.output.name}' gives no table; task '{cell.task}' needs one")
-    chosen: Threshold = task.choose_threshold(candidates.table, splits.validation, cell.scoring)
-    trained.threshold = chosen.value
-    kept = candidates.table.select(candidates.table.probability > chosen.value)
-    rule = ImageRule(_fine_pixel_nm(trained))
-    found = Prediction(kept, candidates.image)
-    return chosen, task.score(found, splits.validation, rule, cell.scoring, catalog, None)
+    task, validation = tasks.load(cell.task, catalog), splits.validation
+    found = task.answer(answering(trained), validation, on_units=_progress(validation, on_frames))
+    chosen = task.tune(found, validation, cell.scoring)
+    trained.tuned = dict(chosen.settings)
+    return chosen, task.score(task.at(found, chosen.settings), validation, cell.scoring)
 
 
 def score_conditions(
@@ -83,144 +71,106 @@ def score_conditions(
     splits: Splits,
     catalog: Catalog,
     on_frames: OnFrames,
-    on_validation: tuple[Threshold, Scores],
+    on_validation: tuple[Tuned, Scores],
 ) -> Evaluation:
-    """Score every test condition at the frozen threshold, image pairs each against its own target."""
-    task = catalog.module("tasks", cell.task)
-    device = next(trained.network.parameters()).device
-    rule = ImageRule(_fine_pixel_nm(trained))
-    tests, predictions, pictures = {}, {}, {}
+    """Score every test condition with what was tuned."""
+    task, model = tasks.load(cell.task, catalog), answering(trained)
+    made = Evaluation(*on_validation)
     for name, condition in splits.tests.items():
-        drawn = frame_picture(condition, trained.network, trained.read_out(), device)
+        drawn = example_picture(task, model, condition, trained.tuned)
         if drawn is not None:
-            pictures[name] = drawn
-        if condition.pairs is not None:
-            tests[name] = _score_images(trained, cell, condition, catalog, on_frames)
-            predictions[name] = Prediction()
-            continue
-        prediction = _predict(trained, condition, trained.threshold, device, on_frames)
-        empty = _signal_free(trained, condition, trained.threshold, device)
-        found = empty.table if empty is not None else None
-        tests[name] = task.score(prediction, condition, rule, cell.scoring, catalog, found)
-        predictions[name] = prediction
-    return Evaluation(on_validation[0], on_validation[1], tests, predictions, pictures)
+            made.pictures[name] = drawn
+        found = answers_of(task, model, condition, trained.tuned, on_frames)
+        made.tests[name] = task.score(found.own, condition, cell.scoring, found.extras)
+        made.answers[name] = found.own
+    return made
+
+
+def answers_of(
+    task: Task,
+    model: Model,
+    condition: Condition,
+    tuned: Mapping[str, float],
+    on_frames: OnFrames = lambda *_: None,
+) -> Answers:
+    """What a network says about a condition and its further sets."""
+    own = task.answer(model, condition, tuned, on_units=_progress(condition, on_frames))
+    extras = {name: task.answer(model, extra, tuned, whole=False) for name, extra in condition.extras.items()}
+    return Answers(own, extras)
+
+
+def example_picture(task: Task, model: Model, condition: Condition, tuned: Mapping[str, float]) -> Picture | None:
+    """A network's answer to the unit that shows most; None where there is no truth or nothing to see."""
+    number = task.example(condition)
+    if number is None:
+        return None
+    one = condition.part(number, number + 1)
+    return _drawn(task, task.answer(model, one, tuned), one)
+
+
+def _drawn(task: Task, answer: Any, condition: Condition) -> Picture | None:
+    shown = task.panels(answer, condition)
+    return None if shown is None or shown.truth is None else uint8_panel(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Referee:
+    """A reference as tasks see it: something that answers a condition.
+
+    Attributes:
+        module: Its file.
+        settings, output_settings: Its own, and those of the grid that it draws on.
+        scope: What its seed is derived from, beside the digest of what it answers.
+    """
+
+    module: ModuleType
+    settings: Mapping[str, Any]
+    output_settings: Mapping[str, Any]
+    scope: tuple[int, str]
+
+    @property
+    def output(self) -> Mapping[str, Any]:
+        """Settings of the grid."""
+        return self.output_settings
+
+    def __call__(self, condition: Condition) -> Any:
+        """Its answer."""
+        root_seed, name = self.scope
+        seed = derive_seed(root_seed, "reference", name, condition.digest)
+        output = {**self.output_settings, "pixel_size_nm": condition.pixel_size_nm}
+        return self.module.predict(condition, self.settings, output, seed)
 
 
 def evaluate_reference(
-    reference: Reference, conditions: dict[str, Condition], catalog: Catalog, on_frames: OnFrames
+    reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog, on_frames: OnFrames
 ) -> Evaluation:
     """Score a row that needs no training on every condition."""
-    task = catalog.module("tasks", reference.task)
-    module = catalog.module("references", reference.reference.name)
-    one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
-    settings, output = reference.reference.settings, dict(reference.output.settings)
-    tests, predictions, pictures = {}, {}, {}
+    task, picked = tasks.load(reference.task, catalog), reference.reference
+    one_movie = bool(catalog.card("references", picked.name).facts.get("one_movie"))
+    module = catalog.module("references", picked.name)
+    referee = Referee(module, picked.settings, reference.output.settings, (reference.root_seed, picked.name))
+    made = Evaluation()
     for name, condition in conditions.items():
         on_frames(name, 0, condition.frames.n_frames)
-        if condition.pairs is not None:
-            answers = _Answers(reference, module, condition)
-            tests[name] = task.score_images(answers, condition, reference.scoring, catalog)
-            predictions[name] = Prediction()
-            if answers.picture is not None:
-                pictures[name] = answers.picture
-            continue
-        seed = derive_seed(reference.root_seed, "reference", reference.reference.name, condition.digest)
-        output["pixel_size_nm"] = condition.pixel_size_nm
-        prediction = module.predict(condition, settings, output, seed)
-        rule = ImageRule(
-            condition.pixel_size_nm / int(output.get("upsampling", 1)), str(settings.get("label_rule", "floor"))
-        )
-        found = None
-        if condition.signal_free is not None and prediction.table is not None and not one_movie:
-            empty = signal_free_condition(condition)
-            found = module.predict(empty, settings, output, seed).table
-        tests[name] = task.score(prediction, condition, rule, reference.scoring, catalog, found)
-        predictions[name] = prediction
-        drawn = row_picture(condition, prediction)
+        found = task.refer(referee, condition)
+        further = {} if one_movie else condition.extras
+        extras = {extra: task.refer(referee, frozen) for extra, frozen in further.items()}
+        made.tests[name] = task.score(found, condition, reference.scoring, extras)
+        made.answers[name] = found
+        drawn = _drawn(task, found, condition) if task.example(condition) is not None else None
         if drawn is not None:
-            pictures[name] = drawn
-    return Evaluation(None, None, tests, predictions, pictures)
+            made.pictures[name] = drawn
+    return made
 
 
-class _Answers:
-    """The images of a reference for the pairs of a condition, one after the other.
-
-    Attributes:
-        picture: Of the first pair, once it was answered.
-    """
-
-    def __init__(self, reference: Reference, module: ModuleType, condition: Condition) -> None:
-        self._reference, self._module, self._condition = reference, module, condition
-        self.picture: NDArray[np.uint8] | None = None
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        chosen, condition = self._reference.reference, self._condition
-        output = {**self._reference.output.settings, "pixel_size_nm": condition.pixel_size_nm}
-        for number in range(condition.frames.n_frames):
-            seed = derive_seed(self._reference.root_seed, "reference", chosen.name, condition.digest, str(number))
-            one = one_pair(condition, number)
-            prediction = self._module.predict(one, chosen.settings, output, seed)
-            if prediction.image is None:
-                raise FormatError(f"reference '{chosen.name}' gives no image; its card must not state images: true")
-            if number == 0:
-                self.picture = row_picture(one, prediction)
-            yield prediction.image.values[0]
-
-
-def _score_images(trained: Trained, cell: Cell, condition: Condition, catalog: Catalog, on_frames: OnFrames) -> Scores:
-    device = next(trained.network.parameters()).device
-    total = condition.frames.n_frames
-
-    def images() -> Iterator[NDArray[np.float32]]:
-        for number, image in enumerate(pair_images(condition, trained, device)):
-            on_frames(condition.name, number + 1, total)
-            yield image
-
-    scores: Scores = catalog.module("tasks", cell.task).score_images(images(), condition, cell.scoring, catalog)
-    return scores
-
-
-def predict_applied(
-    trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames
-) -> dict[str, tuple[Condition, Prediction]]:
-    """Predict the movies without truth of a cell's data entry, by their file name."""
-    device = next(trained.network.parameters()).device
+def answer_applied(trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames) -> dict[str, Any]:
+    """Answers to the movies without truth of a cell's data entry, by their file name."""
+    task, model = tasks.load(cell.task, catalog), answering(trained)
     return {
-        condition.name: (condition, _predict(trained, condition, trained.threshold, device, on_frames))
-        for condition in data.applied(cell.data, cell.root_seed, catalog).values()
+        one.name: task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames))
+        for one in data.applied(cell.data, cell.root_seed, catalog).values()
     }
 
 
-def signal_free_condition(condition: Condition) -> Condition:
-    """The signal-free frames of a condition as a condition without emitters."""
-    if condition.signal_free is None:
-        raise SizeError(f"condition '{condition.name}' has no signal-free frames")
-    frames = ArrayFrames(condition.signal_free)
-    truth = Localizations.empty(n_frames=frames.n_frames, field_nm=condition.field_nm)
-    return replace(condition, frames=frames, truth=truth, signal_free=None)
-
-
-def _fine_pixel_nm(trained: Trained) -> float:
-    settings = trained.output_settings
-    return float(settings["pixel_size_nm"]) / int(settings.get("upsampling", 1))
-
-
-def _predict(
-    trained: Trained, condition: Condition, threshold: float, device: torch.device, on_frames: OnFrames
-) -> Prediction:
-    read_out = trained.read_out(threshold)
-    total = condition.frames.n_frames
-    return predict(
-        condition.frames,
-        trained.network,
-        read_out,
-        device=device,
-        on_frames=lambda done: on_frames(condition.name, done, total),
-    )
-
-
-def _signal_free(trained: Trained, condition: Condition, threshold: float, device: torch.device) -> Prediction | None:
-    if condition.signal_free is None:
-        return None
-    read_out = trained.read_out(threshold, keep_image=False)
-    return predict(ArrayFrames(condition.signal_free), trained.network, read_out, device=device)
+def _progress(condition: Condition, on_frames: OnFrames) -> Callable[[int], None]:
+    return lambda done: on_frames(condition.name, done, condition.frames.n_frames)

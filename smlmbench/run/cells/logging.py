@@ -1,8 +1,6 @@
-"""What a scored row writes to its run: numbers, reasons, tables, pictures."""
+"""What a scored row writes to its run: numbers, reasons, answers, pictures."""
 
-import csv
 import io
-import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Condition
-from smlmbench.formats import write_image, write_table
-from smlmbench.predictions import Prediction, Raster
-from smlmbench.registry import Catalog
 from smlmbench.run.cells.evaluation import Evaluation
 from smlmbench.run.session import host, versions
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import Scores
-from smlmbench.tasks.localization import mean_over_conditions
+from smlmbench.tasks import Task
+from smlmbench.tasks.contracts import Scores, Tuned, mean_over_conditions
 from smlmbench.tracking.runs import Run
 
 
@@ -28,10 +23,10 @@ def log_evaluation(
     evaluation: Evaluation,
     conditions: Mapping[str, Condition],
     scoring: Scoring,
-    catalog: Catalog,
+    task: Task,
     samples_seen: int = 0,
 ) -> None:
-    """Log scores, per-frame sums, predictions, pictures and the environment of one row.
+    """Log scores, sums per unit, answers, pictures and the environment of one row.
 
     Final validation scores get `samples_seen` as their step, so that they end the curve that training drew.
     """
@@ -47,30 +42,30 @@ def log_evaluation(
     run.log_dict(_metrics_json(evaluation, scoring, conditions), "metrics.json")
     run.log_dict({"versions": versions(), "host": host()}, "environment.json")
     for condition, scores in evaluation.tests.items():
-        if scores.per_frame:
-            run.log_text(_csv(scores.per_frame), f"per_frame/{condition}.csv")
-        log_table(run, evaluation.predictions[condition], condition, catalog)
+        if scores.per_unit:
+            run.log_text(_csv(scores.per_unit), f"per_frame/{condition}.csv")
+        log_answer(run, evaluation.answers[condition], condition, task)
     for condition, drawn in evaluation.pictures.items():
         run.log_image(drawn, f"test_{condition}")
         run.log_bytes(_png(drawn), f"figures/{condition}.png")
 
 
 def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[str, Condition]) -> dict[str, Any]:
-    threshold = evaluation.threshold
-    if threshold is not None and not math.isfinite(threshold.value):
-        threshold = None
     return {
         "protocol": scoring.protocol,
         "matcher": scoring.matcher,
         "scoring": scoring.model_dump(),
-        "threshold": None if threshold is None else threshold.value,
-        "threshold_curve": None if threshold is None else {"tried": threshold.tried, "reached": threshold.curve},
+        **({} if evaluation.tuned is None else _tuned(evaluation.tuned)),
         "val": {} if evaluation.validation is None else _block(evaluation.validation),
         "test": {name: _block(scores) for name, scores in evaluation.tests.items()},
-        "facts": {
-            name: {**condition.facts, "frame_shift": condition.frame_shift} for name, condition in conditions.items()
-        },
+        "facts": {name: {**condition.facts, "frame_shift": condition.block} for name, condition in conditions.items()},
     }
+
+
+def _tuned(chosen: Tuned) -> dict[str, Any]:
+    """What was tuned by name, each with its curve."""
+    curve = {"tried": list(chosen.tried), "reached": list(chosen.curve)}
+    return {**chosen.settings, **{f"{name}_curve": curve for name in chosen.settings}}
 
 
 def _block(scores: Scores) -> dict[str, Any]:
@@ -81,42 +76,20 @@ def _block(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _csv(per_frame: Mapping[str, Any]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = list(per_frame)
-    writer.writerow(["frame", *names])
-    for frame, row in enumerate(zip(*per_frame.values(), strict=True)):
-        writer.writerow([frame, *(f"{value:.10g}" for value in row)])
-    return text.getvalue()
+def _csv(per_unit: Mapping[str, Any]) -> str:
+    import pandas as pd
+
+    text: str = pd.DataFrame(dict(per_unit)).to_csv(
+        index_label="frame", float_format="%.10g", na_rep="nan", lineterminator="\n"
+    )
+    return text
 
 
-def log_table(run: Run, prediction: Prediction, name: str, catalog: Catalog, folder: str = "predictions") -> None:
-    """Log the table of a prediction as `<folder>/<name>.csv`, in our own format; nothing where there is none."""
-    if prediction.table is None:
-        return
+def log_answer(run: Run, answer: Any, name: str, task: Task, folder: str = "predictions") -> None:
+    """Log the files of an answer; those of `applied` movies are all that a user wants of it."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"{name}.csv"
-        write_table(prediction.table, path, catalog=catalog, format="smlmbench_csv")
-        run.log_artifact(path, folder)
-
-
-def log_image_file(run: Run, prediction: Prediction, name: str, catalog: Catalog, folder: str) -> None:
-    """Log the summed image of a prediction as `<folder>/<name>_sum.tif`; nothing where there is none."""
-    if prediction.image is None:
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"{name}_sum.tif"
-        write_raster(path, prediction.image, catalog)
-        run.log_artifact(path, folder)
-
-
-def write_raster(path: Path, raster: Raster, catalog: Catalog) -> None:
-    """Write a summed image as TIFF, with its pixel size where that is known."""
-    if math.isfinite(raster.pixel_nm):
-        write_image(path, np.asarray(raster.values[0]), raster.pixel_nm, catalog=catalog, format="tiff_image")
-    else:
-        catalog.module("formats", "tiff_image").write_plain(path, np.asarray(raster.values[0]))
+        for path in task.write(answer, Path(scratch), name, applied=folder != "predictions"):
+            run.log_artifact(path, folder)
 
 
 def _png(drawn: NDArray[np.uint8]) -> bytes:

@@ -1,5 +1,6 @@
 """Rows that need no training: claimed, scored and logged like cells."""
 
+from smlmbench import tasks
 from smlmbench.errors import StoreLostError
 from smlmbench.run.cells.evaluation import evaluate_reference
 from smlmbench.run.cells.logging import log_evaluation
@@ -29,14 +30,16 @@ def run_reference(reference: Reference, session: Session) -> str:
     session.reporter.line(f"{reference.data.name} {name}: scoring (no training)")
     try:
         with held.run as run:
-            splits = session.materials.splits(reference.data, reference.root_seed)
+            splits = session.materials.splits(reference)
             run.log_params(_params(reference))
             for condition_name, condition in splits.tests.items():
                 run.log_input(
                     f"{reference.data.name}.{condition_name}", condition.digest, condition_name, dict(condition.facts)
                 )
             evaluation = evaluate_reference(reference, splits.tests, session.catalog, lambda *_: None)
-            log_evaluation(run, evaluation, splits.tests, reference.scoring, session.catalog)
+            log_evaluation(
+                run, evaluation, splits.tests, reference.scoring, tasks.load(reference.task, session.catalog)
+            )
     except StoreLostError:
         raise
     except Exception as error:

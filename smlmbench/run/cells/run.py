@@ -1,6 +1,5 @@
 """One cell as a run of the store: claim it, train or only score it, log everything, end it."""
 
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,19 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from smlmbench import tasks
 from smlmbench.errors import CollapsedError, FormatError, PrunedError, StoreLostError
 from smlmbench.inference.allocator import place
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
 from smlmbench.inference.devices import resolve_device
-from smlmbench.run.cells.evaluation import Evaluation, choose_on_validation, predict_applied, score_conditions
-from smlmbench.run.cells.logging import log_evaluation, log_image_file, log_table
+from smlmbench.run.cells.evaluation import Evaluation, answer_applied, choose_on_validation, score_conditions
+from smlmbench.run.cells.logging import log_answer, log_evaluation
 from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
 from smlmbench.run.cells.training import Events, Trainee, train_cell
 from smlmbench.run.materials import Splits
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
-from smlmbench.study.primary import primary_of
-from smlmbench.tasks.contracts import Threshold
+from smlmbench.tasks.contracts import Tuned
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.claims import Row, claim
 from smlmbench.tracking.records import record_of
@@ -90,7 +89,7 @@ def row_of(cell: Cell, job: str = "") -> Row:
 
 
 def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_only: bool) -> None:
-    splits = session.materials.splits(cell.data, cell.root_seed)
+    splits = session.materials.splits(cell)
     session.reporter.line(f"{describe(cell)}: {'scoring' if score_only else 'training'}")
     on_frames = _frames_reporter(cell, session)
     if score_only:
@@ -106,32 +105,31 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
         chosen, validation = choose_on_validation(trained, cell, splits, session.catalog, on_frames)
         content = _content(cell, trainee, session)
         run.log_params(_outcome(trainee, cell))
-    content["facts"]["threshold"] = chosen.value
+    content["facts"]["tuned"] = dict(chosen.settings)
     _log_checkpoint(run, content)
-    _log_threshold(run, cell, chosen, trained)
+    _log_tuned(run, cell, chosen, trained)
     evaluation = score_conditions(trained, cell, splits, session.catalog, on_frames, (chosen, validation))
     seen = int(content["facts"]["samples_seen"])
-    log_evaluation(run, evaluation, splits.tests, cell.scoring, session.catalog, seen)
-    for name, (_, prediction) in predict_applied(trained, cell, session.catalog, on_frames).items():
-        log_table(run, prediction, name, session.catalog, folder="applied")
-        if prediction.table is None:
-            log_image_file(run, prediction, name, session.catalog, folder="applied")
+    task = tasks.load(cell.task, session.catalog)
+    log_evaluation(run, evaluation, splits.tests, cell.scoring, task, seen)
+    for name, answer in answer_applied(trained, cell, session.catalog, on_frames).items():
+        log_answer(run, answer, name, task, folder="applied")
     session.reporter.line(f"{describe(cell)}: {_reached(cell, session, evaluation)}")
 
 
 def _reached(cell: Cell, session: Session, evaluation: Evaluation) -> str:
-    """The primary metric on every condition, and the threshold where there is one."""
-    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data)
+    """The primary metric on every condition, and what was tuned."""
+    task = tasks.load(cell.task, session.catalog)
     scored = evaluation.tests
     if not scored and evaluation.validation is not None:
         scored = {"val": evaluation.validation}
     told = ", ".join(
-        f"{name} {primary.shown(scores.values[primary.name]) if primary.name in scores.values else 'n/a'}"
+        f"{name} {task.shown(scores.values[task.primary]) if task.primary in scores.values else 'n/a'}"
         for name, scores in scored.items()
     )
-    chosen = evaluation.threshold
-    has_threshold = chosen is not None and math.isfinite(chosen.value)
-    return f"{primary.name} {told}" + (f" (threshold {chosen.value:.3g})" if chosen and has_threshold else "")
+    tuned = {} if evaluation.tuned is None else evaluation.tuned.settings
+    chosen = ", ".join(f"{name} {value:.3g}" for name, value in tuned.items())
+    return f"{task.primary} {told}" + (f" ({chosen})" if chosen else "")
 
 
 def _stored(run: Run, session: Session) -> tuple[Trained, dict[str, Any]]:
@@ -179,15 +177,15 @@ def _outcome(trainee: Trainee, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _log_threshold(run: Run, cell: Cell, chosen: Threshold, trained: Trained) -> None:
+def _log_tuned(run: Run, cell: Cell, chosen: Tuned, trained: Trained) -> None:
     scoring = cell.scoring
-    threshold = f"{chosen.value:.6g}" if math.isfinite(chosen.value) else "none"
-    params = {"threshold": threshold, "protocol": scoring.protocol, "matcher": scoring.matcher}
+    tuned = {"threshold": "none", **{name: f"{value:.6g}" for name, value in chosen.settings.items()}}
+    params = {**tuned, "protocol": scoring.protocol, "matcher": scoring.matcher}
     run.log_params({**params, "infer_device": str(next(trained.network.parameters()).device)})
 
 
 def _content(cell: Cell, trainee: Trainee, session: Session) -> dict[str, Any]:
-    splits = session.materials.splits(cell.data, cell.root_seed)
+    splits = session.materials.splits(cell)
     facts = {
         **cell.labels,
         "study": cell.study,
@@ -197,14 +195,11 @@ def _content(cell: Cell, trainee: Trainee, session: Session) -> dict[str, Any]:
         "calibrated": splits.validation.calibrated,
         "samples_seen": trainee.progress.step * cell.training.batch_size,
     }
-    output = {**trainee.trained.output_settings}
-    if trainee.trained.images_only:
-        facts["target_scale"] = output["image_scale"]
     return checkpoint_of(
         trainee.trained.network,
         trainee.given,
         {"name": cell.model.name, "version": cell.model.version, "settings": dict(cell.model.settings)},
-        {"name": cell.output.name, "version": cell.output.version, "settings": output},
+        {"name": cell.output.name, "version": cell.output.version, "settings": dict(trainee.trained.output_settings)},
         facts,
     )
 
@@ -218,7 +213,7 @@ def _log_checkpoint(run: Run, content: Mapping[str, Any]) -> None:
 
 def _events(cell: Cell, session: Session, run: Run, watch: Watch | None) -> Events:
     label = describe(cell)
-    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data)
+    task = tasks.load(cell.task, session.catalog)
     session.reporter.start(label, cell.training.steps, "training")
 
     def on_step(step: int, steps: int, loss: float) -> None:
@@ -227,8 +222,8 @@ def _events(cell: Cell, session: Session, run: Run, watch: Watch | None) -> Even
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
         run.flush()
-        reached = primary.shown(numbers[f"val/{primary.name}"])
-        session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {primary.name} {reached}")
+        reached = task.shown(numbers[f"val/{task.primary}"])
+        session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {task.primary} {reached}")
         if watch is not None:
             watch(step / cell.training.steps, numbers)
 

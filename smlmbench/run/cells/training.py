@@ -9,22 +9,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from smlmbench.data.contracts import Condition, Given
+from smlmbench import tasks
+from smlmbench.data.contracts import Given
 from smlmbench.inference.allocator import keep_buffers, place
+from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import Trained, build_network
 from smlmbench.inference.devices import resolve_device, resolve_number_format
-from smlmbench.inference.engine import frame_multiple, padded, predict
+from smlmbench.inference.engine import frame_multiple, padded
 from smlmbench.recipes.contracts import Recipe
-from smlmbench.run.cells.pictures import frame_picture, pair_images
+from smlmbench.run.cells.evaluation import example_picture
 from smlmbench.run.cells.teachers import Teacher, lesson_of
-from smlmbench.run.materials import Materials, first_frames
+from smlmbench.run.materials import Materials, first_units
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
-from smlmbench.study.primary import primary_of
+from smlmbench.tasks.contracts import Watch
 from smlmbench.training import Progress, Validation, fit
-
-QUICK_THRESHOLDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,8 @@ class Trainee:
 
 
 def output_settings(cell: Cell, materials: Materials) -> dict[str, object]:
-    """Settings of the output kind with the camera pixel of the data and, for image pairs, the unit of the targets."""
-    stream = materials.training(cell)
-    settings: dict[str, object] = {**cell.output.settings, "pixel_size_nm": stream.pixel_size_nm}
-    return settings if cell.data.has_positions else settings | {"image_scale": stream.target_scale}
+    """Settings of the output kind with what the data add, such as the camera pixel."""
+    return {**cell.output.settings, **materials.training(cell).output_settings}
 
 
 def build_recipe(
@@ -117,13 +115,13 @@ def train_cell(
     # Counted before training: a recipe may freeze a part on the way.
     parameters = sum(parameter.numel() for parameter in recipe.network.parameters() if parameter.requires_grad)
     trained = _untrained(cell, materials, recipe.network, given)
-    quick = first_frames(materials.splits(cell.data, cell.root_seed).validation, cell.training.validation_frames)
+    trial = Trial(cell, materials, trained, device)
     progress = fit(
         recipe,
         materials.training(cell),
         cell.training,
-        _validator(cell, materials, trained, quick, device),
-        _picturing(trained, quick, events, device),
+        trial.validate,
+        lambda step, numbers: trial.tell(step, numbers, events),
         folder=folder,
         device=device,
         on_step=events.on_step,
@@ -138,43 +136,34 @@ def _untrained(cell: Cell, materials: Materials, network: nn.Module, given: Give
         network=network,
         output=materials.catalog.module("outputs", cell.output.name),
         output_settings=output_settings(cell, materials),
-        threshold=float("nan"),
+        tuned={},
         facts={},
+        channels=given.channels,
+        context=given.context,
+        keep_table=bool(materials.catalog.card("tasks", cell.task).facts.get("keeps_table", True)),
         multiple_px=frame_multiple(card.facts, given.upsampling),
     )
 
 
-def _validator(
-    cell: Cell, materials: Materials, trained: Trained, quick: Condition, device: torch.device
-) -> Callable[[], Validation]:
-    task = materials.catalog.module("tasks", cell.task)
-    read_out = trained.read_out(task.candidates_threshold())
-    primary = primary_of(task.CARD["facts"], cell.data)
+class Trial:
+    """A network that is judged while it trains, on the first units of validation."""
 
-    def validate_images() -> Validation:
-        numbers = task.validate_pairs(pair_images(quick, trained, device), quick)
-        return Validation(score=primary.sign * numbers[primary.name], mass=numbers["mass"], metrics=numbers)
+    def __init__(self, cell: Cell, materials: Materials, trained: Trained, device: torch.device) -> None:
+        self._task, self._scoring = tasks.load(cell.task, materials.catalog), cell.scoring
+        self._quick = first_units(materials.splits(cell).validation, cell.training.validation_frames)
+        self._model = Answering(trained.network, trained.read_out(), device)
+        self._watch: Watch | None = None
 
-    def validate() -> Validation:
-        prediction = predict(quick.frames, trained.network, read_out, device=device)
-        chosen = task.choose_threshold(prediction.table, quick, cell.scoring, QUICK_THRESHOLDS)
-        mass = 1.0
-        if prediction.image is not None:
-            mass = task.mass_ratio(float(prediction.image.values.sum()), quick)
-        numbers = {primary.name: chosen.reached, "threshold": chosen.value, "mass": mass}
-        return Validation(score=chosen.reached, mass=mass, metrics=numbers)
+    def validate(self) -> Validation:
+        """What the task says of the network now."""
+        answer = self._task.answer(self._model, self._quick)
+        self._watch = self._task.watch(answer, self._quick, self._scoring)
+        return Validation(self._watch.score, self._watch.mass, self._watch.numbers)
 
-    return validate if cell.data.has_positions else validate_images
-
-
-def _picturing(
-    trained: Trained, quick: Condition, events: Events, device: torch.device
-) -> Callable[[int, Mapping[str, float]], None]:
-    def on_validation(step: int, numbers: Mapping[str, float]) -> None:
+    def tell(self, step: int, numbers: Mapping[str, float], events: Events) -> None:
+        """Pass the numbers of a validation on, with a picture where there is one."""
         events.on_validation(step, numbers)
-        read_out = trained.read_out(float(numbers.get("val/threshold", "nan")))
-        example = frame_picture(quick, trained.network, read_out, device)
+        tuned = {} if self._watch is None else self._watch.tuned
+        example = example_picture(self._task, self._model, self._quick, tuned)
         if example is not None:
             events.on_picture(step, example)
-
-    return on_validation

@@ -27,7 +27,6 @@ from smlmbench.study.cells import Cell, Plan
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.planning.spaces import Space, search_name, spaces, trial_cell
-from smlmbench.study.primary import primary_of
 from smlmbench.study.reading.search import LATENCY, N_PARAMS, Search, directions
 from smlmbench.study.schema import Timing
 from smlmbench.timing import check_device
@@ -171,7 +170,7 @@ def objectives(loaded: Loaded, search: Search, cell: Cell) -> dict[str, Directio
 
 
 def _primary(loaded: Loaded, cell: Cell) -> str:
-    return primary_of(loaded.catalog.card("tasks", cell.task).facts, cell.data).name
+    return str(loaded.catalog.card("tasks", cell.task).facts["primary"])
 
 
 class _Hunt:

@@ -17,8 +17,7 @@ from smlmbench.run.session import Session
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import eval_id
-from smlmbench.study.primary import primary_of
-from smlmbench.tasks.contracts import Scores, Threshold
+from smlmbench.tasks.contracts import Scores, Tuned
 from smlmbench.tracking.records import RunRecord, cell_runs
 from smlmbench.tracking.runs import Run
 
@@ -61,7 +60,7 @@ def run_trial(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> O
         session: The command.
         holdout: Score it on the holdout set, where the data have one.
     """
-    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data).name
+    primary = str(session.catalog.card("tasks", cell.task).facts["primary"])
 
     def watch(done: float, numbers: Mapping[str, float]) -> None:
         score = numbers.get(f"val/{primary}")
@@ -114,13 +113,13 @@ def _ended(cell: Cell, session: Session) -> RunRecord | None:
 
 def _score_holdout(cell: Cell, record: RunRecord, session: Session) -> None:
     """Score the checkpoint of a run on the holdout set and log it beside its other numbers."""
-    condition = session.materials.holdout(cell.data, cell.root_seed)
+    condition = session.materials.holdout(cell)
     path = record.artifact(CHECKPOINT)
     if condition is None or path is None:
         return
     trained = load_trained(path, session.catalog, resolve_device(session.scoring_device))
     splits = Splits(condition, {HOLDOUT: condition})
-    nothing = (Threshold(trained.threshold, float("nan"), [], []), Scores({}, {}, {}, {}))
+    nothing = (Tuned(trained.tuned), Scores({}))
     found = score_conditions(trained, cell, splits, session.catalog, lambda *_: None, nothing).tests[HOLDOUT]
     run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
     run.log_metrics({f"holdout/{name}": value for name, value in found.values.items()})

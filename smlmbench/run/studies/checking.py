@@ -13,7 +13,7 @@ from smlmbench.errors import SmlmBenchError
 from smlmbench.inference.checkpoint import build_network
 from smlmbench.inference.devices import resolve_device
 from smlmbench.recipes.hints import adapter, chosen_pair, maps_of
-from smlmbench.registry import Catalog
+from smlmbench.registry import Catalog, ModelCard
 from smlmbench.run.materials import Materials
 from smlmbench.run.studies.longer import step_seconds
 from smlmbench.study.cells import Cell, Picked, Plan
@@ -114,9 +114,10 @@ def check_plan(plan: Plan, catalog: Catalog, device_name: str = "auto", *, probe
 
 def _built(cell: Cell, catalog: Catalog) -> tuple[int | None, str]:
     try:
-        network = _on_meta(cell.model, _upsampling(cell), catalog)
+        channels = _channels(cell, catalog)
+        network = _on_meta(cell.model, _upsampling(cell), catalog, channels)
         with torch.no_grad():
-            network.eval()(_frames(cell))
+            network.eval()(_frames(cell, channels))
     except Exception as error:  # whatever a network raises when it is built is what this check is for
         said = str(error) if isinstance(error, SmlmBenchError) else f"{type(error).__name__}: {error}"
         return None, f"{cell.model.name} cannot be built: {' '.join(said.split())}"
@@ -133,8 +134,9 @@ def hint_problem(cell: Cell, catalog: Catalog) -> str:
     layers = tuple(card.facts.get("hint_layers", ()) for card in cards)
     try:
         pair = chosen_pair(settings, (layers[0], layers[1]), _upsampling(cell))
+        channels = _channels(cell, catalog)
         shapes = [
-            _shape(_on_meta(side, _upsampling(cell), catalog), layer, cell)
+            _shape(_on_meta(side, _upsampling(cell), catalog, channels), layer, _frames(cell, channels))
             for side, layer in zip(sides, pair, strict=True)
         ]
         adapter(shapes[1], shapes[0], str(settings["resize"]))
@@ -143,25 +145,35 @@ def hint_problem(cell: Cell, catalog: Catalog) -> str:
     return ""
 
 
-def _shape(network: nn.Module, layer: str, cell: Cell) -> torch.Size:
+def _shape(network: nn.Module, layer: str, frames: torch.Tensor) -> torch.Size:
     with torch.no_grad():
-        return maps_of(network.eval(), layer, _running(network, _frames(cell))).shape
+        return maps_of(network.eval(), layer, _running(network, frames)).shape
 
 
 def _running(network: nn.Module, frames: torch.Tensor) -> Callable[[], Any]:
     return lambda: network(frames)
 
 
-def _on_meta(model: Picked, upsampling: int, catalog: Catalog) -> nn.Module:
-    given = Given(channels=1, upsampling=upsampling, pixel_size_nm=100.0, statistics=STATISTICS)
+def _on_meta(model: Picked, upsampling: int, catalog: Catalog, channels: int) -> nn.Module:
+    given = Given(channels, upsampling, 100.0, STATISTICS, _context(model, catalog))
     with META:
         return build_network(catalog, model.name, model.settings, given)
 
 
-def _frames(cell: Cell) -> torch.Tensor:
+def _context(model: Picked, catalog: Catalog) -> int:
+    card = catalog.card("models", model.name)
+    return card.frames_at_once(model.settings) if isinstance(card, ModelCard) else 1
+
+
+def _channels(cell: Cell, catalog: Catalog) -> int:
+    facts = catalog.card("data", cell.data.train.kind).facts
+    return int(facts.get("channels", 1)) * _context(cell.model, catalog)
+
+
+def _frames(cell: Cell, channels: int) -> torch.Tensor:
     side = getattr(cell.data.train, "field_px", None)
     side = side if isinstance(side, int) else SIDE_PX
-    return torch.zeros(1, 1, -(-side // 8) * 8, -(-side // 8) * 8, device=META)
+    return torch.zeros(1, channels, -(-side // 8) * 8, -(-side // 8) * 8, device=META)
 
 
 def _upsampling(cell: Cell) -> int:

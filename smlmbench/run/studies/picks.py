@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
+from smlmbench import tasks
 from smlmbench.errors import StoreLostError
 from smlmbench.inference.checkpoint import load_trained
+from smlmbench.registry import Catalog
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
-from smlmbench.study.primary import primary_of
 from smlmbench.tracking.logged_model import log_model
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
@@ -23,14 +23,15 @@ EXAMPLE_PX = 32
 EXAMPLE_PHOTONS = 10.0
 
 
-def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], facts: Mapping[str, Any]) -> list[Cell]:
+def picks(cells: Sequence[Cell], runs: Mapping[str, RunRecord], catalog: Catalog) -> list[Cell]:
     """The best repeat of the combination with the best mean validation score, for every model and data.
 
     Args:
-        cells: Trained cells of one task.
+        cells: Trained cells.
         runs: Their runs by cell_id.
-        facts: Of the task's card, which name the metric that ranks a data set.
+        catalog: Where tasks are registered, which know the metric that ranks.
     """
+    known = {name: tasks.load(name, catalog) for name in {cell.task for cell in cells}}
     combined: dict[tuple[str, str], dict[str, list[Cell]]] = {}
     for cell in (one for one in cells if not one.control):
         settings = {
@@ -44,9 +45,9 @@ def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], facts: Mapping[str,
         group.setdefault(short_hash(settings), []).append(cell)
 
     def score(cell: Cell) -> float:
-        primary = primary_of(facts, cell.data)
-        reached = runs[cell.cell_id].metrics.get(f"val/{primary.name}")
-        return float("-inf") if reached is None else primary.sign * reached
+        task = known[cell.task]
+        reached = runs[cell.cell_id].metrics.get(f"val/{task.primary}")
+        return float("-inf") if reached is None else task.sign * reached
 
     chosen = [max(group.values(), key=lambda repeats: fmean(map(score, repeats))) for group in combined.values()]
     return [max(repeats, key=score) for repeats in chosen]
@@ -54,9 +55,8 @@ def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], facts: Mapping[str,
 
 def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Session, *, everything: bool) -> None:
     """Log the picks (or every cell) as models that load without this package; what was logged before stays."""
-    facts = session.catalog.card("tasks", cells[0].task).facts
-    for cell in cells if everything else picks(cells, runs, facts):
-        primary = primary_of(facts, cell.data).name
+    for cell in cells if everything else picks(cells, runs, session.catalog):
+        primary = session.catalog.card("tasks", cell.task).facts["primary"]
         record = runs[cell.cell_id]
         path = record.artifact(CHECKPOINT)
         if LOGGED in record.tags or path is None:
@@ -80,9 +80,9 @@ def _log(cell: Cell, record: RunRecord, checkpoint: Path, metrics: Sequence[str]
         run,
         trained.network,
         name=f"{cell.model.name}-{cell.data.name}",
-        example=np.full((2, 1, *sides), EXAMPLE_PHOTONS, dtype=np.float32),
+        example=np.full((2, trained.channels, *sides), EXAMPLE_PHOTONS, dtype=np.float32),
         metrics=metrics,
-        tags={"cell_id": cell.cell_id, "data": cell.data.name, "threshold": f"{trained.threshold:.6g}"},
+        tags={"cell_id": cell.cell_id, "data": cell.data.name, **{k: f"{v:.6g}" for k, v in trained.tuned.items()}},
     )
     run.set_tags({LOGGED: model_id})
     return model_id

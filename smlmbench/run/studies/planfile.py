@@ -1,22 +1,19 @@
 """`plan.json`: every row of a study with what the report needs to know about tasks, columns and conditions."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from smlmbench.registry import Card, Catalog, MetricCard
 from smlmbench.run.session import command_line, host, versions
-from smlmbench.study.cells import Cell, DataPlan, Plan, Reference
+from smlmbench.study.cells import Cell, Plan, Reference
 from smlmbench.study.planning.plan import plan_hash
-from smlmbench.study.primary import primary_of
 from smlmbench.study.schema import Study
-from smlmbench.study.sources import ImagesSource, MovieSource, Source
 
 
 def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
     """The plan as plain JSON values."""
-    task = catalog.card("tasks", study.task)
     cards = {name: catalog.card("models", name) for name in {cell.model.name for cell in plan.cells}}
-    data = {cell.data.name: cell.data for cell in plan.cells} | {row.data.name: row.data for row in plan.references}
+    rows: list[Cell | Reference] = [*plan.cells, *plan.references]
+    data = {row.data.name: (row.task, row.data) for row in rows}
     return {
         "plan_hash": plan_hash(plan),
         "study": plan.study,
@@ -25,18 +22,18 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
         "command": command_line(),
         "versions": versions(),
         "host": host(),
-        "task": study.task,
         "protocol": study.scoring.protocol,
         "scoring": study.scoring.model_dump(),
-        "primary": {"name": task.facts["primary"], "direction": task.facts["direction"]},
-        "headline": task.facts["headline"],
-        "ranked_by": {name: _ranking(task.facts, entry) for name, entry in data.items()},
-        "columns": columns(catalog, study.task),
+        "tasks": {name: _task(name, catalog) for name in dict.fromkeys(row.task for row in rows)},
         "conditions": {
-            name: {condition: _condition(source) for condition, source in entry.tests.items()}
-            for name, entry in data.items()
+            name: {condition: source.condition_facts() for condition, source in entry.tests.items()}
+            for name, (_, entry) in data.items()
         },
-        "data": {name: _data(entry) for name, entry in data.items()},
+        "data": {
+            name: {"task": task, "train": dict(entry.train_identity), "kind": entry.train.kind}
+            for name, (task, entry) in data.items()
+        },
+        "plugins": [str(path) for path in study.plugins],
         "cells": [_cell(cell, cards[cell.model.name]) for cell in plan.cells],
         "references": [_reference(row, catalog) for row in plan.references],
         "skipped": [row.model_dump(mode="json") for row in plan.skipped],
@@ -45,14 +42,15 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _ranking(facts: Mapping[str, Any], data: DataPlan) -> dict[str, Any]:
-    """What ranks the rows of one data set; image pairs have no positions and another metric than the task's."""
-    primary = primary_of(facts, data)
+def _task(name: str, catalog: Catalog) -> dict[str, Any]:
+    """What ranks the rows of a task, and the numbers that it gives."""
+    card = catalog.card("tasks", name)
     return {
-        "name": primary.name,
-        "direction": primary.direction,
-        "headline": list(primary.headline),
-        "positions": data.has_positions,
+        "version": card.version,
+        "summary": card.summary,
+        "primary": {"name": card.facts["primary"], "direction": card.facts.get("direction", "up")},
+        "headline": list(card.facts.get("headline", [])),
+        "columns": columns(catalog, name),
     }
 
 
@@ -75,7 +73,7 @@ def _cell(cell: Cell, card: Card) -> dict[str, Any]:
         "loss_settings": dict(cell.loss.settings),
         "training": cell.training.model_dump(mode="json"),
         "output": dict(cell.output.settings),
-        "knows": _knows(cell),
+        "knows": list(cell.data.train.knows),
         "model_version": cell.model.version,
         "fidelity": card.under(cell.model.settings).fidelity,
         "plugin": cell.model.plugin,
@@ -98,55 +96,21 @@ def _taught(cell: Cell) -> dict[str, Any]:
     return {**said, "method_settings": block, "needs": cell.needs, "controls": dict(cell.controls)}
 
 
-def _knows(cell: Cell) -> list[str]:
-    source = cell.data.train
-    if isinstance(source, ImagesSource):
-        return ["training pairs"]
-    simulated = not isinstance(source, MovieSource)
-    return ["psf", "photon prior", "density", "background", "camera"] if simulated else ["training movie"]
-
-
 def _reference(row: Reference, catalog: Catalog) -> dict[str, Any]:
     facts = catalog.card("references", row.reference.name).facts
+    serves = facts.get("tasks", {}).get(row.task, facts)
     return {
         "reference_id": row.reference_id,
         "eval_id": row.eval_id,
+        "task": row.task,
         "data": row.data.name,
         "reference": row.reference.name,
         "settings": {key: _without_folder(key, value) for key, value in row.reference.settings.items()},
-        "knows": list(facts.get("knows", [])) if row.data.has_positions else ["truth"] * bool(facts.get("knows")),
-        "gives": facts.get("gives", "table") if row.data.has_positions else "image",
+        "knows": list(serves.get("knows", [])),
+        "gives": serves.get("gives", ""),
+        "ceiling": bool(facts.get("ceiling")),
     }
 
 
 def _without_folder(key: str, value: Any) -> Any:
     return str(value).replace("\\", "/").rsplit("/", 1)[-1] if key == "path" and value else value
-
-
-def _condition(source: Source) -> dict[str, Any]:
-    if isinstance(source, MovieSource):
-        return {
-            "kind": "movie",
-            "truth_kind": source.truth_kind if source.truth is not None else "none",
-            "shared_structure": source.part is not None and source.part.rule == "frames" and source.track != "iid",
-            "pixel_size_nm": source.pixel_size_nm,
-        }
-    if isinstance(source, ImagesSource):
-        known = {} if source.pixel_size_nm is None else {"pixel_size_nm": source.pixel_size_nm}
-        return {"kind": "images", "truth_kind": source.truth_kind, "upsampling": source.ratio, **known}
-    density = source.density_per_um2
-    return {
-        "kind": "simulate",
-        "truth_kind": "simulated",
-        "frames": source.frames,
-        "density_per_um2": density if isinstance(density, int | float) else density.mean,
-        "field_px": source.field_px,
-        "pixel_size_nm": source.pixel_size_nm,
-    }
-
-
-def _data(entry: DataPlan) -> dict[str, Any]:
-    return {
-        "train": dict(entry.train_identity),
-        "kind": entry.train.kind,
-    }

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.run.session import Session
+from smlmbench.run.timing.measuring import tiled
 from smlmbench.run.timing.timings import TIMED
 from smlmbench.study.cells import Reference
 from smlmbench.study.identity import short_hash
@@ -30,7 +30,7 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
         card = session.catalog.card("references", reference.reference.name)
         if run is None or not card.facts.get("timed") or "cpu" not in timing.devices:
             continue
-        splits = session.materials.splits(reference.data, reference.root_seed)
+        splits = session.materials.splits(reference)
         condition = next(iter(splits.tests.values()))
         numbers: dict[str, float] = {}
         tags: dict[str, str] = {}
@@ -63,9 +63,7 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
 
 def _latency(reference: Reference, condition: Condition, size: int, session: Session) -> Latency:
     block = condition.frames.read(0, min(FRAMES, condition.frames.n_frames))
-    repeats = (-(-FRAMES // len(block)), -(-size // block.shape[1]), -(-size // block.shape[2]))
-    tiled = np.ascontiguousarray(np.tile(block, repeats)[:FRAMES, :size, :size])
-    timed = replace(condition, frames=ArrayFrames(tiled), truth=None, signal_free=None)
+    timed = replace(condition, frames=ArrayFrames(tiled(block, FRAMES, size)), truth=None, extras={})
     module = session.catalog.module("references", reference.reference.name)
     output = {**reference.output.settings, "pixel_size_nm": condition.pixel_size_nm}
 

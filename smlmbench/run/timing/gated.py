@@ -61,8 +61,9 @@ def judged(record: RunRecord, device: str = "cpu") -> dict[str, Verdict]:
             found[f"{parts['runtime']} {parts['number_format']}"] = Verdict(False, str(reason))
     for key, numbers in _stored(record, device):
         runtime, number_format, _ = key
-        if number_format != "fp32" and {"efficiency", "efficiency_fp32"} <= set(numbers):
-            text = f"efficiency {numbers['efficiency']:.2f}, fp32 {numbers['efficiency_fp32']:.2f}"
+        twins = [name for name in sorted(numbers) if f"{name}_fp32" in numbers]
+        if number_format != "fp32" and twins:
+            text = ", ".join(f"{name} {numbers[name]:.2f}, fp32 {numbers[f'{name}_fp32']:.2f}" for name in twins[:1])
             found[f"{runtime} {number_format}"] = Verdict(True, text)
     return found
 

@@ -6,7 +6,7 @@ All candidates of one device and size take turns. PROTOCOL section 5.
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,9 @@ class Subject:
     Attributes:
         network: The network itself, for counting its work.
         prepare: Makes the callable; its seconds are the load time.
-        frames: (n, H, W) camera frames of the size, real ones where there are some.
+        frames: (n, C, H, W) inputs of the size, real ones where there are some.
         read_out: How its output is read, for the figure end to end; None leaves that out.
-        emitters: True emitters in one frame, NaN where unknown.
+        work: What one frame holds and how many (`emitters`, 3.5), or None.
         upsampling: Fine pixels per camera pixel.
         multiple_px: Sides are padded to a multiple of this.
     """
@@ -43,7 +43,7 @@ class Subject:
     prepare: Callable[[], Network]
     frames: NDArray[np.float32]
     read_out: ReadOut | None = None
-    emitters: float = float("nan")
+    work: tuple[str, float] | None = None
     upsampling: int = 1
     multiple_px: int = 1
 
@@ -54,7 +54,8 @@ class Measured:
 
     Attributes:
         latency: One frame, network alone.
-        numbers: load_ms, batch, frames_per_s, mpx_per_s (camera pixels), emitters_per_s, end_to_end_ms, gflops.
+        numbers: load_ms, batch, frames_per_s, mpx_per_s (camera pixels), what its work is per second, end_to_end_ms,
+            gflops.
     """
 
     latency: Latency
@@ -109,7 +110,7 @@ def _bound(call: Network, frames: torch.Tensor) -> Callable[[], Any]:
 
 
 def _input(one: Subject, device: torch.device) -> torch.Tensor:
-    frames = torch.from_numpy(np.ascontiguousarray(one.frames, dtype=np.float32))[:, None]
+    frames = torch.from_numpy(np.ascontiguousarray(one.frames, dtype=np.float32))
     height, width = frames.shape[2:]
     down, across = -height % one.multiple_px, -width % one.multiple_px
     return torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate").to(device)
@@ -141,9 +142,10 @@ def _offline(
             if rate > numbers[label]["frames_per_s"]:
                 numbers[label] |= {"batch": float(batch), "frames_per_s": rate}
     for label in prepared:
-        frame, rate = subjects[label].frames[0], numbers[label]["frames_per_s"]
+        frame, rate, work = subjects[label].frames[0, 0], numbers[label]["frames_per_s"], subjects[label].work
         numbers[label]["mpx_per_s"] = rate * frame.size / 1e6
-        numbers[label]["emitters_per_s"] = rate * subjects[label].emitters
+        if work is not None:
+            numbers[label][f"{work[0]}_per_s"] = rate * work[1]
 
 
 def _end_to_end(
@@ -167,7 +169,8 @@ def _end_to_end(
 
 def _through(one: Subject, call: Network, read_out: ReadOut, device: torch.device) -> Callable[[], Any]:
     frames = ArrayFrames(one.frames)
-    return lambda: predict(frames, call, read_out, device=device)
+    whole = replace(read_out, context=1)  # the windows are cut already
+    return lambda: predict(frames, call, whole, device=device)
 
 
 def gflops(network: nn.Module, frames: torch.Tensor) -> float:
@@ -184,6 +187,7 @@ def gflops(network: nn.Module, frames: torch.Tensor) -> float:
 
 
 def tiled(frames: NDArray[np.float32], count: int, side: int) -> NDArray[np.float32]:
-    """`count` square frames of a size, from real ones repeated and cut."""
-    repeats = (-(-count // len(frames)), -(-side // frames.shape[1]), -(-side // frames.shape[2]))
-    return np.ascontiguousarray(np.tile(frames, repeats)[:count, :side, :side])
+    """`count` square frames of a size, from real ones (n, ..., H, W) repeated and cut."""
+    middle = [1] * (frames.ndim - 3)
+    repeats = (-(-count // len(frames)), *middle, -(-side // frames.shape[-2]), -(-side // frames.shape[-1]))
+    return np.ascontiguousarray(np.tile(frames, repeats)[:count, ..., :side, :side])

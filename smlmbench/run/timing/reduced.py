@@ -8,16 +8,20 @@ from pathlib import Path
 
 import torch
 
+from smlmbench import tasks
+from smlmbench.data.contracts import Condition
 from smlmbench.errors import FormatError
 from smlmbench.export.graph import write_sidecar
+from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import Trained, load_trained
 from smlmbench.inference.engine import Network, ReadOut
 from smlmbench.inference.facts import graph_of
 from smlmbench.inference.running import CALIBRATION_FRAMES, prepare, takes_range, why_not
+from smlmbench.run.cells.evaluation import answers_of
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
-from smlmbench.run.timing.gate import Gate, check
 from smlmbench.study.cells import Cell
+from smlmbench.tasks.contracts import Answers, Gate
 from smlmbench.timing import check_device
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
@@ -41,17 +45,15 @@ class Outcome:
     @property
     def told(self) -> str:
         """The reason with the scores that it rests on."""
-        if self.gate is None:
-            return self.reason
-        return f"efficiency {self.gate.efficiency:.2f}, fp32 {self.gate.efficiency_fp32:.2f}: {self.reason}"
+        return self.reason if self.gate is None or not self.gate.told else f"{self.gate.told}: {self.reason}"
 
 
 def calibration(cell: Cell, trained: Trained, session: Session) -> list[torch.Tensor]:
     """The first training frames of a cell in small blocks, padded as the network wants."""
     batch = session.materials.training(cell).batch(0, CALIBRATION_FRAMES)
-    height, width = batch.frames.shape[2:]
+    height, width = batch.inputs.shape[2:]
     down, across = -height % trained.multiple_px, -width % trained.multiple_px
-    frames = torch.nn.functional.pad(batch.frames, (0, across, 0, down), mode="replicate")
+    frames = torch.nn.functional.pad(batch.inputs, (0, across, 0, down), mode="replicate")
     return [frames[start : start + CALIBRATION_BATCH] for start in range(0, len(frames), CALIBRATION_BATCH)]
 
 
@@ -94,13 +96,11 @@ def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: S
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             trained = stored(record, session, device)
-            if trained.images_only:
-                return Outcome(None, "no positions to score: the gate needs efficiency")
             reduced, files = _prepared(cell, trained, (runtime, number_format), session, (device, scratch))
             single = prepare(session.catalog, "eager", trained.network, _example(trained, device))
-            tests = session.materials.splits(cell.data, cell.root_seed).tests
             read_out = reader(trained, runtime, session)
-            gate = check(cell, (reduced, single), read_out, tests, session.catalog, device)
+            models = [Answering(network, read_out, device) for network in (reduced, single)]
+            gate = tasks.load(cell.task, session.catalog).gate(_answered(cell, trained, models, session), cell.scoring)
             if gate.passed and files:
                 run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
                 run.log_artifacts(scratch, f"{FOLDER}/{runtime}_{number_format}")
@@ -109,9 +109,19 @@ def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: S
     return Outcome(gate, "" if gate.passed else gate.reason)
 
 
+def _answered(
+    cell: Cell, trained: Trained, models: Sequence[Answering], session: Session
+) -> Iterator[tuple[Answers, Answers, Condition]]:
+    """Answers of the reduced format and of fp32 on each test condition."""
+    task = tasks.load(cell.task, session.catalog)
+    for condition in session.materials.splits(cell).tests.values():
+        reduced, single = (answers_of(task, model, condition, trained.tuned) for model in models)
+        yield reduced, single, condition
+
+
 def _example(trained: Trained, device: torch.device, side_px: int = 32) -> torch.Tensor:
     side = trained.multiple_px * -(-side_px // trained.multiple_px)
-    return torch.full((1, 1, side, side), 10.0, device=device)
+    return torch.full((1, trained.channels, side, side), 10.0, device=device)
 
 
 def _prepared(

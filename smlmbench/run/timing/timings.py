@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Condition
+from smlmbench import tasks
+from smlmbench.data.contracts import Condition, Given
+from smlmbench.errors import SizeError
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.checkpoint import build_network
 from smlmbench.inference.engine import Network, frame_multiple
 from smlmbench.inference.loading import load
 from smlmbench.inference.running import prepare, why_not
+from smlmbench.movies import with_context
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
 from smlmbench.run.studies.picks import picks
@@ -131,7 +134,7 @@ def _gated(
     """Reduced formats of the picks that pass the gate, with their scores, by key; the others leave a reason."""
     formats = reduced.wanted(timing.number_formats)
     found: dict[str, tuple[Candidate, dict[str, float]]] = {}
-    chosen = picks(cells, runs, session.catalog.card("tasks", cells[0].task).facts) if formats and cells else []
+    chosen = picks(cells, runs, session.catalog) if formats else []
     for cell in chosen:
         record = runs[cell.cell_id]
         told = json.loads(record.tags.get(NOT_TIMED, "{}"))
@@ -152,9 +155,9 @@ def _gated(
                     _log_reason(session, record, one.metric, outcome.told)
                 continue
             gate = outcome.gate
-            session.reporter.line(f"{label}: efficiency {gate.efficiency:.2f}, fp32 {gate.efficiency_fp32:.2f}")
+            session.reporter.line(f"{label}: {gate.told}")
             for one in group:
-                found[one.key] = (one, {f"{one.metric}_{name}": value for name, value in gate.numbers().items()})
+                found[one.key] = (one, {f"{one.metric}_{name}": value for name, value in gate.numbers.items()})
     return found
 
 
@@ -215,7 +218,7 @@ def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
     """The trained network where it is stored (its read-out is timed too), else one of the same shape."""
     device, catalog = check_device(one.device), session.catalog
     given = session.materials.given(one.cell)
-    frames, emitters = _frames(one, session, given.statistics.mean)
+    frames, work = _frames(one, session, given)
     if record.artifact(CHECKPOINT) is not None:
         trained = reduced.stored(record, session, device)
         network, read_out, multiple = (
@@ -235,24 +238,26 @@ def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
         if path is not None
         else lambda: prepare(catalog, one.runtime, network, example, one.number_format)
     )
-    return Subject(network, call, frames, read_out, emitters, given.upsampling, multiple)
+    return Subject(network, call, frames, read_out, work, given.upsampling, multiple)
 
 
 def _loader(path: Path, one: Candidate, session: Session, device: torch.device) -> Callable[[], Network]:
     return lambda: load(path, session.catalog, device, one.runtime, one.number_format).network
 
 
-def _frames(one: Candidate, session: Session, level: float) -> tuple[NDArray[np.float32], float]:
-    """Frames of the first test condition, repeated or cut to the size, and the emitters in one."""
-    condition: Condition = next(iter(session.materials.splits(one.cell.data, one.cell.root_seed).tests.values()))
-    if condition.pairs is not None or condition.frames.n_frames == 0:
-        return np.full((FRAMES, one.size_px, one.size_px), level, dtype=np.float32), float("nan")
-    block = condition.frames.read(0, min(FRAMES, condition.frames.n_frames))
-    emitters = float("nan")
-    if condition.truth is not None:
+def _frames(one: Candidate, session: Session, given: Given) -> tuple[NDArray[np.float32], tuple[str, float] | None]:
+    """Inputs of the first test condition, repeated or cut to the size, and what one of them holds."""
+    condition: Condition = next(iter(session.materials.splits(one.cell).tests.values()))
+    count = min(FRAMES, condition.frames.n_frames)
+    try:
+        block = with_context(condition.frames, 0, count, given.context)
+    except SizeError:  # inputs of several sizes: any frame of this size will do
+        return np.full((FRAMES, given.channels, one.size_px, one.size_px), given.statistics.mean, np.float32), None
+    work = tasks.load(one.cell.task, session.catalog).work(condition)
+    if work is not None:
         area = condition.frames.height * condition.frames.width
-        emitters = len(condition.truth) / condition.frames.n_frames * one.size_px**2 / area
-    return tiled(block, FRAMES, one.size_px), emitters
+        work = (work[0], work[1] * one.size_px**2 / area)
+    return tiled(block, FRAMES, one.size_px), work
 
 
 def _numbers(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from smlmbench.inference.checkpoint import build_network, load_trained
 from smlmbench.inference.engine import Network, frame_multiple
 from smlmbench.inference.loading import load
 from smlmbench.inference.running import NUMBER_FORMATS, prepare, runtime_of, why_not
-from smlmbench.registry import Catalog
+from smlmbench.registry import Catalog, ModelCard
 from smlmbench.run.timing.measuring import Subject, measure
 from smlmbench.timing import check_device, host_name, threads, time_calls
 from smlmbench.tracking.runs import reason_of
@@ -43,6 +43,14 @@ class Where:
     full: bool = False
 
 
+class Shape(NamedTuple):
+    """A network, the multiple that its frame sides are, and the channels of its input."""
+
+    network: torch.nn.Module
+    multiple_px: int
+    channels: int
+
+
 def time_untrained(
     models: Sequence[str], sizes: str, upsampling: int, where: Where, sets: Sequence[str], catalog: Catalog
 ) -> list[dict[str, Any]]:
@@ -63,18 +71,19 @@ def time_untrained(
     for name in where.number_formats:
         if name not in NUMBER_FORMATS:
             raise ConfigError(f"--formats {name}: {suggest(name, NUMBER_FORMATS)}")
-    given = Given(1, upsampling, PIXEL_SIZE_NM, STATISTICS)
     chosen = _settings(models, sets, catalog)
     for name in models:
         _check_upsampling(name, upsampling, catalog)
-    networks = {
-        name: (
-            build_network(catalog, name, settings, given).eval(),
-            frame_multiple(catalog.card("models", name).under(settings).facts, upsampling),
-        )
-        for name, settings in chosen.items()
-    }
+    networks = {name: _untrained(name, settings, upsampling, catalog) for name, settings in chosen.items()}
     return list(_rows(networks, _sizes(sizes), upsampling, where, catalog))
+
+
+def _untrained(name: str, settings: Mapping[str, Any], upsampling: int, catalog: Catalog) -> Shape:
+    card = catalog.card("models", name)
+    channels = card.frames_at_once(settings) if isinstance(card, ModelCard) else 1
+    given = Given(channels, upsampling, PIXEL_SIZE_NM, STATISTICS, channels)
+    network = build_network(catalog, name, settings, given).eval()
+    return Shape(network, frame_multiple(card.under(settings).facts, upsampling), channels)
 
 
 def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[dict[str, Any]]:
@@ -83,7 +92,7 @@ def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[di
     if own is None:
         trained = load_trained(path, catalog)
         name, upsampling = str(trained.facts["model"]["name"]), int(trained.output_settings.get("upsampling", 1))
-        networks = {name: (trained.network, trained.multiple_px)}
+        networks = {name: Shape(trained.network, trained.multiple_px, trained.channels)}
         return list(_rows(networks, _sizes(sizes), upsampling, where, catalog))
     keep_buffers()
     rows = []
@@ -91,7 +100,9 @@ def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[di
         device = check_device("cpu")
         for size in _sizes(sizes):
             model = load(path, catalog, device)
-            subject = Subject(torch.nn.Identity(), _same(model.network), _frames(size), model.read_out)
+            subject = Subject(
+                torch.nn.Identity(), _same(model.network), _frames(size, int(model.facts["channels"])), model.read_out
+            )
             found, _ = measure({path.name: subject}, device, time_calls, whole=where.full)
             facts = {"model": path.name, "size_px": size, "device": "cpu", "runtime": own}
             one = found[path.name]
@@ -104,12 +115,12 @@ def _same(network: Network) -> Any:
     return lambda: network
 
 
-def _frames(size: int) -> Any:
-    return np.random.default_rng(0).poisson(STATISTICS.mean, (FRAMES, size, size)).astype(np.float32)
+def _frames(size: int, channels: int) -> Any:
+    return np.random.default_rng(0).poisson(STATISTICS.mean, (FRAMES, channels, size, size)).astype(np.float32)
 
 
 def _rows(
-    networks: Mapping[str, tuple[torch.nn.Module, int]],
+    networks: Mapping[str, Shape],
     sizes: Sequence[int],
     upsampling: int,
     where: Where,
@@ -125,14 +136,14 @@ def _rows(
             reasons: dict[tuple[str, str, str], str] = {}
             for runtime, number_format in [(r, f) for r in where.runtimes for f in where.number_formats]:
                 reason = why_not(catalog, runtime, device, number_format)
-                for name, (network, multiple) in networks.items():
+                for name, one in networks.items():
                     key = (name, runtime, number_format)
                     if reason:
                         reasons[key] = reason
                         continue
-                    frames = _frames(size)
-                    call = _preparing(catalog, runtime, network, number_format, (size, multiple, device))
-                    subjects[key] = Subject(network, call, frames, None, float("nan"), upsampling, multiple)
+                    call = _preparing(catalog, runtime, one, number_format, (size, device))
+                    frames = _frames(size, one.channels)
+                    subjects[key] = Subject(one.network, call, frames, None, None, upsampling, one.multiple_px)
             by_label = {"\t".join(key): subject for key, subject in subjects.items()}
             found, failed = measure(by_label, device, time_calls, whole=where.full)
             facts = {"size_px": size, "device": device.type, "host": host_name()}
@@ -147,18 +158,12 @@ def _rows(
                 yield {"model": model, **facts, "runtime": runtime, "number_format": number_format, "reason": reason}
 
 
-def _preparing(
-    catalog: Catalog,
-    runtime: str,
-    network: torch.nn.Module,
-    number_format: str,
-    what: tuple[int, int, torch.device],
-) -> Any:
-    size, multiple, device = what
-    side = size + -size % multiple
-    example = torch.full((1, 1, side, side), STATISTICS.mean, device=device)
-    noise = torch.poisson(torch.full((4, 1, side, side), STATISTICS.mean))
-    return lambda: prepare(catalog, runtime, network.to(device), example, number_format, [noise])
+def _preparing(catalog: Catalog, runtime: str, one: Shape, number_format: str, where: tuple[int, torch.device]) -> Any:
+    size, device = where
+    side = size + -size % one.multiple_px
+    example = torch.full((1, one.channels, side, side), STATISTICS.mean, device=device)
+    noise = torch.poisson(torch.full((4, one.channels, side, side), STATISTICS.mean))
+    return lambda: prepare(catalog, runtime, one.network.to(device), example, number_format, [noise])
 
 
 def _check_upsampling(name: str, upsampling: int, catalog: Catalog) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smlmbench.errors import ConfigError, StoreError
+from smlmbench.errors import ConfigError, StoreError, UnknownNameError
+from smlmbench.registry import Catalog
 from smlmbench.tracking.records import RunRecord, find_run, list_studies, search
 from smlmbench.tracking.store import Store
 
@@ -80,11 +81,15 @@ def _best_of(store: Store, model: str, studies: dict[str, str]) -> RunRecord | N
     rows = search(store, list(studies.values()), f"params.model = '{model}'") if studies else []
     rows = [row for row in rows if row.status == "done" and not row.superseded and row.role in ("cell", "reference")]
     rows = [row for row in rows if row.experiment_id == rows[0].experiment_id]
-    for key, sign in (("val/efficiency", 1), ("val/nmse_star", -1)):
-        scored = [row for row in rows if key in row.metrics]
-        if scored:
-            return max(scored, key=lambda row: sign * row.metrics[key])
-    return rows[0] if rows else None
+    if not rows:
+        return None
+    try:
+        facts = Catalog().card("tasks", rows[0].params.get("task", "")).facts
+    except UnknownNameError:  # a plug-in's; its newest run stands for it
+        return rows[0]
+    key, sign = f"val/{facts['primary']}", -1 if facts.get("direction") == "down" else 1
+    scored = [row for row in rows if key in row.metrics]
+    return max(scored, key=lambda row: sign * row.metrics[key]) if scored else rows[0]
 
 
 def describe(record: RunRecord) -> str:

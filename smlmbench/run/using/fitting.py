@@ -83,9 +83,7 @@ def fit_movie(request: FitRequest, catalog: Catalog, on_frames: Callable[[int, i
             name=request.movie.name,
             frames=frames,
             truth=None,
-            pixel_size_nm=request.pixel_size_nm,
-            min_photons=0.0,
-            digest="",
+            told={"pixel_size_nm": request.pixel_size_nm},
             calibrated=request.camera is not None,
         )
         found = catalog.module("references", request.fitter).predict(condition, settings, {}, 0).table

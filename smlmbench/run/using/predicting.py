@@ -13,6 +13,7 @@ from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError, UnitError
 from smlmbench.formats import open_movie, read_table, write_table
 from smlmbench.formats.options import TableOptions
+from smlmbench.formats.tiff_image import write_raster
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.devices import resolve_device
 from smlmbench.inference.engine import ReadOut, stream
@@ -21,7 +22,6 @@ from smlmbench.inference.loading import Runnable, load
 from smlmbench.movies import Frames, calibrated, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
-from smlmbench.run.cells.logging import write_raster
 from smlmbench.study.identity import file_digest
 
 PIXEL_TOLERANCE = 0.02
@@ -204,7 +204,7 @@ def _finish(request: Request, catalog: Catalog, journal: Journal, what: tuple[Pa
     if journal.image is not None:
         image_path = request.output / f"{request.movie.stem}_sum.tif"
         values = journal.image[None].astype(np.float32)
-        write_raster(image_path, Raster(values, _pixel_nm(read_out) / read_out.upsampling), catalog)
+        write_raster(image_path, Raster(values, _pixel_nm(read_out) / read_out.upsampling))
     journal.close()
     written = path if read_out.keep_table else None
     return Written(written, image_path, journal.rows, journal.done, journal.resumed)

@@ -12,7 +12,8 @@ from smlmbench import statistics
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import FormatError, UnknownNameError
 from smlmbench.figures import Panels
-from smlmbench.formats import write_table
+from smlmbench.formats import read_table, write_table
+from smlmbench.formats.options import TableOptions
 from smlmbench.formats.tiff_image import write_raster
 from smlmbench.metrics.pooling import SUMS
 from smlmbench.metrics.ratios import ratio
@@ -98,7 +99,8 @@ class Localization(Task):
         mass, true = 1.0, emitters_of(condition)
         if answer.image is not None and true is not None and len(true):
             mass = float(answer.image.values.sum()) / len(true)
-        return Watch(chosen.reached, mass, {self.primary: chosen.reached, **chosen.settings, "mass": mass})
+        numbers = {self.primary: chosen.reached, **chosen.settings, "mass": mass}
+        return Watch(chosen.reached, mass, numbers, chosen.settings)
 
     def score(
         self, answer: Prediction, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
@@ -121,7 +123,8 @@ class Localization(Task):
         frame = per_unit.rename(columns=ALIASES)
         if not {"tp", "fp", "fn"} <= set(frame.columns):
             return None
-        return np.nan_to_num(frame.reindex(columns=list(SUMS), fill_value=0.0).to_numpy(dtype=np.float64))
+        sums = frame.reindex(columns=list(SUMS), fill_value=0.0).to_numpy(dtype=np.float64)
+        return np.asarray(np.nan_to_num(sums), dtype=np.float64)
 
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
         """The ratio of pooled sums behind a number; None where it is none."""
@@ -168,6 +171,20 @@ class Localization(Task):
             write_raster(path, answer.image)
             return [path]
         return []
+
+    def read(self, folder: Path, name: str) -> Prediction | None:
+        """The table that was written."""
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            return None
+        return Prediction(read_table(path, catalog=self.catalog, format="smlmbench_csv", options=TableOptions()))
+
+    def unit(self, answer: Prediction, number: int) -> Prediction | None:
+        """The rows of one frame."""
+        if answer.table is None:
+            return None
+        table = answer.table.select(answer.table.frame == number).shifted(-number, n_frames=1)
+        return Prediction(table, None, answer.grid_nm, answer.label_rule)
 
     def compare(self, found: Path, truth: Path, options: Mapping[str, Any]) -> Scores:
         """Score a table, or an image, against a table of true emitters; options as `comparing.Comparison`."""

@@ -43,7 +43,8 @@ def judge(
         empty = condition.extras.get(SIGNAL_FREE)
         if empty is not None and all(SIGNAL_FREE in side.extras for side in sides):
             for rows, side in zip(counts, sides, strict=True):
-                rows.append(np.bincount(side.extras[SIGNAL_FREE].table.frame, minlength=empty.frames.n_frames) * 1.0)
+                found = side.extras[SIGNAL_FREE].table.frame
+                rows.append(np.bincount(found, minlength=empty.frames.n_frames).astype(np.float64))
             area_um2 += empty.frames.n_frames * empty.field_nm[0] * empty.field_nm[1] / 1e6
     if not lost:
         return Gate(False, "", "no condition with true positions to be judged on", {})

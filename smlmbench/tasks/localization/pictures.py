@@ -56,8 +56,8 @@ def panels(answer: Prediction, condition: Condition) -> Panels | None:
 def _input(condition: Condition, number: int, *, whole: bool) -> NDArray[np.floating]:
     frames = condition.frames
     shown = frames.read(0, min(MEAN_OF_FRAMES, frames.n_frames)).mean(axis=0) if whole else None
-    image = frames.read(number, number + 1)[0] if shown is None else shown
-    return image if image.ndim == 2 else image.sum(axis=0)
+    image: NDArray[np.floating] = frames.read(number, number + 1)[0] if shown is None else shown
+    return image if image.ndim == 2 else np.asarray(image.sum(axis=0))
 
 
 def _fine(found: Localizations | None, image: Raster | None, condition: Condition) -> Raster:
