@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 CARDS: dict[str, dict[str, Any]] = {
-    "tasks/dots": {"version": 2, "summary": "Dots"},
+    "tasks/dots": {"version": 2, "summary": "Dots", "facts": {"truths": ["emitters"]}},
     "outputs/dotgrid": {
         "version": 1,
         "summary": "A grid",

@@ -23,7 +23,7 @@ from smlmbench.movies import Movie, check_block
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.study.sources import ImagesSource
-from smlmbench.study.sources.pairs import Page, pages_of
+from smlmbench.study.sources.pairs import Page
 
 CARD = {"version": 1, "summary": "Two folders of images, inputs and targets, paired by name"}
 
@@ -60,7 +60,7 @@ class PairFiles:
         Raises:
             UserError: Folders that are no pairs, or too few of them.
         """
-        self.pages: tuple[Page, ...] = pages_of(source)
+        self.pages: tuple[Page, ...] = source.pages
         self._camera = None if source.camera == "uncalibrated" else source.camera
         self._room = held_bytes
         self._used = 0

@@ -15,7 +15,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from smlmbench.errors import ConfigError, DuplicateNameError, unknown_name
-from smlmbench.registry.cards import CARD_TYPES, Card
+from smlmbench.registry.cards import CARD_TYPES, Card, ModelCard
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -99,6 +99,13 @@ class Catalog:
     def card(self, room: str, name: str) -> Card:
         """The checked card of a name."""
         return read_card(room, self.path(room, name))
+
+    def served_by(self, model: str) -> list[str]:
+        """Tasks that a model serves: the one on its card, else those on the card of its output kind."""
+        card = self.card("models", model)
+        if not isinstance(card, ModelCard):
+            return []
+        return [card.task] if card.task else list(self.card("outputs", card.output).facts.get("tasks", []))
 
     def module(self, room: str, name: str) -> ModuleType:
         """Import the file of a name."""

@@ -18,6 +18,19 @@ from smlmbench.predictions import Floats
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Scores
 
+CARD = {
+    "version": 1,
+    "summary": "What does the target of each input look like? An image out, no positions",
+    "facts": {
+        "primary": "nmse_star",
+        "direction": "down",
+        "headline": ["nmse_star", "ssim", "ms_ssim", "psnr", "nmse"],
+        "truths": ["target_images"],
+        "default_for": ["target_images"],
+        "known_as": "localization",
+    },
+}
+
 PRIMARY = "nmse_star"
 NO_POSITIONS = "image pairs have no positions"
 REASONS = dict.fromkeys(("found", "truth", "signal_free"), NO_POSITIONS)

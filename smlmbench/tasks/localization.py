@@ -55,11 +55,8 @@ CARD = {
             "false_per_1000um2",
             "nmse_star",
         ],
-        "without_positions": {
-            "primary": "nmse_star",
-            "direction": "down",
-            "headline": ["nmse_star", "ssim", "ms_ssim", "psnr", "nmse"],
-        },
+        "truths": ["emitters"],
+        "default_for": ["emitters"],
     },
 }
 

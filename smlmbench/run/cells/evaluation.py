@@ -20,8 +20,7 @@ from smlmbench.run.cells.pictures import frame_picture, pair_images, row_picture
 from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
-from smlmbench.study.primary import primary_of
-from smlmbench.tasks.contracts import Scores, Threshold
+from smlmbench.tasks.contracts import Scores, Task, Threshold
 from smlmbench.tasks.localization import ImageRule
 
 OnFrames = Callable[[str, int, int], None]
@@ -64,7 +63,7 @@ def choose_on_validation(
     device = next(trained.network.parameters()).device
     if splits.validation.pairs is not None:
         scores = _score_images(trained, cell, splits.validation, catalog, on_frames)
-        reached = scores.values.get(primary_of(task.CARD["facts"], cell.data).name, float("nan"))
+        reached = scores.values.get(Task(cell.task, catalog).primary, float("nan"))
         return Threshold(float("nan"), reached, [], []), scores
     candidates = _predict(trained, splits.validation, task.candidates_threshold(), device, on_frames)
     if candidates.table is None:

@@ -21,8 +21,7 @@ from smlmbench.run.cells.training import Events, Trainee, train_cell
 from smlmbench.run.materials import Splits
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
-from smlmbench.study.primary import primary_of
-from smlmbench.tasks.contracts import Threshold
+from smlmbench.tasks.contracts import Task, Threshold
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.claims import Row, claim
 from smlmbench.tracking.records import record_of
@@ -121,17 +120,17 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
 
 def _reached(cell: Cell, session: Session, evaluation: Evaluation) -> str:
     """The primary metric on every condition, and the threshold where there is one."""
-    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data)
+    task = Task(cell.task, session.catalog)
     scored = evaluation.tests
     if not scored and evaluation.validation is not None:
         scored = {"val": evaluation.validation}
     told = ", ".join(
-        f"{name} {primary.shown(scores.values[primary.name]) if primary.name in scores.values else 'n/a'}"
+        f"{name} {task.shown(scores.values[task.primary]) if task.primary in scores.values else 'n/a'}"
         for name, scores in scored.items()
     )
     chosen = evaluation.threshold
     has_threshold = chosen is not None and math.isfinite(chosen.value)
-    return f"{primary.name} {told}" + (f" (threshold {chosen.value:.3g})" if chosen and has_threshold else "")
+    return f"{task.primary} {told}" + (f" (threshold {chosen.value:.3g})" if chosen and has_threshold else "")
 
 
 def _stored(run: Run, session: Session) -> tuple[Trained, dict[str, Any]]:
@@ -218,7 +217,7 @@ def _log_checkpoint(run: Run, content: Mapping[str, Any]) -> None:
 
 def _events(cell: Cell, session: Session, run: Run, watch: Watch | None) -> Events:
     label = describe(cell)
-    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data)
+    task = Task(cell.task, session.catalog)
     session.reporter.start(label, cell.training.steps, "training")
 
     def on_step(step: int, steps: int, loss: float) -> None:
@@ -227,8 +226,8 @@ def _events(cell: Cell, session: Session, run: Run, watch: Watch | None) -> Even
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
         run.flush()
-        reached = primary.shown(numbers[f"val/{primary.name}"])
-        session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {primary.name} {reached}")
+        reached = task.shown(numbers[f"val/{task.primary}"])
+        session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {task.primary} {reached}")
         if watch is not None:
             watch(step / cell.training.steps, numbers)
 

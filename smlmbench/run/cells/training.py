@@ -21,7 +21,7 @@ from smlmbench.run.materials import Materials, first_frames
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
-from smlmbench.study.primary import primary_of
+from smlmbench.tasks.contracts import Task
 from smlmbench.training import Progress, Validation, fit
 
 QUICK_THRESHOLDS = 16
@@ -58,7 +58,7 @@ def output_settings(cell: Cell, materials: Materials) -> dict[str, object]:
     """Settings of the output kind with the camera pixel of the data and, for image pairs, the unit of the targets."""
     stream = materials.training(cell)
     settings: dict[str, object] = {**cell.output.settings, "pixel_size_nm": stream.pixel_size_nm}
-    return settings if cell.data.has_positions else settings | {"image_scale": stream.target_scale}
+    return settings if cell.data.train.brings == "emitters" else settings | {"image_scale": stream.target_scale}
 
 
 def build_recipe(
@@ -149,11 +149,11 @@ def _validator(
 ) -> Callable[[], Validation]:
     task = materials.catalog.module("tasks", cell.task)
     read_out = trained.read_out(task.candidates_threshold())
-    primary = primary_of(task.CARD["facts"], cell.data)
+    asked = Task(cell.task, materials.catalog)
 
     def validate_images() -> Validation:
         numbers = task.validate_pairs(pair_images(quick, trained, device), quick)
-        return Validation(score=primary.sign * numbers[primary.name], mass=numbers["mass"], metrics=numbers)
+        return Validation(score=asked.sign * numbers[asked.primary], mass=numbers["mass"], metrics=numbers)
 
     def validate() -> Validation:
         prediction = predict(quick.frames, trained.network, read_out, device=device)
@@ -161,10 +161,10 @@ def _validator(
         mass = 1.0
         if prediction.image is not None:
             mass = task.mass_ratio(float(prediction.image.values.sum()), quick)
-        numbers = {primary.name: chosen.reached, "threshold": chosen.value, "mass": mass}
+        numbers = {asked.primary: chosen.reached, "threshold": chosen.value, "mass": mass}
         return Validation(score=chosen.reached, mass=mass, metrics=numbers)
 
-    return validate if cell.data.has_positions else validate_images
+    return validate if cell.data.train.brings == "emitters" else validate_images
 
 
 def _picturing(

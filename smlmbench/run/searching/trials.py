@@ -17,8 +17,7 @@ from smlmbench.run.session import Session
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import eval_id
-from smlmbench.study.primary import primary_of
-from smlmbench.tasks.contracts import Scores, Threshold
+from smlmbench.tasks.contracts import Scores, Task, Threshold
 from smlmbench.tracking.records import RunRecord, cell_runs
 from smlmbench.tracking.runs import Run
 
@@ -61,7 +60,7 @@ def run_trial(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> O
         session: The command.
         holdout: Score it on the holdout set, where the data have one.
     """
-    primary = primary_of(session.catalog.card("tasks", cell.task).facts, cell.data).name
+    primary = Task(cell.task, session.catalog).primary
 
     def watch(done: float, numbers: Mapping[str, float]) -> None:
         score = numbers.get(f"val/{primary}")

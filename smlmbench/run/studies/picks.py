@@ -1,19 +1,19 @@
 """The validation pick of each model and data as MLflow's LoggedModel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from smlmbench.errors import StoreLostError
 from smlmbench.inference.checkpoint import load_trained
+from smlmbench.registry import Catalog
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
-from smlmbench.study.primary import primary_of
+from smlmbench.tasks.contracts import Task
 from smlmbench.tracking.logged_model import log_model
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
@@ -23,13 +23,13 @@ EXAMPLE_PX = 32
 EXAMPLE_PHOTONS = 10.0
 
 
-def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], facts: Mapping[str, Any]) -> list[Cell]:
+def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], catalog: Catalog) -> list[Cell]:
     """The best repeat of the combination with the best mean validation score, for every model and data.
 
     Args:
-        cells: Trained cells of one task.
+        cells: Trained cells.
         runs: Their runs by cell_id.
-        facts: Of the task's card, which name the metric that ranks a data set.
+        catalog: Registered tasks, whose cards name the metric that ranks.
     """
     combined: dict[tuple[str, str], dict[str, list[Cell]]] = {}
     for cell in (one for one in cells if not one.control):
@@ -44,9 +44,9 @@ def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], facts: Mapping[str,
         group.setdefault(short_hash(settings), []).append(cell)
 
     def score(cell: Cell) -> float:
-        primary = primary_of(facts, cell.data)
-        reached = runs[cell.cell_id].metrics.get(f"val/{primary.name}")
-        return float("-inf") if reached is None else primary.sign * reached
+        task = Task(cell.task, catalog)
+        reached = runs[cell.cell_id].metrics.get(f"val/{task.primary}")
+        return float("-inf") if reached is None else task.sign * reached
 
     chosen = [max(group.values(), key=lambda repeats: fmean(map(score, repeats))) for group in combined.values()]
     return [max(repeats, key=score) for repeats in chosen]
@@ -54,9 +54,8 @@ def picks(cells: Sequence[Cell], runs: dict[str, RunRecord], facts: Mapping[str,
 
 def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Session, *, everything: bool) -> None:
     """Log the picks (or every cell) as models that load without this package; what was logged before stays."""
-    facts = session.catalog.card("tasks", cells[0].task).facts
-    for cell in cells if everything else picks(cells, runs, facts):
-        primary = primary_of(facts, cell.data).name
+    for cell in cells if everything else picks(cells, runs, session.catalog):
+        primary = Task(cell.task, session.catalog).primary
         record = runs[cell.cell_id]
         path = record.artifact(CHECKPOINT)
         if LOGGED in record.tags or path is None:

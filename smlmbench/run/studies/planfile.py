@@ -7,14 +7,17 @@ from smlmbench.registry import Card, Catalog, MetricCard
 from smlmbench.run.session import command_line, host, versions
 from smlmbench.study.cells import Cell, DataPlan, Plan, Reference
 from smlmbench.study.planning.plan import plan_hash
-from smlmbench.study.primary import primary_of
+from smlmbench.study.planning.references import serving
 from smlmbench.study.schema import Study
-from smlmbench.study.sources import ImagesSource, MovieSource, Source
 
 
 def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
     """The plan as plain JSON values."""
-    task = catalog.card("tasks", study.task)
+    by_data = {row.data.name: row.task for row in plan.references}
+    by_data |= {cell.data.name: cell.task for cell in plan.cells}
+    tasks = list(dict.fromkeys([*by_data.values(), *(row.labels["task"] for row in plan.skipped)]))
+    facts = {name: catalog.card("tasks", name).facts for name in tasks}
+    first = facts[tasks[0]]
     cards = {name: catalog.card("models", name) for name in {cell.model.name for cell in plan.cells}}
     data = {cell.data.name: cell.data for cell in plan.cells} | {row.data.name: row.data for row in plan.references}
     return {
@@ -25,15 +28,16 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
         "command": command_line(),
         "versions": versions(),
         "host": host(),
-        "task": study.task,
+        "task": tasks[0],
+        "tasks": by_data,
         "protocol": study.scoring.protocol,
         "scoring": study.scoring.model_dump(),
-        "primary": {"name": task.facts["primary"], "direction": task.facts["direction"]},
-        "headline": task.facts["headline"],
-        "ranked_by": {name: _ranking(task.facts, entry) for name, entry in data.items()},
-        "columns": columns(catalog, study.task),
+        "primary": {"name": first["primary"], "direction": first["direction"]},
+        "headline": first["headline"],
+        "ranked_by": {name: _ranking(facts[by_data[name]], entry) for name, entry in data.items()},
+        "columns": {key: facts for name in tasks for key, facts in columns(catalog, name).items()},
         "conditions": {
-            name: {condition: _condition(source) for condition, source in entry.tests.items()}
+            name: {condition: source.condition_facts() for condition, source in entry.tests.items()}
             for name, entry in data.items()
         },
         "data": {name: _data(entry) for name, entry in data.items()},
@@ -46,13 +50,12 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
 
 
 def _ranking(facts: Mapping[str, Any], data: DataPlan) -> dict[str, Any]:
-    """What ranks the rows of one data set; image pairs have no positions and another metric than the task's."""
-    primary = primary_of(facts, data)
+    """What ranks the rows of one data set."""
     return {
-        "name": primary.name,
-        "direction": primary.direction,
-        "headline": list(primary.headline),
-        "positions": data.has_positions,
+        "name": facts["primary"],
+        "direction": facts["direction"],
+        "headline": list(facts["headline"]),
+        "positions": data.train.brings == "emitters",
     }
 
 
@@ -75,7 +78,7 @@ def _cell(cell: Cell, card: Card) -> dict[str, Any]:
         "loss_settings": dict(cell.loss.settings),
         "training": cell.training.model_dump(mode="json"),
         "output": dict(cell.output.settings),
-        "knows": _knows(cell),
+        "knows": cell.data.train.knows,
         "model_version": cell.model.version,
         "fidelity": card.under(cell.model.settings).fidelity,
         "plugin": cell.model.plugin,
@@ -98,51 +101,21 @@ def _taught(cell: Cell) -> dict[str, Any]:
     return {**said, "method_settings": block, "needs": cell.needs, "controls": dict(cell.controls)}
 
 
-def _knows(cell: Cell) -> list[str]:
-    source = cell.data.train
-    if isinstance(source, ImagesSource):
-        return ["training pairs"]
-    simulated = not isinstance(source, MovieSource)
-    return ["psf", "photon prior", "density", "background", "camera"] if simulated else ["training movie"]
-
-
 def _reference(row: Reference, catalog: Catalog) -> dict[str, Any]:
-    facts = catalog.card("references", row.reference.name).facts
+    facts = serving(catalog.card("references", row.reference.name), row.task) or {}
     return {
         "reference_id": row.reference_id,
         "eval_id": row.eval_id,
         "data": row.data.name,
         "reference": row.reference.name,
         "settings": {key: _without_folder(key, value) for key, value in row.reference.settings.items()},
-        "knows": list(facts.get("knows", [])) if row.data.has_positions else ["truth"] * bool(facts.get("knows")),
-        "gives": facts.get("gives", "table") if row.data.has_positions else "image",
+        "knows": list(facts.get("knows", [])),
+        "gives": facts.get("gives", "table"),
     }
 
 
 def _without_folder(key: str, value: Any) -> Any:
     return str(value).replace("\\", "/").rsplit("/", 1)[-1] if key == "path" and value else value
-
-
-def _condition(source: Source) -> dict[str, Any]:
-    if isinstance(source, MovieSource):
-        return {
-            "kind": "movie",
-            "truth_kind": source.truth_kind if source.truth is not None else "none",
-            "shared_structure": source.part is not None and source.part.rule == "frames" and source.track != "iid",
-            "pixel_size_nm": source.pixel_size_nm,
-        }
-    if isinstance(source, ImagesSource):
-        known = {} if source.pixel_size_nm is None else {"pixel_size_nm": source.pixel_size_nm}
-        return {"kind": "images", "truth_kind": source.truth_kind, "upsampling": source.ratio, **known}
-    density = source.density_per_um2
-    return {
-        "kind": "simulate",
-        "truth_kind": "simulated",
-        "frames": source.frames,
-        "density_per_um2": density if isinstance(density, int | float) else density.mean,
-        "field_px": source.field_px,
-        "pixel_size_nm": source.pixel_size_nm,
-    }
 
 
 def _data(entry: DataPlan) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _gated(
     """Reduced formats of the picks that pass the gate, with their scores, by key; the others leave a reason."""
     formats = reduced.wanted(timing.number_formats)
     found: dict[str, tuple[Candidate, dict[str, float]]] = {}
-    chosen = picks(cells, runs, session.catalog.card("tasks", cells[0].task).facts) if formats and cells else []
+    chosen = picks(cells, runs, session.catalog) if formats and cells else []
     for cell in chosen:
         record = runs[cell.cell_id]
         told = json.loads(record.tags.get(NOT_TIMED, "{}"))

@@ -21,16 +21,16 @@ def combinations(block: Mapping[str, Any], swept: Sequence[str]) -> Iterator[dic
         yield dict(zip(block, values, strict=True))
 
 
-def picks(catalog: Catalog, room: str, choice: Choice) -> list[Picked]:
-    """Every combination of a choice's settings, the defaults filled in."""
+def picks(catalog: Catalog, room: str, choice: Choice, *, swept: bool = True) -> list[Picked]:
+    """Every combination of a choice's settings, the defaults filled in; one where lists are not swept."""
     name = choice["name"]
     card = catalog.card(room, name)
     given = {key: value for key, value in choice.items() if key not in ("name", "losses")}
-    swept = [key for key, value in given.items() if is_sweep(card.settings[key], value)]
+    lists = [key for key, value in given.items() if swept and is_sweep(card.settings[key], value)]
     plugin = catalog.plugin_hash(room, name)
     return [
         Picked(name=name, version=card.version, settings=card.fill(name, settings), plugin=plugin)
-        for settings in combinations(given, swept)
+        for settings in combinations(given, lists)
     ]
 
 
