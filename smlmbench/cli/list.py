@@ -7,7 +7,7 @@ import typer
 
 from smlmbench.cli.options import AsJson, Plugins
 from smlmbench.cli.output import emit, emit_json, table
-from smlmbench.errors import unknown_name
+from smlmbench.errors import SmlmBenchError, unknown_name
 from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard, Variant
 
 HEADLINE = "upsampling=8"
@@ -60,7 +60,10 @@ def _room(catalog: Catalog, room: str, *, as_json: bool) -> None:
 
 
 def _tasks(catalog: Catalog, room: str, name: str) -> Sequence[str]:
-    return catalog.served_by(name) if room == "models" else ()
+    try:
+        return catalog.served_by(name) if room == "models" else ()
+    except SmlmBenchError:
+        return ()  # its output kind is not registered, which `check` tells
 
 
 def facts_of(card: Card, tasks: Sequence[str] = ()) -> dict[str, str]:

@@ -183,6 +183,11 @@ def read_card(room: str, path: Path) -> Card:
     Raises:
         ConfigError: No card, not a literal, or a fact that is missing or wrong.
     """
+    return _checked(room, path, path.stat().st_mtime_ns)
+
+
+@cache
+def _checked(room: str, path: Path, _mtime_ns: int) -> Card:
     literal = read_literal(path)
     try:
         return CARD_TYPES.get(room, Card).model_validate(literal)

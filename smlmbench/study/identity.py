@@ -6,21 +6,10 @@ from typing import Any
 
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan, Picked
-from smlmbench.study.digests import canonical, file_digest, short_hash
+from smlmbench.study.digests import canonical as canonical
+from smlmbench.study.digests import file_digest as file_digest
+from smlmbench.study.digests import short_hash as short_hash
 from smlmbench.study.schema import Scoring, Training
-
-__all__ = [
-    "canonical",
-    "cell_id",
-    "eval_id",
-    "file_digest",
-    "known_as",
-    "picked_identity",
-    "reference_id",
-    "short_hash",
-    "student_id",
-    "timing_id",
-]
 
 SCHEMA_VERSION = 1
 CLOCK_VERSION = 2  # of how inference is timed: times of another version are taken anew

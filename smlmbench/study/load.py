@@ -192,7 +192,7 @@ def _with_paths(references: list[dict[str, Any]] | None, root: Path, problems: P
     for index, choice in enumerate(references or []):
         if choice.get("path"):
             path = (root / Path(choice["path"]).expanduser()).absolute()
-            check_there([(("references", index, "path"), path)], problems)
+            check_there([(("references", index, "path"), path, "file")], problems)
             choice["path"] = str(path)
     return references
 

@@ -82,7 +82,7 @@ def test_every_problem_is_told_in_one_pass(tmp_path):
         "dots.yaml: repeat: unknown key, did you mean 'repeats'?",
         "data[0].train.simulate.psf: unknown PSF 'blop': did you mean 'blob'?",
         "data[0].train.simulate.feild_px: unknown key, did you mean 'field_px'?",
-        "data[0].test.a: names 'simulat', neither simulate nor movie nor images; did you mean 'simulate'?",
+        "data[0].test.a: names 'simulat', neither simulate nor movie nor images nor scale; did you mean 'simulate'?",
         "data[0].test.b.simulate.camera.kind: 'emcd' is not accepted, did you mean 'emccd'?",
         "data[0].test.b.simulate.camera.em_gain: 0 is out of range; give a number at least 1",
         "data[1].trian: unknown key, did you mean 'train'?",

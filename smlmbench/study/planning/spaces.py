@@ -15,7 +15,7 @@ from smlmbench.registry.cards import Scalar
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
 from smlmbench.study.load import Loaded
-from smlmbench.study.planning.expand import refusal
+from smlmbench.study.planning.expand import loss_choices, refusal
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.reading.choices import LAMBDA, WEIGHT
 from smlmbench.study.reading.search import TUNABLE
@@ -192,12 +192,8 @@ class _Builder:
 
     def _losses(self, choice: Choice) -> dict[str, Choice]:
         """Losses that accept the model, by name; of several entries of one loss the first."""
-        card = self._card(choice)
-        chosen = choice.get("losses") or self.study.losses
-        if not chosen and isinstance(card, ModelCard):
-            chosen = [{WEIGHT if key == LAMBDA else key: value for key, value in loss.items()} for loss in card.losses]
         named: dict[str, Choice] = {}
-        for loss in chosen:
+        for loss in loss_choices(self.catalog, self.study, choice):
             named.setdefault(str(loss["name"]), loss)
         wanted = self._wanted("loss")
         if wanted is not None and wanted.choices is not None:

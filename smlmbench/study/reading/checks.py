@@ -71,9 +71,9 @@ def _fixed(problems: Problems, where: Where, source: Description, output: Mappin
             problems.add(("output", key), f"{said}; leave it out, or give {value}")
 
 
-def check_there(files: Sequence[tuple[Where, Path]], problems: Problems) -> None:
-    """Note the absent ones among files whose description has other problems already."""
-    for where, path in files:
-        absent = missing(path, str(where[-1]))
+def check_there(files: Sequence[tuple[Where, Path, str]], problems: Problems) -> None:
+    """Note the absent ones among files (with what they are) whose description has other problems already."""
+    for where, path, what in files:
+        absent = missing(path, what)
         if absent is not None:
             problems.add(where, absent)

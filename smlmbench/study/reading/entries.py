@@ -23,7 +23,7 @@ class Entries:
         names: Places of data sets by name, over all parts of the study.
         forms: How each kind of source is written.
         sources: Every source that is valid by itself, with its place.
-        files: Files that the others name, with their places.
+        files: Files that the others name, with their places and what they are.
     """
 
     def __init__(self, choices: Choices, root: Path, names: dict[str, str]) -> None:
@@ -35,7 +35,7 @@ class Entries:
         *most, last = [form.way for form in self.forms.values()]
         self._ways = f"write {', '.join(most)} or {last}"
         self.sources: list[tuple[Where, Description]] = []
-        self.files: list[tuple[Where, Path]] = []
+        self.files: list[tuple[Where, Path, str]] = []
 
     def read(self, raw: Any) -> list[tuple[Where, DataEntry]]:
         """All entries without problems of their own, with their places."""
@@ -125,8 +125,8 @@ class Entries:
         read = self._from_card if form.card is not None else self._validated
         source = read(place, kind, {key: taken[key] for key in taken if key not in own}, own)
         if source is None or len(self.problems) > before:
-            named = [key for key in form.files if isinstance(own.get(key), str)]
-            self.files += [((*place, key), self._resolved(own[key])) for key in named]
+            named = {key: what for key, what in form.files.items() if isinstance(own.get(key), str)}
+            self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
             return None
         self.sources.append((where, source))
         return source

@@ -20,9 +20,9 @@ TruthKind = Literal["simulated", "pseudo", "designed", "unstated"]
 Place = tuple[str | int, ...]
 Note = tuple[Place, str]  # keys within what was asked, and what is wrong there
 
+ROLES: tuple[Role, ...] = ("train", "val", "test")
 FRACTION = 0.15
 TEST_UNITS = 400
-WHAT = {"truth": "table", "movie": "movie", "input": "folder of images", "target": "folder of images"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Form:
         keys: What may be written.
         inside: What it is called where its keys stand in a mapping of their own, as in `{simulate: {...}}`.
         own: Keys that val and test never take from train: they are not conditions of the pixels.
-        files: Keys that name a file or folder.
+        files: Keys that name a file or folder, with what it is.
         named: Keys that hold a registered name, with their room.
         card: Where the keys are settings of a card: the card.
         fixed: Fields that are not written.
@@ -61,7 +61,7 @@ class Form:
     keys: tuple[str, ...]
     inside: str = ""
     own: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     named: Mapping[str, str] = field(default_factory=dict)
     card: Card | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -161,10 +161,20 @@ class Description(Strict):
         del others, look
         return []
 
+    @property
+    def cut_by(self) -> Share | None:
+        """How parts are cut from it, shown by that of training; None for what is drawn anew."""
+        return None
+
     def cuts(self, *, val: bool, test: bool) -> dict[Role, Self]:
         """Itself as the parts that are cut from it where validation or test are not given; empty where none is cut."""
-        del val, test
-        return {}
+        first = self.cut_by
+        if first is None or (val and test):
+            return {}
+        fractions = {"val": 0.0 if val else FRACTION, "test": 0.0 if test else FRACTION}
+        parts = {role: first.model_copy(update={"role": role, **fractions}) for role in ROLES}
+        wanted = {role: part for role, part in parts.items() if fractions.get(role, 1.0) > 0}
+        return {role: self.model_copy(update={"part": part}) for role, part in wanted.items()}
 
     def measured(self) -> Self:
         """With what only its files say."""
@@ -185,17 +195,8 @@ class Description(Strict):
         return None
 
 
-def shares(*, val: bool, test: bool) -> list[dict[str, Any]]:
-    """Fields of `Share` for each part that is cut; nothing where both validation and test are given."""
-    if val and test:
-        return []
-    fractions = {"val": 0.0 if val else FRACTION, "test": 0.0 if test else FRACTION}
-    return [{"role": role, **fractions} for role in ("train", *(role for role in fractions if fractions[role]))]
-
-
-def missing(path: Path, key: str) -> str | None:
-    """What is wrong with the path under a key where nothing is there, or None."""
-    what = WHAT.get(key, "file")
+def missing(path: Path, what: str) -> str | None:
+    """What is wrong where nothing is there (a movie, a table, ...), or None."""
     if not path.exists():
         near = suggest(path.name, [file.name for file in path.parent.iterdir()]) if path.parent.is_dir() else ""
         hint = near if near.startswith("did") else f"give the path of a {what}, relative to the data root"

@@ -14,10 +14,8 @@ from smlmbench.study.sources.description import (
     Look,
     Note,
     Place,
-    Role,
     TruthKind,
     missing,
-    shares,
 )
 from smlmbench.study.sources.pairs import (
     Page,
@@ -29,6 +27,7 @@ from smlmbench.study.sources.pairs import (
 )
 
 INSIDE = "images"
+FOLDERS = dict.fromkeys(("input", "target"), "folder of images")
 
 
 class ImagesSource(Description):
@@ -58,11 +57,9 @@ class ImagesSource(Description):
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
-        files = ("input", "target")
+        way = "{images: {input: FOLDER, target: FOLDER}}"
         keys = cls.written("part", "ratio", "psf")
-        return Form(
-            cls, "{images: {input: FOLDER, target: FOLDER}}", keys, inside="image pairs", own=files, files=files
-        )
+        return Form(cls, way, keys, inside="image pairs", own=tuple(FOLDERS), files=FOLDERS)
 
     @property
     def fixes(self) -> dict[str, Any]:
@@ -86,7 +83,7 @@ class ImagesSource(Description):
     def check(self, look: Look) -> list[Note]:
         """Whether the two folders are pairs."""
         del look
-        lacking = {key: _no_folder(getattr(self, key), key) for key in ("input", "target")}
+        lacking = {key: _no_folder(getattr(self, key), what) for key, what in FOLDERS.items()}
         notes: list[Note] = [((INSIDE, key), said) for key, said in lacking.items() if said is not None]
         if notes:
             return notes
@@ -125,11 +122,10 @@ class ImagesSource(Description):
                 return [*notes, (("train", INSIDE), str(error))]
         return notes
 
-    def cuts(self, *, val: bool, test: bool) -> dict[Role, Self]:
+    @property
+    def cut_by(self) -> PairsPart:
         """Parts by file, or by page."""
-        rule = "pages" if self.track == "iid" else "files"
-        parts = [PairsPart.model_validate({**share, "rule": rule}) for share in shares(val=val, test=test)]
-        return {part.role: self.model_copy(update={"part": part}) for part in parts}
+        return PairsPart(role="train", rule="pages" if self.track == "iid" else "files")
 
     def measured(self) -> Self:
         """With its ratio."""
@@ -149,8 +145,8 @@ def _ratio_of(source: ImagesSource) -> int | None:
         return None
 
 
-def _no_folder(path: Path, key: str) -> str | None:
-    absent = missing(path, key)
+def _no_folder(path: Path, what: str) -> str | None:
+    absent = missing(path, what)
     if absent is None and not path.is_dir():
         return f"'{path}' is a file; give the folder that holds the images"
     return absent

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,11 +22,9 @@ from smlmbench.study.sources.description import (
     Note,
     Place,
     Positive,
-    Role,
     Share,
     TruthKind,
     missing,
-    shares,
     unreadable,
 )
 
@@ -121,9 +119,9 @@ class MovieSource(Description):
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
-        files = ("movie", "truth")
+        files = {"movie": "movie", "truth": "table"}
         way = "{movie: FILE, truth: FILE, ...}"
-        return Form(cls, way, cls.written("part"), own=files, files=files, named={"truth_format": "formats"})
+        return Form(cls, way, cls.written("part"), own=tuple(files), files=files, named={"truth_format": "formats"})
 
     def content(self) -> dict[str, Any]:
         """Its files count by their bytes; how it was cut is said by the part."""
@@ -150,7 +148,7 @@ class MovieSource(Description):
         if self.truth is None:
             said = "required and not given; a movie without truth can only be predicted, list it under apply"
             return [*notes, (("truth",), said)]
-        absent = missing(self.truth, "truth")
+        absent = missing(self.truth, "table")
         table = [(("truth",), absent)] if absent is not None else _columns(self.truth, self.columns or {})
         return [*notes, *(table or self._table(self.truth, look))]
 
@@ -176,34 +174,16 @@ class MovieSource(Description):
         given = {place[0] for place in others}
         scored = MIN_SCORED_PX + math.ceil(2 * look.border_nm / self.pixel_size_nm)
         for role, one in self.cuts(val="val" in given, test="test" in given).items():
-            why = one.too_small(shape, self.crop_px if role == "train" else scored)
+            why = _too_small(one, shape, self.crop_px if role == "train" else scored)
             if why is not None:
                 return [*notes, (("train",), why)]
         return notes
 
-    def too_small(self, shape: Shape, needed: int) -> str | None:
-        """Why its part is no part of a movie of this shape, or too narrow for what is needed."""
-        part = self.part
-        if part is None:
-            return None
-        try:
-            block = cut(part, n_frames=shape[0], width_px=shape[2])
-        except SizeError as error:
-            return f"'{self.movie.name}': {error}"
-        if block.x1 - block.x0 >= needed:
-            return None
-        said = f"'{self.movie.name}' is {shape[2]} px wide: its {part.role} block of {block.x1 - block.x0} px"
-        todo = "give val and test of their own, a smaller crop_px or guard_px, or `split: frames`"
-        return f"{said} needs {needed} px beside guards of {part.guard_px} px; {todo}"
-
-    def cuts(self, *, val: bool, test: bool) -> dict[Role, Self]:
+    @property
+    def cut_by(self) -> Part:
         """Blocks of frames or of columns."""
         rule = self.split or ("frames" if self.track == "iid" else "columns")
-        parts = [
-            Part.model_validate({**share, "rule": rule, "guard_px": self.guard_px})
-            for share in shares(val=val, test=test)
-        ]
-        return {part.role: self.model_copy(update={"part": part}) for part in parts}
+        return Part(role="train", rule=rule, guard_px=self.guard_px)
 
     def condition_facts(self) -> dict[str, Any]:
         """What its truth is, and whether training saw the same structure."""
@@ -224,6 +204,20 @@ class MovieSource(Description):
             return None
         said = f"guard_px {self.guard_px} is below the {reach:.0f} px that {model} reaches"
         return f"{said}, so training sees into its test columns"
+
+
+def _too_small(source: MovieSource, shape: Shape, needed: int) -> str | None:
+    """Why its part is no part of a movie of this shape, or narrower than needed."""
+    part, name = source.part or source.cut_by, source.movie.name
+    try:
+        block = cut(part, n_frames=shape[0], width_px=shape[2])
+    except SizeError as error:
+        return f"'{name}': {error}"
+    if block.x1 - block.x0 >= needed:
+        return None
+    said = f"'{name}' is {shape[2]} px wide: its {part.role} block of {block.x1 - block.x0} px needs {needed} px beside"
+    todo = "give val and test of their own, a smaller crop_px or guard_px, or `split: frames`"
+    return f"{said} guards of {part.guard_px} px; {todo}"
 
 
 def movie_shape(path: Path, look: Look) -> Shape | str:
