@@ -15,6 +15,7 @@ from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.planning.references import serving
 from smlmbench.study.planning.spaces import describe_searches, search_name, spaces, trial_cell
+from smlmbench.study.planning.students import lengthened
 from smlmbench.study.planning.table import plan_table
 from smlmbench.study.sources import PluginSource
 from smlmbench.study.sources import movie as movie_file
@@ -185,6 +186,34 @@ def test_a_truth_that_no_task_has_by_default_needs_a_task(tmp_path):
     assert load_study(path, sets=["task=weigh"]).task == "weigh"
 
 
+def test_a_source_says_what_truth_it_brings_and_a_task_takes_it(tmp_path):
+    path = write_study(tmp_path, **WEIGHER, data=[SCALE])
+    scale = tmp_path / "rooms/data/scale.py"
+    text = scale.read_text()
+    for facts, said in (
+        (
+            "'truths': 'weights'",
+            "data[0].train.scale: the card of 'scale' does not say what truth it brings; write facts",
+        ),
+        ("'truth': 'tones'", "data[0].train: its truth is tones, which no registered task takes; add a plug-in"),
+    ):
+        scale.write_text(text.replace("'truth': 'weights'", facts))
+        with pytest.raises(ConfigError) as caught:
+            load_study(path)
+        assert str(caught.value).startswith(f"dots.yaml: {said}")
+        assert "\n" not in str(caught.value)
+
+
+def test_the_block_output_may_not_leave_out_what_the_data_fix(tmp_path):
+    image_pairs.write(tmp_path, 6)
+    pairs = {"name": "pairs", "train": {"images": {"input": "X", "target": "Y", "crop_px": 16}}}
+    with pytest.raises(ConfigError) as caught:
+        load_study(own(tmp_path, data=[pairs], output={"upsampling": 8}))
+    said = "own.yaml: output.upsampling: 8, but data[0] has 2 by its files; leave it out, or give 2"
+    assert str(caught.value) == said
+    assert load_study(own(tmp_path, data=[pairs], output={"upsampling": [2, 8]})).task == "image_pairs"
+
+
 def test_train_and_test_bring_one_kind_of_truth(tmp_path):
     entry = SCALE | {"test": {"a": {"simulate": {"psf": "blob"}}}}
     (line,) = problems(tmp_path, **WEIGHER, data=[entry])
@@ -344,6 +373,7 @@ def test_the_ids_of_stored_rows_are_fixed(tmp_path, monkeypatch):
     found = {cell.data.name: (cell.cell_id, cell.eval_id) for cell in plan.cells}
     assert found == IDS
     assert {row.data.name: row.reference_id for row in plan.references} == REFERENCE_IDS
+    assert {cell.data.name: lengthened(cell, 1).cell_id for cell in plan.cells} == {name: IDS[name][0] for name in IDS}
 
 
 IDS = {

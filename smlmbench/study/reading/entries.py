@@ -185,6 +185,9 @@ class Entries:
         """A source whose settings a card checks."""
         form = self.forms[kind]
         assert form.card is not None  # noqa: S101 (only such forms come here)
+        if "truth" not in form.card.facts:
+            said = f"the card of '{kind}' does not say what truth it brings"
+            self.problems.add(place, f"{said}; write facts: {{truth: ...}} there")
         read: dict[str, Any] = {}
         for choices, given in ((self._quiet(), taken), (self.choices, own)):
             known = {key: value for key, value in given.items() if key in form.keys}

@@ -27,7 +27,10 @@ def by_task(named: Any, placed: Sequence[Placed], choices: Choices) -> dict[str,
         wanted = [named] if named is not None else _stating(choices.catalog, "default_for", truth)
         takes = _stating(choices.catalog, "truths", truth)
         place = (*where, "train")
-        if named is not None and named not in takes:
+        if not takes:
+            said = f"its truth is {truth}, which no registered task takes"
+            choices.problems.add(place, f"{said}; add a plug-in with such a task under plugins")
+        elif named is not None and named not in takes:
             accepted = ", ".join(choices.catalog.card("tasks", named).facts.get("truths", [])) or "nothing"
             todo = f"leave task out, or give these data a part with {_any(takes)}"
             choices.problems.add(place, f"its truth is {truth}, the task '{named}' takes {accepted}; {todo}")

@@ -29,7 +29,7 @@ class PluginSource(Description):
     @property
     def stated(self) -> Mapping[str, Any]:
         """As the card states."""
-        return {"truth": "nothing", **self.facts}
+        return self.facts
 
     def content(self) -> dict[str, Any]:
         """Settings, and the file's hash."""
