@@ -83,9 +83,9 @@ def load_study(
         found += _Part(block, Choices(catalog, here), _root(folder, data_root), files).studies(names)
     problems.raise_if_any()
     parts = tuple(Loaded(study, text, path, catalog, task) for task, study in found)
-    return (
-        parts[0] if len(parts) == 1 else Loaded(_whole([study for _, study in found]), text, path, catalog, "", parts)
-    )
+    if len(parts) == 1:
+        return parts[0]
+    return Loaded(_whole([part.study for part in parts]), text, path, catalog, several=parts)
 
 
 def _blocks(raw: Mapping[str, Any], problems: Problems) -> Iterator[tuple[Mapping[str, Any], Problems]]:
