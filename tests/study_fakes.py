@@ -8,10 +8,26 @@ import numpy as np
 import yaml
 
 CARDS: dict[str, dict[str, Any]] = {
-    "tasks/dots": {"version": 2, "summary": "Dots"},
+    "tasks/dots": {"version": 2, "summary": "Dots", "facts": {"truths": ["emitters"]}},
+    "tasks/weigh": {
+        "version": 1,
+        "summary": "Weigh",
+        "facts": {"truths": ["weights", "emitters"], "default_for": ["weights"]},
+    },
+    "data/scale": {
+        "version": 4,
+        "summary": "A pair of scales",
+        "settings": {
+            "load": {"default": 2.0, "min": 0.0, "max": 9.0},
+            "frames": {"default": None, "min": 1},
+            "law": {"default": "even", "choices": ["even", "odd"]},
+        },
+        "facts": {"truth": "weights", "form": "{scale: {load: 3}}", "knows": ["load"], "fixes": {"upsampling": 1}},
+    },
     "outputs/dotgrid": {
         "version": 1,
         "summary": "A grid",
+        "facts": {"tasks": ["dots", "weigh"]},
         "settings": {
             "upsampling": {"default": 8, "choices": [1, 2, 4, 8]},
             "amplitude": {"default": 100.0, "min": 0.001},
@@ -43,6 +59,14 @@ CARDS: dict[str, dict[str, Any]] = {
         "receptive_field_px": 9.0,
         "losses": [{"name": "pull", "lambda": [30, 60]}],
     },
+    "models/weigher": {
+        "version": 1,
+        "summary": "A net that weighs",
+        "output": "dotgrid",
+        "upsamples": "none",
+        "parameters": {},
+        "receptive_field_px": 9.0,
+    },
     "models/list_net": {
         "version": 1,
         "summary": "A net that lists",
@@ -66,6 +90,11 @@ CARDS: dict[str, dict[str, Any]] = {
         "summary": "A file",
         "settings": {"path": {"default": ""}, "pixel_nm": {"default": 12.5, "min": 0.1}},
         "facts": {"task": "dots", "default": False},
+    },
+    "references/heavy": {
+        "version": 1,
+        "summary": "The heaviest",
+        "facts": {"tasks": {"weigh": {"gives": "number", "knows": ["load"]}}},
     },
     "references/other_guess": {"version": 1, "summary": "Of another task", "facts": {"task": "others"}},
     "psf/blob": {

@@ -1,13 +1,13 @@
 """smlmbench list: what is registered, read from the cards."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from smlmbench.cli.options import AsJson, Plugins
 from smlmbench.cli.output import emit, emit_json, table
-from smlmbench.errors import unknown_name
+from smlmbench.errors import SmlmBenchError, unknown_name
 from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard, Variant
 
 HEADLINE = "upsampling=8"
@@ -50,16 +50,31 @@ def _room(catalog: Catalog, room: str, *, as_json: bool) -> None:
     if as_json:
         emit_json({name: card.model_dump(mode="json") for name, card in cards.items()})
         return
-    rows = [{"name": name, **facts_of(card), "summary": card.summary} for name, card in cards.items()]
+    rows = [
+        {"name": name, **facts_of(card, _tasks(catalog, room, name)), "summary": card.summary}
+        for name, card in cards.items()
+    ]
     columns = list(dict.fromkeys(key for row in rows for key in row if key != "summary"))
     columns.append("summary")
     table("", columns, [[row.get(column, "") for column in columns] for row in rows])
 
 
-def facts_of(card: Card) -> dict[str, str]:
+def _tasks(catalog: Catalog, room: str, name: str) -> Sequence[str]:
+    try:
+        return catalog.served_by(name) if room == "models" else ()
+    except SmlmBenchError:
+        return ()  # its output kind is not registered, which `check` tells
+
+
+def facts_of(card: Card, tasks: Sequence[str] = ()) -> dict[str, str]:
     """What a room's table shows beside name and summary."""
     if isinstance(card, ModelCard):
-        return {"task": card.task, "output": card.output, "fidelity": _fidelity(card), "parameters": _size(card)}
+        return {
+            "tasks": ", ".join(tasks),
+            "output": card.output,
+            "fidelity": _fidelity(card),
+            "parameters": _size(card),
+        }
     if isinstance(card, LossCard):
         return {"accepts": ", ".join(card.accepts)}
     if isinstance(card, MetricCard):
@@ -88,7 +103,7 @@ def _one(catalog: Catalog, room: str, name: str, *, as_json: bool) -> None:
         return
     emit(f"{name}: {card.summary}")
     emit(f"version {card.version}, {catalog.path(room, name)}")
-    for key, value in _paragraphs(card).items():
+    for key, value in _paragraphs(card, _tasks(catalog, room, name)).items():
         emit(f"{key}: {value}")
     if card.deviations:
         emit("deviations from the source:")
@@ -109,14 +124,14 @@ def _variant(key: str, variant: Variant) -> None:
         emit(f"settings without meaning with {key.replace('=', ' ')}: {', '.join(variant.ignores)}")
 
 
-def _paragraphs(card: Card) -> dict[str, str]:
+def _paragraphs(card: Card, tasks: Sequence[str]) -> dict[str, str]:
     """Facts that are one line each."""
     source = " ".join(part for part in (card.paper, f"doi:{card.doi}" if card.doi else None) if part)
     said: dict[str, str] = {"source": source, "fidelity": _fidelity(card).removeprefix("-")}
     if isinstance(card, ModelCard):
         counts = (f"{number:,} at {settings}" for settings, number in card.parameters.items())
         said |= {
-            "task": card.task,
+            "tasks": ", ".join(tasks),
             "output": card.output,
             "upsampling": card.upsamples,
             "parameters": "; ".join(counts),

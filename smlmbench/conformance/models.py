@@ -119,7 +119,9 @@ def state_travels(subject: Subject) -> str:
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
-    strange = examples.given(upsampling, channels=_channels(subject), statistics=Statistics(mean=1.0, std=2.0, low=0.0, high=5.0))
+    strange = examples.given(
+        upsampling, channels=_channels(subject), statistics=Statistics(mean=1.0, std=2.0, low=0.0, high=5.0)
+    )
     other: nn.Module = subject.module.build(_settings(subject), strange).eval()
     other.load_state_dict(torch.load(file, weights_only=True))
     return _same(_answer(model, frames), _answer(other, frames), "the saved and the loaded network")
@@ -254,7 +256,9 @@ def _tiny(
     """The tiny network in eval mode; awake: layers that start at zero are given numbers, so that answers differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model: nn.Module = subject.module.build(_settings(subject, chosen), examples.given(upsampling, channels=_channels(subject)))
+        model: nn.Module = subject.module.build(
+            _settings(subject, chosen), examples.given(upsampling, channels=_channels(subject))
+        )
         if awake:
             for weight in model.parameters():
                 if not bool(weight.any()):

@@ -22,7 +22,7 @@ from smlmbench.movies import Movie, check_block
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.study.sources import ImagesSource
-from smlmbench.study.sources.pairs import Page, pages_of
+from smlmbench.study.sources.pairs import Page
 from smlmbench.truths.target_images import TargetImages, Taught
 
 CARD = {
@@ -64,7 +64,7 @@ class PairFiles:
         Raises:
             UserError: Folders that are no pairs, or too few of them.
         """
-        self.pages: tuple[Page, ...] = pages_of(source)
+        self.pages: tuple[Page, ...] = source.pages
         self._camera = None if source.camera == "uncalibrated" else source.camera
         self._room = held_bytes
         self._used = 0

@@ -15,7 +15,6 @@ from smlmbench.models.seed_wiring import SeedNetwork, Trunk, field_px, refuse_ig
 CARD = {
     "version": 1,
     "summary": "Encoder and decoder on the nearest-upsampled frame (Deep-STORM), accurate and heavy.",
-    "task": "localization",
     "output": "raster",
     "upsamples": "before",
     "settings": {

@@ -19,7 +19,6 @@ from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, 
 CARD = {
     "version": 1,
     "summary": "Two encoder-decoder stages with a residual between them (in the style of DRL-STORM), the heaviest.",
-    "task": "localization",
     "output": "raster",
     "upsamples": "before",
     "settings": {

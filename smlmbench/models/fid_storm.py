@@ -17,7 +17,6 @@ from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, 
 CARD = {
     "version": 1,
     "summary": "Residual trunk on the camera grid and a light upsampling decoder (FID-STORM), made for speed.",
-    "task": "localization",
     "output": "raster",
     "upsamples": "inside",
     "settings": {

@@ -14,7 +14,6 @@ from smlmbench.models.seed_wiring import SeedNetwork, Trunk, field_px, refuse_ig
 CARD = {
     "version": 1,
     "summary": "Deep-STORM with a skip connection from its upsampled input to its output layer.",
-    "task": "localization",
     "output": "raster",
     "upsamples": "before",
     "settings": {

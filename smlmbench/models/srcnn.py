@@ -14,7 +14,6 @@ from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, 
 CARD = {
     "version": 1,
     "summary": "Three convolutions on the interpolated frame (SRCNN), the smallest baseline.",
-    "task": "localization",
     "output": "raster",
     "upsamples": "before",
     "settings": {

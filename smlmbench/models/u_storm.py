@@ -15,7 +15,6 @@ from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, 
 CARD = {
     "version": 1,
     "summary": "Small U-Net with a thin decoder on the nearest-upsampled frame (U-STORM).",
-    "task": "localization",
     "output": "raster",
     "upsamples": "before",
     "settings": {

@@ -210,7 +210,7 @@ class ModelCard(Card):
     """Facts of a network.
 
     Attributes:
-        task: Name of the task it serves.
+        task: The one task that it serves; by default all that its output kind serves.
         output: Output kind (a file in `outputs/`).
         upsamples: `inside` where the network ends on the fine grid by itself, `before` where its input is interpolated
             first (inside `forward`, so the exported graph takes camera frames in both cases), `none` otherwise.
@@ -221,7 +221,7 @@ class ModelCard(Card):
         refuses: Output settings that it cannot work with and why, by `setting=value` such as `upsampling=1`.
     """
 
-    task: str = "localization"
+    task: str | None = None
     output: str
     upsamples: Literal["inside", "before", "none"]
     training: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from smlmbench.errors import ConfigError, DuplicateNameError, unknown_name
-from smlmbench.registry.cards import CARD_TYPES, Card
+from smlmbench.registry.cards import CARD_TYPES, Card, ModelCard
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -100,6 +100,13 @@ class Catalog:
         """The checked card of a name."""
         return read_card(room, self.path(room, name))
 
+    def served_by(self, model: str) -> list[str]:
+        """Tasks that a model serves: the one on its card, else those on the card of its output kind."""
+        card = self.card("models", model)
+        if not isinstance(card, ModelCard):
+            return []
+        return [card.task] if card.task else list(self.card("outputs", card.output).facts.get("tasks", []))
+
     def module(self, room: str, name: str) -> ModuleType:
         """Import the file of a name."""
         return import_file(room, self.path(room, name))
@@ -176,6 +183,11 @@ def read_card(room: str, path: Path) -> Card:
     Raises:
         ConfigError: No card, not a literal, or a fact that is missing or wrong.
     """
+    return _checked(room, path, path.stat().st_mtime_ns)
+
+
+@cache
+def _checked(room: str, path: Path, _mtime_ns: int) -> Card:
     literal = read_literal(path)
     try:
         return CARD_TYPES.get(room, Card).model_validate(literal)

@@ -5,7 +5,7 @@ from typing import Any
 
 from smlmbench.registry.cards import Strict
 from smlmbench.study.schema import Scoring, Training
-from smlmbench.study.sources import ImagesSource, Source
+from smlmbench.study.sources import Source
 
 
 class Picked(Strict):
@@ -32,16 +32,6 @@ class DataPlan(Strict):
     apply: list[Path] = []
     train_identity: dict[str, Any]
     test_identity: dict[str, dict[str, Any]]
-
-    @property
-    def has_positions(self) -> bool:
-        """Whether the truth is a table of emitters; False for image pairs."""
-        return self.train.has_positions
-
-    @property
-    def ratio(self) -> int | None:
-        """The upsampling that the targets of image pairs fix, or None."""
-        return self.train.ratio if isinstance(self.train, ImagesSource) else None
 
 
 class Teaching(Strict):

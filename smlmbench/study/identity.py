@@ -1,114 +1,23 @@
 """What a row is, as twelve hex digits: canonical JSON of its content (DESIGN section 7)."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smlmbench.errors import ConfigError
-from smlmbench.formats import companions
-from smlmbench.study.cells import Picked
+from smlmbench.registry import Catalog
+from smlmbench.study.cells import DataPlan, Picked
+from smlmbench.study.digests import canonical as canonical
+from smlmbench.study.digests import file_digest as file_digest
+from smlmbench.study.digests import short_hash as short_hash
 from smlmbench.study.schema import Scoring, Training
-from smlmbench.study.sources import ImagesSource, SimulateSource, Source
 
 SCHEMA_VERSION = 1
 CLOCK_VERSION = 2  # of how inference is timed: times of another version are taken anew
-EXACT = 2**53  # beyond, whole numbers are no longer exact as floats
-BLOCK_BYTES = 1 << 20
-
-_PLAIN = frozenset({str, int, bool, type(None)})
-_digests: dict[tuple[str, int, int], str] = {}
 
 
-def canonical(payload: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces, and one spelling of every number (1 and 1.0 agree).
-
-    Raises:
-        ConfigError: NaN, infinity or a value that JSON does not know.
-    """
-    try:
-        return json.dumps(_normal(payload), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    except ValueError:
-        raise ConfigError("a setting is NaN or infinite, which has no identity; give a finite number") from None
-
-
-def _normal(value: Any) -> Any:
-    kind = type(value)  # compared before isinstance: plans hash ten thousand payloads
-    if kind in _PLAIN:
-        return value
-    if kind is float:
-        return int(value) if value.is_integer() and abs(value) < EXACT else value
-    if kind is dict:
-        return {str(key): item if type(item) in _PLAIN else _normal(item) for key, item in value.items()}
-    if kind is list or isinstance(value, tuple):
-        return [_normal(item) for item in value]
-    if isinstance(value, Mapping):
-        return _normal(dict(value))
-    if isinstance(value, float):
-        return _normal(float(value))
-    if isinstance(value, str | int):
-        return value
-    raise ConfigError(f"a {kind.__name__} has no identity; use numbers, text, lists and mappings")
-
-
-def short_hash(payload: Any) -> str:
-    """First 12 hex digits of sha256 over canonical JSON."""
-    return hashlib.sha256(canonical(payload).encode()).hexdigest()[:12]
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes, or of the names and bytes of a folder's files; remembered while size and time stay.
-
-    Files that it depends on (a sidecar with the shape of raw frames, further files of one movie) count with it.
-
-    Raises:
-        ConfigError: The file cannot be read.
-    """
-    try:
-        if path.is_dir():
-            names = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
-            return hashlib.sha256(canonical([[item.name, _remembered(item)] for item in names]).encode()).hexdigest()
-        digests = [_remembered(item) for item in (path, *companions(path))]
-    except OSError as error:
-        raise ConfigError(
-            f"'{path}' cannot be read: {error.strerror or error}; check the file and its rights"
-        ) from None
-    return digests[0] if len(digests) == 1 else hashlib.sha256(canonical(digests).encode()).hexdigest()
-
-
-def _remembered(path: Path) -> str:
-    """sha256 of a file's bytes, computed once."""
-    facts = path.stat()
-    key = (str(path.absolute()), facts.st_size, facts.st_mtime_ns)
-    if key not in _digests:
-        _digests[key] = _sha256(path)
-    return _digests[key]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def source_identity(source: Source) -> dict[str, Any]:
-    """What defines the pixels and the truth of a source: its description; for files their digests instead of paths."""
-    if isinstance(source, ImagesSource):
-        from smlmbench.study.sources.pairs import pairs_identity
-
-        shown: dict[str, Any] = _normal(source.model_dump(mode="json", exclude={"input", "target"}))
-        return {**shown, "pairs_sha256": pairs_identity(source)}
-    described: dict[str, Any] = _normal(source.model_dump(mode="json", exclude={"movie", "truth", "split"}))
-    if isinstance(source, SimulateSource):
-        return described
-    return {
-        **described,
-        "movie_sha256": file_digest(source.movie),
-        "truth_sha256": file_digest(source.truth) if source.truth is not None else None,
-    }
+def known_as(catalog: Catalog, task: str) -> str:
+    """The name by which a task enters identities: its own, or the one on its card under which it began."""
+    return str(catalog.card("tasks", task).facts.get("known_as", task))
 
 
 def picked_identity(picked: Picked) -> dict[str, Any]:
@@ -121,7 +30,7 @@ def cell_id(
     task: str,
     root_seed: int,
     repeat: int,
-    data: Mapping[str, Any],
+    data: DataPlan,
     model: Picked,
     output: Picked,
     loss: Picked,
@@ -130,10 +39,10 @@ def cell_id(
     """Identity of one training.
 
     Args:
-        task: Name of the task.
+        task: Its name from `known_as`.
         root_seed: The study's seed.
         repeat: Number of the repeat.
-        data: `DataPlan.train_identity`: descriptions or digests of train and val.
+        data: Descriptions or digests of train and val.
         model: With all settings.
         output: Output kind with its settings.
         loss: With all settings; lambda is the setting `weight`.
@@ -145,21 +54,15 @@ def cell_id(
             "task": task,
             "root_seed": root_seed,
             "repeat": repeat,
-            "data": data,
+            "data": data.train_identity,
             "model": picked_identity(model),
             "output": picked_identity(output),
             "loss": picked_identity(loss),
             "training": training.model_dump(mode="json"),
             "method": {"name": "supervised", "settings": {}, "teacher": None},
-            **_crops(data, model),
+            **data.train.trained_as(model.settings),
         }
     )
-
-
-def _crops(data: Mapping[str, Any], model: Picked) -> dict[str, str]:
-    """What distinguishes trainings on crops of a movie that were normalised by the crop's own extremes before."""
-    by_frame = str(model.settings.get("normalisation", "")).startswith("frame_")
-    return {"frame_range": "whole"} if by_frame and data["train"].get("kind") == "movie" else {}
 
 
 def student_id(plain: str, method: Picked, teacher: Mapping[str, str]) -> str:

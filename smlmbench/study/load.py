@@ -1,7 +1,7 @@
 """A study file to a validated `Study`: every problem in one pass, each naming the nearest key or name."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from smlmbench.study.reading.distill import read_distill
 from smlmbench.study.reading.entries import Entries
 from smlmbench.study.reading.problems import Problems, Where, explain, short
 from smlmbench.study.reading.search import Reader, read_search
+from smlmbench.study.reading.tasks import by_task
 from smlmbench.study.reading.text import override, parse, read_text
 from smlmbench.study.schema import DataEntry, Study
 from smlmbench.study.sources import SimulateSource
 
 DATA_VARIABLE = "SMLMBENCH_DATA"
+WHOLE = ("study", "seed", "repeats", "timing", "plugins", "log_models", "max_hours")  # keys that no part has
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +30,30 @@ class Loaded:
     """A study that passed every check.
 
     Attributes:
-        study: The validated study; paths are absolute, `lambda` is the key `weight`.
+        study: The validated study; paths are absolute, `lambda` is the key `weight`. Of several parts: what they
+            share, the data of all, and the first block `search`.
         text: The file as written, without `--set`.
         path: The file.
         catalog: Registered things with the study's plug-ins.
+        task: Of a study, or part, that has one; empty where the parts have several.
+        several: The parts where there are several.
     """
 
     study: Study
     text: str
     path: Path
     catalog: Catalog
+    task: str = ""
+    several: tuple["Loaded", ...] = ()
+
+    @property
+    def parts(self) -> tuple["Loaded", ...]:
+        """What has one task each; a study of one task is its own part."""
+        return self.several or (self,)
+
+    def part_of(self, data: str) -> "Loaded":
+        """The part that holds the data entry of a name."""
+        return next(part for part in self.parts if any(entry.name == data for entry in part.study.data))
 
 
 def load_study(
@@ -61,46 +77,103 @@ def load_study(
     problems = Problems(path.name)
     folder = path.absolute().parent
     files, catalog = _plugins(raw.get("plugins"), folder, plugins, problems)
-    study = _study(raw, catalog, problems, _root(folder, data_root), files)
+    names: dict[str, str] = {}
+    found: list[tuple[str, Study]] = []
+    for block, here in _blocks(raw, problems):
+        found += _Part(block, Choices(catalog, here), _root(folder, data_root), files).studies(names)
     problems.raise_if_any()
-    assert study is not None  # noqa: S101 (no problem means a study)
-    return Loaded(study, text, path, catalog)
+    parts = tuple(Loaded(study, text, path, catalog, task) for task, study in found)
+    if len(parts) == 1:
+        return parts[0]
+    return Loaded(_whole([part.study for part in parts]), text, path, catalog, several=parts)
 
 
-def _study(
-    raw: Mapping[str, Any], catalog: Catalog, problems: Problems, root: Path, plugins: list[Path]
-) -> Study | None:
-    choices = Choices(catalog, problems)
-    problems.unknown_keys((), raw, list(Study.model_fields))
-    entries = Entries(choices, problems, root)
-    placed = entries.read(raw.get("data"))
-    task = raw.get("task", "localization")
-    choices.registered("tasks", ("task",), task)
-    models = choices.models(raw.get("models"), str(task))
-    blocks: dict[str, Any] = {
-        "data": [entry for _, entry in placed] or [DataEntry(name="none", train=SimulateSource())],
-        "models": models or [{"name": "none"}],
-        "losses": choices.losses(("losses",), raw["losses"]) if raw.get("losses") is not None else [],
-        "references": _with_paths(choices.references(raw.get("references"), str(task)), root, problems),
-        "output": choices.output(raw["output"], models) if raw.get("output") is not None else {},
-        "training": choices.training(raw["training"]) if raw.get("training") is not None else {},
-        "plugins": plugins,
-        "distill": read_distill(raw.get("distill"), choices, str(task), root),
-    }
-    reader = Reader(catalog, problems)
-    blocks["search"] = read_search(raw.get("search"), models, blocks["losses"], str(task), reader)
-    if isinstance(raw.get("models"), list) and not raw["models"]:
-        problems.add(("models",), "an empty list; name at least one model")
-    _runtimes(raw.get("timing"), choices)
-    check_files(entries.sources, placed, catalog, problems, blocks["output"])
-    check_there(entries.files, problems)
-    rest = {key: value for key, value in raw.items() if key in Study.model_fields and key not in blocks}
-    try:
-        return Study.model_validate({**rest, **blocks})
-    except ValidationError as error:
-        for where, text in explain(error, Study, rest):
-            problems.add(where, text)
-        return None
+def _blocks(raw: Mapping[str, Any], problems: Problems) -> Iterator[tuple[Mapping[str, Any], Problems]]:
+    """The parts of a study, each with what it takes from around it; a study without `parts` is one."""
+    problems.unknown_keys((), raw, [*Study.model_fields, "parts"])
+    around = {key: value for key, value in raw.items() if key != "parts"}
+    parts = raw.get("parts")
+    if parts is None:
+        yield around, problems
+        return
+    if "data" in raw:
+        problems.add(("data",), "stands beside parts; put each data set into the part whose task it has")
+    if not isinstance(parts, list) or not parts:
+        problems.add(("parts",), f"{short(parts)} is not a list of parts; write [{{task: ..., data: [...]}}]")
+        return
+    for index, part in enumerate(parts):
+        if not isinstance(part, Mapping):
+            problems.add(("parts", index), f"{short(part)} is not a part; write {{task: ..., data: [...]}}")
+            continue
+        here = problems.inside(("parts", index), {*part, "data"})
+        for key in part:
+            if key in WHOLE:
+                here.add((key,), "belongs to the whole study; write it beside parts")
+        here.unknown_keys((), part, list(Study.model_fields))
+        yield {**around, "data": None, **part}, here
+
+
+def _whole(studies: Sequence[Study]) -> Study:
+    data = [entry for study in studies for entry in study.data]
+    search = next((study.search for study in studies if study.search is not None), None)
+    return studies[0].model_copy(update={"task": None, "data": data, "search": search})
+
+
+class _Part:
+    """Reads a study, or one part of it.
+
+    Attributes:
+        raw: As written, with what it takes from around it.
+        choices: Registered things and problems.
+        root: Folder of relative data paths.
+        plugins: Files of the study.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], choices: Choices, root: Path, plugins: list[Path]) -> None:
+        self.raw, self.choices, self.problems = raw, choices, choices.problems
+        self.root, self.plugins = root, plugins
+
+    def studies(self, names: dict[str, str]) -> list[tuple[str, Study]]:
+        """A study of one task for every task of the data; those with problems are left out.
+
+        Args:
+            names: Places of data sets by name, over all parts.
+        """
+        entries = Entries(self.choices, self.root, names)
+        placed = entries.read(self.raw.get("data"))
+        groups = by_task(self.raw.get("task"), placed, self.choices)
+        read = [(task, self._study(task, [entry for _, entry in group])) for task, group in groups.items()]
+        if not read:
+            self._study(None, [DataEntry(name="none", train=SimulateSource())])  # for the problems of other blocks
+        check_files(entries.sources, placed, self.choices.catalog, self.problems, self.raw.get("output"))
+        check_there(entries.files, self.problems)
+        return [(task, study) for task, study in read if study is not None]
+
+    def _study(self, task: str | None, data: list[DataEntry]) -> Study | None:
+        raw, choices, problems = self.raw, self.choices, self.problems
+        models = choices.models(raw.get("models"), task)
+        blocks: dict[str, Any] = {
+            "data": data,
+            "models": models or [{"name": "none"}],
+            "losses": choices.losses(("losses",), raw["losses"]) if raw.get("losses") is not None else [],
+            "references": _with_paths(choices.references(raw.get("references")), self.root, problems),
+            "output": choices.output(raw["output"], models) if raw.get("output") is not None else {},
+            "training": choices.training(raw["training"]) if raw.get("training") is not None else {},
+            "plugins": self.plugins,
+            "distill": read_distill(raw.get("distill"), choices, task, self.root),
+        }
+        reader = Reader(choices.catalog, problems)
+        blocks["search"] = read_search(raw.get("search"), models, blocks["losses"], task, reader)
+        if isinstance(raw.get("models"), list) and not raw["models"]:
+            problems.add(("models",), "an empty list; name at least one model")
+        _runtimes(raw.get("timing"), choices)
+        rest = {key: value for key, value in raw.items() if key in Study.model_fields and key not in blocks}
+        try:
+            return Study.model_validate({**rest, **blocks})
+        except ValidationError as error:
+            for where, text in explain(error, Study, rest):
+                problems.add(where, text)
+            return None
 
 
 def _runtimes(timing: Any, choices: Choices) -> None:
@@ -119,7 +192,7 @@ def _with_paths(references: list[dict[str, Any]] | None, root: Path, problems: P
     for index, choice in enumerate(references or []):
         if choice.get("path"):
             path = (root / Path(choice["path"]).expanduser()).absolute()
-            check_there([(("references", index, "path"), path)], problems)
+            check_there([(("references", index, "path"), path, "file")], problems)
             choice["path"] = str(path)
     return references
 

@@ -136,8 +136,7 @@ def test_pairs_that_do_not_fit_together(tmp_path):
 
 def test_pairs_against_the_upsampling_and_the_crop(tmp_path):
     assert refused(write_pairs(tmp_path, pairs(tmp_path), output={"upsampling": 8})) == [
-        "smlmbench: dots.yaml: output.upsampling: 8, but the targets of data[0] are 2 times as large as inputs; "
-        "leave it out, or give 2"
+        "smlmbench: dots.yaml: output.upsampling: 8, but data[0] has 2 by its files; leave it out, or give 2"
     ]
     assert refused(write_pairs(tmp_path, pairs(tmp_path, crop_px=32))) == [
         "smlmbench: dots.yaml: data[0].train.images.crop_px: inputs have sides down to 16 px, crops have 32 px; "
@@ -156,8 +155,8 @@ def test_too_few_pairs_pairs_used_twice_and_sources_of_two_kinds(tmp_path):
     entry = {"name": "p", "train": pairs(tmp_path), "val": pairs(tmp_path), "test": {"t": simulated()[0]["train"]}}
     first, second = refused(write_study(tmp_path, data=[entry]))
     assert first == (
-        f"{head}test.t: image pairs have no positions, simulations and movies have no target images; give train, val "
-        "and test of one kind, other data under another name"
+        f"{head}test.t: its truth is emitters, that of train is target images; give data of one kind, others under "
+        "another name"
     )
     assert second.startswith(f"{head}val.images: 'X' is also trained on, so scores would show memory; leave it out")
 

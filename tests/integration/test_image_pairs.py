@@ -70,7 +70,7 @@ def test_every_row_is_there_and_what_needs_positions_is_skipped_with_its_reason(
     assert done.finished.failed_references == []
     (skipped,) = done.record.plan["skipped"]
     assert (skipped["labels"]["data"], skipped["labels"]["model"]) == ("pairs", "random")
-    assert skipped["reason"] == "random answers with positions, image pairs have none to compare with"
+    assert skipped["reason"] == "random serves localization, the data have the task image_pairs"
     assert {row.params["model"] for row in done.rows("reference")} == {"truth", "blank", "bicubic"}
 
 

@@ -7,9 +7,13 @@ import tifffile
 
 from smlmbench.errors import FormatError, PairingError, SizeError
 from smlmbench.formats.pages import image_files, natural, open_pages
-from smlmbench.study.identity import source_identity
 from smlmbench.study.sources import ImagesSource, PairsPart
-from smlmbench.study.sources.pairs import check_values, cut_pairs, measure, pages_of, pairs_identity
+from smlmbench.study.sources.pairs import check_values, cut_pairs
+from smlmbench.study.sources.pairs import measure as measured_folders
+
+
+def measure(source):
+    return measured_folders(source.input, source.target)
 
 
 def source_of(folder, **more):
@@ -195,7 +199,7 @@ def test_stacks_are_cut_by_file_unless_their_pages_are_independent(tmp_path):
     for rule in ("files", "pages"):
         for role in ("train", "val", "test"):
             part = PairsPart(role=role, rule=rule)
-            parts[rule, role] = [page.label for page in pages_of(source_of(tmp_path, part=part))]
+            parts[rule, role] = [page.label for page in source_of(tmp_path, part=part).pages]
     by_file = [{label[0] for label in parts["files", role]} for role in ("train", "val", "test")]
     assert [len(names) for names in by_file] == [1, 1, 1]
     assert [len(parts["pages", role]) for role in ("train", "val", "test")] == [8, 2, 2]
@@ -209,7 +213,7 @@ def test_inputs_of_one_target_stay_together(tmp_path):
             tmp_path, f"im{number}.tif", blank(8, 8) + np.uint16(number), blank(8, 8) + np.uint16(number % 3)
         )
     parts = [PairsPart(role=role, rule="files") for role in ("train", "val", "test")]
-    found = [{int(page.name[2:]) % 3 for page in pages_of(source_of(tmp_path, part=part))} for part in parts]
+    found = [{int(page.name[2:]) % 3 for page in source_of(tmp_path, part=part).pages} for part in parts]
     assert sorted(map(len, found)) == [1, 1, 1]
     assert set.union(*found) == {0, 1, 2}
 
@@ -218,10 +222,10 @@ def test_identity_is_of_names_and_bytes_not_of_folders(tmp_path):
     for folder in ("one", "two"):
         image_pairs.write(tmp_path / folder, 3)
     one, two = source_of(tmp_path / "one"), source_of(tmp_path / "two")
-    assert pairs_identity(one) == pairs_identity(two)
-    assert source_identity(one) == source_identity(two)
-    assert str(tmp_path) not in str(source_identity(one))
-    assert source_identity(one) != source_identity(one.model_copy(update={"pixel_size_nm": 100.0}))
+    assert one.content()["pairs_sha256"] == two.content()["pairs_sha256"]
+    assert one.content() == two.content()
+    assert str(tmp_path) not in str(one.content())
+    assert one.content() != one.model_copy(update={"pixel_size_nm": 100.0}).content()
     given, wanted = image_pairs.draw(99, 16, 2)
     image_pairs.put(tmp_path / "two", "im1.tif", given, wanted)
-    assert pairs_identity(one) != pairs_identity(two)
+    assert one.content()["pairs_sha256"] != two.content()["pairs_sha256"]

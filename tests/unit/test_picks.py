@@ -5,14 +5,15 @@ from types import SimpleNamespace
 from smlmbench.registry import Catalog
 from smlmbench.run.studies.picks import picks
 
-FACTS = Catalog().card("tasks", "localization").facts
+CATALOG = Catalog()
 
 
-def cell_of(number, data, weight, *, positions):
+def cell_of(number, data, weight, *, task):
     picked = SimpleNamespace(name="net", settings={})
     return SimpleNamespace(
         cell_id=number,
-        data=SimpleNamespace(name=data, has_positions=positions),
+        task=task,
+        data=SimpleNamespace(name=data),
         model=picked,
         output=picked,
         loss=SimpleNamespace(name="l1l2", settings={"weight": weight}),
@@ -32,15 +33,15 @@ def run_of(**metrics):
 def test_more_efficiency_wins_and_less_error_wins():
     cells, runs = [], {}
     for weight, efficiency, error in ((50, 80.0, 0.6), (200, 70.0, 0.4)):
-        for data, positions in (("sim", True), ("pairs", False)):
+        for data, task in (("sim", "localization"), ("pairs", "image_pairs")):
             for repeat in (0, 1):
                 number = f"{data}-{weight}-{repeat}"
-                cells.append(cell_of(number, data, weight, positions=positions))
+                cells.append(cell_of(number, data, weight, task=task))
                 runs[number] = run_of(efficiency=efficiency + repeat, nmse_star=error + 0.01 * repeat)
-    assert [cell.cell_id for cell in picks(cells, runs, FACTS)] == ["sim-50-1", "pairs-200-0"]
+    assert [cell.cell_id for cell in picks(cells, runs, CATALOG)] == ["sim-50-1", "pairs-200-0"]
 
 
 def test_a_row_without_the_number_is_no_pick():
-    cells = [cell_of(number, "pairs", weight, positions=False) for number, weight in (("a", 1), ("b", 2))]
+    cells = [cell_of(number, "pairs", weight, task="image_pairs") for number, weight in (("a", 1), ("b", 2))]
     runs = {"a": run_of(efficiency=99.0), "b": run_of(nmse_star=0.9)}
-    assert [cell.cell_id for cell in picks(cells, runs, FACTS)] == ["b"]
+    assert [cell.cell_id for cell in picks(cells, runs, CATALOG)] == ["b"]

@@ -5,7 +5,6 @@ from smlmbench.errors import ConfigError
 from smlmbench.study.cells import Cell
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan, plan_hash
-from smlmbench.study.planning.resolve import val_frames
 from smlmbench.study.planning.table import COLUMNS, plan_table
 from smlmbench.study.sources import Range, SimulateSource
 
@@ -176,7 +175,7 @@ def test_absent_tests_are_one_condition_as_in_train(tmp_path):
 def test_validation_holds_five_thousand_emitters(density, frames):
     # 20 px of 158.113883 nm are 10 um2
     source = SimulateSource(density_per_um2=density, field_px=20, pixel_size_nm=158.11388300841898)
-    assert val_frames(source) == frames
+    assert source.sized("val").frames == frames
 
 
 def test_files_are_cut_where_validation_and_test_are_absent(tmp_path):

@@ -4,9 +4,8 @@ from study_fakes import write_movie, write_study
 from smlmbench.data.parts import block_of
 from smlmbench.errors import ConfigError, SizeError
 from smlmbench.study.load import load_study
-from smlmbench.study.reading.checks import text_header
 from smlmbench.study.sources import Part
-from smlmbench.study.sources.parts import cut
+from smlmbench.study.sources.movie import cut, text_header
 
 
 @pytest.fixture(autouse=True)

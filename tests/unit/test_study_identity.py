@@ -5,7 +5,7 @@ import pytest
 from study_fakes import write_movie
 
 from smlmbench.errors import ConfigError
-from smlmbench.study.cells import Picked
+from smlmbench.study.cells import DataPlan, Picked
 from smlmbench.study.identity import (
     canonical,
     cell_id,
@@ -13,7 +13,6 @@ from smlmbench.study.identity import (
     file_digest,
     reference_id,
     short_hash,
-    source_identity,
     timing_id,
 )
 from smlmbench.study.schema import Scoring, Training
@@ -22,7 +21,13 @@ from smlmbench.study.sources import MovieSource, SimulateSource
 MODEL = Picked(name="net", version=1, settings={"blocks": 2})
 OUTPUT = Picked(name="grid", version=1, settings={"upsampling": 8})
 LOSS = Picked(name="pull", version=1, settings={"weight": 50.0})
-TRAIN = source_identity(SimulateSource())
+TRAIN = SimulateSource().content()
+
+
+def data(train=TRAIN, val=TRAIN):
+    source = SimulateSource()
+    identity = {"train": train, "val": val}
+    return DataPlan(name="d", train=source, val=source, tests={}, train_identity=identity, test_identity={})
 
 
 def the_cell(**changed):
@@ -30,7 +35,7 @@ def the_cell(**changed):
         "task": "localization",
         "root_seed": 7,
         "repeat": 0,
-        "data": {"train": TRAIN, "val": TRAIN},
+        "data": data(),
         "model": MODEL,
         "output": OUTPUT,
         "loss": LOSS,
@@ -67,8 +72,8 @@ def test_an_id_is_the_head_of_sha256():
         {"task": "other"},
         {"root_seed": 8},
         {"repeat": 1},
-        {"data": {"train": source_identity(SimulateSource(density_per_um2=2.0)), "val": TRAIN}},
-        {"data": {"train": TRAIN, "val": source_identity(SimulateSource(frames=9))}},
+        {"data": data(train=SimulateSource(density_per_um2=2.0).content())},
+        {"data": data(val=SimulateSource(frames=9).content())},
         {"model": MODEL.model_copy(update={"version": 2})},
         {"model": MODEL.model_copy(update={"name": "net2"})},
         {"model": MODEL.model_copy(update={"settings": {"blocks": 3}})},
@@ -85,8 +90,7 @@ def test_what_a_training_is_changes_its_id(changed):
 
 
 def test_order_and_spelling_do_not_change_an_id():
-    turned = {"val": dict(reversed(list(TRAIN.items()))), "train": TRAIN}
-    assert the_cell(data=turned) == the_cell()
+    assert the_cell(data=data(val=dict(reversed(list(TRAIN.items()))))) == the_cell()
     assert the_cell(loss=LOSS.model_copy(update={"settings": {"weight": 50}})) == the_cell()
 
 
@@ -100,7 +104,7 @@ def test_eval_id_follows_conditions_and_protocol():
     first = eval_id(**given)
     for changed in (
         {"root_seed": 8},
-        {"tests": {"low": source_identity(SimulateSource(frames=3))}},
+        {"tests": {"low": SimulateSource(frames=3).content()}},
         {"tests": {"low": TRAIN, "high": TRAIN}},
         {"scoring": Scoring(matcher="hungarian")},
         {"task_version": 2},
@@ -118,7 +122,7 @@ def test_files_count_by_content_not_by_path(tmp_path):
         folder.mkdir(exist_ok=True)
         given = write_movie(folder, name) | changed
         given["movie"], given["truth"] = folder / given["movie"], folder / given["truth"]
-        return source_identity(MovieSource(**given))
+        return MovieSource(**given).content()
 
     first = described(tmp_path / "one")
     assert described(tmp_path / "two") == first
@@ -144,10 +148,10 @@ def test_a_digest_is_computed_once(tmp_path, monkeypatch):
     path = tmp_path / "a.bin"
     path.write_bytes(b"once")
     calls = []
-    from smlmbench.study import identity
+    from smlmbench.study import digests
 
-    whole = identity._sha256
-    monkeypatch.setattr(identity, "_sha256", lambda at: calls.append(at) or whole(at))
+    whole = digests._sha256
+    monkeypatch.setattr(digests, "_sha256", lambda at: calls.append(at) or whole(at))
     assert file_digest(path) == file_digest(path)
     assert len(calls) == 1
 

@@ -82,7 +82,7 @@ def test_every_problem_is_told_in_one_pass(tmp_path):
         "dots.yaml: repeat: unknown key, did you mean 'repeats'?",
         "data[0].train.simulate.psf: unknown PSF 'blop': did you mean 'blob'?",
         "data[0].train.simulate.feild_px: unknown key, did you mean 'field_px'?",
-        "data[0].test.a: names 'simulat', neither simulate nor movie nor images; did you mean 'simulate'?",
+        "data[0].test.a: names 'simulat', neither simulate nor movie nor images nor scale; did you mean 'simulate'?",
         "data[0].test.b.simulate.camera.kind: 'emcd' is not accepted, did you mean 'emccd'?",
         "data[0].test.b.simulate.camera.em_gain: 0 is out of range; give a number at least 1",
         "data[1].trian: unknown key, did you mean 'train'?",
@@ -141,7 +141,6 @@ def test_problems_of_a_simulation_name_their_place(tmp_path, settings, said):
         ({"models": [{"blocks": 3}]}, "models[0]: has no name"),
         ({"models": [{"name": "tiny_net", "blocks": []}]}, "models[0].blocks: an empty list sweeps nothing"),
         ({"models": [{"name": "tiny_net", "losses": ["pul"]}]}, "models[0].losses[0]: unknown loss 'pul'"),
-        ({"references": ["other_guess"]}, "references[0]: 'other_guess' is a reference of the task 'others'"),
         ({"references": ["dot_gues"]}, "references[0]: unknown reference 'dot_gues': did you mean 'dot_guess'?"),
         ({"output": {"upsamplin": 4}}, "output.upsamplin: unknown setting, did you mean 'upsampling'?"),
         ({"output": {"upsampling": [4, 3]}}, "output.upsampling[1]: 3 is not accepted; choose one of 1, 2, 4, 8"),
@@ -177,7 +176,10 @@ def test_two_data_sets_of_one_name_are_refused(tmp_path):
 
 def test_a_model_of_another_task_is_refused(tmp_path):
     found = problems(write_study(tmp_path, models=["srcnn"]))
-    assert found[0] == "dots.yaml: models[0]: 'srcnn' serves the task 'localization', this study's is 'dots'"
+    assert (
+        found[0]
+        == "dots.yaml: models[0]: 'srcnn' serves the task 'localization' and 'image_pairs', the data have 'dots'"
+    )
 
 
 def test_overrides_come_before_validation(tmp_path):

@@ -7,9 +7,9 @@ import pytest
 
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.registry import Catalog
-from smlmbench.study.primary import primary_of
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import localization
+from smlmbench.tasks.contracts import Task
 
 CATALOG = Catalog()
 SIDE = 16
@@ -97,14 +97,10 @@ def test_what_picks_the_best_step():
     assert np.isnan(broken["mass"])
 
 
-def test_the_metric_that_ranks_depends_on_the_truth():
-    class Data:
-        has_positions = True
-
-    facts = CATALOG.card("tasks", "localization").facts
-    ranked = primary_of(facts, Data())
-    assert (ranked.name, ranked.direction, ranked.sign, ranked.shown(57.16)) == ("efficiency", "up", 1.0, "57.2")
-    Data.has_positions = False
-    ranked = primary_of(facts, Data())
-    assert (ranked.name, ranked.direction, ranked.sign, ranked.shown(0.5716)) == ("nmse_star", "down", -1.0, "0.572")
-    assert ranked.headline[0] == "nmse_star"
+@pytest.mark.parametrize(
+    ("name", "ranked"), [("localization", ("efficiency", "up", 1.0)), ("image_pairs", ("nmse_star", "down", -1.0))]
+)
+def test_the_metric_that_ranks_is_that_of_the_task(name, ranked):
+    task = Task(name, CATALOG)
+    assert (task.primary, task.direction, task.sign) == ranked
+    assert task.card.facts["headline"][0] == task.primary

@@ -27,8 +27,9 @@ from smlmbench.study.cells import Cell, Plan
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.planning.spaces import Space, search_name, spaces, trial_cell
-from smlmbench.study.reading.search import LATENCY, N_PARAMS, Search, directions
+from smlmbench.study.reading.search import LATENCY, N_PARAMS, directions
 from smlmbench.study.schema import Timing
+from smlmbench.study.schema.search import Search
 from smlmbench.timing import check_device
 from smlmbench.tracking.claims import bury, reap
 from smlmbench.tracking.owners import Owner, this_process
@@ -102,9 +103,10 @@ def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Op
             team.workers = stack.enter_context(open_workers(options.slots, session))
             team.width = width(options.slots, team.workers)
         for space in spaces(loaded):
-            hunted = _hunt(loaded, space, search, team)
-            log_search(loaded, space, hunted, session)
-            finals |= {cell.cell_id: cell for cell in final_cells(loaded, space, hunted)}
+            part = loaded.part_of(space.data)
+            hunted = _hunt(part, space, _block(part), team)
+            log_search(part, space, hunted, session)
+            finals |= {cell.cell_id: cell for cell in final_cells(part, space, hunted)}
     whole = make_plan(loaded)
     picked = Plan(study=study.study, cells=list(finals.values()), references=whole.references, skipped=[])
     if team.until_s is not None:
@@ -163,7 +165,7 @@ def _hunt(loaded: Loaded, space: Space, search: Search, team: Team) -> Hunted:
 def objectives(loaded: Loaded, search: Search, cell: Cell) -> dict[str, Direction]:
     """What is searched for, with maximize or minimize."""
     names = search.objectives or [f"val/{_primary(loaded, cell)}"]
-    known = directions(loaded.catalog, loaded.study.task)
+    known = directions(loaded.catalog, cell.task)
     costs: dict[str, Direction] = {LATENCY: "minimize", N_PARAMS: "minimize"}
     words: dict[str, Direction] = {"up": "maximize", "down": "minimize"}
     return {name: costs[name] if name in costs else words[known[name.partition("/")[2]]] for name in names}
@@ -179,7 +181,7 @@ class _Hunt:
     def __init__(self, loaded: Loaded, space: Space, searcher: Searcher, team: Team, *, holdout: bool) -> None:
         self.loaded, self.space, self.searcher, self.team = loaded, space, searcher, team
         self.holdout = holdout
-        self._task_version = loaded.catalog.card("tasks", loaded.study.task).version
+        self._task_version = loaded.catalog.card("tasks", loaded.task).version
         self._open: dict[str, _Sent] = {}
         self._count = 0
 

@@ -6,6 +6,7 @@ from smlmbench.registry import Card, Catalog, MetricCard
 from smlmbench.run.session import command_line, host, versions
 from smlmbench.study.cells import Cell, Plan, Reference
 from smlmbench.study.planning.plan import plan_hash
+from smlmbench.study.planning.references import serving
 from smlmbench.study.schema import Study
 
 
@@ -97,8 +98,8 @@ def _taught(cell: Cell) -> dict[str, Any]:
 
 
 def _reference(row: Reference, catalog: Catalog) -> dict[str, Any]:
-    facts = catalog.card("references", row.reference.name).facts
-    serves = facts.get("tasks", {}).get(row.task, facts)
+    card = catalog.card("references", row.reference.name)
+    serves = serving(card, row.task) or {}
     return {
         "reference_id": row.reference_id,
         "eval_id": row.eval_id,
@@ -108,7 +109,7 @@ def _reference(row: Reference, catalog: Catalog) -> dict[str, Any]:
         "settings": {key: _without_folder(key, value) for key, value in row.reference.settings.items()},
         "knows": list(serves.get("knows", [])),
         "gives": serves.get("gives", ""),
-        "ceiling": bool(facts.get("ceiling")),
+        "ceiling": bool(card.facts.get("ceiling")),
     }
 
 

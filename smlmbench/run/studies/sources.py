@@ -9,7 +9,6 @@ from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError, unknown_name
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan, Plan
-from smlmbench.study.identity import source_identity
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.records import RunRecord, read_study
@@ -52,7 +51,7 @@ class Sources:
 
     def _check(self, name: str, source: Any, identity: Mapping[str, Any]) -> None:
         try:
-            now = source_identity(source)
+            now = source.content()
         except ConfigError as error:
             raise ConfigError(f"condition '{name}': {error}; or give --study FILE with --data-root") from None
         changed = [key for key in now if key.endswith(DIGEST) and key in identity and now[key] != identity[key]]

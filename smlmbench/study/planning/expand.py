@@ -21,16 +21,16 @@ def combinations(block: Mapping[str, Any], swept: Sequence[str]) -> Iterator[dic
         yield dict(zip(block, values, strict=True))
 
 
-def picks(catalog: Catalog, room: str, choice: Choice) -> list[Picked]:
-    """Every combination of a choice's settings, the defaults filled in."""
+def picks(catalog: Catalog, room: str, choice: Choice, *, swept: bool = True) -> list[Picked]:
+    """Every combination of a choice's settings, the defaults filled in; one where lists are not swept."""
     name = choice["name"]
     card = catalog.card(room, name)
     given = {key: value for key, value in choice.items() if key not in ("name", "losses")}
-    swept = [key for key, value in given.items() if is_sweep(card.settings[key], value)]
+    lists = [key for key, value in given.items() if swept and is_sweep(card.settings[key], value)]
     plugin = catalog.plugin_hash(room, name)
     return [
         Picked(name=name, version=card.version, settings=card.fill(name, settings), plugin=plugin)
-        for settings in combinations(given, swept)
+        for settings in combinations(given, lists)
     ]
 
 
@@ -48,10 +48,7 @@ def losses_of(catalog: Catalog, study: Study, model: Choice) -> list[Picked]:
     Raises:
         ConfigError: None of the three names one.
     """
-    card = catalog.card("models", model["name"])
-    chosen = model.get("losses") or study.losses
-    if not chosen and isinstance(card, ModelCard):
-        chosen = [_from_card(choice) for choice in card.losses]
+    chosen = loss_choices(catalog, study, model)
     if not chosen:
         raise ConfigError(
             f"models: no loss for '{model['name']}'; name losses: [{{name: ..., lambda: ...}}] in the study"
@@ -59,8 +56,13 @@ def losses_of(catalog: Catalog, study: Study, model: Choice) -> list[Picked]:
     return [picked for choice in chosen for picked in picks(catalog, "losses", choice)]
 
 
-def _from_card(choice: Mapping[str, Any]) -> Choice:
-    return {WEIGHT if key == LAMBDA else key: value for key, value in choice.items()}
+def loss_choices(catalog: Catalog, study: Study, model: Choice) -> list[Choice]:
+    """Losses of one model as they are written: its own in the study, else the study's, else those on its card."""
+    chosen: list[Choice] = model.get("losses") or study.losses
+    card = catalog.card("models", model["name"])
+    if chosen or not isinstance(card, ModelCard):
+        return chosen
+    return [{WEIGHT if key == LAMBDA else key: value for key, value in choice.items()} for choice in card.losses]
 
 
 def trainings(card: Card, name: str, block: Mapping[str, Any]) -> list[Training]:

@@ -1,20 +1,17 @@
 """A study to its plan: every training, every reference, every combination that makes no sense with its reason."""
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from smlmbench.errors import ConfigError, suggest
-from smlmbench.study.cells import Cell, DataPlan, Pending, Picked, Plan, Reference, Skipped
-from smlmbench.study.identity import eval_id, reference_id, short_hash
+from smlmbench.study.cells import Cell, DataPlan, Pending, Plan, Reference, Skipped
+from smlmbench.study.identity import canonical, eval_id, short_hash
 from smlmbench.study.load import Loaded
-from smlmbench.study.planning.expand import outputs
+from smlmbench.study.planning.references import references_of
 from smlmbench.study.planning.resolve import resolve
 from smlmbench.study.planning.rows import Combination, cell_of, combinations_of, skipped_of
 from smlmbench.study.planning.students import taught_rows
 from smlmbench.study.planning.warn import warnings_of
-from smlmbench.study.schema import Choice
-from smlmbench.study.sources.pairs import fitting_output
 
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
 
@@ -22,8 +19,8 @@ LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teache
 def make_plan(loaded: Loaded, *, only: Sequence[str] = (), repeats: int | None = None) -> Plan:
     """Expand a study.
 
-    Rows are in the order data x model x output x loss (lambda) x training x repeat, each as written; then students,
-    each behind its teacher. A student that is kept keeps its teacher.
+    Rows are in the order part x data x model x output x loss (lambda) x training x repeat, each as written; in each
+    part the students follow, each behind its teacher. A student that is kept keeps its teacher.
 
     Args:
         loaded: From `load_study`.
@@ -33,50 +30,88 @@ def make_plan(loaded: Loaded, *, only: Sequence[str] = (), repeats: int | None =
     Raises:
         ConfigError: No loss for a model, two data sets that cannot be told apart, or a filter that keeps nothing.
     """
-    study, catalog = loaded.study, loaded.catalog
-    wanted = _filters(only)
-    data = [resolve(entry, catalog) for entry in study.data]
-    scored = {plan.name: _eval_id(loaded, plan) for plan in data}
-    on_grid = {
-        ratio: [item for choice in study.models for item in combinations_of(loaded, choice, ratio)]
-        for ratio in dict.fromkeys(plan.ratio for plan in data)
-    }
-    combined = [item for items in on_grid.values() for item in items]
-    cells: dict[str, Cell] = {}
-    skipped: list[Skipped] = []
-    notes: list[str] = []
-    for plan, item in ((entry, item) for entry in data for item in on_grid[entry.ratio]):
-        for repeat in range(repeats if repeats is not None else study.repeats):
-            cell = cell_of(loaded, plan, item, repeat, scored[plan.name])
-            if not _matches(cell.labels, wanted):
-                continue
-            if item.refusal is not None:
-                skipped.append(skipped_of(cell, item.refusal))
-            elif cell.cell_id in cells:
-                notes.append(_twice(cells[cell.cell_id], cell))
-            else:
-                cells[cell.cell_id] = cell
-    pending: list[Pending] = []
-    for plan in data:
-        rows = taught_rows(loaded, plan, repeats if repeats is not None else study.repeats, scored[plan.name])
-        cells = _merged(cells, rows.cells, wanted)
-        skipped += [row for row in rows.skipped if _matches(row.labels, wanted)]
-        pending += [one for one in rows.pending if one.students[0] in cells]
-    if not cells and not skipped:
-        raise ConfigError(_nothing(data, combined, only))
-    references = [
-        row for plan in data if _kept(plan, study.task, wanted) for row in _references(loaded, plan, scored[plan.name])
-    ]
-    skipped += [row for plan in data if _kept(plan, study.task, wanted) for row in _lost_references(loaded, plan)]
-    notes = [*dict.fromkeys(notes), *warnings_of(catalog, list(cells.values()))]
+    study = loaded.study
+    rows = _Rows(_filters(only), repeats if repeats is not None else study.repeats)
+    for part in loaded.parts:
+        rows.add(part)
+    if not rows.cells and not rows.skipped:
+        raise ConfigError(f"--only {' '.join(only)}: keeps no row; {rows.there}")
+    cells = list(rows.cells.values())
     return Plan(
         study=study.study,
-        cells=list(cells.values()),
-        references=references,
-        skipped=skipped,
-        warnings=notes,
-        pending=pending,
+        cells=cells,
+        references=rows.references,
+        skipped=[*rows.skipped, *rows.lost],
+        warnings=[*dict.fromkeys(rows.notes), *warnings_of(loaded.catalog, cells)],
+        pending=rows.pending,
     )
+
+
+class _Rows:
+    """Rows of the parts of a study, as far as filters keep them."""
+
+    def __init__(self, wanted: dict[str, list[str]], repeats: int) -> None:
+        self.wanted, self.repeats = wanted, repeats
+        self.cells: dict[str, Cell] = {}
+        self.skipped: list[Skipped] = []
+        self.lost: list[Skipped] = []
+        self.references: list[Reference] = []
+        self.pending: list[Pending] = []
+        self.notes: list[str] = []
+        self._there: dict[str, dict[str, None]] = {"data": {}, "model": {}, "loss": {}}
+
+    @property
+    def there(self) -> str:
+        """What a filter may name."""
+        return "; ".join(f"{label}: {', '.join(names)}" for label, names in self._there.items())
+
+    def add(self, part: Loaded) -> None:
+        """Add the rows of one part."""
+        data = [resolve(entry, part.catalog) for entry in part.study.data]
+        scored = {plan.name: _eval_id(part, plan) for plan in data}
+        on_grid: dict[str, list[Combination]] = {}
+        for plan in data:
+            fixes = plan.train.fixes
+            grid = canonical(fixes)
+            if grid not in on_grid:
+                on_grid[grid] = [item for choice in part.study.models for item in combinations_of(part, choice, fixes)]
+            self._trained(part, plan, on_grid[grid], scored[plan.name])
+        for plan in data:
+            rows = taught_rows(part, plan, self.repeats, scored[plan.name])
+            self._taught(rows.cells)
+            self.skipped += [row for row in rows.skipped if _matches(row.labels, self.wanted)]
+            self.pending += [one for one in rows.pending if one.students[0] in self.cells]
+        # References follow the filters that they have a label for.
+        shown: dict[str, list[str]] = {label: self.wanted[label] for label in ("task", "data") if label in self.wanted}
+        for plan in data:
+            if _matches({"task": part.task, "data": plan.name}, shown):
+                references, lost = references_of(part, plan, scored[plan.name])
+                self.references += references
+                self.lost += lost
+
+    def _trained(self, part: Loaded, plan: DataPlan, items: Sequence[Combination], scored: str) -> None:
+        self._there["data"][plan.name] = None
+        for item in items:
+            self._there["model"][item.model.name] = None
+            self._there["loss"][item.loss.name] = None
+            for repeat in range(self.repeats):
+                cell = cell_of(part, plan, item, repeat, scored)
+                if not _matches(cell.labels, self.wanted):
+                    continue
+                if item.refusal is not None:
+                    self.skipped.append(skipped_of(cell, item.refusal))
+                elif cell.cell_id in self.cells:
+                    self.notes.append(_twice(self.cells[cell.cell_id], cell))
+                else:
+                    self.cells[cell.cell_id] = cell
+
+    def _taught(self, added: Sequence[Cell]) -> None:
+        """Add cells of the block `distill` that are kept, and the teachers of these."""
+        kept = {cell.cell_id for cell in added if _matches(cell.labels, self.wanted)}
+        kept |= {need for cell in added if cell.cell_id in kept for need in cell.needs}
+        for cell in added:
+            if cell.cell_id in kept:
+                self.cells.setdefault(cell.cell_id, cell)
 
 
 def plan_hash(plan: Plan) -> str:
@@ -91,22 +126,10 @@ def plan_hash(plan: Plan) -> str:
     )
 
 
-def _eval_id(loaded: Loaded, plan: DataPlan) -> str:
-    version = loaded.catalog.card("tasks", loaded.study.task).version
-    return eval_id(
-        root_seed=loaded.study.seed, tests=plan.test_identity, scoring=loaded.study.scoring, task_version=version
-    )
-
-
-def _merged(cells: dict[str, Cell], added: Sequence[Cell], wanted: dict[str, list[str]]) -> dict[str, Cell]:
-    """Cells with those of the block `distill` that are kept, and with the teachers of these."""
-    kept = {cell.cell_id for cell in added if _matches(cell.labels, wanted)}
-    kept |= {need for cell in added if cell.cell_id in kept for need in cell.needs}
-    merged = dict(cells)
-    for cell in added:
-        if cell.cell_id in kept:
-            merged.setdefault(cell.cell_id, cell)
-    return merged
+def _eval_id(part: Loaded, plan: DataPlan) -> str:
+    version = part.catalog.card("tasks", part.task).version
+    study = part.study
+    return eval_id(root_seed=study.seed, tests=plan.test_identity, scoring=study.scoring, task_version=version)
 
 
 def _twice(first: Cell, again: Cell) -> str:
@@ -125,82 +148,6 @@ def _twice(first: Cell, again: Cell) -> str:
     return f"{named} stands twice in the study; it is trained once"
 
 
-def _references(loaded: Loaded, plan: DataPlan, scored: str) -> Iterator[Reference]:
-    """Rows without training: those the study names, else all of the task, on every grid of the study."""
-    study, catalog = loaded.study, loaded.catalog
-    kind = _gridded(loaded)
-    grids = outputs(catalog, kind, fitting_output(study.output, plan.ratio))
-    for choice in _reference_choices(loaded):
-        if _why_no_reference(loaded, plan, choice) is not None:
-            continue
-        for picked, output in itertools.product(_reference(loaded, choice), grids):
-            identity = reference_id(
-                task=study.task, data=plan.train_identity, output=output, reference=picked, scored=scored
-            )
-            yield Reference(
-                study=study.study,
-                task=study.task,
-                root_seed=study.seed,
-                data=plan,
-                output=output,
-                reference=picked,
-                scoring=study.scoring,
-                plugins=study.plugins,
-                reference_id=identity,
-                eval_id=scored,
-            )
-
-
-def _reference_choices(loaded: Loaded) -> list[Choice]:
-    """The references that a study names, else all of the task."""
-    if loaded.study.references is not None:
-        return loaded.study.references
-    return [{"name": name} for name in loaded.catalog.names("references") if _default(loaded, name)]
-
-
-def _why_no_reference(loaded: Loaded, plan: DataPlan, choice: Choice) -> str | None:
-    """Why a reference says nothing on a data set, or None; its card states `images: true` where it answers pairs."""
-    facts = loaded.catalog.card("references", choice["name"]).facts
-    if plan.has_positions or facts.get("images"):
-        return None
-    if facts.get("one_movie"):
-        return f"{choice['name']} holds the answer to one movie, image pairs are many images"
-    return f"{choice['name']} answers with positions, image pairs have none to compare with"
-
-
-def _lost_references(loaded: Loaded, plan: DataPlan) -> Iterator[Skipped]:
-    blank = {"loss": "none", "lambda": "none", "repeat": "0", "method": "reference", "teacher": "none"}
-    for choice in _reference_choices(loaded):
-        reason = _why_no_reference(loaded, plan, choice)
-        if reason is not None:
-            labels = {"task": loaded.study.task, "data": plan.name, "model": choice["name"], **blank}
-            yield Skipped(labels=labels, settings={"reference": _reference(loaded, choice)[0].settings}, reason=reason)
-
-
-def _gridded(loaded: Loaded) -> str:
-    """The output kind whose settings references are drawn with: one with a fine grid, whatever the order of models."""
-    catalog = loaded.catalog
-    kinds = {str(getattr(catalog.card("models", choice["name"]), "output", "")) for choice in loaded.study.models}
-    return min(kinds, key=lambda kind: ("upsampling" not in catalog.card("outputs", kind).settings, kind))
-
-
-def _reference(loaded: Loaded, choice: Choice) -> list[Picked]:
-    name = choice["name"]
-    card = loaded.catalog.card("references", name)
-    settings = card.fill(name, {key: value for key, value in choice.items() if key != "name"})
-    return [
-        Picked(
-            name=name, version=card.version, settings=settings, plugin=loaded.catalog.plugin_hash("references", name)
-        )
-    ]
-
-
-def _default(loaded: Loaded, name: str) -> bool:
-    """True for a reference that is shown without being named: of this task, and not in need of a file or setting."""
-    facts = loaded.catalog.card("references", name).facts
-    return facts.get("task", loaded.study.task) == loaded.study.task and bool(facts.get("default", True))
-
-
 def _filters(only: Sequence[str]) -> dict[str, list[str]]:
     wanted: dict[str, list[str]] = {}
     for text in only:
@@ -215,15 +162,3 @@ def _filters(only: Sequence[str]) -> dict[str, list[str]]:
 
 def _matches(labels: dict[str, str], wanted: dict[str, list[str]]) -> bool:
     return all(any(fnmatchcase(labels[label], pattern) for pattern in patterns) for label, patterns in wanted.items())
-
-
-def _kept(plan: DataPlan, task: str, wanted: dict[str, list[str]]) -> bool:
-    """References follow the filters that they have a label for."""
-    return _matches({"task": task, "data": plan.name}, {key: wanted[key] for key in ("task", "data") if key in wanted})
-
-
-def _nothing(data: Sequence[DataPlan], combined: Sequence[Combination], only: Sequence[str]) -> str:
-    models = ", ".join(dict.fromkeys(item.model.name for item in combined))
-    losses = ", ".join(dict.fromkeys(item.loss.name for item in combined))
-    sets = ", ".join(plan.name for plan in data)
-    return f"--only {' '.join(only)}: keeps no row; data: {sets}; model: {models}; loss: {losses}"

@@ -1,16 +1,15 @@
 """One combination of choices, and the row that it is on a data set and a repeat."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from smlmbench.study.cells import Cell, DataPlan, Picked, Skipped
-from smlmbench.study.identity import cell_id
+from smlmbench.study.identity import cell_id, known_as
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.expand import impossible, losses_of, outputs, picks, refusal, trainings
 from smlmbench.study.schema import Choice, Training
-from smlmbench.study.sources.pairs import fitting_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +24,20 @@ class Combination:
 
 
 def combinations_of(
-    loaded: Loaded, choice: Choice, ratio: int | None, losses: Sequence[Picked] | None = None
+    part: Loaded, choice: Choice, fixes: Mapping[str, Any], losses: Sequence[Picked] | None = None
 ) -> Iterator[Combination]:
     """Every combination of one model.
 
     Args:
-        loaded: The study.
+        part: Of the study.
         choice: The model as the study names it.
-        ratio: The upsampling that the data fix, or None.
+        fixes: Output settings that the data fix.
         losses: Instead of the study's.
 
     Raises:
         ConfigError: No loss for the model.
     """
-    study, catalog = loaded.study, loaded.catalog
+    study, catalog = part.study, part.catalog
     card = catalog.card("models", choice["name"])
     kind = str(getattr(card, "output", ""))
     losses = losses_of(catalog, study, choice) if losses is None else losses
@@ -46,25 +45,24 @@ def combinations_of(
     blocks = trainings(card, choice["name"], study.training)
     models = picks(catalog, "models", choice)
     for model, output, loss, training in itertools.product(
-        models, outputs(catalog, kind, fitting_output(study.output, ratio)), losses, blocks
+        models, outputs(catalog, kind, {**study.output, **fixes}), losses, blocks
     ):
         why = refused[loss.name] or impossible(card, model, output)
         yield Combination(model, output, loss, training, why)
 
 
-def cell_of(loaded: Loaded, plan: DataPlan, item: Combination, repeat: int, scored: str) -> Cell:
+def cell_of(part: Loaded, plan: DataPlan, item: Combination, repeat: int, scored: str) -> Cell:
     """One row; every part is already valid, so nothing is validated ten thousand times.
 
     Args:
-        loaded: The study.
+        part: Of the study.
         plan: The data.
         item: What is trained.
         repeat: Number of the repeat.
         scored: The `eval_id`.
     """
-    study = loaded.study
+    study = part.study
     content: dict[str, Any] = {
-        "task": study.task,
         "root_seed": study.seed,
         "repeat": repeat,
         "model": item.model,
@@ -72,12 +70,14 @@ def cell_of(loaded: Loaded, plan: DataPlan, item: Combination, repeat: int, scor
         "loss": item.loss,
         "training": item.training,
     }
+    named = "" if item.refusal is not None else cell_id(task=known_as(part.catalog, part.task), data=plan, **content)
     return Cell.model_construct(
         study=study.study,
+        task=part.task,
         data=plan,
         scoring=study.scoring,
         plugins=study.plugins,
-        cell_id="" if item.refusal is not None else cell_id(data=plan.train_identity, **content),
+        cell_id=named,
         eval_id=scored,
         **content,
     )

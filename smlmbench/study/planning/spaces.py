@@ -15,11 +15,12 @@ from smlmbench.registry.cards import Scalar
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
 from smlmbench.study.load import Loaded
-from smlmbench.study.planning.expand import refusal
+from smlmbench.study.planning.expand import loss_choices, refusal
 from smlmbench.study.planning.plan import make_plan
-from smlmbench.study.reading.choices import WEIGHT
-from smlmbench.study.reading.search import LAMBDA, TUNABLE, Dimension, Search
+from smlmbench.study.reading.choices import LAMBDA, WEIGHT
+from smlmbench.study.reading.search import TUNABLE
 from smlmbench.study.schema import Choice, Training
+from smlmbench.study.schema.search import Dimension, Search
 
 # Of training, only the learning rate is searched unless the study says more.
 TRAINING_SPACE: dict[str, dict[str, Any]] = {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}
@@ -102,7 +103,11 @@ def spaces(loaded: Loaded) -> list[Space]:
     Raises:
         ConfigError: A model without a loss that accepts its output.
     """
-    study = loaded.study
+    return [space for part in loaded.parts for space in _of_part(part)]
+
+
+def _of_part(part: Loaded) -> list[Space]:
+    study = part.study
     if study.search is None:
         return []
     labelled: dict[str, Choice] = {}
@@ -112,14 +117,14 @@ def spaces(loaded: Loaded) -> list[Space]:
             label += "'"
         labelled[label] = choice
     groups = [labelled] if study.search.joint else [{label: choice} for label, choice in labelled.items()]
-    return [_Builder(loaded, study.search, entry.name, group).build() for entry in study.data for group in groups]
+    return [_Builder(part, study.search, entry.name, group).build() for entry in study.data for group in groups]
 
 
 class _Builder:
     """Collects the axes of one search."""
 
-    def __init__(self, loaded: Loaded, search: Search, data: str, group: Mapping[str, Choice]) -> None:
-        self.catalog, self.study, self.search = loaded.catalog, loaded.study, search
+    def __init__(self, part: Loaded, search: Search, data: str, group: Mapping[str, Choice]) -> None:
+        self.catalog, self.study, self.search = part.catalog, part.study, search
         self.data, self.group = data, group
         self.axes: list[Axis] = []
 
@@ -187,12 +192,8 @@ class _Builder:
 
     def _losses(self, choice: Choice) -> dict[str, Choice]:
         """Losses that accept the model, by name; of several entries of one loss the first."""
-        card = self._card(choice)
-        chosen = choice.get("losses") or self.study.losses
-        if not chosen and isinstance(card, ModelCard):
-            chosen = [{WEIGHT if key == LAMBDA else key: value for key, value in loss.items()} for loss in card.losses]
         named: dict[str, Choice] = {}
-        for loss in chosen:
+        for loss in loss_choices(self.catalog, self.study, choice):
             named.setdefault(str(loss["name"]), loss)
         wanted = self._wanted("loss")
         if wanted is not None and wanted.choices is not None:
@@ -296,7 +297,8 @@ def trial_cells(loaded: Loaded, space: Space, values: Values, *, repeats: int) -
     for axis, value in _active(space, values):
         if axis.place[0] in blocks and axis.place != ("loss", "name"):
             blocks[axis.place[0]][axis.place[1]] = value
-    study = loaded.study
+    part = loaded.part_of(space.data)
+    study = part.study
     update: dict[str, Any] = {
         "models": [blocks["model"]],
         "losses": [blocks["loss"]],
@@ -306,10 +308,9 @@ def trial_cells(loaded: Loaded, space: Space, values: Values, *, repeats: int) -
         "references": [],
         "repeats": repeats,
         "search": None,
+        "distill": [],
     }
-    if "distill" in type(study).model_fields:
-        update["distill"] = []
-    plan = make_plan(replace(loaded, study=study.model_copy(update=update)))
+    plan = make_plan(replace(part, study=study.model_copy(update=update)))
     if not plan.cells:
         raise ConfigError(plan.skipped[0].reason if plan.skipped else "no training is left")
     return plan.cells
@@ -323,7 +324,8 @@ def _active(space: Space, values: Values) -> Iterator[tuple[Axis, Scalar]]:
 
 def search_name(loaded: Loaded, space: Space, *, baseline: bool = False) -> str:
     """Name of the Optuna study: one for everything that makes trials comparable; more trials continue it."""
-    search = loaded.study.search
+    part = loaded.part_of(space.data)
+    search = part.study.search
     if search is None:
         raise ConfigError("search: the study has no block `search`; add for example `search: {trials: 30}`")
     first = trial_cell(loaded, space, space.defaults()[0])
@@ -333,7 +335,7 @@ def search_name(loaded: Loaded, space: Space, *, baseline: bool = False) -> str:
         "objectives": search.objectives,
         "sampler": [search.sampler, search.seed, search.startup],
         "pruner": [search.pruner, search.warmup, search.keep_percent],
-        "scoring": loaded.study.scoring.model_dump(mode="json"),
+        "scoring": part.study.scoring.model_dump(mode="json"),
     }
     kind = " random" if baseline else ""
     return f"{loaded.study.study} {space.data} {space.label}{kind} {short_hash(content)[:6]}"
@@ -341,12 +343,14 @@ def search_name(loaded: Loaded, space: Space, *, baseline: bool = False) -> str:
 
 def describe_searches(loaded: Loaded, found: Sequence[Space]) -> list[str]:
     """One line per search, and what it varies."""
-    search = loaded.study.search
-    if search is None:
-        return []
-    extra = max(0, search.baseline - min(search.startup, search.trials))
-    compared = f", {extra} more of random search" if extra else ""
-    lines = [f"search: {len(found)} x {search.trials} trials{compared} (`smlmbench search` runs them)"]
-    for space in found:
-        lines.append(f"  {space.data} {space.label}: {'; '.join(map(str, space.axes)) or 'nothing to vary'}")
+    lines: list[str] = []
+    for part in loaded.parts:
+        search, ours = part.study.search, {entry.name for entry in part.study.data}
+        here = [space for space in found if space.data in ours]
+        if search is None or not here:
+            continue
+        extra = max(0, search.baseline - min(search.startup, search.trials))
+        compared = f", {extra} more of random search" if extra else ""
+        lines.append(f"search: {len(here)} x {search.trials} trials{compared} (`smlmbench search` runs them)")
+        lines += [f"  {one.data} {one.label}: {'; '.join(map(str, one.axes)) or 'nothing to vary'}" for one in here]
     return lines

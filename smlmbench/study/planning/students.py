@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import Cell, DataPlan, Longer, Pending, Picked, Plan, Skipped, Teaching
-from smlmbench.study.identity import cell_id, file_digest, picked_identity, short_hash, student_id
+from smlmbench.study.identity import cell_id, file_digest, known_as, picked_identity, short_hash, student_id
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.expand import losses_of, picks, trainings
 from smlmbench.study.planning.rows import Combination, cell_of, combinations_of, skipped_of
@@ -24,11 +25,11 @@ class Taught:
     pending: list[Pending] = field(default_factory=list)
 
 
-def taught_rows(loaded: Loaded, plan: DataPlan, repeats: int, scored: str) -> Taught:
+def taught_rows(part: Loaded, plan: DataPlan, repeats: int, scored: str) -> Taught:
     """Teachers, plain twins, students and controls on one data set.
 
     Args:
-        loaded: The study.
+        part: Of the study.
         plan: The data.
         repeats: Of every training.
         scored: The `eval_id`.
@@ -37,12 +38,12 @@ def taught_rows(loaded: Loaded, plan: DataPlan, repeats: int, scored: str) -> Ta
         ConfigError: No loss for a model, or a lambda for a loss that has none.
     """
     rows = Taught()
-    for entry in loaded.study.distill:
-        for student, teacher, method in _pairs(loaded, entry, plan.ratio):
+    for entry in part.study.distill:
+        for student, teacher, method in _pairs(part, entry, plan.train.fixes):
             for repeat in range(repeats):
-                plain = cell_of(loaded, plan, student, repeat, scored)
-                taught_by = None if teacher is None else cell_of(loaded, plan, teacher, repeat, scored)
-                reason = _refusal(loaded.catalog, student, teacher, method)
+                plain = cell_of(part, plan, student, repeat, scored)
+                taught_by = None if teacher is None else cell_of(part, plan, teacher, repeat, scored)
+                reason = _refusal(part.catalog, student, teacher, method)
                 _add(rows, entry, _Pair(plain, taught_by, method, reason))
     return rows
 
@@ -58,29 +59,29 @@ class _Pair:
 
 
 def _pairs(
-    loaded: Loaded, entry: Distillation, ratio: int | None
+    part: Loaded, entry: Distillation, fixes: Mapping[str, Any]
 ) -> Iterator[tuple[Combination, Combination | None, Picked]]:
-    study, catalog = loaded.study, loaded.catalog
+    study, catalog = part.study, part.catalog
     methods = picks(catalog, "recipes", {"name": entry.method, **entry.settings})
     for choice in _choices(study, entry.student):
         losses = _losses(catalog, entry.student, losses_of(catalog, study, choice) if not entry.student.loss else [])
-        for student in combinations_of(loaded, choice, ratio, losses):
-            for teacher in _teachers(loaded, entry.teacher, student, ratio):
+        for student in combinations_of(part, choice, fixes, losses):
+            for teacher in _teachers(part, entry.teacher, student, fixes):
                 for method in methods:
                     yield student, teacher, method
 
 
-def _teachers(loaded: Loaded, side: Side, student: Combination, ratio: int | None) -> Iterator[Combination | None]:
+def _teachers(part: Loaded, side: Side, student: Combination, fixes: Mapping[str, Any]) -> Iterator[Combination | None]:
     """Trainings of the teacher that go with one of the student: the same block of a swept `training`, one output."""
     if not side.name:
         yield None
         return
-    study, catalog = loaded.study, loaded.catalog
+    study, catalog = part.study, part.catalog
     blocks = [trainings(catalog.card("models", name), name, study.training) for name in (student.model.name, side.name)]
     training = blocks[1][blocks[0].index(student.training)]
     for choice in _choices(study, side):
         losses = _losses(catalog, side, [student.loss])
-        for teacher in combinations_of(loaded, choice, ratio, losses):
+        for teacher in combinations_of(part, choice, fixes, losses):
             fits = teacher.output == student.output or teacher.output.name != student.output.name
             if teacher.training == training and fits:
                 yield teacher
@@ -217,10 +218,10 @@ def lengthened(plain: Cell, factor: int) -> Cell:
     """The control `longer`: a plain student that sees more samples."""
     training = plain.training.model_copy(update={"samples": plain.training.samples * factor})
     named = cell_id(
-        task=plain.task,
+        task=known_as(Catalog(plain.plugins), plain.task),
         root_seed=plain.root_seed,
         repeat=plain.repeat,
-        data=plain.data.train_identity,
+        data=plain.data,
         model=plain.model,
         output=plain.output,
         loss=plain.loss,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from smlmbench.registry import Card, Catalog
+from smlmbench.registry import Catalog
 from smlmbench.study.cells import Cell, Pending, Picked, Plan, Reference
 from smlmbench.study.reading.choices import WEIGHT
 from smlmbench.study.schema import Training
@@ -49,7 +49,6 @@ class _Shown:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self._cards: dict[tuple[str, str], Card] = {}
 
     def cell(self, cell: Cell) -> str:
         """What is not a default in one cell."""
@@ -66,11 +65,11 @@ class _Shown:
 
     def changed(self, room: str, name: str, settings: Mapping[str, Any]) -> list[str]:
         """`key=value` of every setting that is not the card's default."""
-        defaults = self._card(room, name).settings
+        defaults = self.catalog.card(room, name).settings
         return [f"{key}={value}" for key, value in settings.items() if value != defaults[key].default]
 
     def _training(self, cell: Cell) -> list[str]:
-        stated = getattr(self._card("models", cell.model.name), "training", {})
+        stated = getattr(self.catalog.card("models", cell.model.name), "training", {})
         defaults = Training.model_construct(**stated)
         return [f"{key}={value}" for key, value in cell.training if value != getattr(defaults, key)]
 
@@ -80,9 +79,3 @@ class _Shown:
 
     def _teacher(self, model: Picked) -> list[str]:
         return [f"teacher.{text}" for text in self.changed("models", model.name, model.settings)]
-
-    def _card(self, room: str, name: str) -> Card:
-        key = (room, name)
-        if key not in self._cards:
-            self._cards[key] = self.catalog.card(room, name)
-        return self._cards[key]

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from smlmbench.registry import Catalog, ModelCard
-from smlmbench.study.cells import Cell, DataPlan
+from smlmbench.study.cells import Cell
 from smlmbench.study.reading.choices import WEIGHT
-from smlmbench.study.sources import MovieSource
 
 MIN_REPEATS = 3  # PROTOCOL section 5
 
@@ -35,23 +34,7 @@ def _collapse(catalog: Catalog, cell: Cell) -> str | None:
 
 
 def _guard(catalog: Catalog, cell: Cell) -> str | None:
-    """PROTOCOL section 2: the guard should be wider than half of the receptive field and three sigma."""
-    source = _cut_by_columns(cell.data)
     card = catalog.card("models", cell.model.name).under(cell.model.settings)
-    if source is None or not isinstance(card, ModelCard):
-        return None
-    sigma_nm = (source.psf or {}).get("sigma_nm", 0.0)
-    reach = card.receptive_field_px / 2 + 3 * (sigma_nm if isinstance(sigma_nm, float) else 0.0) / source.pixel_size_nm
-    if reach <= source.guard_px:
-        return None
-    said = (
-        f"data {cell.data.name}: guard_px {source.guard_px} is below the {reach:.0f} px that {cell.model.name} reaches"
-    )
-    return f"{said}, so training sees into its test columns"
-
-
-def _cut_by_columns(data: DataPlan) -> MovieSource | None:
-    source = data.train
-    if isinstance(source, MovieSource) and source.part is not None and source.part.rule == "columns":
-        return source
-    return None
+    reach = card.receptive_field_px if isinstance(card, ModelCard) else 0.0
+    why = cell.data.train.leak(reach, cell.model.name)
+    return None if why is None else f"data {cell.data.name}: {why}"

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from smlmbench.errors import SmlmBenchError, suggest
 from smlmbench.registry import ROOMS, Card, Catalog, LossCard, ModelCard, Setting
-from smlmbench.study.reading.problems import Problems, Where, dotted, explain, short
+from smlmbench.study.reading.problems import Problems, Where, explain, short
 from smlmbench.study.schema import Choice, Training
 
 LAMBDA, WEIGHT = "lambda", "weight"
@@ -25,21 +25,30 @@ class Choices:
         self.catalog = catalog
         self.problems = problems
 
-    def models(self, raw: Any, task: str) -> list[Choice]:
+    def models(self, raw: Any, task: str | None) -> list[Choice]:
         """The block `models`; settings may be lists (swept), `losses` are a model's own."""
         found = []
         for where, choice in self._listed(("models",), raw):
             card = self._card("models", where, choice)
             if not isinstance(card, ModelCard):
                 continue
-            if card.task != task:
-                self.problems.add(where, f"'{choice['name']}' serves the task '{card.task}', this study's is '{task}'")
+            self.serves(where, choice["name"], task)
             own = {key: value for key, value in choice.items() if key not in ("name", "losses")}
             read: Choice = {"name": choice["name"], **self.settings(card, where, own, swept=True)}
             if "losses" in choice:
                 read["losses"] = self.losses((*where, "losses"), choice["losses"])
             found.append(read)
         return found
+
+    def serves(self, where: Where, model: str, task: str | None) -> None:
+        """Note a model that does not serve the task (None: not known)."""
+        try:
+            served = self.catalog.served_by(model)
+        except SmlmBenchError:
+            return  # an output kind that is not registered is noted with the block `output`
+        if task is not None and task not in served:
+            tasks = " and ".join(f"'{name}'" for name in served) or "none"
+            self.problems.add(where, f"'{model}' serves the task {tasks}, the data have '{task}'")
 
     def losses(self, where: Where, raw: Any) -> list[Choice]:
         """A block `losses`; `lambda` becomes the key `weight`."""
@@ -52,7 +61,7 @@ class Choices:
             found.append({"name": choice["name"], **self.settings(card, place, own, swept=True)})
         return found
 
-    def references(self, raw: Any, task: str) -> list[Choice] | None:
+    def references(self, raw: Any) -> list[Choice] | None:
         """The block `references`; None stands for all of the task."""
         if raw is None:
             return None
@@ -61,11 +70,6 @@ class Choices:
             card = self._card("references", where, choice)
             if card is None:
                 continue
-            stated = card.facts.get("task", task)
-            if stated != task:
-                self.problems.add(
-                    where, f"'{choice['name']}' is a reference of the task '{stated}', this study's is '{task}'"
-                )
             own = {key: value for key, value in choice.items() if key != "name"}
             found.append({"name": choice["name"], **self.settings(card, where, own, swept=False)})
         return found
@@ -119,17 +123,19 @@ class Choices:
         read = self.settings(card, where, own, swept=False)
         if len(self.problems) > before:
             return None
-        return {"name": choice["name"], **card.fill(dotted(where), read)}
+        return {"name": choice["name"], **card.fill(self.problems.place(where), read)}
 
-    def registered(self, room: str, where: Where, name: Any) -> None:
-        """Note a name that is not registered in a room."""
+    def registered(self, room: str, where: Where, name: Any) -> bool:
+        """Whether a name is registered in a room; noted where not."""
         if not isinstance(name, str):
             self.problems.add(where, f"{short(name)} is not a name of a {ROOMS[room]}")
-            return
+            return False
         try:
             self.catalog.card(room, name)
         except SmlmBenchError as error:
             self.problems.add(where, str(error))
+            return False
+        return True
 
     def settings(self, card: Card, where: Where, given: Mapping[str, Any], *, swept: bool) -> dict[str, Any]:
         """Check the given settings against a card, each on its own; the defaults are not added."""
@@ -150,7 +156,7 @@ class Choices:
 
     def _checked(self, setting: Setting, where: Where, value: Any) -> Any:
         try:
-            return setting.check(dotted(where), value)
+            return setting.check(self.problems.place(where), value)
         except SmlmBenchError as error:
             self.problems.add_line(str(error))
             return setting.default

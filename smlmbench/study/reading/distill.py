@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.errors import suggest
-from smlmbench.registry import Card, ModelCard
+from smlmbench.registry import Card
 from smlmbench.study.reading.choices import LAMBDA, Choices
 from smlmbench.study.reading.problems import Where, short
 from smlmbench.study.schema.distill import CONTROLS, LARGEST_FACTOR, Control, Distillation, Side
@@ -15,13 +15,13 @@ CHECKPOINTS = ("run", "path")
 WAY = "write [{teacher: NAME, student: NAME, method: NAME}]"
 
 
-def read_distill(raw: Any, choices: Choices, task: str, root: Path) -> list[Distillation]:
+def read_distill(raw: Any, choices: Choices, task: str | None, root: Path) -> list[Distillation]:
     """Read the block; lists of teachers, students and methods become one entry each.
 
     Args:
         raw: As written.
         choices: Checks names and settings; every problem is noted there, nothing is raised.
-        task: Of the study.
+        task: Of the data; None where it is not known.
         root: Folder that relative paths are taken from.
     """
     if raw is None:
@@ -34,7 +34,7 @@ def read_distill(raw: Any, choices: Choices, task: str, root: Path) -> list[Dist
 
 
 class _Reader:
-    def __init__(self, choices: Choices, task: str, root: Path) -> None:
+    def __init__(self, choices: Choices, task: str | None, root: Path) -> None:
         self.choices, self.problems, self.task, self.root = choices, choices.problems, task, root
 
     def entries(self, where: Where, raw: Any) -> list[Distillation]:
@@ -110,12 +110,10 @@ class _Reader:
             self.problems.add(where, f"has no name; write {{name: MODEL, setting: value}}{also}")
             return []
         before = len(self.problems)
-        self.choices.registered("models", where, name)
-        if len(self.problems) > before:
+        if not self.choices.registered("models", where, name):
             return []
         card = self.choices.catalog.card("models", name)
-        if isinstance(card, ModelCard) and card.task != self.task:
-            self.problems.add(where, f"'{name}' serves the task '{card.task}', this study's is '{self.task}'")
+        self.choices.serves(where, name, self.task)
         own = {key: value for key, value in raw.items() if key not in ("name", "loss", LAMBDA)}
         side = Side(
             name=name,

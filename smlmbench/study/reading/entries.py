@@ -4,24 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from smlmbench.errors import suggest
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.problems import Problems, Where, explain, short
 from smlmbench.study.schema import DataEntry
-from smlmbench.study.sources import ImagesSource, MovieSource, SimulateSource, Source
-
-FORMS: dict[str, type[BaseModel]] = {"simulate": SimulateSource, "movie": MovieSource, "images": ImagesSource}
-INTERNAL = {"simulate": {"kind"}, "movie": {"kind", "part"}, "images": {"kind", "part", "ratio", "psf"}}
-OWN = {
-    "simulate": {"frames"},
-    "movie": {"movie", "truth"},
-    "images": {"input", "target"},
-}  # never taken from train: they are not conditions of the pixels
-INSIDE = {"simulate": "a simulation", "images": "image pairs"}  # forms whose settings stand in a mapping of their own
-FILES = {"simulate": (), "movie": ("movie", "truth"), "images": ("input", "target")}
-WAYS = "write {simulate: {...}}, {movie: FILE, truth: FILE, ...} or {images: {input: FOLDER, target: FOLDER}}"
+from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
 
 class Entries:
@@ -31,16 +20,22 @@ class Entries:
         choices: Checks of registered names.
         problems: Where every problem is noted; nothing is raised.
         root: Folder that relative paths of data are taken from.
+        names: Places of data sets by name, over all parts of the study.
+        forms: How each kind of source is written.
         sources: Every source that is valid by itself, with its place.
-        files: Files that the others name, with their places.
+        files: Files that the others name, with their places and what they are.
     """
 
-    def __init__(self, choices: Choices, problems: Problems, root: Path) -> None:
+    def __init__(self, choices: Choices, root: Path, names: dict[str, str]) -> None:
         self.choices = choices
-        self.problems = problems
+        self.problems = choices.problems
         self.root = root
-        self.sources: list[tuple[Where, Source]] = []
-        self.files: list[tuple[Where, Path]] = []
+        self.names = names
+        self.forms = forms_of(choices.catalog)
+        *most, last = [form.way for form in self.forms.values()]
+        self._ways = f"write {', '.join(most)} or {last}"
+        self.sources: list[tuple[Where, Description]] = []
+        self.files: list[tuple[Where, Path, str]] = []
 
     def read(self, raw: Any) -> list[tuple[Where, DataEntry]]:
         """All entries without problems of their own, with their places."""
@@ -48,18 +43,16 @@ class Entries:
             self.problems.add(("data",), f"{short(raw)} is not a list of data sets; write [{{name: ..., train: ...}}]")
             return []
         found: list[tuple[Where, DataEntry]] = []
-        first: dict[str, int] = {}
         for index, item in enumerate(raw):
             where: Where = ("data", index)
             entry = self._entry(where, item)
             if entry is None:
                 continue
-            if entry.name in first:
-                self.problems.add(
-                    (*where, "name"), f"'{entry.name}' is also the name of data[{first[entry.name]}]; rename one"
-                )
+            if entry.name in self.names:
+                said = f"'{entry.name}' is also the name of {self.names[entry.name]}; rename one"
+                self.problems.add((*where, "name"), said)
                 continue
-            first[entry.name] = index
+            self.names[entry.name] = self.problems.place(where)
             found.append((where, entry))
         return found
 
@@ -72,7 +65,7 @@ class Entries:
         fields: dict[str, Any] = {key: raw[key] for key in ("name",) if key in raw}
         train = raw.get("train")
         if train is None:
-            self.problems.add((*where, "train"), f"required and not given; {WAYS}")
+            self.problems.add((*where, "train"), f"required and not given; {self._ways}")
         else:
             fields["train"] = self._source((*where, "train"), train, None)
         base = train if isinstance(train, Mapping) else None
@@ -88,7 +81,7 @@ class Entries:
             return None
         return entry if len(self.problems) == before else None
 
-    def _tests(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> dict[str, Source]:
+    def _tests(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> dict[str, Description]:
         if raw is None:
             return {}
         if not isinstance(raw, Mapping):
@@ -96,7 +89,7 @@ class Entries:
                 where, f"{short(raw)} is not a mapping of conditions; write {{CONDITION: {{simulate: ...}}}}"
             )
             return {}
-        if set(raw) & set(FORMS):
+        if set(raw) & set(self.forms):
             self.problems.add(where, "conditions have names; write {test: {CONDITION: {simulate: ...}}}")
             return {}
         read = {name: self._source((*where, name), item, base) for name, item in raw.items()}
@@ -110,95 +103,104 @@ class Entries:
             return []
         return [self._resolved(item) for item in raw]
 
-    def _source(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> Source | None:
+    def _source(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> Description | None:
         """Read one source; `base` is the training source as written, for what is not named."""
-        form = self._form(where, raw)
-        if form is None:
+        kind = self._kind(where, raw)
+        if kind is None:
             return None
-        own, place = _inner(raw, form, where)
+        form = self.forms[kind]
+        place = (*where, kind) if form.inside else where
+        own = _inner(raw, kind, form)
         if not isinstance(own, Mapping):
-            self.problems.add(place, f"{short(own)} is not a mapping; write {{{form}: {{key: value}}}}")
+            self.problems.add(place, f"{short(own)} is not a mapping; write {{{kind}: {{key: value}}}}")
             return None
-        inherited = _inner(base, form, ())[0] if base is not None and form in base else {}
+        inherited = _inner(base, kind, form) if base is not None and kind in base else {}
         taken = (
-            {key: value for key, value in inherited.items() if key not in OWN[form]}
+            {key: value for key, value in inherited.items() if key not in form.own}
             if isinstance(inherited, Mapping)
             else {}
         )
-        given = {**taken, **own}
         before = len(self.problems)
-        source = self._validated(place, form, given, own, inherits=bool(taken))
+        self.problems.unknown_keys(place, own, form.keys)
+        read = self._from_card if form.card is not None else self._validated
+        source = read(place, kind, {key: taken[key] for key in taken if key not in own}, own)
         if source is None or len(self.problems) > before:
-            named = [key for key in FILES[form] if isinstance(own.get(key), str)]
-            self.files += [((*place, key), self._resolved(own[key])) for key in named]
+            named = {key: what for key, what in form.files.items() if isinstance(own.get(key), str)}
+            self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
             return None
         self.sources.append((where, source))
         return source
 
-    def _form(self, where: Where, raw: Any) -> str | None:
+    def _kind(self, where: Where, raw: Any) -> str | None:
         if not isinstance(raw, Mapping):
-            self.problems.add(where, f"{short(raw)} is not a source; {WAYS}")
+            self.problems.add(where, f"{short(raw)} is not a source; {self._ways}")
             return None
-        forms = [form for form in FORMS if form in raw]
-        if len(forms) > 1:
-            self.problems.add(where, f"names both {' and '.join(forms)}; keep one")
+        kinds = [kind for kind in self.forms if kind in raw]
+        if len(kinds) > 1:
+            self.problems.add(where, f"names both {' and '.join(kinds)}; keep one")
             return None
-        if not forms:
-            near = suggest(next(iter(raw), ""), FORMS)
-            said = f"names {short(', '.join(raw))}, neither simulate nor movie nor images"
-            self.problems.add(where, f"{said}; {near if near.startswith('did') else WAYS}")
+        if not kinds:
+            near = suggest(next(iter(raw), ""), self.forms)
+            said = f"names {short(', '.join(raw))}, neither {' nor '.join(self.forms)}"
+            self.problems.add(where, f"{said}; {near if near.startswith('did') else self._ways}")
             return None
-        if forms[0] in INSIDE:
+        if self.forms[kinds[0]].inside:
             for key in raw:
-                if key != forms[0]:
-                    said = f"unknown key; settings of {INSIDE[forms[0]]} stand inside {forms[0]}: {{...}}"
+                if key != kinds[0]:
+                    said = f"unknown key; settings of {self.forms[kinds[0]].inside} stand inside {kinds[0]}: {{...}}"
                     self.problems.add((*where, key), said)
-        return forms[0]
+        return kinds[0]
 
     def _validated(
-        self, place: Where, form: str, given: Mapping[str, Any], own: Mapping[str, Any], *, inherits: bool
-    ) -> Source | None:
+        self, place: Where, kind: str, taken: Mapping[str, Any], own: Mapping[str, Any]
+    ) -> Description | None:
         """Validate a merged source; what is wrong with an inherited value is told where train is."""
-        model = FORMS[form]
-        known = [key for key in model.model_fields if key not in INTERNAL[form]]
-        self.problems.unknown_keys(place, own, known)
-        fields = {key: value for key, value in given.items() if key in known}
-        psf = fields.pop("psf", {"name": "gaussian"} if form == "simulate" else None)
-        told = "psf" in own or not inherits
-        quiet = Choices(self.choices.catalog, Problems("")) if not told else self.choices
-        filled = quiet.psf((*place, "psf"), psf) if psf is not None else None
-        for key in FILES[form]:
+        form = self.forms[kind]
+        fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
+        for key in form.files:
             if isinstance(fields.get(key), str):
                 fields[key] = self._resolved(fields[key])
-        if form == "movie" and fields.get("truth_format") is not None:
-            self.choices.registered("formats", (*place, "truth_format"), fields["truth_format"])
+        for key, room in form.named.items():
+            if own.get(key) is not None:
+                self.choices.registered(room, (*place, key), own[key])
+        usable = True
+        if "psf" in form.keys:
+            psf = fields.pop("psf", form.model.model_fields["psf"].default)
+            told = self._quiet() if taken and "psf" not in own else self.choices
+            filled = told.psf((*place, "psf"), psf) if psf is not None else None
+            usable = psf is None or filled is not None
+            fields["psf"] = filled if usable else {}
         try:
-            source = model.model_validate({**fields, "kind": form, "psf": None if psf is None else filled or {}})
+            source = form.model.model_validate({**fields, "kind": kind})
         except ValidationError as error:
-            self._explained(error, model, place, fields, told_elsewhere=set(fields) - set(own) if inherits else set())
+            for at, text in explain(error, form.model, fields):
+                if not at or at[0] not in taken:
+                    self.problems.add((*place, *at), text)
             return None
-        usable = psf is None or filled is not None
-        return source if usable and isinstance(source, SimulateSource | MovieSource | ImagesSource) else None
+        return source if usable else None
 
-    def _explained(
-        self,
-        error: ValidationError,
-        model: type[BaseModel],
-        place: Where,
-        fields: Mapping[str, Any],
-        *,
-        told_elsewhere: set[str],
-    ) -> None:
-        for at, text in explain(error, model, fields):
-            if not at or at[0] not in told_elsewhere:
-                self.problems.add((*place, *at), text)
+    def _from_card(
+        self, place: Where, kind: str, taken: Mapping[str, Any], own: Mapping[str, Any]
+    ) -> Description | None:
+        """A source whose settings a card checks."""
+        form = self.forms[kind]
+        assert form.card is not None  # noqa: S101 (only such forms come here)
+        if "truth" not in form.card.facts:
+            said = f"the card of '{kind}' does not say what truth it brings"
+            self.problems.add(place, f"{said}; write facts: {{truth: ...}} there")
+        read: dict[str, Any] = {}
+        for choices, given in ((self._quiet(), taken), (self.choices, own)):
+            known = {key: value for key, value in given.items() if key in form.keys}
+            read |= choices.settings(form.card, place, known, swept=False)
+        return form.model.model_validate({"kind": kind, "settings": form.card.fill(kind, read), **form.fixed})
+
+    def _quiet(self) -> Choices:
+        return Choices(self.choices.catalog, Problems(""))
 
     def _resolved(self, text: str) -> Path:
         return (self.root / Path(text).expanduser()).absolute()
 
 
-def _inner(raw: Mapping[str, Any], form: str, where: Where) -> tuple[Any, Where]:
-    """The mapping that holds a source's keys, and its place."""
-    if form in INSIDE:
-        return (raw[form] if raw[form] is not None else {}), (*where, form)
-    return raw, where
+def _inner(raw: Mapping[str, Any], kind: str, form: Form) -> Any:
+    """What holds a source's keys."""
+    return (raw[kind] if raw[kind] is not None else {}) if form.inside else raw

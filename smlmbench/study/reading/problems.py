@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -27,13 +27,25 @@ class Problems:
     def __init__(self, file: str) -> None:
         self.file = file
         self.lines: list[str] = []
+        self._at: Where = ()
+        self._keys: frozenset[str | int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.lines)
 
+    def inside(self, at: Where, keys: Iterable[str]) -> "Problems":
+        """The same problems for a reader whose top-level keys of these names stand at another place of the file."""
+        inner = Problems(self.file)
+        inner.lines, inner._at, inner._keys = self.lines, at, frozenset(keys)
+        return inner
+
+    def place(self, where: Where) -> str:
+        """A place as it is read in the whole file."""
+        return dotted((*self._at, *where) if where and where[0] in self._keys else where)
+
     def add(self, where: Where, text: str) -> None:
         """Note a problem at a place of the file."""
-        self.add_line(f"{dotted(where)}: {text}" if where else text)
+        self.add_line(f"{self.place(where)}: {text}" if where else text)
 
     def add_line(self, text: str) -> None:
         """Note a problem whose text already names the place."""

@@ -1,84 +1,28 @@
-"""The block `search` of a study: how many trials, towards what, over which settings."""
+"""Reading the block `search` of a study: every problem in one pass."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from smlmbench.errors import ConfigError, SmlmBenchError, suggest
 from smlmbench.registry import Card, Catalog, MetricCard, Setting
-from smlmbench.registry.cards import Scalar, Strict
-from smlmbench.study.reading.problems import Problems, Where, dotted, explain, short
+from smlmbench.study.reading.choices import LAMBDA, WEIGHT
+from smlmbench.study.reading.problems import Problems, Where, explain, short
+from smlmbench.study.schema import Training
+from smlmbench.study.schema.search import Search
 
-LAMBDA, WEIGHT = "lambda", "weight"
 LATENCY, N_PARAMS = "device/latency_ms", "n_params"
 TUNABLE = ("lr", "batch_size", "optimiser", "schedule", "clip", "weight_decay", "augment")
 BUDGET = ("samples", "regime", "validations", "validation_frames", "patience", "number_format")
 
 
-class Dimension(Strict):
-    """What values a setting may take: a range, or choices (one choice holds it)."""
-
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    choices: Annotated[list[Scalar], Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> "Dimension":
-        if self.choices is not None:
-            if self.low is not None or self.high is not None or self.log:
-                raise ValueError("choices and a range at once; give {choices: [...]} or {low: ..., high: ...}")
-            return self
-        if self.low is None or self.high is None:
-            raise ValueError("not a range; give {low: ..., high: ..., log: true} or {choices: [...]}")
-        if self.low > self.high or (self.log and self.low <= 0):
-            raise ValueError(f"low {self.low:g}, high {self.high:g}: low must be at most high, and above 0 with log")
-        return self
-
-
-class Search(Strict):
-    """A search of hyperparameters.
-
-    Attributes:
-        trials: Trainings per model (in all where `joint`), the one with the defaults among them.
-        objectives: The first is a number on validation, which picks; `device/latency_ms` and `n_params` may follow.
-            Empty: the task's primary metric on validation.
-        space: Ranges and choices in place of those of the cards, by setting: `lambda`, `lr`, `fid_storm.blocks`, ...
-        joint: One search in which the model is a choice, instead of one per model.
-        sampler: How settings are proposed after the first `startup` trials, which are drawn at random.
-        seed: Of the sampler; the study's by default.
-        pruner: Stops a training that is worse than the median (or than `keep_percent` of all) was at that point;
-            without effect where there are several objectives.
-        startup: Trials drawn at random, none of which is pruned.
-        warmup: Fraction of a training before which it is never pruned; networks that start slowly need a late one.
-        keep_percent: With pruner `percentile`: the best so many of hundred go on.
-        random_trials: Trials of plain random search to compare with. It shares the first `startup` trials with the
-            search, so by default it costs nothing.
-        holdout: Score each trial on a third frozen set too, which chooses nothing.
-    """
-
-    trials: Annotated[int, Field(ge=1)] = 30
-    objectives: list[str] = []
-    space: dict[str, Dimension] = {}
-    joint: bool = False
-    sampler: Literal["tpe", "random", "gp", "nsga2"] = "tpe"
-    seed: Annotated[int, Field(ge=0)] | None = None
-    pruner: Literal["median", "percentile", "none"] = "median"
-    startup: Annotated[int, Field(ge=1)] = 10
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
-    keep_percent: Annotated[float, Field(gt=0, lt=100)] = 75.0
-    random_trials: Annotated[int, Field(ge=0)] | None = None
-    holdout: bool = True
-
-    @property
-    def baseline(self) -> int:
-        """Trials of random search to compare with."""
-        return min(self.startup, self.trials) if self.random_trials is None else self.random_trials
-
-
 def read_search(
-    raw: Any, models: Sequence[Mapping[str, Any]], losses: Sequence[Mapping[str, Any]], task: str, reader: "Reader"
+    raw: Any,
+    models: Sequence[Mapping[str, Any]],
+    losses: Sequence[Mapping[str, Any]],
+    task: str | None,
+    reader: "Reader",
 ) -> Search | None:
     """The block `search`, every problem noted; None where there is none or it has problems.
 
@@ -86,7 +30,7 @@ def read_search(
         raw: As written.
         models: Block of the study as read.
         losses: Block of the study as read.
-        task: Its task.
+        task: Its task; None where it is not known.
         reader: Registered things and problems.
     """
     where: Where = ("search",)
@@ -124,9 +68,9 @@ class Reader:
         self.catalog = catalog
         self.problems = problems
 
-    def objectives(self, where: Where, raw: Any, task: str) -> None:
+    def objectives(self, where: Where, raw: Any, task: str | None) -> None:
         """Note objectives that do not exist or may not choose."""
-        if raw is None:
+        if raw is None or task is None:
             return
         if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
             self.problems.add(where, f"{short(raw)} is not a list of names; write [val/efficiency, {LATENCY}]")
@@ -205,13 +149,13 @@ class Reader:
         for value in values:
             try:
                 if setting is not None:
-                    setting.check(dotted(where), value)
+                    setting.check(self.problems.place(where), value)
                 elif name == "loss":
                     self.catalog.card("losses", str(value))
                 else:
                     _check_training(name, value)
             except SmlmBenchError as error:
-                self.problems.add_line(str(error) if setting is not None else f"{dotted(where)}: {error}")
+                self.problems.add_line(str(error) if setting is not None else f"{self.problems.place(where)}: {error}")
 
     def _card(self, room: str, name: str) -> Card | None:
         try:
@@ -231,8 +175,6 @@ def directions(catalog: Catalog, task: str) -> dict[str, str]:
 
 
 def _check_training(key: str, value: Any) -> None:
-    from smlmbench.study.schema import Training  # which holds a Search
-
     try:
         Training.model_validate({key: value})
     except ValidationError as error:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from smlmbench.registry.cards import Strict
-from smlmbench.study.reading.search import Search
 from smlmbench.study.schema.distill import Distillation
+from smlmbench.study.schema.search import Search
 from smlmbench.study.sources import Source
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -89,12 +89,16 @@ class Timing(Strict):
 
 
 class Study(Strict):
-    """A study: one file in `experiments/`, one MLflow experiment."""
+    """A study, or one part of it that has one task: one file in `experiments/`, one MLflow experiment.
+
+    Attributes:
+        task: As written; which task a row has is said by `Loaded.task` and by the row.
+    """
 
     study: Name
     seed: Annotated[int, Field(ge=0)] = 0
     repeats: Annotated[int, Field(ge=1)] = 3
-    task: str = "localization"
+    task: str | None = None
     data: Annotated[list[DataEntry], Field(min_length=1)]
     output: dict[str, Any] = {}
     references: list[Choice] | None = None

@@ -4,13 +4,28 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from smlmbench.errors import ConfigError, FormatError, PairingError, SizeError, SmlmBenchError
-from smlmbench.study.sources import RATIOS, ImagesSource, PairsPart
+from smlmbench.formats.pages import image_files, open_pages
+from smlmbench.study.digests import canonical, file_digest
+from smlmbench.study.sources.description import Share
 
+RATIOS = (1, 2, 4, 8)
 SMALLEST_PX = 8
 NAMED = 3  # names in a message
+
+
+class PairsPart(Share):
+    """A part cut from image pairs.
+
+    Attributes:
+        rule: `files`, or `pages` where every page shows something new (`track: iid`).
+    """
+
+    rule: Literal["files", "pages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class Measured:
 _measured: dict[Any, Measured] = {}
 
 
-def measure(source: ImagesSource) -> Measured:
+def measure(given: Path, wanted: Path) -> Measured:
     """Pair the files of two folders by their names and measure them; remembered while names, sizes and times stay.
 
     Raises:
@@ -51,17 +66,17 @@ def measure(source: ImagesSource) -> Measured:
         FormatError: A folder without images, a file that cannot be read, colour.
         SizeError: Targets that are not 1, 2, 4 or 8 times as large as their inputs, all alike.
     """
-    if source.input == source.target:
-        raise PairingError(f"input and target are both '{source.input}'; give two folders")
+    if given == wanted:
+        raise PairingError(f"input and target are both '{given}'; give two folders")
     try:
-        files = [_by_name(folder) for folder in (source.input, source.target)]
+        files = [_by_name(folder) for folder in (given, wanted)]
         key = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for one in files for path in one.values())
     except OSError as error:
         raise FormatError(
             f"'{error.filename}' cannot be read: {error.strerror}; check the folder and its rights"
         ) from None
     if key not in _measured:
-        _measured[key] = _paired(source, *files)
+        _measured[key] = _paired(given, wanted, *files)
     return _measured[key]
 
 
@@ -71,10 +86,6 @@ def check_values(measured: Measured) -> None:
     Raises:
         FormatError: The first one found.
     """
-    import numpy as np
-
-    from smlmbench.formats.pages import open_pages
-
     for path in measured.floats:
         movie = open_pages(path)
         try:
@@ -85,18 +96,17 @@ def check_values(measured: Measured) -> None:
             movie.close()
 
 
-def pages_of(source: ImagesSource) -> tuple[Page, ...]:
-    """The pairs of a source's part, in natural order.
+def pages_of_part(pages: tuple[Page, ...], part: PairsPart | None) -> tuple[Page, ...]:
+    """The pairs of a part, in their order.
 
     Raises:
         SizeError: Too few pairs to cut the parts.
     """
-    pages = measure(source).pages
-    if source.part is None:
+    if part is None:
         return pages
-    units = units_of(pages, source.part)
-    roles = cut_pairs(units, source.part)
-    return tuple(page for page, unit in zip(pages, units, strict=True) if roles[unit] == source.part.role)
+    units = units_of(pages, part)
+    roles = cut_pairs(units, part)
+    return tuple(page for page, unit in zip(pages, units, strict=True) if roles[unit] == part.role)
 
 
 def cut_pairs(units: Sequence[str], part: PairsPart) -> dict[str, str]:
@@ -124,31 +134,20 @@ def units_of(pages: Sequence[Page], part: PairsPart) -> list[str]:
 
     Files with one and the same target (many inputs of one scene) are one unit, so that no part sees another's target.
     """
-    from smlmbench.study.identity import file_digest
-
     if part.rule == "pages":
         return [f"{page.name}#{page.number}" for page in pages]
     first: dict[str, str] = {}
     return [first.setdefault(file_digest(page.target), page.name) for page in pages]
 
 
-def pairs_identity(source: ImagesSource) -> str:
+def pairs_identity(measured: Measured) -> str:
     """sha256 over names and bytes of the pairs; the folders' own names do not count."""
-    from smlmbench.study.identity import canonical, file_digest
-
-    files = dict.fromkeys((page.name, page.input, page.target) for page in measure(source).pages)
+    files = dict.fromkeys((page.name, page.input, page.target) for page in measured.pages)
     listed = [[name, file_digest(given), file_digest(wanted)] for name, given, wanted in files]
     return hashlib.sha256(canonical(listed).encode()).hexdigest()
 
 
-def fitting_output(block: dict[str, Any], ratio: int | None) -> dict[str, Any]:
-    """The study's block `output` for data whose targets fix the upsampling (None: they do not), swept or not."""
-    return block if ratio is None else {**block, "upsampling": ratio}
-
-
 def _by_name(folder: Path) -> dict[str, Path]:
-    from smlmbench.formats.pages import image_files
-
     found: dict[str, Path] = {}
     for file in image_files(folder):
         if file.stem in found:
@@ -160,11 +159,8 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _paired(source: ImagesSource, inputs: dict[str, Path], targets: dict[str, Path]) -> Measured:
-    for ours, theirs, here, there in (
-        (inputs, targets, source.input, source.target),
-        (targets, inputs, source.target, source.input),
-    ):
+def _paired(given: Path, wanted: Path, inputs: dict[str, Path], targets: dict[str, Path]) -> Measured:
+    for ours, theirs, here, there in ((inputs, targets, given, wanted), (targets, inputs, wanted, given)):
         alone = [name for name in ours if name not in theirs]
         if alone:
             seen = f" ({_first(list(theirs))})" if len(alone) == len(ours) else ""
@@ -190,7 +186,7 @@ def _paired(source: ImagesSource, inputs: dict[str, Path], targets: dict[str, Pa
         floats += [one for one, dtype in ((path, kind), (targets[name], other[3])) if dtype == "f"]
         pages += [Page(name, path, targets[name], page, n, height, width) for page in range(n)]
     if first is None:
-        raise ConfigError(f"'{source.input}' has no images; give a folder of images")
+        raise ConfigError(f"'{given}' has no images; give a folder of images")
     return Measured(tuple(pages), first[1], tuple(floats))
 
 
@@ -201,8 +197,6 @@ def _first(names: Sequence[str]) -> str:
 
 def _shape(path: Path) -> tuple[int, int, int, str]:
     """Pages, height, width and kind of numbers of a file."""
-    from smlmbench.formats.pages import open_pages
-
     try:
         movie = open_pages(path)
     except SmlmBenchError as error:

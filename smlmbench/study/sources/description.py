@@ -1,0 +1,213 @@
+"""What a description of a data source says of itself: the contract of this room, asked by everybody else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from smlmbench.camera import Camera
+from smlmbench.errors import suggest
+from smlmbench.registry import Card, Catalog
+from smlmbench.registry.cards import Strict
+from smlmbench.study.digests import plain
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Role = Literal["train", "val", "test"]
+TruthKind = Literal["simulated", "pseudo", "designed", "unstated"]
+Place = tuple[str | int, ...]
+Note = tuple[Place, str]  # keys within what was asked, and what is wrong there
+
+ROLES: tuple[Role, ...] = ("train", "val", "test")
+FRACTION = 0.15
+TEST_UNITS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look at files before anything heavy is imported, each file once.
+
+    Attributes:
+        catalog: Registered formats.
+        border_nm: What is left out of scores at the border of a field.
+        seen: What was found, by file.
+    """
+
+    catalog: Catalog
+    border_nm: float
+    seen: dict[Path, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a kind of source is written in a study.
+
+    Attributes:
+        model: Its description.
+        way: An example, for messages.
+        keys: What may be written.
+        inside: What it is called where its keys stand in a mapping of their own, as in `{simulate: {...}}`.
+        own: Keys that val and test never take from train: they are not conditions of the pixels.
+        files: Keys that name a file or folder, with what it is.
+        named: Keys that hold a registered name, with their room.
+        card: Where the keys are settings of a card: the card.
+        fixed: Fields that are not written.
+    """
+
+    model: "type[Description]"
+    way: str
+    keys: tuple[str, ...]
+    inside: str = ""
+    own: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+    card: Card | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Share(Strict):
+    """A part cut from files for training, validation or test.
+
+    Attributes:
+        role: Which part this is.
+        val, test: Fractions cut for validation and test; 0 where these come from elsewhere.
+    """
+
+    role: Role
+    val: Annotated[float, Field(ge=0, lt=0.5)] = FRACTION
+    test: Annotated[float, Field(ge=0, lt=0.5)] = FRACTION
+
+
+class Description(Strict):
+    """What defines the pixels and the truth of a data source.
+
+    Attributes:
+        kind: Name of the file in the room `data` that opens it.
+        pixel_size_nm: Camera pixel of the inputs, where it is known.
+        camera: Facts of the camera, or `uncalibrated` (the network sees counts).
+        psf: PSF with all its settings, where it is known.
+        STATED: Facts of the kind: `truth` (kind of truth that it brings), `knows`, `fixes`, `drawn_anew`.
+    """
+
+    STATED: ClassVar[Mapping[str, Any]] = {}
+
+    kind: str
+    pixel_size_nm: Positive | None = None
+    camera: Camera | Literal["uncalibrated"] = "uncalibrated"
+    psf: dict[str, Any] | None = None
+
+    @classmethod
+    def written(cls, *internal: str) -> tuple[str, ...]:
+        """Fields that a study may write: all but the internal ones."""
+        return tuple(key for key in cls.model_fields if key not in ("kind", *internal))
+
+    @property
+    def stated(self) -> Mapping[str, Any]:
+        """Facts of its kind."""
+        return self.STATED
+
+    @property
+    def brings(self) -> str:
+        """Kind of truth that it brings: `emitters`, `target_images`, ..."""
+        return str(self.stated["truth"])
+
+    @property
+    def knows(self) -> list[str]:
+        """What a network that was trained on it is told, for the column `knows`."""
+        return list(self.stated.get("knows", []))
+
+    @property
+    def drawn_anew(self) -> bool:
+        """Whether a third frozen set (holdout) can be drawn."""
+        return bool(self.stated.get("drawn_anew"))
+
+    @property
+    def fixes(self) -> dict[str, Any]:
+        """Output settings that the data fix, such as {"upsampling": 4}; of a `measured` description."""
+        return dict(self.stated.get("fixes", {}))
+
+    def content(self) -> dict[str, Any]:
+        """Its description as plain JSON values, for files their digests instead of paths."""
+        described: dict[str, Any] = plain(self.model_dump(mode="json"))
+        return described
+
+    def identity(self, catalog: Catalog) -> dict[str, Any]:
+        """Its content, and the version of the PSF's code."""
+        if self.psf is None:
+            return self.content()
+        name = str(self.psf["name"])
+        code = {"version": catalog.card("psf", name).version, "plugin": catalog.plugin_hash("psf", name)}
+        return {**self.content(), "psf_code": code}
+
+    def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """What else tells trainings on it apart, given the settings of a model; joins `cell_id`."""
+        del model
+        return {}
+
+    def check(self, look: Look) -> list[Note]:
+        """What is wrong with its files."""
+        del look
+        return []
+
+    def beside(self, others: Mapping[Place, "Description"], look: Look) -> list[Note]:
+        """What is wrong with it as the training source of a data entry.
+
+        Args:
+            others: The validation and test sources that are given, by their place in the entry.
+            look: At the files.
+        """
+        del others, look
+        return []
+
+    @property
+    def cut_by(self) -> Share | None:
+        """How parts are cut from it, shown by that of training; None for what is drawn anew."""
+        return None
+
+    def cuts(self, *, val: bool, test: bool) -> dict[Role, Self]:
+        """Itself as the parts that are cut from it where validation or test are not given; empty where none is cut."""
+        first = self.cut_by
+        if first is None or (val and test):
+            return {}
+        fractions = {"val": 0.0 if val else FRACTION, "test": 0.0 if test else FRACTION}
+        parts = {role: first.model_copy(update={"role": role, **fractions}) for role in ROLES}
+        wanted = {role: part for role, part in parts.items() if fractions.get(role, 1.0) > 0}
+        return {role: self.model_copy(update={"part": part}) for role, part in wanted.items()}
+
+    def measured(self) -> Self:
+        """With what only its files say."""
+        return self
+
+    def sized(self, role: Role) -> Self:
+        """With a number of units for a frozen set, where it needs one and has none."""
+        del role
+        return self
+
+    def condition_facts(self) -> dict[str, Any]:
+        """What `plan.json` says of it as a test condition."""
+        return {"kind": self.kind}
+
+    def leak(self, receptive_field_px: float, model: str) -> str | None:
+        """Why a network sees from the training part into another one, or None."""
+        del receptive_field_px, model
+        return None
+
+
+def missing(path: Path, what: str) -> str | None:
+    """What is wrong where nothing is there (a movie, a table, ...), or None."""
+    if not path.exists():
+        near = suggest(path.name, [file.name for file in path.parent.iterdir()]) if path.parent.is_dir() else ""
+        hint = near if near.startswith("did") else f"give the path of a {what}, relative to the data root"
+        return f"'{path}' does not exist; {hint}"
+    if path.is_dir() and not any(path.iterdir()):
+        return f"folder '{path}' is empty; give a {what}"
+    if path.is_file() and path.stat().st_size == 0:
+        return f"'{path}' is an empty file; give a {what}"
+    return None
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """A file that the system does not give."""
+    return f"'{path}' cannot be read: {error.strerror or error}; check the file and its rights"

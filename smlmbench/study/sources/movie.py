@@ -1,0 +1,285 @@
+"""A user's movie with its truth table: what is written, how it is checked, where it is cut (PROTOCOL section 2)."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from smlmbench.camera import Camera
+from smlmbench.errors import SizeError, SmlmBenchError
+from smlmbench.formats import find, open_movie
+from smlmbench.formats.text import read_head
+from smlmbench.study.digests import file_digest, plain
+from smlmbench.study.sources.description import (
+    Description,
+    Form,
+    Look,
+    NonNegative,
+    Note,
+    Place,
+    Positive,
+    Share,
+    TruthKind,
+    missing,
+    unreadable,
+)
+
+SMALLEST_PX = 8
+MIN_SCORED_PX = 8  # columns that must remain inside the scoring border
+X_WORD = re.compile(r"x.*|(?:pos|position|loc|coord|cent(?:er|re|roid))x")
+TEXT_SUFFIXES = {".csv", ".tsv", ".txt"}
+Shape = tuple[int, int, int]  # frames, height, width
+
+
+class Part(Share):
+    """A part cut from one acquisition.
+
+    Attributes:
+        rule: `frames` (contiguous blocks, only for `track: iid`) or `columns` (blocks of columns, whole time).
+        guard_px: Gap between blocks of columns.
+    """
+
+    rule: Literal["frames", "columns"]
+    guard_px: Annotated[int, Field(ge=0)] = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Frames start .. stop - 1 and camera columns x0 .. x1 - 1 of a movie."""
+
+    start: int
+    stop: int
+    x0: int
+    x1: int
+
+
+def cut(part: Part, *, n_frames: int, width_px: int) -> Cut:
+    """Resolve a part on a movie: training first, then validation, then test, along frames or columns.
+
+    Blocks of frames touch (positions are new in every frame); between blocks of columns lies the guard, and fractions
+    are of what the guards leave.
+
+    Raises:
+        SizeError: A block would be empty, or narrower than 8 columns.
+    """
+    frames = part.rule == "frames"
+    size, guard, least = (n_frames, 0, 1) if frames else (width_px, part.guard_px, SMALLEST_PX)
+    usable = size - guard * ((part.val > 0) + (part.test > 0))
+    val, test = (max(least, round(share * usable)) if share > 0 else 0 for share in (part.val, part.test))
+    train = usable - val - test
+    if train < least:
+        less = f" less guards of {guard} px" if guard else ""
+        todo = "`track: iid` if every frame has new positions, or " if not frames else ""
+        said = f"{size} {part.rule}{less} cannot be cut into parts of at least {least}"
+        raise SizeError(f"{said}; give {todo}val and test of their own")
+    first = {"train": 0, "val": train + guard, "test": size - test}[part.role]
+    last = first + {"train": train, "val": val, "test": test}[part.role]
+    return Cut(first, last, 0, width_px) if frames else Cut(0, n_frames, first, last)
+
+
+class MovieSource(Description):
+    """A user's movie with an optional truth table (`{movie: a.tif, truth: a.csv, ...}`).
+
+    Attributes:
+        movie, truth: Files; `truth` may be absent for movies that are only predicted.
+        truth_format: Registered format of the table; by default found from the file.
+        columns: Own names of columns: {frame: ..., x_nm: ..., y_nm: ...}; the unit is the key's.
+        first_frame: Number of the first frame in the table; by default the format's.
+        crop_px: Side of training crops.
+        psf: PSF for simulation-based helpers (classical starting sigma, local background rule).
+        track: `iid` where every frame has new positions; absent where molecules persist.
+        split: How validation and test are cut from it: blocks of frames or of columns; by default frames where the
+            track is iid, else columns. Frames of molecules that persist are parted by 10 times their on-time, and a
+            test that is cut so is tagged shared-structure and not ranked.
+        truth_kind: What the table is (PROTOCOL section 2).
+    """
+
+    STATED: ClassVar[Mapping[str, Any]] = {"truth": "emitters", "knows": ["training movie"]}
+
+    kind: Literal["movie"] = "movie"
+    movie: Path
+    truth: Path | None = None
+    truth_format: str | None = None
+    columns: dict[str, str] | None = None
+    first_frame: int | None = None
+    pixel_size_nm: Positive
+    camera: Camera | Literal["uncalibrated"]
+    crop_px: Annotated[int, Field(ge=8)] = 32
+    track: Literal["iid"] | None = None
+    split: Literal["columns", "frames"] | None = None
+    truth_kind: TruthKind = "unstated"
+    min_photons: NonNegative = 100.0
+    guard_px: Annotated[int, Field(ge=0)] = 16
+    part: Part | None = None
+
+    @classmethod
+    def form(cls) -> Form:
+        """How it is written."""
+        files = {"movie": "movie", "truth": "table"}
+        way = "{movie: FILE, truth: FILE, ...}"
+        return Form(cls, way, cls.written("part"), own=tuple(files), files=files, named={"truth_format": "formats"})
+
+    def content(self) -> dict[str, Any]:
+        """Its files count by their bytes; how it was cut is said by the part."""
+        return {
+            **plain(self.model_dump(mode="json", exclude={"movie", "truth", "split"})),
+            "movie_sha256": file_digest(self.movie),
+            "truth_sha256": file_digest(self.truth) if self.truth is not None else None,
+        }
+
+    def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Tells apart trainings on crops that were normalised by the crop's own extremes before."""
+        by_frame = str(model.get("normalisation", "")).startswith("frame_")
+        return {"frame_range": "whole"} if by_frame else {}
+
+    def check(self, look: Look) -> list[Note]:
+        """Whether movie and table open, crops fit, and the table has positions."""
+        shape = movie_shape(self.movie, look)
+        notes: list[Note] = []
+        if isinstance(shape, str):
+            notes.append((("movie",), shape))
+        elif min(shape[1:]) < self.crop_px:
+            said = f"frames of {shape[2]} x {shape[1]} px are smaller than crops of {self.crop_px} px"
+            notes.append((("crop_px",), f"{said}; give at most {min(shape[1:])}"))
+        if self.truth is None:
+            said = "required and not given; a movie without truth can only be predicted, list it under apply"
+            return [*notes, (("truth",), said)]
+        absent = missing(self.truth, "table")
+        table = [(("truth",), absent)] if absent is not None else _columns(self.truth, self.columns or {})
+        return [*notes, *(table or self._table(self.truth, look))]
+
+    def _table(self, path: Path, look: Look) -> list[Note]:
+        try:
+            find(path, "table", catalog=look.catalog, format=self.truth_format, takes_columns=bool(self.columns))
+        except SmlmBenchError as error:
+            return [(("truth",), str(error))]
+        except OSError as error:
+            return [(("truth",), unreadable(path, error))]
+        return []
+
+    def beside(self, others: Mapping[Place, Description], look: Look) -> list[Note]:
+        """Whether it is used twice, and large enough to be cut."""
+        notes: list[Note] = []
+        for place, other in others.items():
+            if isinstance(other, MovieSource) and other.movie == self.movie:
+                said = f"'{other.movie.name}' is also the training movie, so scores would show memory"
+                notes.append((place, f"{said}; leave it out and it is cut from the training movie"))
+        shape = movie_shape(self.movie, look)
+        if isinstance(shape, str):
+            return notes
+        given = {place[0] for place in others}
+        scored = MIN_SCORED_PX + math.ceil(2 * look.border_nm / self.pixel_size_nm)
+        for role, one in self.cuts(val="val" in given, test="test" in given).items():
+            why = _too_small(one, shape, self.crop_px if role == "train" else scored)
+            if why is not None:
+                return [*notes, (("train",), why)]
+        return notes
+
+    @property
+    def cut_by(self) -> Part:
+        """Blocks of frames or of columns."""
+        rule = self.split or ("frames" if self.track == "iid" else "columns")
+        return Part(role="train", rule=rule, guard_px=self.guard_px)
+
+    def condition_facts(self) -> dict[str, Any]:
+        """What its truth is, and whether training saw the same structure."""
+        return {
+            "kind": self.kind,
+            "truth_kind": self.truth_kind if self.truth is not None else "none",
+            "shared_structure": self.part is not None and self.part.rule == "frames" and self.track != "iid",
+            "pixel_size_nm": self.pixel_size_nm,
+        }
+
+    def leak(self, receptive_field_px: float, model: str) -> str | None:
+        """PROTOCOL section 2: the guard should be wider than half of the receptive field and three sigma."""
+        if self.part is None or self.part.rule != "columns":
+            return None
+        sigma_nm = (self.psf or {}).get("sigma_nm", 0.0)
+        reach = receptive_field_px / 2 + 3 * (sigma_nm if isinstance(sigma_nm, float) else 0.0) / self.pixel_size_nm
+        if reach <= self.guard_px:
+            return None
+        said = f"guard_px {self.guard_px} is below the {reach:.0f} px that {model} reaches"
+        return f"{said}, so training sees into its test columns"
+
+
+def _too_small(source: MovieSource, shape: Shape, needed: int) -> str | None:
+    """Why its part is no part of a movie of this shape, or narrower than needed."""
+    part, name = source.part or source.cut_by, source.movie.name
+    try:
+        block = cut(part, n_frames=shape[0], width_px=shape[2])
+    except SizeError as error:
+        return f"'{name}': {error}"
+    if block.x1 - block.x0 >= needed:
+        return None
+    said = f"'{name}' is {shape[2]} px wide: its {part.role} block of {block.x1 - block.x0} px needs {needed} px beside"
+    todo = "give val and test of their own, a smaller crop_px or guard_px, or `split: frames`"
+    return f"{said} guards of {part.guard_px} px; {todo}"
+
+
+def movie_shape(path: Path, look: Look) -> Shape | str:
+    """Frames, height and width of a movie that opens, else why it does not."""
+    if path not in look.seen:
+        look.seen[path] = missing(path, "movie") or _opened(path, look)
+    found: Shape | str = look.seen[path]
+    return found
+
+
+def _opened(path: Path, look: Look) -> Shape | str:
+    try:
+        movie = open_movie(path, catalog=look.catalog)
+    except SmlmBenchError as error:
+        return str(error)
+    except OSError as error:
+        return unreadable(path, error)
+    try:
+        shape = (movie.n_frames, movie.height, movie.width)
+    finally:
+        movie.close()
+    return shape if min(shape) > 0 else f"'{path}' holds no frames; give a movie"
+
+
+def _columns(path: Path, columns: Mapping[str, str]) -> list[Note]:
+    """Named columns that the header of a text table lacks."""
+    header = text_header(path)
+    if header is None:
+        return []
+    has = ", ".join(header[:12])
+    notes: list[Note] = [
+        (("columns", key), f"'{name}' is not a column of '{path.name}'; it has {has}")
+        for key, name in columns.items()
+        if name not in header
+    ]
+    if not any(key.startswith("x") for key in columns) and not any(_is_x(cell) for cell in header):
+        said = f"'{path.name}' has no column for x; it has {has}"
+        notes.append((("truth",), f"{said}; name it with columns: {{x_nm: ..., y_nm: ..., frame: ...}}"))
+    return notes
+
+
+def text_header(path: Path) -> list[str] | None:
+    """Names of the columns of a text table, or None where the file is binary or begins with numbers.
+
+    Only the head is read; which number a column holds is the adapter's business.
+    """
+    if path.suffix.lower() not in TEXT_SUFFIXES or path.is_dir():
+        return None
+    try:
+        cells = [header.text for header in read_head(path).headers]
+    except SmlmBenchError:
+        return None
+    return None if not cells or any("\0" in cell for cell in cells) or all(map(_is_number, cells)) else cells
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", "."))
+    except ValueError:
+        return not cell
+    return True
+
+
+def _is_x(cell: str) -> bool:
+    return any(X_WORD.fullmatch(word) for word in re.split(r"[^a-z0-9]+", cell.lower()))

@@ -1,0 +1,111 @@
+"""Frames drawn from a physical model of emitters, optics and camera."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from smlmbench.camera import Camera
+from smlmbench.registry.cards import Strict
+from smlmbench.study.sources.description import TEST_UNITS, Description, Form, NonNegative, Positive, Role
+
+VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
+
+
+class Range(Strict):
+    """Values drawn between min and max; `law` uniform (default) or log_uniform."""
+
+    min: NonNegative
+    max: Positive
+    law: Literal["uniform", "log_uniform"] = "uniform"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.min > self.max or (self.law == "log_uniform" and self.min == 0):
+            raise ValueError(
+                f"min {self.min:g} and max {self.max:g}: min must be at most max, and above 0 for log_uniform"
+            )
+        return self
+
+    @property
+    def mean(self) -> float:
+        """Middle of the range on its own scale (used to size validation sets)."""
+        return (self.min + self.max) / 2 if self.law == "uniform" else float((self.min * self.max) ** 0.5)
+
+
+class Structure(Strict):
+    """Where emitters may sit: `uniform`, or `filaments` (smooth curves across the field, drawn per structure seed).
+
+    Attributes:
+        filaments: Number of filaments in a field of 6.4 x 6.4 um; scaled with the area.
+        width_nm: Standard deviation of the distance from the filament's axis.
+        curl: Standard deviation of the direction's change per um, in radians.
+    """
+
+    name: Literal["uniform", "filaments"] = "uniform"
+    filaments: Annotated[float, Field(gt=0)] = 12.0
+    width_nm: NonNegative = 15.0
+    curl: NonNegative = 0.3
+
+
+class SimulateSource(Description):
+    """Frames drawn from a physical model (`{simulate: {...}}`)."""
+
+    STATED: ClassVar[Mapping[str, Any]] = {
+        "truth": "emitters",
+        "knows": ["psf", "photon prior", "density", "background", "camera"],
+        "drawn_anew": True,
+    }
+
+    kind: Literal["simulate"] = "simulate"
+    structure: Structure = Structure()
+    density_per_um2: Positive | Range = 1.0
+    photons: Positive | Range = Range(min=500, max=3000)
+    background_photons: NonNegative | Range = 10.0
+    pixel_size_nm: Positive = 100.0
+    psf: dict[str, Any] = {"name": "gaussian"}
+    camera: Camera = Camera()
+    field_px: Annotated[int, Field(ge=8, le=4096)] = 32
+    frames: Annotated[int, Field(ge=1)] | None = None
+    min_photons: NonNegative = 100.0
+    track: Literal["iid"] = "iid"
+
+    @field_validator("structure", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def form(cls) -> Form:
+        """How it is written."""
+        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",))
+
+    @property
+    def area_um2(self) -> float:
+        """Area of one frame in square micrometres."""
+        return (self.field_px * self.pixel_size_nm / 1000) ** 2
+
+    @property
+    def mean_density_per_um2(self) -> float:
+        """Its density, or the middle of its range."""
+        density = self.density_per_um2
+        return density.mean if isinstance(density, Range) else density
+
+    def sized(self, role: Role) -> Self:
+        """For validation as many frames as hold 5,000 emitters on average."""
+        if self.frames is not None:
+            return self
+        for_emitters = math.ceil(VAL_EMITTERS / (self.mean_density_per_um2 * self.area_um2) - 1e-9)
+        return self.model_copy(update={"frames": for_emitters if role == "val" else TEST_UNITS})
+
+    def condition_facts(self) -> dict[str, Any]:
+        """Its size and density."""
+        return {
+            "kind": self.kind,
+            "truth_kind": "simulated",
+            "frames": self.frames,
+            "density_per_um2": self.mean_density_per_um2,
+            "field_px": self.field_px,
+            "pixel_size_nm": self.pixel_size_nm,
+        }
