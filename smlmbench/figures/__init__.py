@@ -5,9 +5,9 @@ Matplotlib, seaborn and pandas are imported when the first figure is drawn.
 """
 
 from smlmbench.figures.charts import bars, curves, device_heat_map, scatter_accuracy_latency
-from smlmbench.figures.frame import projection, triplet
+from smlmbench.figures.frame import panel, projection, triplet, uint8_panel
 from smlmbench.figures.panels import Panels
-from smlmbench.figures.pictures import panel, scale_bar_nm, uint8_panel
+from smlmbench.figures.pictures import scale_bar_nm
 from smlmbench.figures.style import ImageFormat
 
 __all__ = [

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from smlmbench.figures import bars, curves, scatter_accuracy_latency
+from smlmbench.figures.sensitivity import sensitivity
 from smlmbench.report.flags import is_ceiling
 from smlmbench.report.model import LATENCY, Board, Estimate, History, Row
-from smlmbench.report.sensitivity import sensitivity_chart
+from smlmbench.report.sensitivity import lambda_rows
 from smlmbench.report.words import recipe, title
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -134,8 +135,23 @@ def _validations(row: Row, metric: str, history: History) -> list[tuple[float, f
 
 
 def _lambdas(board: Board) -> Drawing | None:
-    chart = sensitivity_chart(board)
-    return None if chart is None else vector(*chart[:3], wide=chart[3])
+    rows = lambda_rows(board)
+    if not rows:
+        return None
+    what = f"{title(board.primary)} on validation against λ on {board.data}"
+    told = [row["note"] if row["y"] is None else f"{row['y']:.3g}" for row in rows]
+    spoken = [f"{row['panel']} {row['label']} λ {row['x']:g} {text}" for row, text in zip(rows, told, strict=True)]
+    return vector(
+        f"{what}, one line per loss. Ringed: the pick of each model; crosses: trainings that gave no score.",
+        f"Lines of {what}: {'; '.join(spoken)}",
+        sensitivity(
+            rows,
+            x_label="λ (unit mass)",
+            y_label=f"{title(board.primary)} (validation)",
+            down=board.direction == "down",
+        ),
+        wide=len({row["panel"] for row in rows}) > 2,
+    )
 
 
 def _examples(board: Board) -> list[Drawing]:
@@ -146,7 +162,7 @@ def _examples(board: Board) -> list[Drawing]:
         if picture is not None and len(made) < MOST_EXAMPLES:
             condition, image = picture
             name = entry.label if entry.is_reference else recipe(entry)
-            caption = f"{name} on {condition}: input, truth, prediction and error."
+            caption = f"{name} on {condition}: input, prediction, truth and error."
             alt, uri = f"Example picture of {caption}", embed(image, "image/png")
             made.append(Drawing(caption, alt, uri, wide=True, folded=bool(made)))
     return made

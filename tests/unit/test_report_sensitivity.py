@@ -1,11 +1,10 @@
-import math
-
 import pytest
 from report_record import Builder
 
 from smlmbench.report.boards import make_boards
+from smlmbench.report.drawings import drawings
 from smlmbench.report.rows import join
-from smlmbench.report.sensitivity import lambda_rows, sensitivity_chart
+from smlmbench.report.sensitivity import lambda_rows
 
 
 @pytest.fixture
@@ -31,19 +30,20 @@ def test_a_collapsed_training_is_a_cross_with_its_reason(builder):
     builder.trained("net", [0.9], val=60.0, lam="10")
     builder.run(builder.cell("net", 0, lam="1"), "collapsed", reason="CollapsedError: nothing")
     lost = next(row for row in lambda_rows(board_of(builder)) if row["x"] == 1.0)
-    assert math.isnan(lost["y"])
+    assert lost["y"] is None
     assert lost["note"] == "collapsed"
 
 
 def test_the_figure_is_drawn_only_where_two_lambdas_were_tried(builder):
     builder.trained("net", [0.9, 0.9], val=60.0, lam="10")
-    assert sensitivity_chart(board_of(builder)) is None
+    assert not [one for one in drawings(board_of(builder), None) if "λ" in one.caption]
     builder.trained("net", [0.9, 0.9], val=50.0, lam="40")
-    caption, alt, image, wide = sensitivity_chart(board_of(builder))
-    assert "λ" in caption
-    assert "net l1l2 λ 40 50" in alt
-    assert not wide
-    assert image.lstrip().startswith(b"<?xml")
+    builder.run(builder.cell("net", 0, lam="1"), "collapsed", reason="CollapsedError: nothing")
+    (drawing,) = (one for one in drawings(board_of(builder), None) if "λ" in one.caption)
+    assert "net l1l2 λ 40 50" in drawing.alt
+    assert "net l1l2 λ 1 collapsed" in drawing.alt
+    assert drawing.uri.startswith("data:image/svg+xml;base64,")
+    assert not drawing.wide
 
 
 def test_a_loss_without_lambda_has_no_point(builder):
