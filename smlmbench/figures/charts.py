@@ -15,7 +15,7 @@ from smlmbench.figures.style import GREY, INK, PALE, QUIET, WIDE, WIDTH, ImageFo
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
 SIZES = {"pick": 70, "row": 20, "reference": 50}
 DOTTED: dict[str, Any] = {"color": GREY, "linewidth": 1.1, "linestyle": ":", "zorder": 1}
@@ -76,8 +76,8 @@ def scatter_accuracy_latency(
 
 def _lines(axis: "Axes", labels: Labels, points: "DataFrame", lines: "DataFrame") -> None:
     """Draw the lines near the points; those far off would squeeze the points together and are named instead."""
-    values = points[["y", "low", "high"]].stack() if len(points) else lines["y"]
-    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    values = (points[["y", "low", "high"]] if len(points) else lines[["y"]]).to_numpy()
+    low, high = (np.nanmin(values), np.nanmax(values)) if values.size else (0.0, 1.0)
     span = (high - low) or 1.0
     apart = np.maximum(low - lines["y"], lines["y"] - high)
     # The closest one is the bar to clear, so it is shown from farther away than the others.
@@ -148,7 +148,11 @@ def bars(rows: Rows, *, x_label: str, image_format: ImageFormat = "svg") -> byte
             axis.grid(visible=False, axis="y")
             axis.set(xlabel="", ylabel="", xlim=(low, high), ylim=(len(labels) - 0.4, -0.6))
             axis.set_yticks(range(len(labels)), labels)
-            _say_unseen(axis, own.set_index("label")["y"].reindex(labels))
+            for place, value in zip(own["label"].map(labels.index), own["y"], strict=True):
+                if not low <= value <= high:
+                    x, side = (0.98, "right") if value > high else (0.02, "left")
+                    text = "n/a" if math.isnan(value) else f"◂ {value:.1f}" if value < low else f"{value:.1f} ▸"
+                    axis.text(x, place, text, transform=axis.get_yaxis_transform(), ha=side, va="center", fontsize=8.5)
         figure.supxlabel(x_label)
         return save(figure, image_format)
 
@@ -164,15 +168,6 @@ def _range(frame: "DataFrame") -> tuple[float, float]:
     low, high = min([low, *near]), max([high, *near])
     room = 0.06 * (high - low or 1.0)
     return (low - room if low < 0 else low), high + room
-
-
-def _say_unseen(axis: "Axes", values: "Series[float]") -> None:
-    low, high = axis.get_xlim()
-    for place, value in enumerate(values):
-        text = "n/a" if math.isnan(value) else f"◂ {value:.1f}" if value < low else f"{value:.1f} ▸"
-        if not low <= value <= high:
-            x, side = (0.98, "right") if value > high else (0.02, "left")
-            axis.text(x, place, text, transform=axis.get_yaxis_transform(), ha=side, va="center", fontsize=8.5)
 
 
 def device_heat_map(
