@@ -131,5 +131,6 @@ def best_of(rows: Rows, y_label: str, *, default: float = math.nan, fmt: ImageFo
             axis.axhline(default, color=GREY, linestyle="--", label="default settings")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set(xlabel="trials", ylabel=y_label)
-        axis.legend()
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend()
         return save(figure, fmt)

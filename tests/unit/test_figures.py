@@ -119,6 +119,11 @@ def test_few_or_unknown_numbers_are_drawn(name, rows):
     written(CHARTS[name](rows))
 
 
+@pytest.mark.parametrize("rows", [[], [{"label": "search", "x": 1.0, "y": math.nan}]])
+def test_a_search_that_reached_nothing_has_an_empty_figure(rows):
+    assert searches.best_of(rows, "E").startswith(PNG)
+
+
 def test_the_scatter_shows_every_point_interval_front_and_reference(drawn):
     said = written(CHARTS["scatter"]())
     for text in ("net_a", "net_b", "fitter", "Pareto front", "blank", "off the scale: random -500.0", "E", "10 ms"):
