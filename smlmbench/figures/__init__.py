@@ -1,23 +1,21 @@
 """Drawing of given arrays and numbers; nothing is computed here but layout.
 
-Every function returns bytes (or an array) and keeps no state; matplotlib is imported when the first figure is drawn.
+Every function returns bytes (or an array) and keeps no state. Charts take tidy frames, or their rows.
+Matplotlib, seaborn and pandas are imported when the first figure is drawn.
 """
 
-from smlmbench.figures.charts import Bar, Point, Series, bars, curves, scatter_accuracy_latency
-from smlmbench.figures.frame import projection, triplet
+from smlmbench.figures.charts import bars, curves, device_heat_map, scatter_accuracy_latency
+from smlmbench.figures.frame import panel, projection, triplet, uint8_panel
 from smlmbench.figures.panels import Panels
-from smlmbench.figures.pictures import panel, scale_bar_nm, uint8_panel
-from smlmbench.figures.style import ImageFormat, Kind
+from smlmbench.figures.pictures import scale_bar_nm
+from smlmbench.figures.style import ImageFormat
 
 __all__ = [
-    "Bar",
     "ImageFormat",
-    "Kind",
     "Panels",
-    "Point",
-    "Series",
     "bars",
     "curves",
+    "device_heat_map",
     "panel",
     "projection",
     "scale_bar_nm",

@@ -33,14 +33,22 @@ def triplet(shown: Panels, title: str, *, histogram: bool = True, image_format: 
     Raises:
         SizeError: An image that is not 2D, or a truth of another shape than the prediction.
     """
-    images = [checked("input", shown.input_image), checked("prediction", shown.prediction)]
-    if shown.truth is not None:
-        images.append(checked("truth", shown.truth))
-        if images[1].shape != images[2].shape:
-            shapes = " and ".join(str(image.shape) for image in images[1:])
-            raise SizeError(f"prediction and truth have shapes {shapes}; give the same fine grid")
     with drawing_style():
-        return save(_figure(shown, images, title, histogram=histogram), image_format)
+        return save(_figure(shown, title, histogram=histogram), image_format)
+
+
+def panel(shown: Panels) -> bytes:
+    """The images of `triplet` alone, as a PNG."""
+    return triplet(shown, "", histogram=False)
+
+
+def uint8_panel(shown: Panels) -> NDArray[np.uint8]:
+    """The picture of `panel` as a uint8 array (height, width, 3), for loggers that take arrays."""
+    with drawing_style():
+        figure = _figure(shown, "", histogram=False)
+        figure.canvas.draw()
+        rgba = np.asarray(figure.canvas.buffer_rgba(), dtype=np.uint8)  # type: ignore[attr-defined]
+    return np.ascontiguousarray(rgba[:, :, :3])
 
 
 def projection(
@@ -68,21 +76,34 @@ def projection(
         return save(figure, image_format)
 
 
-def _figure(shown: Panels, images: Sequence[NDArray[np.float64]], title: str, *, histogram: bool) -> "Figure":
+def _checked(shown: Panels) -> list[NDArray[np.float64]]:
+    """Input, prediction and, where there is one, truth."""
+    images = [checked("input", shown.input_image), checked("prediction", shown.prediction)]
+    if shown.truth is not None:
+        images.append(checked("truth", shown.truth))
+        if images[1].shape != images[2].shape:
+            shapes = " and ".join(str(image.shape) for image in images[1:])
+            raise SizeError(f"prediction and truth have shapes {shapes}; give the same fine grid")
+    return images
+
+
+def _figure(shown: Panels, title: str, *, histogram: bool) -> "Figure":
+    images = _checked(shown)
     in_px = not math.isfinite(shown.pixel_nm)
     step = 1.0 if in_px else shown.pixel_nm
     height, width = (side * step for side in images[0].shape)
     count = 4 if len(images) == 3 else 2
     tall = 3.1 * min(1.6, height / width) + 0.7
     figure = new_figure(3.55 * count, tall + (2.1 if histogram else 0.0))
-    figure.suptitle(title, fontsize=11.5, fontweight="bold")
+    if head := ": ".join(filter(None, (title, shown.said))):
+        figure.suptitle(head, fontsize=11.5, fontweight="bold")
     above, below = figure, None
     if histogram:
         above, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[tall, 2.1]), dtype=object))
     axes = np.atleast_1d(above.subplots(1, count))
     found, true = places(shown.found_nm), places(shown.truth_nm)
     _show_images(axes, shown, images, (width, height))
-    draw_positions(axes[0], true, found, legend_below=True)
+    draw_positions(axes[0], true, found)
     for axis, positions, colour in zip(axes[1:3], (found, true), (FOUND, TRUE), strict=False):
         if 0 < len(positions) <= MOST_RINGS:
             ring = {"s": 110, "facecolors": "none", "edgecolors": colour, "linewidths": 1.0}
@@ -150,7 +171,7 @@ def _histograms(axes: "NDArray[Any]", shown: Panels, images: Sequence[NDArray[np
     axes[1].set(yscale="log", xlabel=shown.fine_unit, ylim=(0.5, None))
     axes[1].set_title("Pixels of the prediction" + (" and the truth" if len(fine) > 1 else ""))
     if len(fine) > 1:
-        axes[1].legend(fontsize=8.5, frameon=False)
+        axes[1].legend()
     for axis in axes:
         axis.yaxis.set_major_formatter(plain)
         axis.yaxis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""Pictures of one field: input, truth, prediction and error side by side."""
+"""Parts of the pictures of one field: what single pixels look like, positions, scale bars."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.figures.panels import Panels
-from smlmbench.figures.style import INK, drawing_style, new_figure, save
+from smlmbench.figures.style import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Below this share of lit pixels a truth is a set of dots, above it a picture.
 SPARSE_FRACTION = 0.02
@@ -26,41 +24,6 @@ def scale_bar_nm(width_nm: float) -> float:
         raise SizeError(f"a field of width {width_nm} nm has no scale bar; give a positive width")
     base = 10.0 ** math.floor(math.log10(width_nm * 0.3))
     return max(step * base for step in (1, 2, 5) if step * base <= width_nm * 0.3 * (1 + 1e-9))
-
-
-def panel(shown: Panels) -> bytes:
-    """Draw input, truth, prediction and error side by side as a PNG.
-
-    Truth and prediction share one brightness scale (power 0.5, because localization images are sparse). Where hardly
-    any fine pixel of the truth is lit, the fine images are blurred so that single pixels can be seen, and say so. All
-    four images cover the same field; positions are drawn over the input.
-
-    Raises:
-        SizeError: No truth, an image that is not 2D, or truth and prediction of different shape.
-    """
-    with drawing_style():
-        return save(_panel_figure(shown), "png")
-
-
-def uint8_panel(shown: Panels) -> NDArray[np.uint8]:
-    """The picture of `panel` as a uint8 array (height, width, 3), for loggers that take arrays."""
-    with drawing_style():
-        figure = _panel_figure(shown)
-        figure.canvas.draw()
-        rgba = np.asarray(figure.canvas.buffer_rgba(), dtype=np.uint8)  # type: ignore[attr-defined]
-    return np.ascontiguousarray(rgba[:, :, :3])
-
-
-def _checked_images(shown: Panels) -> list[NDArray[np.float64]]:
-    """Input, truth, prediction, error."""
-    if shown.truth is None:
-        raise SizeError("there is no truth to draw beside; give a truth image")
-    images = [checked("input", shown.input_image), checked("truth", shown.truth)]
-    images.append(checked("prediction", shown.prediction))
-    if images[1].shape != images[2].shape:
-        shapes = " and ".join(str(image.shape) for image in images[1:])
-        raise SizeError(f"truth and prediction have shapes {shapes}; give the same fine grid")
-    return [*images, images[2] - images[1]]
 
 
 def checked(name: str, given: ArrayLike) -> NDArray[np.float64]:
@@ -78,39 +41,6 @@ def checked(name: str, given: ArrayLike) -> NDArray[np.float64]:
 def places(points: ArrayLike | None) -> NDArray[np.float64]:
     """Positions as (n, 2); None are none."""
     return np.empty((0, 2)) if points is None else np.asarray(points, dtype=np.float64).reshape(-1, 2)
-
-
-def _panel_figure(shown: Panels) -> "Figure":
-    from matplotlib.colors import PowerNorm
-
-    images = _checked_images(shown)
-    truth_nm, found_nm = places(shown.truth_nm), places(shown.found_nm)
-    known = math.isfinite(shown.pixel_nm)
-    height_nm, width_nm = (size * (shown.pixel_nm if known else 1.0) for size in images[0].shape)
-    fine, remark = visible(images[1:], width_nm if known else None)
-    images = [images[0], *fine]
-    figure = new_figure(13.0, 3.05 * min(1.6, height_nm / width_nm) + 0.36)
-    axes = figure.subplots(1, 4)
-    brightest = max(peak(images[1]), peak(images[2]))
-    largest = max(peak(np.abs(images[3])), 1e-12)
-    brightness = PowerNorm(0.5, vmin=0, vmax=brightest, clip=True)
-    looks: list[tuple[str, dict[str, Any]]] = [
-        ("Input", {"cmap": "gray", "vmin": float(images[0].min()), "vmax": max(peak(images[0]), 1e-12)}),
-        (f"Truth{remark}", {"cmap": "inferno", "norm": brightness}),
-        (f"Prediction{remark}", {"cmap": "inferno", "norm": brightness}),
-        ("Prediction − truth", {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}),
-    ]
-    for axis, image, (title, look) in zip(axes, images, looks, strict=True):
-        drawn = axis.imshow(image, extent=(0, width_nm, height_nm, 0), interpolation="nearest", **look)
-        axis.set_title(title)
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-        if title.startswith("Prediction −"):
-            figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02).ax.tick_params(labelsize=8)
-    draw_positions(axes[0], truth_nm, found_nm)
-    for axis, colour in zip(axes, ("white", "white", "white", INK), strict=True):
-        draw_scale_bar(axis, width_nm, height_nm, colour, in_px=not known)
-    return figure
 
 
 def visible(images: Sequence[NDArray[np.float64]], width_nm: float | None) -> tuple[list[NDArray[np.float64]], str]:
@@ -132,10 +62,8 @@ def peak(image: NDArray[np.float64]) -> float:
     return float(np.percentile(lit, 99.5)) if lit.size else 1.0
 
 
-def draw_positions(
-    axis: "Axes", truth_nm: NDArray[np.float64], found_nm: NDArray[np.float64], *, legend_below: bool = False
-) -> None:
-    """Draw true positions as rings and found ones as crosses, with a legend."""
+def draw_positions(axis: "Axes", truth_nm: NDArray[np.float64], found_nm: NDArray[np.float64]) -> None:
+    """Draw true positions as rings and found ones as crosses, with a legend below."""
     size = 40 if len(truth_nm) + len(found_nm) <= 200 else 12
     if len(truth_nm):
         look: dict[str, Any] = {"s": size, "facecolors": "none", "edgecolors": TRUE, "linewidths": 1.1}
@@ -143,11 +71,9 @@ def draw_positions(
     if len(found_nm):
         look = {"s": size * 0.6, "marker": "x", "c": FOUND, "linewidths": 1.1}
         axis.scatter(found_nm[:, 0], found_nm[:, 1], label="prediction", **look)
-    if legend_below and (len(truth_nm) or len(found_nm)):
+    if len(truth_nm) or len(found_nm):
         place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 2}
-        axis.legend(**place, fontsize=8, frameon=False, borderaxespad=0.2)
-    elif len(truth_nm) or len(found_nm):
-        axis.legend(loc="upper right", fontsize=7.5, framealpha=0.85)
+        axis.legend(**place, borderaxespad=0.2)
 
 
 def draw_scale_bar(axis: "Axes", width_nm: float, height_nm: float, colour: str, *, in_px: bool = False) -> None:

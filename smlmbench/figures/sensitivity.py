@@ -1,104 +1,57 @@
-"""How a score answers to a setting: one panel per network, one line per loss, failures marked below."""
+"""How a score answers to a setting: one panel per network, one line per loss, failures marked at the worse edge."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from smlmbench.figures.style import COLOURS, GREY, INK, MARKERS, ImageFormat, drawing_style, new_figure, save
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-
-LEAST_SPAN = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One trained setting.
-
-    Attributes:
-        panel, line: Network and loss.
-        x: The setting's value (> 0, drawn on a logarithmic axis).
-        y: Its score; NaN where the training gave none.
-        picked: Chosen on validation.
-        note: Why there is no score (collapsed, failed), empty otherwise.
-    """
-
-    panel: str
-    line: str
-    x: float
-    y: float
-    picked: bool = False
-    note: str = ""
+from smlmbench.figures.layout import Rows, facets, tidy
+from smlmbench.figures.style import GREY, INK, ImageFormat, drawing_style, save
 
 
 def sensitivity(
-    answers: Sequence[Answer], *, x_label: str, y_label: str, down: bool = False, image_format: ImageFormat = "svg"
+    rows: Rows, *, x_label: str, y_label: str, down: bool = False, image_format: ImageFormat = "svg"
 ) -> bytes:
     """Draw small multiples on shared axes.
 
     Args:
-        answers: Trained settings; those without a score stand as crosses at the worse edge of their panel.
+        rows: panel, label (a line), x (> 0, logarithmic), y, picked (ringed), note; trained settings without y stand as
+            crosses with their note at the worse edge of their panel.
         x_label: Name of the setting.
         y_label: Name and unit of the score.
         down: Whether lower is better.
         image_format: svg or png.
     """
-    names = list(dict.fromkeys(answer.panel for answer in answers))
-    lines = list(dict.fromkeys(answer.line for answer in answers))
-    columns = min(3, max(1, len(names)))
-    rows = -(-len(names) // columns)
-    values = [answer.y for answer in answers if math.isfinite(answer.y)] or [0.0, 1.0]
-    room = 0.12 * max(max(values) - min(values), LEAST_SPAN)
-    worst = max(values) + room if down else min(values) - room
+    import seaborn as sns
+
+    frame = tidy(rows)
+    frame = tidy(frame.assign(style=frame["label"].factorize()[0]))
+    frame["lost"] = frame["y"].isna()
+    low, high = (0.0, 1.0) if frame["lost"].all() else (frame["y"].min(), frame["y"].max())
+    room = 0.14 * max(high - low, 1e-9) * (1 + frame[frame["lost"]].groupby(["panel", "x"]).cumcount())
+    frame["y"] = frame["y"].fillna(high + room if down else low - room)
+    colours, markers = (dict(zip(frame["label"], frame[name], strict=True)) for name in ("colour", "marker"))
+    values = sorted(frame["x"].unique())
     with drawing_style():
-        figure = new_figure(3.0 * columns + 0.7, 2.4 * rows + 0.9)
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for axis, name in zip(grid, names, strict=False):
-            axis.set_title(name)
-            axis.set_xscale("log")
-            for number, line in enumerate(lines):
-                own = sorted((a for a in answers if a.panel == name and a.line == line), key=lambda a: a.x)
-                _draw_line(axis, own, number, worst)
-        for axis in grid[len(names) :]:
-            axis.set_visible(False)
-        _ticks(grid[0], sorted({answer.x for answer in answers}))
-        handles = [_handle(number, line) for number, line in enumerate(lines)]
-        figure.legend(
-            handles=handles, loc="outside upper center", ncols=min(4, len(lines)), fontsize=8.5, frameon=False
-        )
-        figure.supxlabel(x_label, fontsize=10)
-        figure.supylabel(y_label, fontsize=10)
+        figure, panels = facets(frame, 2.5, most=3)
+        for axis, own in panels:
+            known, lost = own[~own["lost"]], own[own["lost"]]
+            if len(known):
+                look = {"hue": "label", "palette": colours, "style": "label", "markers": markers, "dashes": False}
+                sns.lineplot(known, x="x", y="y", **look, markersize=5.5, legend=False, ax=axis)
+            axis.scatter(lost["x"], lost["y"], c=lost["colour"], marker="x", s=34, linewidth=1.6)
+            for x, y, note in lost[["x", "y", "note"]].to_numpy():
+                place: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center"}
+                axis.annotate(note, (x, y), **place, fontsize=7, color=GREY)
+            ringed = known[known["picked"]]
+            axis.scatter(ringed["x"], ringed["y"], s=95, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4)
+            axis.set(xlabel="", ylabel="")
+            axis.margins(x=0.12)
+            axis.tick_params(axis="x", labelsize=8)
+        first = figure.axes[0]
+        first.set_xscale("log")
+        if 0 < len(values) <= 8:
+            first.set_xticks(values, [f"{value:g}" for value in values])
+            first.minorticks_off()
+        handles = [first.plot([], [], color=colours[name], marker=markers[name])[0] for name in colours]
+        figure.legend(handles, list(colours), loc="outside upper center", ncols=4)
+        figure.supxlabel(x_label)
+        figure.supylabel(y_label)
         return save(figure, image_format)
-
-
-def _draw_line(axis: "Axes", answers: Sequence[Answer], number: int, worst: float) -> None:
-    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    known = [answer for answer in answers if math.isfinite(answer.y)]
-    axis.plot([a.x for a in known], [a.y for a in known], color=colour, marker=marker, markersize=4, linewidth=1.5)
-    lost = [answer for answer in answers if not math.isfinite(answer.y)]
-    axis.scatter([a.x for a in lost], [worst] * len(lost), color=colour, marker="x", s=30, linewidths=1.6)
-    for answer in lost:
-        axis.annotate(answer.note, (answer.x, worst), xytext=(0, 5), textcoords="offset points", ha="center",
-                      fontsize=7, color=GREY)  # fmt: skip
-    for answer in known:
-        if answer.picked:
-            axis.scatter([answer.x], [answer.y], s=95, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4)
-
-
-def _ticks(axis: "Axes", values: Sequence[float]) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    if len(values) <= 8:
-        axis.xaxis.set_major_locator(FixedLocator(list(values)))
-        axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.tick_params(axis="x", labelsize=8)
-
-
-def _handle(number: int, line: str) -> "Line2D":
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)], label=line)

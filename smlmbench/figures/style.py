@@ -3,18 +3,21 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ImageFormat = Literal["svg", "png", "pdf"]
-Kind = Literal["pick", "row", "reference"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7A4FBF", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-GREY = "#767676"
+GREY, PALE, QUIET = "#767676", "#b4b4b4", "#5b5b5b"
 INK = "#1b2733"
+# Inches; the page shows both with letters of one size.
+WIDTH, WIDE = 7.2, 10.9
+LOCK = RLock()
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -26,10 +29,14 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.prop_cycle": f"cycler(color={list(COLOURS)})",
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
+    "figure.labelsize": 10,
     "grid.color": "#e3e7eb",
     "grid.linewidth": 0.8,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
     "xtick.color": "#4a5560",
     "ytick.color": "#4a5560",
     "svg.hashsalt": "smlmbench",
@@ -42,7 +49,8 @@ def drawing_style() -> Iterator[None]:
     """Draw with the package's look, leaving the caller's settings alone."""
     import matplotlib as mpl
 
-    with mpl.rc_context(cast("Any", STYLE)):
+    # Matplotlib's settings are those of the whole process, so one figure is drawn at a time.
+    with LOCK, mpl.rc_context(cast("Any", STYLE)):
         yield
 
 
@@ -63,8 +71,3 @@ def save(figure: "Figure", image_format: ImageFormat) -> bytes:
     metadata = {{"svg": "Date", "png": "Software", "pdf": "CreationDate"}[image_format]: None}
     figure.savefig(buffer, format=image_format, dpi=150, metadata=metadata, facecolor="white")
     return buffer.getvalue()
-
-
-def colour_of(kind: Kind, style: int) -> str:
-    """Colour of a row: its own for picks, grey for all else."""
-    return COLOURS[style % len(COLOURS)] if kind == "pick" else GREY

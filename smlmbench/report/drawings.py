@@ -2,13 +2,15 @@
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from smlmbench.figures import Bar, Kind, Point, Series, bars, curves, scatter_accuracy_latency
+from smlmbench.figures import bars, curves, scatter_accuracy_latency
+from smlmbench.figures.sensitivity import sensitivity
 from smlmbench.report.flags import is_ceiling
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate, History, Row
-from smlmbench.report.sensitivity import sensitivity_chart
+from smlmbench.report.model import LATENCY, Board, Estimate, History, Row
+from smlmbench.report.sensitivity import lambda_rows
 from smlmbench.report.words import recipe, title
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -39,37 +41,37 @@ def drawings(board: Board, history: History | None) -> list[Drawing]:
     return [drawing for drawing in made if drawing is not None]
 
 
-def _ends(found: Estimate) -> tuple[float, float]:
-    return (math.nan if found.low is None else found.low, math.nan if found.high is None else found.high)
+def vector(caption: str, alt: str, svg: bytes, *, wide: bool = False, folded: bool = False) -> Drawing:
+    """A chart as the page shows it."""
+    return Drawing(caption, alt, embed(svg, "image/svg+xml"), wide, folded)
+
+
+def spoken_points(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The points that have a label, in words."""
+    return "; ".join(f"{row['label']} {row['x']:.3g} ms, {row['y']:.3g}" for row in rows if row["label"] and row["x"])
+
+
+def _number(found: Estimate) -> dict[str, float | None]:
+    return {"y": found.value, "low": found.low, "high": found.high}
 
 
 def _scatter(board: Board) -> Drawing | None:
-    points: list[Point] = []
-    front: list[int] = []
-    lines: dict[str, float] = {}
+    rows: list[dict[str, Any]] = []
     for entry in board.everything:
         found, ms = entry.get(None, board.primary), entry.mean_of(LATENCY)
-        if found.value is None:
-            continue
-        if ms is None:
-            if entry.is_reference and not is_ceiling(entry):
-                lines[entry.label] = found.value
-            continue
-        kind: Kind = "reference" if entry.is_reference else "pick" if entry.picked else "row"
-        if entry.on_front:
-            front.append(len(points))
-        label = "" if kind == "row" else entry.label
-        points.append(Point(label, ms, found.value, *_ends(found), kind=kind, style=entry.style))
-    if not any(point.kind == "pick" for point in points):
+        kind = "reference" if entry.is_reference else "pick" if entry.picked else "row"
+        if found.value is not None and (ms is not None or not is_ceiling(entry)):
+            look = {"kind": kind, "style": entry.style, "front": entry.on_front}
+            rows.append({"label": "" if kind == "row" else entry.label, "x": ms, **_number(found), **look})
+    if not any(row["kind"] == "pick" and row["x"] for row in rows):
         return None
-    image = scatter_accuracy_latency(points, y_label=_axis(board), front=front, lines=lines)
-    unit = f"{title(board.primary)} against latency on {board.data}"
+    what = f"{title(board.primary)} against latency on {board.data}"
     one = " One repeat: intervals are over frames only." if board.not_ranked.startswith("one repeat") else ""
-    return Drawing(
-        f"{unit}. Coloured: the pick of each model with its interval; small grey points: rows that do not compete; "
+    return vector(
+        f"{what}. Coloured: the pick of each model with its interval; small grey points: rows that do not compete; "
         f"dashed: the Pareto front of the picks; dotted: references without training.{one}",
-        f"Scatter of {unit}: " + "; ".join(f"{p.label} {p.x:.3g} ms, {p.y:.3g}" for p in points if p.label),
-        embed(image, "image/svg+xml"),
+        f"Scatter of {what}: {spoken_points(rows)}",
+        scatter_accuracy_latency(rows, y_label=_axis(board)),
     )
 
 
@@ -80,69 +82,76 @@ def _axis(board: Board) -> str:
 
 
 def _bars(board: Board) -> Drawing | None:
-    if len(board.conditions) < 2 or not board.entries:
+    if len(board.conditions) < 2:
         return None
-    entries = [
-        Bar(condition, entry.label, math.nan if found.value is None else found.value, *_ends(found),
-            kind="reference" if entry.is_reference else "pick", style=entry.style)
+    rows = [
+        {"panel": condition, "label": entry.label, "kind": "reference" if entry.is_reference else "pick"}
+        | {"style": entry.style, **_number(entry.get(condition, board.primary))}
         for condition in board.conditions
         for entry in board.entries
         if not is_ceiling(entry)
-        for found in [entry.get(condition, board.primary)]
-    ]  # fmt: skip
-    if not any(math.isfinite(entry.value) for entry in entries):
+    ]
+    known = [row for row in rows if row["y"] is not None]
+    if not known:
         return None
     what = f"{title(board.primary)} by condition on {board.data}"
-    spoken = "; ".join(f"{e.panel} {e.label} {e.value:.3g}" for e in entries if math.isfinite(e.value))
-    return Drawing(
+    return vector(
         f"{what}, with 95 % intervals. Grey: references without training.",
-        f"Bars of {what}: {spoken}",
-        embed(bars(entries, x_label=title(board.primary)), "image/svg+xml"),
+        f"Bars of {what}: " + "; ".join(f"{row['panel']} {row['label']} {row['y']:.3g}" for row in known),
+        bars(rows, x_label=title(board.primary)),
+        wide=len(board.conditions) > 2,
     )
 
 
 def _curves(board: Board, history: History | None) -> Drawing | None:
     if history is None:
         return None
-    series = [
-        line
+    rows = [
+        {"panel": entry.label, "label": entry.label, "style": entry.style, "line": number, "x": x, "y": y}
         for entry in board.competitors
-        for row in entry.scored_rows
-        if (line := _curve(board, entry, row, history)) is not None
+        for number, row in enumerate(entry.scored_rows)
+        for x, y in _validations(row, board.primary, history)
     ]
-    if not series:
+    if not rows:
         return None
+    names = list(dict.fromkeys(str(row["label"]) for row in rows))
     what = f"{title(board.primary)} on validation against training samples on {board.data}"
-    image = curves(series, x_label="training samples", y_label=f"{title(board.primary)} (validation)")
-    names = ", ".join(dict.fromkeys(line.panel for line in series))
-    caption = f"{what}, one line per repeat of each pick."
-    return Drawing(
-        caption,
-        f"Curves of {what} for {names}",
-        embed(image, "image/svg+xml"),
-        wide=len({line.panel for line in series}) > 2,
+    return vector(
+        f"{what}, one line per repeat of each pick.",
+        f"Curves of {what} for {', '.join(names)}",
+        curves(rows, x_label="training samples", y_label=f"{title(board.primary)} (validation)"),
+        wide=len(names) > 2,
     )
 
 
-def _lambdas(board: Board) -> Drawing | None:
-    chart = sensitivity_chart(board)
-    if chart is None:
-        return None
-    caption, alt, image = chart
-    return Drawing(caption, alt, embed(image, "image/svg+xml"), wide=True)
-
-
-def _curve(board: Board, entry: Entry, row: Row, history: History) -> Series | None:
+def _validations(row: Row, metric: str, history: History) -> list[tuple[float, float]]:
     if row.run is None:
-        return None
+        return []
     # Validations during training are logged together with the samples seen; the final score is not one of them.
     samples = dict(history(row.run, "train/samples"))
-    values = history(row.run, f"val/{board.primary}")
+    values = history(row.run, f"val/{metric}")
     points = [(samples[step], value) for step, value in values if step in samples and math.isfinite(value)]
-    if len(points) < 2:
+    return points if len(points) > 1 else []
+
+
+def _lambdas(board: Board) -> Drawing | None:
+    rows = lambda_rows(board)
+    if not rows:
         return None
-    x, y = zip(*points, strict=True)
-    return Series(entry.label, entry.label, x, y, style=entry.style)
+    what = f"{title(board.primary)} on validation against λ on {board.data}"
+    told = [row["note"] if row["y"] is None else f"{row['y']:.3g}" for row in rows]
+    spoken = [f"{row['panel']} {row['label']} λ {row['x']:g} {text}" for row, text in zip(rows, told, strict=True)]
+    return vector(
+        f"{what}, one line per loss. Ringed: the pick of each model; crosses: trainings that gave no score.",
+        f"Lines of {what}: {'; '.join(spoken)}",
+        sensitivity(
+            rows,
+            x_label="λ (unit mass)",
+            y_label=f"{title(board.primary)} (validation)",
+            down=board.direction == "down",
+        ),
+        wide=len({row["panel"] for row in rows}) > 2,
+    )
 
 
 def _examples(board: Board) -> list[Drawing]:
@@ -153,7 +162,7 @@ def _examples(board: Board) -> list[Drawing]:
         if picture is not None and len(made) < MOST_EXAMPLES:
             condition, image = picture
             name = entry.label if entry.is_reference else recipe(entry)
-            caption = f"{name} on {condition}: input, truth, prediction and error."
+            caption = f"{name} on {condition}: input, prediction, truth and error."
             alt, uri = f"Example picture of {caption}", embed(image, "image/png")
             made.append(Drawing(caption, alt, uri, wide=True, folded=bool(made)))
     return made

@@ -117,7 +117,10 @@ def test_the_best_that_fits_and_its_command(record):
 
 
 def test_several_runtimes_are_drawn_with_the_lines_of_real_time(record):
-    (drawing,) = latency_drawings(board_of(record))
+    drawing, heat = latency_drawings(board_of(record))
+    assert heat.folded
+    assert "Latency of a 64 px frame" in heat.caption
+    assert "good cpu onnxruntime int8 8 ms" in heat.alt
     assert "64 px on cpu" in drawing.caption
     assert "good onnxruntime int8 8 ms" in drawing.alt
     assert drawing.uri.startswith("data:image/svg+xml;base64,")

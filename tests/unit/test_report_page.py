@@ -10,7 +10,7 @@ import pytest
 from report_record import Builder, FakeRecord, frames
 
 from smlmbench.errors import StoreError
-from smlmbench.figures import panel
+from smlmbench.figures import Panels, panel
 from smlmbench.report import build_report
 
 ATTACK = '"><script>alert(1)</script>|=HYPERLINK("http://x")'
@@ -137,18 +137,18 @@ def test_a_curve_holds_only_validations_of_the_training(builder, tmp_path):
     asked = {"val/efficiency": [(0, 99.0), (160, 40.0), (320, 60.0)], "train/samples": [(160, 160.0), (320, 320.0)]}
     seen = []
 
-    def spy(series, **_):
-        seen.extend(series)
+    def spy(rows, **_):
+        seen.extend(rows)
         return b""
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("smlmbench.report.drawings.curves", spy)
         build_report(builder.record, tmp_path / "out", history=lambda run, key: asked[key])
-    assert [(line.x, line.y) for line in seen] == [((160.0, 320.0), (40.0, 60.0))] * 2
+    assert [(row["x"], row["y"]) for row in seen] == [(160.0, 40.0), (320.0, 60.0)] * 2
 
 
 def test_stored_pictures_are_embedded_and_other_files_are_not(builder, tmp_path):
-    picture = panel(np.ones((8, 8)), np.eye(16), np.eye(16))
+    picture = panel(Panels(np.ones((8, 8)), np.eye(16), np.eye(16)))
     for run in builder.runs:
         (run.folder / "figures").mkdir(exist_ok=True)
         good = "c000" in run.run_id

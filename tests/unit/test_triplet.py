@@ -1,3 +1,5 @@
+"""Pictures of one field: the panel that a run stores, the triplet of one frame, and projections."""
+
 import io
 from dataclasses import replace
 
@@ -6,16 +8,17 @@ import pytest
 from PIL import Image
 
 from smlmbench.errors import SizeError
-from smlmbench.figures import Triplet, projection, triplet
+from smlmbench.figures import Panels, panel, projection, scale_bar_nm, triplet, uint8_panel
 
 RNG = np.random.default_rng(1)
+TITLE = "a row, frame 3"
 TRUTH = np.zeros((32, 64))
 TRUTH[8, 20] = TRUTH[20, 40] = 1.0
-SHOWN = Triplet(
-    "a row, frame 3",
+SHOWN = Panels(
     RNG.poisson(20, (8, 16)).astype(float),
     TRUTH * 0.9 + 0.001,
     TRUTH,
+    pixel_nm=100.0,
     found_nm=[[510.0, 210.0]],
     truth_nm=[[512.0, 212.0], [1012.0, 512.0]],
 )
@@ -26,17 +29,17 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 def test_panels_and_histograms_are_drawn() -> None:
-    whole, bare = size(triplet(SHOWN)), size(triplet(SHOWN, histogram=False))
+    whole, bare = size(triplet(SHOWN, TITLE)), size(triplet(SHOWN, TITLE, histogram=False))
     assert whole[0] == bare[0]
     assert whole[1] > bare[1] + 200
-    assert size(triplet(replace(SHOWN, truth=None, truth_nm=None)))[0] == pytest.approx(whole[0] / 2, rel=0.01)
+    assert size(triplet(replace(SHOWN, truth=None, truth_nm=None), TITLE))[0] == pytest.approx(whole[0] / 2, rel=0.01)
 
 
 def test_the_picture_says_what_it_shows() -> None:
-    svg = triplet(SHOWN, image_format="svg")
-    assert svg == triplet(SHOWN, image_format="svg")
-    assert triplet(replace(SHOWN, prediction=TRUTH * 0.5), image_format="svg") != svg
-    assert triplet(SHOWN, image_format="pdf").startswith(b"%PDF")
+    svg = triplet(SHOWN, TITLE, image_format="svg")
+    assert svg == triplet(SHOWN, TITLE, image_format="svg")
+    assert triplet(replace(SHOWN, prediction=TRUTH * 0.5), TITLE, image_format="svg") != svg
+    assert triplet(SHOWN, TITLE, image_format="pdf").startswith(b"%PDF")
 
 
 def test_histograms_count_every_pixel_on_a_logarithmic_axis(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +47,7 @@ def test_histograms_count_every_pixel_on_a_logarithmic_axis(monkeypatch: pytest.
 
     kept = []
     monkeypatch.setattr(module, "save", lambda figure, _: kept.append(figure) or b"")
-    triplet(SHOWN)
+    triplet(SHOWN, TITLE)
     axes = kept[0].subfigs[1].axes
     assert [axis.get_yscale() for axis in axes] == ["log", "log"]
     assert sum(patch.get_height() for patch in axes[0].patches) == 8 * 16
@@ -58,17 +61,99 @@ def test_histograms_count_every_pixel_on_a_logarithmic_axis(monkeypatch: pytest.
     "changes", [{"pixel_nm": float("nan")}, {"input_image": np.zeros((8, 16))}, {"found_nm": None}]
 )
 def test_unknown_pixels_and_empty_frames_are_drawn(changes: dict[str, object]) -> None:
-    assert triplet(replace(SHOWN, **changes)).startswith(b"\x89PNG")  # type: ignore[arg-type]
+    assert triplet(replace(SHOWN, **changes), TITLE).startswith(b"\x89PNG")  # type: ignore[arg-type]
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(SizeError, match="prediction and truth have shapes"):
-        triplet(replace(SHOWN, truth=np.zeros((8, 8))))
+        triplet(replace(SHOWN, truth=np.zeros((8, 8))), TITLE)
     with pytest.raises(SizeError, match="the input image has shape"):
-        triplet(replace(SHOWN, input_image=np.zeros(8)))
+        triplet(replace(SHOWN, input_image=np.zeros(8)), TITLE)
     with pytest.raises(SizeError, match="the projected image has shape"):
         projection(np.zeros((2, 3, 4)), "a")
 
 
 def test_a_projection_without_contrast_is_drawn() -> None:
     assert projection(np.full((5, 9), 3.0), "flat", unit="counts").startswith(b"\x89PNG")
+
+
+DOTS = np.zeros((64, 64))
+DOTS[10:50:4, 30] = 1.0
+PLAIN = Panels(RNG.poisson(20, (16, 16)).astype(float), np.roll(DOTS, 1, axis=1), DOTS, pixel_nm=100.0)
+
+
+def test_a_panel_is_a_png_with_four_pictures_side_by_side() -> None:
+    image = Image.open(io.BytesIO(panel(PLAIN)))
+    assert image.format == "PNG"
+    assert 3.0 < image.width / image.height < 4.5
+
+
+def test_the_array_shows_what_the_png_shows() -> None:
+    array = uint8_panel(PLAIN)
+    assert array.dtype == np.uint8
+    assert array.ndim == 3
+    assert array.shape[2] == 3
+    assert array.flags["C_CONTIGUOUS"]
+    assert np.array_equal(array, uint8_panel(PLAIN))
+    other = uint8_panel(replace(PLAIN, prediction=DOTS))
+    quarter = array.shape[1] // 4
+    assert np.array_equal(array[:, : quarter - 9], other[:, : quarter - 9])
+    assert not np.array_equal(array[:, quarter:], other[:, quarter:])
+
+
+def test_positions_are_drawn_over_the_input_where_they_are() -> None:
+    shown = uint8_panel(replace(PLAIN, truth_nm=[[400.0, 1200.0]], found_nm=np.empty((0, 2))))
+    moved = uint8_panel(replace(PLAIN, truth_nm=[[1200.0, 1200.0]], found_nm=np.empty((0, 2))))
+    changed = np.argwhere((shown != moved).any(axis=2))
+    first = changed[changed[:, 1] < shown.shape[1] / 4]
+    left, right = (first[:, 1].min(), first[:, 1].max())
+    # A ring moved by half of the 1600 nm that a picture shows; it was at 3/4 of the height from the top.
+    assert (right - left) / (shown.shape[1] / 4) == pytest.approx(0.5, abs=0.1)
+    assert first[:, 0].mean() / shown.shape[0] == pytest.approx(0.75, abs=0.08)
+    assert (changed[:, 1] > shown.shape[1] / 4).any()  # over the truth as well
+
+
+def test_single_lit_pixels_are_blurred_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    titles: list[str] = []
+    real = Axes.set_title
+    monkeypatch.setattr(Axes, "set_title", lambda axis, text, **more: (titles.append(text), real(axis, text, **more)))
+    dots = np.zeros((128, 128))
+    dots[64, 64] = 1.0
+    panel(Panels(np.ones((16, 16)), dots, dots, pixel_nm=100.0))
+    panel(Panels(np.ones((16, 16)), dots, np.ones((128, 128)), pixel_nm=100.0))
+    panel(Panels(np.ones((16, 16)), dots, dots))
+    # 16 pixels of 100 nm over 128 fine pixels: 12.5 nm each
+    assert titles[1:3] == ["Prediction (blurred, σ = 12 nm)", "Truth (blurred, σ = 12 nm)"]
+    assert titles[5:7] == ["Prediction", "Truth"]
+    assert titles[10] == "Truth (blurred, σ = 1 fine px)"
+
+
+def test_empty_and_undefined_pictures_are_drawn() -> None:
+    blank, flat = np.zeros((32, 32)), np.zeros((16, 32))
+    assert panel(Panels(np.full((8, 8), np.nan), blank, blank)).startswith(b"\x89PNG")
+    assert panel(Panels(np.ones((8, 16)), flat, flat, pixel_nm=160.0)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": np.zeros((2, 4, 4))}, r"truth image has shape \(2, 4, 4\)"),
+        ({"prediction": np.zeros((8, 8))}, "give the same fine grid"),
+        ({"input_image": np.zeros((0, 4))}, "input image has shape"),
+    ],
+)
+def test_pictures_that_do_not_belong_together_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(SizeError, match=message):
+        panel(replace(PLAIN, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("width_nm", "bar_nm"), [(3200, 500), (6400, 1000), (100, 20), (51200, 10000), (1666.7, 500)])
+def test_scale_bars_have_round_lengths(width_nm: float, bar_nm: float) -> None:
+    assert scale_bar_nm(width_nm) == bar_nm
+
+
+def test_a_field_without_width_has_no_scale_bar() -> None:
+    with pytest.raises(SizeError, match="positive width"):
+        scale_bar_nm(0)

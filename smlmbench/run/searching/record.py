@@ -239,8 +239,9 @@ def _figures(space: Space, hunted: Hunted, default: Trial | None, best: Mapping[
     """History, importances, slices, best of K and, with a second objective, the Pareto front."""
     trials, objective = hunted.counted, hunted.objective
     values = [trial.reached.get(objective, math.nan) for trial in trials]
-    stopped = [number for number, trial in enumerate(trials) if trial.state != "done"]
-    drawn = {"history": figures.history(values, stopped, objective, up=hunted.sign > 0)}
+    notes = ["" if trial.state == "done" else trial.state for trial in trials]
+    rows = [{"y": value, "note": note} for value, note in zip(values, notes, strict=True)]
+    drawn = {"history": figures.history(rows, objective, up=hunted.sign > 0)}
     if hunted.shares:
         drawn["importances"] = figures.importances(hunted.shares)
     settings = {axis.name: [trial.values.get(axis.name) for trial in trials] for axis in space.axes}
@@ -248,22 +249,22 @@ def _figures(space: Space, hunted: Hunted, default: Trial | None, best: Mapping[
         drawn["slices"] = figures.slices(settings, values, objective, [axis.name for axis in space.axes if axis.log])
     on_holdout = any(trial.holdout is not None for trial in hunted.done)
     words = {"search": "search", "random": "random search (mean over orders, 10 to 90 %)"}
-    curves = [figures.Curve(words[name], one.mean, one.low, one.high) for name, one in best.items()]
+    steps = [
+        {"label": words[name], "x": count, "y": mean, "low": low, "high": high}
+        for name, one in best.items()
+        for count, (mean, low, high) in enumerate(zip(one.mean, one.low, one.high, strict=True), start=1)
+    ]
     known = math.nan
     if default is not None and default.state == "done":
         known = float(default.reached[objective] if default.holdout is None else default.holdout)
     label = f"{hunted.primary} of the pick on the holdout set" if on_holdout else f"{objective} of the pick"
-    drawn["best_of_k"] = figures.best_of(curves, label, default=known)
-    for other in list(hunted.directions)[1:]:
-        points = [(trial.reached[other], trial.reached[objective]) for trial in hunted.done]
-        if points:
-            place = {trial.number: number for number, trial in enumerate(hunted.done)}
-            drawn[f"pareto_{other.replace('/', '_')}"] = figures.pareto(
-                points,
-                front(points, [hunted.directions[other], hunted.directions[objective]]),
-                (other, objective),
-                picked=place.get(hunted.pick.number) if hunted.pick is not None else None,
-                default=place.get(default.number) if default is not None else None,
-                log=min(point[0] for point in points) > 0,
-            )
+    drawn["best_of_k"] = figures.best_of(steps, label, default=known)
+    for other in list(hunted.directions)[1:] if hunted.done else ():
+        costs = [(trial.reached[other], trial.reached[objective]) for trial in hunted.done]
+        on_front = front(costs, [hunted.directions[other], hunted.directions[objective]])
+        points = [
+            {"x": cost, "y": reached, "front": first, "picked": trial == hunted.pick, "default": trial == default}
+            for (cost, reached), first, trial in zip(costs, on_front, hunted.done, strict=True)
+        ]
+        drawn[f"pareto_{other.replace('/', '_')}"] = figures.pareto(points, (other, objective))
     return drawn

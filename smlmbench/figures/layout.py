@@ -1,0 +1,103 @@
+"""What charts share: tidy frames with known columns, small multiples, logarithmic axes."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from smlmbench.figures.style import COLOURS, GREY, MARKERS, PALE, WIDE, WIDTH, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+Rows: TypeAlias = "DataFrame | Sequence[Mapping[str, Any]]"
+"""A tidy frame, or its rows as mappings; a column that is absent has the value that stands in `COLUMNS`.
+
+    panel: The small multiple.
+    label: What the row is; of points the text beside them, empty for none.
+    kind: pick (coloured, competes), row (small and pale) or reference (grey diamond).
+    x, y: Where it is; `y` is the number of a bar too. NaN or None: unknown.
+    low, high: Interval of y, NaN for none.
+    style: Index of colour and marker, so that a model looks the same in every figure.
+    line: Tells lines of one label apart, such as repeats.
+    front: On the Pareto front.
+    picked: Chosen on validation.
+    note: Why there is no number.
+"""
+COLUMNS: dict[str, Any] = {
+    "panel": "",
+    "label": "",
+    "kind": "pick",
+    "x": math.nan,
+    "y": math.nan,
+    "low": math.nan,
+    "high": math.nan,
+    "style": 0,
+    "line": 0,
+    "front": False,
+    "picked": False,
+    "note": "",
+}
+
+
+def tidy(rows: Rows) -> "DataFrame":
+    """A copy with every column of `COLUMNS`, and the colour and marker of each row."""
+    from pandas import DataFrame
+
+    records = rows.to_dict("records") if isinstance(rows, DataFrame) else rows
+    frame = DataFrame([COLUMNS | dict(row) for row in records], columns=list(COLUMNS))
+    frame = frame.astype({name: type(value) for name, value in COLUMNS.items()})
+    picks = frame["kind"] == "pick"
+    numbers = frame["style"].mod(len(COLOURS))
+    grey = frame["kind"].map({"row": PALE, "reference": GREY})
+    shape = frame["kind"].map({"row": "o", "reference": "d"})
+    return frame.assign(
+        colour=numbers.map(dict(enumerate(COLOURS))).where(picks, grey),
+        marker=numbers.map(dict(enumerate(MARKERS))).where(picks, shape),
+    )
+
+
+def facets(
+    frame: "DataFrame", height_in: float, *, most: int = 4, alone_in: float = 4.2, sharex: bool = True
+) -> "tuple[Figure, list[tuple[Axes, DataFrame]]]":
+    """A figure with one panel for each name in `panel`, which share y, and the rows of each.
+
+    Args:
+        frame: Tidy rows.
+        height_in: Inches of one line of panels.
+        most: Panels in a line.
+        alone_in: Height of the only panel.
+        sharex: Whether they share x too.
+    """
+    names = list(frame["panel"].unique())
+    lines = math.ceil(len(names) / most) or 1
+    columns = math.ceil(len(names) / lines) or 1
+    height = alone_in if len(names) < 2 else height_in * lines + 0.5
+    figure = new_figure(WIDTH if columns < 3 else WIDE, height)
+    grid = figure.subplots(lines, columns, sharex=sharex, sharey=True, squeeze=False).ravel()
+    for axis, name in zip(grid, names, strict=False):
+        axis.set_title(name)
+    for axis in grid[max(0, len(names) - columns) : len(names)]:
+        axis.tick_params(labelbottom=True)  # below it may stand nothing
+    for axis in grid[len(names) :]:
+        axis.set_visible(False)
+    return figure, [(axis, frame[frame["panel"] == name]) for axis, name in zip(grid, names, strict=False)]
+
+
+def logarithmic(axis: "Axes", values: Sequence[float]) -> None:
+    """A logarithmic x axis around positive values, with plain numbers at few ticks."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    ratio = max(values) / min(values)
+    room = max(ratio**0.15, 1.35)
+    axis.set_xlim(min(values) / room, max(values) * room * 1.15)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < 100 else (1.0,)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def same(values: Iterable[str]) -> dict[str, str]:
+    """Each value for itself: a column that already holds the colours or markers to draw."""
+    return {value: value for value in values}
