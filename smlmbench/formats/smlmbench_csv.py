@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, read_head, read_numbers, shown_columns, write_rows
-from smlmbench.formats.units import Column, factors, localizations
+from smlmbench.formats.text import Head, read_head, read_numbers, write_rows
+from smlmbench.formats.units import Column, check_required, factors, localizations
 from smlmbench.predictions import COLUMNS, FIXED, Localizations
 
 CARD: dict[str, Any] = {
@@ -49,12 +49,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         for position, header in enumerate(head.headers)
         if header.text in FIXED
     ]
-    if not {"frame", "x_nm", "y_nm"} <= {column.target for column in columns}:
-        shown = shown_columns(head.headers)
-        raise FormatError(
-            f"table '{path.name}' is not a table of smlmbench: its columns are {shown}; expected frame, x_nm, y_nm;"
-            " name others with format: table and columns"
-        )
+    check_required(path, head, columns, "table of smlmbench", "frame, x_nm, y_nm")
     scale = factors(path, columns, options, incident=False)
     others = {header.text: at for at, header in enumerate(head.headers) if header.text and header.text not in FIXED}
     numbers = read_numbers(path, head, [column.position for column in columns], tried=others.values())
@@ -87,14 +82,13 @@ def _stated(path: Path, head: Head, options: TableOptions) -> TableOptions:
     return options
 
 
-def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:  # noqa: ARG001  the rooms' signature
+def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
     """Write all columns that are known somewhere, and all further ones.
 
     Raises:
         FormatError: The file cannot be written.
     """
-    columns = _known(locs)
-    write_rows(path, _head(locs, columns), columns)
+    append_table(locs, path, options, 0)
 
 
 def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:  # noqa: ARG001
@@ -109,23 +103,13 @@ def append_table(locs: Localizations, path: Path, options: TableOptions, rows: i
     Raises:
         FormatError: The file cannot be written.
     """
-    if rows == 0:
-        columns = _known(locs)
-        write_rows(path, _head(locs, columns), columns)
-        return
-    unknown = np.full(len(locs), np.nan)
     given: dict[str, NDArray[Any]] = dict(locs.columns())
-    columns = {header.text: given.get(header.text, unknown) for header in read_head(path).headers}
-    write_rows(path, [], columns, append=True)
-
-
-def _known(locs: Localizations) -> dict[str, NDArray[Any]]:
-    return {
-        name: values for name, values in locs.columns().items() if name not in COLUMNS[2:] or not np.isnan(values).all()
-    }
-
-
-def _head(locs: Localizations, columns: dict[str, NDArray[Any]]) -> list[str]:
-    along_x, along_y = locs.field_nm
-    names = [name if name.isidentifier() else '"' + name.replace('"', '""') + '"' for name in columns]
-    return [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(names)]
+    if rows == 0:
+        known = [name for name, values in given.items() if name not in COLUMNS[2:] or not np.isnan(values).all()]
+        cells = [name if name.isidentifier() else '"' + name.replace('"', '""') + '"' for name in known]
+        along_x, along_y = locs.field_nm
+        head = [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(cells)]
+    else:
+        known, head = [header.text for header in read_head(path).headers], []
+    unknown = np.full(len(locs), np.nan)
+    write_rows(path, head, {name: given.get(name, unknown) for name in known}, append=rows > 0)
