@@ -7,11 +7,15 @@ from 0; photons are detected photo-electrons per frame. NaN means unknown.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.errors import SizeError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -27,6 +31,7 @@ COLUMNS = (
     "sigma_y_nm",
     "sigma_z_nm",
 )
+FIXED = ("frame", *COLUMNS, "molecule", "channel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Localizations:
         field_nm: Extent of the field (along x, along y) in nm.
         molecule: Identity over frames, int64 (n,), or None.
         channel: Colour channel, int64 (n,), or None.
+        more: Further columns by name, float64 (n,) each, in no unit that we know (e.g. `llr`); only to be read.
     """
 
     frame: Ints
@@ -60,6 +66,7 @@ class Localizations:
     field_nm: tuple[float, float]
     molecule: Ints | None = None
     channel: Ints | None = None
+    more: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -71,16 +78,27 @@ class Localizations:
         *,
         n_frames: int,
         field_nm: tuple[float, float],
+        more: Mapping[str, ArrayLike] | None = None,
     ) -> "Localizations":
         """Build from named columns; the absent ones are NaN (None for molecule and channel).
 
+        Args:
+            columns: Those with a fixed name; `frame` is needed.
+            n_frames: Frames of the movie.
+            field_nm: Extent of the field (along x, along y) in nm.
+            more: Further columns under names of one line that are not fixed ones.
+
         Raises:
-            SizeError: Columns of different length, or a name that is not a column.
+            SizeError: Columns of different length, a name that is not a column, or an odd name of a further one.
         """
-        unknown = set(columns) - {"frame", "molecule", "channel", *COLUMNS}
+        unknown = set(columns) - set(FIXED)
         if unknown:
+            raise SizeError(f"unknown columns {sorted(unknown)}; accepted: {', '.join(FIXED)}, others as more")
+        further = {name: np.array(given, dtype=np.float64).reshape(-1) for name, given in (more or {}).items()}
+        odd = [name for name in further if name in FIXED or not name or name != " ".join(name.split())]
+        if odd:
             raise SizeError(
-                f"unknown columns {sorted(unknown)}; accepted: frame, molecule, channel, {', '.join(COLUMNS)}"
+                f"further columns cannot be named {odd}; give words with single blanks, none of {', '.join(FIXED)}"
             )
         frame = np.asarray(columns["frame"], dtype=np.int64).reshape(-1)
         arrays: dict[str, Floats] = {}
@@ -93,7 +111,8 @@ class Localizations:
         for name in extra:
             if columns.get(name) is not None:
                 extra[name] = np.asarray(columns[name], dtype=np.int64).reshape(-1)
-        lengths = {len(frame), *(len(a) for a in arrays.values()), *(len(a) for a in extra.values() if a is not None)}
+        given_arrays = (*arrays.values(), *further.values(), *(a for a in extra.values() if a is not None))
+        lengths = {len(frame), *map(len, given_arrays)}
         if len(lengths) > 1:
             raise SizeError(f"columns have different lengths {sorted(lengths)}; give one value per emitter")
         return cls(
@@ -102,6 +121,7 @@ class Localizations:
             field_nm=field_nm,
             molecule=extra["molecule"],
             channel=extra["channel"],
+            more=further,
             **arrays,
         )
 
@@ -118,25 +138,60 @@ class Localizations:
             out["molecule"] = self.molecule
         if self.channel is not None:
             out["channel"] = self.channel
-        return out
+        return out | dict(self.more)
 
     def select(self, rows: NDArray[np.bool_] | Ints) -> "Localizations":
         """Keep the rows that a mask or an index array names."""
         picked = {name: column[rows] for name, column in self.columns().items()}
-        return Localizations.of(picked, n_frames=self.n_frames, field_nm=self.field_nm)
+        return _of_all(picked, self.n_frames, self.field_nm)
 
     def shifted(self, frames: int, *, n_frames: int | None = None) -> "Localizations":
         """Add an offset to the frame numbers (decoders count from 0 in their batch)."""
         return replace(self, frame=self.frame + frames, n_frames=self.n_frames if n_frames is None else n_frames)
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """All present columns by name, frame first; `n_frames` and `field_nm` are in its `attrs`."""
+        import pandas as pd
+
+        table = pd.DataFrame(self.columns())
+        table.attrs.update(n_frames=self.n_frames, field_nm=self.field_nm)
+        return table
+
+    @classmethod
+    def from_pandas(
+        cls, table: "pd.DataFrame", *, n_frames: int | None = None, field_nm: tuple[float, float] | None = None
+    ) -> "Localizations":
+        """Take a table of `to_pandas` back; columns whose names are not fixed ones become `more`.
+
+        Args:
+            table: Columns named as here, in our units.
+            n_frames: Frames of the movie; None takes the table's `attrs`.
+            field_nm: Extent of the field in nm; None takes the table's `attrs`.
+
+        Raises:
+            SizeError: Number of frames or field is stated nowhere, or as in `of`.
+        """
+        n_frames = table.attrs.get("n_frames") if n_frames is None else n_frames
+        field_nm = table.attrs.get("field_nm") if field_nm is None else field_nm
+        if n_frames is None or field_nm is None:
+            raise SizeError("the table's attrs do not state n_frames and field_nm; give both")
+        return _of_all({str(name): values.to_numpy() for name, values in table.items()}, n_frames, field_nm)
+
 
 def concatenate(parts: Sequence[Localizations], *, n_frames: int, field_nm: tuple[float, float]) -> Localizations:
-    """Join tables; molecule and channel are kept only where all parts have them."""
+    """Join tables; molecule, channel and further columns are kept only where all parts have them."""
     if not parts:
         return Localizations.empty(n_frames=n_frames, field_nm=field_nm)
     names = [name for name in parts[0].columns() if all(name in part.columns() for part in parts)]
     joined = {name: np.concatenate([part.columns()[name] for part in parts]) for name in names}
-    return Localizations.of(joined, n_frames=n_frames, field_nm=field_nm)
+    return _of_all(joined, n_frames, field_nm)
+
+
+def _of_all(columns: Mapping[str, ArrayLike], n_frames: int, field_nm: tuple[float, float]) -> Localizations:
+    """Take every column whose name is not a fixed one as a further one."""
+    fixed = {name: values for name, values in columns.items() if name in FIXED}
+    more = {name: values for name, values in columns.items() if name not in FIXED}
+    return Localizations.of(fixed, n_frames=n_frames, field_nm=field_nm, more=more)
 
 
 @dataclass(frozen=True, slots=True)

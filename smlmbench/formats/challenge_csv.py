@@ -6,10 +6,9 @@ Source: Sage et al. 2019, doi:10.1038/s41592-019-0364-4; the last header cell of
 from pathlib import Path
 from typing import Any
 
-from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import read_head, read_numbers, shown_columns
-from smlmbench.formats.units import Column, factors, localizations
+from smlmbench.formats.text import read_head, read_numbers
+from smlmbench.formats.units import Column, check_required, factors, localizations
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
@@ -52,12 +51,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         for position, header in enumerate(head.headers)
         if header.name in TARGETS
     ]
-    if not {"frame", "x_nm", "y_nm"} <= {column.target for column in columns}:
-        shown = shown_columns(head.headers)
-        raise FormatError(
-            f"table '{path.name}' is not a challenge table: its columns are {shown};"
-            " expected Ground-truth, frame, xnano, ynano, znano, intensity; name others with format: table and columns"
-        )
+    check_required(path, head, columns, "challenge table", "Ground-truth, frame, xnano, ynano, znano, intensity")
     scale = factors(path, columns, options, incident=True)
     numbers = read_numbers(path, head, [column.position for column in columns])
     return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)

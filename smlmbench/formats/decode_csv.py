@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smlmbench.errors import FormatError
 from smlmbench.formats.decode_axes import TARGETS, placed
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, read_head, read_numbers, shown_columns
-from smlmbench.formats.units import Column
+from smlmbench.formats.text import Head, read_head, read_numbers
+from smlmbench.formats.units import Column, check_required
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
@@ -42,13 +41,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         for position, header in enumerate(head.headers)
         if header.name in TARGETS
     ]
-    missing = {"frame", "x_nm", "y_nm"} - {column.target for column in columns}
-    if missing:
-        shown = shown_columns(head.headers)
-        raise FormatError(
-            f"table '{path.name}' is not a DECODE table: its columns are {shown}; expected x, y, frame_ix, ...;"
-            " name others with format: table and columns"
-        )
+    check_required(path, head, columns, "DECODE table", "x, y, frame_ix, ...")
     numbers = read_numbers(path, head, [column.position for column in columns])
     return placed(path, columns, numbers, _facts(head), options, first_frame=FIRST_FRAME)
 

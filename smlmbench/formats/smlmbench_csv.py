@@ -6,7 +6,8 @@ Two comment lines come before the header, because a table alone says neither how
     # field_nm: 6400 6400
     frame,x_nm,y_nm,photons
 
-Both may be absent when reading; the last frame and the extent of the table are then taken.
+Both may be absent when reading; the last frame and the extent of the table are then taken. Columns under other names
+are kept as they are where they hold nothing but numbers.
 """
 
 from dataclasses import replace
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, read_head, read_numbers, shown_columns, write_rows
-from smlmbench.formats.units import Column, factors, localizations
-from smlmbench.predictions import COLUMNS, Localizations
+from smlmbench.formats.text import Head, read_head, read_numbers, write_rows
+from smlmbench.formats.units import Column, check_required, factors, localizations
+from smlmbench.predictions import COLUMNS, FIXED, Localizations
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -29,7 +30,6 @@ CARD: dict[str, Any] = {
 }
 
 FIRST_FRAME = 0
-ACCEPTED = ("frame", *COLUMNS, "molecule", "channel")
 
 
 def recognises(path: Path) -> bool:
@@ -47,17 +47,22 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     columns = [
         Column(header.text, position, header.text, "nm" if header.text.endswith("_nm") else "")
         for position, header in enumerate(head.headers)
-        if header.text in ACCEPTED
+        if header.text in FIXED
     ]
-    if not {"frame", "x_nm", "y_nm"} <= {column.target for column in columns}:
-        shown = shown_columns(head.headers)
-        raise FormatError(
-            f"table '{path.name}' is not a table of smlmbench: its columns are {shown}; expected frame, x_nm, y_nm;"
-            " name others with format: table and columns"
-        )
+    check_required(path, head, columns, "table of smlmbench", "frame, x_nm, y_nm")
     scale = factors(path, columns, options, incident=False)
-    numbers = read_numbers(path, head, [column.position for column in columns])
-    return localizations(path, columns, numbers, _stated(path, head, options), scale=scale, first_frame=FIRST_FRAME)
+    others = {header.text: at for at, header in enumerate(head.headers) if header.text and header.text not in FIXED}
+    numbers = read_numbers(path, head, [column.position for column in columns], tried=others.values())
+    options = _stated(path, head, options)
+    locs = localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+    return replace(locs, more={name: numbers.columns[at] for name, at in others.items() if at in numbers.columns})
+
+
+def unread(path: Path) -> list[str]:
+    """Columns of the file that `read_table` does not keep: they hold other things than numbers."""
+    head = read_head(path)
+    numbers = read_numbers(path, head, (), tried=range(len(head.headers)))
+    return [header.text for at, header in enumerate(head.headers) if at not in numbers.columns]
 
 
 def _stated(path: Path, head: Head, options: TableOptions) -> TableOptions:
@@ -77,14 +82,13 @@ def _stated(path: Path, head: Head, options: TableOptions) -> TableOptions:
     return options
 
 
-def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:  # noqa: ARG001  the rooms' signature
-    """Write all columns that are known somewhere.
+def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
+    """Write all columns that are known somewhere, and all further ones.
 
     Raises:
         FormatError: The file cannot be written.
     """
-    columns = _known(locs)
-    write_rows(path, _head(locs, columns), columns)
+    append_table(locs, path, options, 0)
 
 
 def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:  # noqa: ARG001
@@ -99,23 +103,13 @@ def append_table(locs: Localizations, path: Path, options: TableOptions, rows: i
     Raises:
         FormatError: The file cannot be written.
     """
-    if rows == 0:
-        columns = _known(locs)
-        write_rows(path, _head(locs, columns), columns)
-        return
-    names = [header.text for header in read_head(path).headers]
     given: dict[str, NDArray[Any]] = dict(locs.columns())
-    write_rows(path, [], {name: given[name] for name in names}, append=True)
-
-
-def _known(locs: Localizations) -> dict[str, NDArray[Any]]:
-    return {
-        name: values
-        for name, values in locs.columns().items()
-        if name in ("frame", "x_nm", "y_nm", "molecule", "channel") or not np.isnan(values).all()
-    }
-
-
-def _head(locs: Localizations, columns: dict[str, NDArray[Any]]) -> list[str]:
-    along_x, along_y = locs.field_nm
-    return [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(columns)]
+    if rows == 0:
+        known = [name for name, values in given.items() if name not in COLUMNS[2:] or not np.isnan(values).all()]
+        cells = [name if name.isidentifier() else '"' + name.replace('"', '""') + '"' for name in known]
+        along_x, along_y = locs.field_nm
+        head = [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(cells)]
+    else:
+        known, head = [header.text for header in read_head(path).headers], []
+    unknown = np.full(len(locs), np.nan)
+    write_rows(path, head, {name: given.get(name, unknown) for name in known}, append=rows > 0)

@@ -103,8 +103,7 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
     Raises:
         FormatError: The file cannot be written.
     """
-    columns = {name: values for name, values in _cells(locs, options, 1).items() if _is_known(name, values)}
-    write_rows(path, [_header(columns)], columns)
+    append_table(locs, path, options, 0)
 
 
 def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:
@@ -121,12 +120,11 @@ def append_table(locs: Localizations, path: Path, options: TableOptions, rows: i
     """
     columns = _cells(locs, options, rows + 1)
     if rows == 0:
-        columns = {name: values for name, values in columns.items() if _is_known(name, values)}
-        write_rows(path, [_header(columns)], columns)
-        return
-    with path.open(encoding="utf-8") as file:
-        names = [name.strip('"') for name in file.readline().rstrip("\n").split(",")]
-    write_rows(path, [], {name: columns[name] for name in names}, append=True)
+        known = [name for name, values in columns.items() if name in ALWAYS or not np.isnan(values).all()]
+        head = [",".join(f'"{name}"' for name in known)]
+    else:
+        known, head = [header.text for header in read_head(path).headers], []
+    write_rows(path, head, {name: columns[name] for name in known}, append=rows > 0)
 
 
 def _cells(locs: Localizations, options: TableOptions, first_id: int) -> dict[str, NDArray[Any]]:
@@ -143,11 +141,3 @@ def _cells(locs: Localizations, options: TableOptions, first_id: int) -> dict[st
         "uncertainty_xy [nm]": lateral_nm,
         "uncertainty_z [nm]": locs.sigma_z_nm,
     }
-
-
-def _is_known(name: str, values: NDArray[Any]) -> bool:
-    return name in ALWAYS or not np.isnan(values).all()
-
-
-def _header(columns: dict[str, NDArray[Any]]) -> str:
-    return ",".join(f'"{name}"' for name in columns)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, PairingError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Numbers
+from smlmbench.formats.text import Head, Numbers, shown_columns
 from smlmbench.predictions import Localizations
 
 LENGTHS_NM = {"nm": 1.0, "um": 1000.0}
@@ -33,6 +33,15 @@ class Column:
     position: int
     text: str
     unit: str = ""
+
+
+def check_required(path: Path, head: Head, columns: Sequence[Column], kind: str, expected: str) -> None:
+    """Refuse a table without frame, x or y, as what it is not and with the columns that are expected."""
+    if not set(REQUIRED) <= {column.target for column in columns}:
+        raise FormatError(
+            f"table '{path.name}' is not a {kind}: its columns are {shown_columns(head.headers)}; expected {expected};"
+            " name others with format: table and columns"
+        )
 
 
 def factors(path: Path, columns: Sequence[Column], options: TableOptions, *, incident: bool) -> dict[str, float]:

@@ -58,3 +58,10 @@ def test_a_movie_of_4_gb_is_predicted_and_scored_under_1_gb():
     said = run("memory", "--frames", "2", "--side", "128", "--kinds", "imagej")
     assert said["gigabytes"] > 4
     assert 100 < said["peak_mb"] < 1000
+
+
+@pytest.mark.slow
+def test_tables_are_read_by_every_way():
+    said = run("tables", "--rows", "200", "--sheet-rows", "20")
+    assert said["rows"] == 200
+    assert min(said[name] for name in ("read_speedup", "read_over_pandas", "write_over_pandas")) > 0

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from smlmbench.camera import Camera
 from smlmbench.formats import TableOptions, read_table, write_table
-from smlmbench.predictions import COLUMNS, Localizations
+from smlmbench.predictions import COLUMNS, FIXED, Localizations
 from smlmbench.registry import Catalog
 from smlmbench.render import blur, rasterise
 
 CATALOG = Catalog()
 numbers = st.floats(-1e7, 1e7)
 unknown = st.just(float("nan"))
+# Any one line of any characters, as a header cell is read: single blanks inside, none outside.
+names = st.text(st.characters(codec="utf-8"), max_size=12).map(lambda name: " ".join(name.split()))
 
 
 @st.composite
@@ -24,17 +26,19 @@ def tables(draw: st.DrawFn) -> Localizations:
     def column(cells: st.SearchStrategy[float]) -> list[float]:
         return draw(st.lists(cells, min_size=n, max_size=n))
 
-    names = draw(st.sets(st.sampled_from(COLUMNS[2:])))
+    known = draw(st.sets(st.sampled_from(COLUMNS[2:])))
     columns: dict[str, object] = {
         "frame": draw(st.lists(st.integers(7, 10**6), min_size=n, max_size=n)),
         "x_nm": column(numbers),
         "y_nm": column(numbers),
-        **{name: column(numbers | unknown) for name in names},
+        **{name: column(numbers | unknown) for name in known},
     }
     if draw(st.booleans()):
         columns["molecule"] = draw(st.lists(st.integers(0, 2**50), min_size=n, max_size=n))
     field_nm = (draw(st.floats(1, 1e6)), draw(st.floats(1, 1e6)))
-    return Localizations.of(columns, n_frames=10**6 + 1, field_nm=field_nm)  # type: ignore[arg-type]
+    further = draw(st.sets(names.filter(lambda name: name and name not in FIXED), max_size=3))
+    more = {name: column(st.floats()) for name in sorted(further)}
+    return Localizations.of(columns, n_frames=10**6 + 1, field_nm=field_nm, more=more)  # type: ignore[arg-type]
 
 
 def round_trip(locs: Localizations, name: str, options: TableOptions) -> Localizations:

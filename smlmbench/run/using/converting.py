@@ -10,7 +10,8 @@ import numpy as np
 from smlmbench import formats
 from smlmbench.errors import FormatError, UnitError
 from smlmbench.formats.options import TableOptions
-from smlmbench.predictions import COLUMNS, Localizations
+from smlmbench.formats.text import printable
+from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 
 KINDS = ("table", "movie", "image")
@@ -92,7 +93,7 @@ def convert(asked: Conversion, catalog: Catalog, on_frames: OnFrames = lambda _d
     asked = replace(asked, source_format=source_format, target_format=target_format)
     work = {"table": _table, "movie": _movie, "image": _image}[holds]
     count, lost = work(asked, catalog, on_frames)
-    return Converted(holds, source_format, target_format, count, files, lost)
+    return Converted(holds, source_format, target_format, count, files, list(map(printable, lost)))
 
 
 def _holds(asked: Conversion, catalog: Catalog) -> str:
@@ -157,8 +158,7 @@ def _table(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[i
 def _differences(locs: Localizations, back: Localizations, name: str) -> list[str]:
     """What a table says otherwise after it was written and read again."""
     before, after = locs.columns(), back.columns()
-    known = [column for column in COLUMNS if not np.isnan(before[column]).all()]
-    known += [column for column in ("molecule", "channel") if column in before]
+    known = [column for column, values in before.items() if not np.isnan(values).all()]
     gone = [column for column in known if column not in after or np.isnan(after[column]).all()] if len(locs) else []
     changed = [
         column

@@ -1,7 +1,7 @@
 """One unit of one row: what it was given, what it answered, what was true."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,8 @@ def show(record: RunRecord, condition: Condition, look: Look, catalog: Catalog) 
         raise ConfigError(f"task {task.name} draws no pictures of single frames")
     said = [panels.said, *(f"{name} {value:.3g}" for name, value in tuned.items() if math.isfinite(value))]
     title = f"{describe(record)} on {condition.name}, frame {number + 1} of {total}"
-    told = ", ".join(text for text in said if text)
-    picture = triplet(
-        panels, f"{title}: {told}" if told else title, histogram=look.histogram, image_format=look.image_format
-    )
+    panels = replace(panels, said=", ".join(text for text in said if text))
+    picture = triplet(panels, title, histogram=look.histogram, image_format=look.image_format)
     return Shown(picture, number + 1, total, _count(panels.found_nm), _count(panels.truth_nm))
 
 
