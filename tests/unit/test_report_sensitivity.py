@@ -4,7 +4,7 @@ import pytest
 from report_record import Builder
 
 from smlmbench.report.boards import make_boards
-from smlmbench.report.rows import join
+from smlmbench.report.boards.rows import join
 from smlmbench.report.sensitivity import lambda_answers, sensitivity_chart
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from smlmbench.report.intervals import gap
+from smlmbench.report.boards.intervals import gap
 from smlmbench.report.model import Board, Entry, Estimate, Gap
-from smlmbench.report.tables import Cell, Column, Table
-from smlmbench.report.words import decimals, interval, number, recipe, title
+from smlmbench.report.tables import Cell, Column, Table, tabulate
+from smlmbench.report.words import decimals, interval, number, recipe
 
 CONTROLS = {
     "plain": ("plain twin", "the same student without a teacher, on the same samples"),
@@ -69,43 +69,41 @@ def _compared(student: Entry, control: Entry, board: Board) -> Comparison:
     return Comparison(control, change, verdict)
 
 
-def distillation_table(board: Board, measured: Mapping[str, Any]) -> Table | None:
+def distillation_table(board: Board) -> Table | None:
     """Students beside their controls; None where nothing was taught."""
     taught = students(board)
     if not taught:
         return None
-    heading = title(board.primary, measured.get(board.primary, {}))
-    names = [name for name in CONTROLS if any(name in one.against for one in taught)]
-    table = Table(caption=f"What teachers gain on {board.data}")
-    table.columns = [
-        Column("Student", "learned from its teacher, with its loss and λ", numeric=False),
-        Column(heading, "of the student, mean over conditions and repeats"),
-        *(
-            Column(f"against {CONTROLS[name][0]}", f"{CONTROLS[name][1]}; paired difference, its interval")
-            for name in names
-        ),
-        Column("Teacher", f"its {heading}"),
-        Column("Parameters", "of the student; of its teacher"),
-        Column("Training (s)", "of one repeat of the student; of its teacher"),
+    heading = board.title(board.primary)
+    places = decimals(one.entry.get(None, board.primary).value for one in taught)
+
+    def against(name: str) -> Column:
+        said, hint = CONTROLS[name]
+        hint = f"{hint}; paired difference, its interval"
+        return Column(f"against {said}", lambda one: _change(one.against.get(name), places), hint)
+
+    def score(one: Student) -> Cell:
+        found = one.entry.get(None, board.primary)
+        return Cell(number(found.value, places), interval(found, places), sort=f"{found.value}")
+
+    def teacher(one: Student) -> Cell:
+        found = None if one.teacher is None else one.teacher.get(None, board.primary)
+        return Cell("–" if found is None else number(found.value, places), one.entry.rows[0].labels.get("teacher", ""))
+
+    columns = [
+        Column("Student", _student, "learned from its teacher, with its loss and λ", numeric=False),
+        Column(heading, score, "of the student, mean over conditions and repeats"),
+        *(against(name) for name in CONTROLS if any(name in one.against for one in taught)),
+        Column("Teacher", teacher, f"its {heading}"),
+        Column("Parameters", lambda one: _both(one, "n_params"), "of the student; of its teacher"),
+        Column("Training (s)", lambda one: _both(one, "train_s"), "of one repeat of the student; of its teacher"),
     ]
-    for one in taught:
-        table.rows.append(("", _cells(one, board, names)))
-    return table
+    return tabulate(f"What teachers gain on {board.data}", columns, taught, lambda _: "")
 
 
-def _cells(one: Student, board: Board, names: list[str]) -> list[Cell]:
-    found = one.entry.get(None, board.primary)
-    places = decimals([found.value])
+def _student(one: Student) -> Cell:
     labels = one.entry.rows[0].labels
-    taught = None if one.teacher is None else one.teacher.get(None, board.primary)
-    return [
-        Cell(one.entry.label, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"),
-        Cell(number(found.value, places), interval(found, places), sort=f"{found.value}"),
-        *(_change(one.against.get(name), places) for name in names),
-        Cell("–" if taught is None else number(taught.value, places), labels.get("teacher", "")),
-        _both(one, "n_params", "teacher_n_params"),
-        _both(one, "train_s", "teacher_train_s"),
-    ]
+    return Cell(one.entry.label, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}")
 
 
 def _change(found: Comparison | None, places: int) -> Cell:
@@ -116,9 +114,9 @@ def _change(found: Comparison | None, places: int) -> Cell:
                 sort=f"{found.change.value}")  # fmt: skip
 
 
-def _both(one: Student, own: str, teachers: str) -> Cell:
-    theirs = one.entry.mean_param(teachers)
-    return Cell(number(one.entry.mean_param(own), 0), "" if theirs is None else f"teacher {number(theirs, 0)}")
+def _both(one: Student, param: str) -> Cell:
+    theirs = one.entry.mean_param(f"teacher_{param}")
+    return Cell(number(one.entry.mean_param(param), 0), "" if theirs is None else f"teacher {number(theirs, 0)}")
 
 
 def signed(value: float, places: int) -> str:

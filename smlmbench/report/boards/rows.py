@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from smlmbench.report.boards.planned import Planned
 from smlmbench.report.model import Record, Row, Run
 from smlmbench.tracking import tags
 
@@ -29,7 +30,11 @@ def join(record: Record, further: Sequence[Mapping[str, Any]] = ()) -> list[Row]
     named = {item.get("cell_id") for item in planned}
     planned += [item for item in further if item.get("cell_id") not in named]
     rows = [_cell(item, cells.get(str(item.get("cell_id", "")))) for item in planned]
-    rows += [_reference(item, references.get(str(item.get("reference_id", "")))) for item in plan.get("references", [])]
+    known = Planned(plan)
+    rows += [
+        _reference(item, references.get(str(item.get("reference_id", ""))), bool(known.reference(item, "ceiling")))
+        for item in plan.get("references", [])
+    ]
     return _without_teachers(rows) + [_skipped(item) for item in plan.get("skipped", [])]
 
 
@@ -113,7 +118,7 @@ def _cell(item: Mapping[str, Any], run: Run | None) -> Row:
     )
 
 
-def _reference(item: Mapping[str, Any], run: Run | None) -> Row:
+def _reference(item: Mapping[str, Any], run: Run | None, ceiling: bool) -> Row:
     labels = {"data": str(item.get("data", "")), "model": str(item.get("reference", "")), "method": "reference"}
     return Row(
         kind="reference",
@@ -122,6 +127,7 @@ def _reference(item: Mapping[str, Any], run: Run | None) -> Row:
         settings=item.get("settings") or {},
         knows=tuple(item.get("knows") or ()),
         gives=str(item.get("gives", "")),
+        ceiling=ceiling,
         **_state(run, str(item.get("eval_id", ""))),
     )
 

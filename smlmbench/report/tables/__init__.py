@@ -1,0 +1,85 @@
+"""Tables of the page as plain text in cells; the templates escape and dress them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text, a second line, a tooltip, a run it links to, and how it looks.
+
+    Attributes:
+        text: What is written.
+        small: Second line, in small print.
+        hint: Tooltip, such as the reason why a number is absent.
+        run_id: A run to link to, or empty.
+        flags: Warnings in words.
+        look: CSS classes.
+        sort: Value to sort by, empty to sort by the text.
+    """
+
+    text: str
+    small: str = ""
+    hint: str = ""
+    run_id: str = ""
+    flags: tuple[str, ...] = ()
+    look: str = ""
+    sort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading, what stands below it, and how.
+
+    Attributes:
+        title, hint: Heading and its explanation.
+        read: The cell of an item; a text or None is a plain cell.
+        numeric: Aligned right.
+        wraps: May break its lines.
+        group: Heading above, shared by neighbours.
+    """
+
+    title: str
+    read: Callable[[Any], Cell | str | None]
+    hint: str = ""
+    numeric: bool = True
+    wraps: bool = False
+    group: str = ""
+
+    @property
+    def align(self) -> str:
+        """Column letter of LaTeX."""
+        return "r" if self.numeric else "l"
+
+
+@dataclass
+class Table:
+    """Columns, and rows of cells with the classes of each row."""
+
+    caption: str
+    columns: list[Column]
+    rows: list[tuple[str, list[Cell]]] = field(default_factory=list)
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Headings above the columns and how many each spans; empty where there are none."""
+        found = [(name, len(list(alike))) for name, alike in groupby(column.group for column in self.columns)]
+        return found if len(found) > 1 else []
+
+
+def tabulate(
+    caption: str, columns: list[Column], items: Iterable[Any], look: Callable[[Any], str] = lambda _: "pick"
+) -> Table:
+    """A table with a row for each item."""
+    table = Table(caption, columns)
+    for item in items:
+        cells = [column.read(item) for column in columns]
+        table.rows.append((look(item), [one if isinstance(one, Cell) else Cell(one or "") for one in cells]))
+    return table
+
+
+def sortable(text: str, value: float | None, small: str = "") -> Cell:
+    """A number as written, sorted by its value."""
+    return Cell(text, small, sort="" if value is None else f"{value}")
