@@ -117,7 +117,7 @@ def build_report(
     answers = {board.data: board.answer for board in reversed(boards)}
     texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md", "tex")}
     texts["csv"] = csv_text(rows, boards)
-    numbers = json.loads(lines(boards, rows).to_json(orient="records"))
+    numbers = json.loads(lines(boards, rows).to_json(orient="split", index=False))
     texts["json"] = json.dumps({"study": context["study"], "findings": answers, "lines": numbers}, ensure_ascii=False)
     output_dir.mkdir(parents=True, exist_ok=True)
     paths = {suffix: output_dir / f"leaderboard.{suffix}" for suffix in texts}
