@@ -187,7 +187,7 @@ def judge(
     usable = np.asarray([] if drawn is None else drawn, dtype=float)
     usable = usable[~np.isnan(usable)]
     if n > 1:
-        frames = 0.0 if drawn is None else _summary(usable)[2]
+        frames = 0.0 if drawn is None else float(usable.var(ddof=1)) if len(usable) > 1 else math.nan
         seeds = float(given.var(ddof=1)) / n
         half = _half_width(frames, seeds, n)
         low, high, p_value = value - half, value + half, _p_value(value, frames, seeds, n)

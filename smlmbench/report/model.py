@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ __all__ = ["LABELS", "LATENCY", "Asked", "Board", "Entry", "Estimate", "Gap", "H
 LATENCY = "device/latency_ms"
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
 Direction = Literal["up", "down"]
+Kind = Literal["cell", "reference", "skipped"]
 Verdict = Literal["win", "tie", "unknown"]
 
 History = Callable[[Run, str], Sequence[tuple[int, float]]]
@@ -64,7 +65,7 @@ class Row:
         current: False where the stored scores belong to another evaluation than the plan's.
     """
 
-    kind: Literal["cell", "reference", "skipped"]
+    kind: Kind
     row_id: str
     labels: Mapping[str, str]
     status: str
@@ -183,6 +184,12 @@ class Gap:
     p_value: float | None = None
     p_adjusted: float | None = None
     unadjusted: Verdict = "unknown"
+
+    @property
+    def turned(self) -> "Gap":
+        """The same difference as other minus leader."""
+        value, low, high = (None if end is None else -end for end in (self.value, self.high, self.low))
+        return replace(self, value=value, low=low, high=high)
 
 
 @dataclass(eq=False)

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
-from smlmbench.report.tables import Table
 from smlmbench.report.tables.board import board_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
 from smlmbench.report.tables.distillation import distillation_table, findings
@@ -63,36 +61,6 @@ class ReportFiles:
     md: Path
     tex: Path
     answers: Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One board with its tables and figures."""
-
-    board: Board
-    other_protocol: bool
-    leaderboard: Table | None
-    numbers: Table | None
-    timings: Table | None
-    formats: Table | None
-    contrasts: Table | None
-    distillation: Table | None
-    findings: Sequence[str]
-    drawings: Sequence[Drawing]
-    conditions: Sequence[str]
-
-    @property
-    def flat_titles(self) -> list[str]:
-        """Column headings that carry the name of their group, for tables with one line of headings."""
-        columns = [] if self.leaderboard is None else self.leaderboard.columns
-        return [one.title if one.group in ("", "Cost") else f"{one.group}: {one.title}" for one in columns]
-
-    @property
-    def narrow(self) -> list[int]:
-        """Columns that fit a printed page: identity, latency and the primary metric of every group."""
-        heading = self.board.title(self.board.primary)
-        columns = [] if self.leaderboard is None else self.leaderboard.columns
-        return [i for i, column in enumerate(columns) if i < IDENTITY or column.title == heading]
 
 
 def build_report(
@@ -160,12 +128,14 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
     explained = {name: text for board in boards for name, text in board.section.protocols.items()}
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))
     counts = Counter(row.status for row in rows)
-    by_task = sorted(_parts(boards, history), key=lambda part: [one.name for one in asked].index(part.board.asked.name))
-    tasks = [(name, list(parts)) for name, parts in groupby(by_task, key=lambda part: part.board.asked.name)]
-    reading = {
-        name: list(dict.fromkeys(text for part in of for text in part.board.section.reading)) for name, of in tasks
-    }
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for part in _parts(boards, history):
+        tasks.setdefault(part["board"].asked.name, []).append(part)
+    reading: dict[str, dict[str, None]] = {}
+    for board in boards:
+        reading.setdefault(board.asked.name, {}).update(dict.fromkeys(board.section.reading))
     several = len(tasks) > 1
+    headed = [(name if several else "", list(reading[name]) if several else [], of) for name, of in tasks.items()]
     return {
         "study": str(plan.get("study", "study")),
         "task": ", ".join(dict.fromkeys(one.name for one in asked)),
@@ -177,7 +147,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
         ),
         "boards": boards,
         # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
-        "tasks": [(name if several else "", reading[name] if several else [], parts) for name, parts in tasks],
+        "tasks": headed,
         "reading": [*CHOSEN, *(text for of in reading.values() for text in of if not several), LATENCIES],
         "warnings": [str(text) for text in plan.get("warnings", [])],
         "all_rows": rows_table(rows, boards),
@@ -202,26 +172,29 @@ def _rankings(asked: Sequence[Asked], boards: Sequence[Board]) -> list[tuple[str
     return [(*key, f" on {', '.join(data)}" if len(found) > 1 else "") for key, data in found.items()]
 
 
-def _parts(boards: Sequence[Board], history: History | None) -> list[Part]:
+def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, Any]]:
+    """Each board with its tables and figures, as the templates name them."""
     made = []
     seen: set[str] = set()
     for board in boards:
-        filled = bool(board.entries)
-        made.append(
-            Part(
-                board=board,
-                other_protocol=board.data in seen,
-                leaderboard=board_table(board) if filled else None,
-                numbers=numbers_table(board) if filled else None,
-                timings=device_table(board),
-                formats=formats_table(board),
-                contrasts=contrast_table(board),
-                distillation=distillation_table(board),
-                findings=findings(board),
-                drawings=_figures(board, history),
-                conditions=[f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
-            )
-        )
+        table = board_table(board) if board.entries else None
+        heading = board.title(board.primary)
+        columns = [] if table is None else [column.title for column in table.columns]
+        made.append({
+            "board": board,
+            "other_protocol": board.data in seen,
+            "leaderboard": table,
+            # Columns that fit a printed page: identity, latency and the primary metric of every group.
+            "narrow": [i for i, title in enumerate(columns) if i < IDENTITY or title == heading],
+            "numbers": numbers_table(board) if board.entries else None,
+            "timings": device_table(board),
+            "formats": formats_table(board),
+            "contrasts": contrast_table(board),
+            "distillation": distillation_table(board),
+            "findings": findings(board),
+            "drawings": _figures(board, history),
+            "conditions": [f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
+        })  # fmt: skip
         seen.add(board.data)
     return made
 

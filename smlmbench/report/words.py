@@ -8,7 +8,7 @@ from typing import Any
 from smlmbench.registry import Catalog
 from smlmbench.report.boards.planned import metric_facts
 from smlmbench.report.flags import UNFINISHED, is_ceiling
-from smlmbench.report.model import LATENCY, Asked, Board, Entry, Estimate
+from smlmbench.report.model import LATENCY, Asked, Board, Entry, Estimate, Gap
 
 
 def title(metric: str) -> str:
@@ -41,7 +41,7 @@ def number(value: float | None, places: int) -> str:
     return text.replace("-", "−")
 
 
-def interval(found: Estimate, places: int) -> str:
+def interval(found: Estimate | Gap, places: int) -> str:
     """An interval in square brackets, or empty."""
     if found.low is None or found.high is None:
         return ""

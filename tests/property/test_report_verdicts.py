@@ -21,7 +21,7 @@ def ratio(sums):
 
 
 def boards(seed, repeats, seed_sd, count, worse=0.0):
-    """Lines best first, as (line, samples by repeat); the repeats of a row share their frames and what is seen there."""
+    """Rows best first, and their samples by repeat; the repeats of a row share their frames and what is seen there."""
     rng = np.random.default_rng(seed)
     for number in range(count):
         hits = rng.poisson(5.6, (ROWS, 1, FRAMES)) + rng.poisson(0.05, (ROWS, repeats, FRAMES))

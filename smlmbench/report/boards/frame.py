@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.model import LABELS, LATENCY, Board, Entry, Row
+from smlmbench.report.model import LABELS, LATENCY, Board, Entry, Gap, Row
 
 NUMBER = ["condition", "metric", "value", "low", "high", "reason", "unit", "direction"]
 ROW = ["task", "data", "protocol", "label", "model", "loss", "lambda", "method", "teacher", "kind", "status", "control"]
@@ -98,8 +98,7 @@ def _named(row: Row, board: Board | None, entry: Entry | None) -> dict[str, Any]
 def _line(board: Board, entry: Entry) -> dict[str, Any]:
     states = Counter(row.status for row in entry.rows)
     several = ", ".join(f"{count} {status}" for status, count in states.items())
-    gap = entry.gap
-    value, low, high = (None, None, None) if gap is None else (gap.value, gap.high, gap.low)
+    gap = Gap() if entry.gap is None else entry.gap.turned
     return {
         **_named(entry.rows[0], board, entry),
         "protocol": board.protocol,
@@ -107,11 +106,11 @@ def _line(board: Board, entry: Entry) -> dict[str, Any]:
         "repeats": len(entry.scored_rows),
         "trials": entry.trials,
         "on_front": entry.on_front,
-        "behind": None if value is None else -value,
-        "behind_low": None if low is None else -low,
-        "behind_high": None if high is None else -high,
-        "p_value": None if gap is None else gap.p_value,
-        "p_adjusted": None if gap is None else gap.p_adjusted,
+        "behind": gap.value,
+        "behind_low": gap.low,
+        "behind_high": gap.high,
+        "p_value": gap.p_value,
+        "p_adjusted": gap.p_adjusted,
         "why": next((row.reason for row in entry.rows if row.reason), ""),
     }
 

@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from smlmbench.report.model import Entry, Gap
+from smlmbench.report.words import interval, number
+
+COST = "Cost"  # a group whose headings say enough alone
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -68,6 +73,11 @@ class Table:
         found = [(name, len(list(alike))) for name, alike in groupby(column.group for column in self.columns)]
         return found if len(found) > 1 else []
 
+    @property
+    def flat_titles(self) -> list[str]:
+        """Headings that carry the name of their group, for tables with one line of them."""
+        return [one.title if one.group in ("", COST) else f"{one.group}: {one.title}" for one in self.columns]
+
 
 def tabulate(
     caption: str, columns: list[Column], items: Iterable[Any], look: Callable[[Any], str] = lambda _: "pick"
@@ -83,3 +93,21 @@ def tabulate(
 def sortable(text: str, value: float | None, small: str = "") -> Cell:
     """A number as written, sorted by its value."""
     return Cell(text, small, sort="" if value is None else f"{value}")
+
+
+def changed(gap: Gap, places: int, word: str = "", *, signed: bool = False) -> Cell:
+    """A paired difference with its interval, and a word on it."""
+    text = number(gap.value, places)
+    plus = "+" if signed and (gap.value or 0.0) > 0 and text.strip("0.,") else ""
+    return sortable(plus + text, gap.value, f"{interval(gap, places)} {word}".strip())
+
+
+def loss_of(entry: Entry) -> str:
+    """Loss and λ of a trained line."""
+    labels = entry.rows[0].labels
+    return "" if entry.is_reference else f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"
+
+
+def look_of(entry: Entry) -> str:
+    """CSS class of a line."""
+    return "reference" if entry.is_reference else "best" if entry.best else "pick" if entry.picked else "other"

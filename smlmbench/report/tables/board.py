@@ -7,7 +7,7 @@ import pandas as pd
 
 from smlmbench.report.boards.frame import lines
 from smlmbench.report.model import LATENCY, Board, Entry, Estimate
-from smlmbench.report.tables import Cell, Column, Table, sortable, tabulate
+from smlmbench.report.tables import COST, Cell, Column, Table, changed, look_of, sortable, tabulate
 from smlmbench.report.words import decimals, interval, milliseconds, number
 
 # With more conditions than this (a sweep) the board shows only the primary metric of each.
@@ -63,19 +63,15 @@ def board_table(board: Board) -> Table:
         Column("Against the first", lambda entry: _gap(entry, numbers.places(board.primary, None)), first),
         Column("Latency (ms)", _latency, "median per frame, batch 1; ● marks the Pareto front of the picks"),
         *(_metric(board, numbers, (group, where), name) for group, where, names in _layout(board) for name in names),
-        Column("Parameters", lambda entry: _cost(entry, "n_params"), group="Cost"),
-        Column("Trials", lambda entry: str(entry.trials or "–"), every, group="Cost"),
+        Column("Parameters", lambda entry: _cost(entry, "n_params"), group=COST),
+        Column("Trials", lambda entry: str(entry.trials or "–"), every, group=COST),
         Column(
-            "Samples", lambda entry: _cost(entry, "samples_seen"), "training samples seen by one repeat", group="Cost"
+            "Samples", lambda entry: _cost(entry, "samples_seen"), "training samples seen by one repeat", group=COST
         ),
-        Column("Device (s)", lambda entry: _cost(entry, "train_s"), "seconds of training of one repeat", group="Cost"),
+        Column("Device (s)", lambda entry: _cost(entry, "train_s"), "seconds of training of one repeat", group=COST),
         Column("Knows", _knows, "what the row was told beyond the images", numeric=False, wraps=True),
     ]
-    return tabulate(f"Leaderboard of {board.data}", columns, board.entries, _look)
-
-
-def _look(entry: Entry) -> str:
-    return "reference" if entry.is_reference else "best" if entry.best else "pick"
+    return tabulate(f"Leaderboard of {board.data}", columns, board.entries, look_of)
 
 
 def _layout(board: Board) -> list[tuple[str, str | None, list[str]]]:
@@ -141,12 +137,10 @@ def _gap(entry: Entry, places: int) -> Cell:
     gap = entry.gap
     if gap is None or gap.value is None:
         return Cell("first" if entry.rank.startswith("1") else "")
-    low, high = (None if end is None else -end for end in (gap.high, gap.low))
-    behind = Estimate(-gap.value, low, high)
     word = {"win": "behind", "tie": "tie", "unknown": "not compared"}[gap.verdict]
     if gap.verdict == "tie" and gap.unadjusted == "win":
         word = "tie (this pair alone: behind)"
-    return Cell(number(behind.value, places), f"{interval(behind, places)} {word}".strip(), sort=f"{behind.value}")
+    return changed(gap.turned, places, word)
 
 
 def _latency(entry: Entry) -> Cell:
@@ -179,4 +173,4 @@ def numbers_table(board: Board) -> Table:
     ]
     items: Sequence[tuple[Entry, str]] = [(entry, where) for entry in board.entries for where in board.conditions]
     caption = f"All measured numbers on {board.data}, mean over repeats"
-    return tabulate(caption, columns, items, lambda item: _look(item[0]).replace("best", "pick"))
+    return tabulate(caption, columns, items, lambda item: look_of(item[0]).replace("best", "pick"))

@@ -8,9 +8,9 @@ from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 from smlmbench.report.boards.intervals import gap
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Gap
-from smlmbench.report.tables import Cell, Column, Table, sortable, tabulate
-from smlmbench.report.words import decimals, interval, milliseconds, number
+from smlmbench.report.model import LATENCY, Board, Entry, Gap
+from smlmbench.report.tables import Cell, Column, Table, changed, loss_of, sortable, tabulate
+from smlmbench.report.words import decimals, milliseconds, number
 
 LAMBDA = "weight"  # has a figure of its own
 MOST = 60
@@ -92,12 +92,12 @@ def contrast_table(board: Board) -> Table | None:
     places = decimals(_score(board, entry) for one in found for entry in (one.base, one.other))
     paired = "paired over repeats and frames, with its interval"
     columns = [
-        Column("Row", _row, "the network, its loss and λ; everything else is the same", numeric=False),
+        Column("Row", lambda one: Cell(one.base.name, loss_of(one.base)), "everything else is the same", numeric=False),
         Column("Setting", lambda one: Cell(one.setting, " → ".join(one.values)),
                "the first value is the card's default", numeric=False),
         Column(heading, lambda one: number(_score(board, one.base), places), "at the first value"),
         Column(f"{heading} changed", lambda one: number(_score(board, one.other), places), "at the second value"),
-        Column("Difference", lambda one: _difference(one.change, places), paired),
+        Column("Difference", lambda one: changed(one.change, places), paired),
         Column("Latency (ms)", _latency, "median per frame, batch 1, at both values"),
         Column("Times as slow", _slower, "latency at the second value over that at the first"),
     ]  # fmt: skip
@@ -106,16 +106,6 @@ def contrast_table(board: Board) -> Table | None:
 
 def _score(board: Board, entry: Entry) -> float | None:
     return entry.get(None, board.primary).value
-
-
-def _row(one: Contrast) -> Cell:
-    labels = one.base.rows[0].labels
-    return Cell(one.base.name, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}")
-
-
-def _difference(change: Gap, places: int) -> Cell:
-    ends = interval(Estimate(change.value, change.low, change.high), places)
-    return Cell(number(change.value, places), ends, sort=f"{change.value}")
 
 
 def _latency(one: Contrast) -> Cell:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smlmbench.report.boards.intervals import gap
-from smlmbench.report.model import Board, Entry, Estimate, Gap
-from smlmbench.report.tables import Cell, Column, Table, tabulate
+from smlmbench.report.model import Board, Entry, Gap
+from smlmbench.report.tables import Cell, Column, Table, changed, loss_of, tabulate
 from smlmbench.report.words import decimals, interval, number, recipe
 
 CONTROLS = {
@@ -91,7 +91,12 @@ def distillation_table(board: Board) -> Table | None:
         return Cell("–" if found is None else number(found.value, places), one.entry.rows[0].labels.get("teacher", ""))
 
     columns = [
-        Column("Student", _student, "learned from its teacher, with its loss and λ", numeric=False),
+        Column(
+            "Student",
+            lambda one: Cell(one.entry.label, loss_of(one.entry)),
+            "learned from its teacher, with its loss and λ",
+            numeric=False,
+        ),
         Column(heading, score, "of the student, mean over conditions and repeats"),
         *(against(name) for name in CONTROLS if any(name in one.against for one in taught)),
         Column("Teacher", teacher, f"its {heading}"),
@@ -101,28 +106,15 @@ def distillation_table(board: Board) -> Table | None:
     return tabulate(f"What teachers gain on {board.data}", columns, taught, lambda _: "")
 
 
-def _student(one: Student) -> Cell:
-    labels = one.entry.rows[0].labels
-    return Cell(one.entry.label, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}")
-
-
 def _change(found: Comparison | None, places: int) -> Cell:
     if found is None or found.change.value is None:
         return Cell("–", "not compared")
-    change = Estimate(found.change.value, found.change.low, found.change.high)
-    return Cell(signed(found.change.value, places), f"{interval(change, places)} {found.verdict}".strip(),
-                sort=f"{found.change.value}")  # fmt: skip
+    return changed(found.change, places, found.verdict, signed=True)
 
 
 def _both(one: Student, param: str) -> Cell:
     theirs = one.entry.mean_param(f"teacher_{param}")
     return Cell(number(one.entry.mean_param(param), 0), "" if theirs is None else f"teacher {number(theirs, 0)}")
-
-
-def signed(value: float, places: int) -> str:
-    """A number with its sign, also where that is plus."""
-    text = number(value, places)
-    return f"+{text}" if value > 0 and text.strip("0.,") else text
 
 
 def findings(board: Board) -> list[str]:
@@ -140,9 +132,8 @@ def findings(board: Board) -> list[str]:
 
 
 def _told(found: Comparison, board: Board) -> str:
-    places = decimals([found.control.get(None, board.primary).value])
-    change = Estimate(found.change.value, found.change.low, found.change.high)
-    return f"{signed(found.change.value or 0.0, places)} {interval(change, places)} ({found.verdict})"
+    cell = changed(found.change, decimals([found.control.get(None, board.primary).value]), signed=True)
+    return f"{cell.text} {cell.small} ({found.verdict})"
 
 
 def _conclusion(one: Student) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from smlmbench.report.boards.rows import canonical
 from smlmbench.report.model import Board, Entry, Row
-from smlmbench.report.tables import Cell, Column, Table, sortable, tabulate
+from smlmbench.report.tables import Cell, Column, Table, look_of, loss_of, sortable, tabulate
 from smlmbench.report.words import decimals, number
 
 CONTROLS = {"longer": "control: a longer training", "random_teacher": "control: an untrained teacher"}
@@ -82,14 +82,10 @@ def settings_table(boards: Sequence[Board]) -> Table:
     def block(name: str, title: str) -> Column:
         return Column(title, lambda item: _pairs(getattr(item[1].rows[0], name)), numeric=False, wraps=True)
 
-    def loss(item: tuple[Board, Entry]) -> str:
-        labels = item[1].rows[0].labels
-        return "" if item[1].is_reference else f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"
-
     columns = [
         Column("Data", lambda item: item[0].data, numeric=False),
         Column("Row", lambda item: item[1].label, numeric=False),
-        Column("Loss and λ", loss, numeric=False, wraps=True),
+        Column("Loss and λ", lambda item: loss_of(item[1]), numeric=False, wraps=True),
         block("settings", "Model settings"),
         block("loss", "Loss settings"),
         block("output", "Output"),
@@ -97,11 +93,7 @@ def settings_table(boards: Sequence[Board]) -> Table:
         Column("Identity of repeat 0", lambda item: item[1].rows[0].row_id, numeric=False),
     ]
     items = [(board, entry) for board in boards for entry in board.everything]
-    return tabulate("Settings of every combination", columns, items, lambda item: _look(item[1]))
-
-
-def _look(entry: Entry) -> str:
-    return "reference" if entry.is_reference else "pick" if entry.picked else "other"
+    return tabulate("Settings of every combination", columns, items, lambda item: look_of(item[1]))
 
 
 def _pairs(block: Mapping[str, Any]) -> str:
