@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from smlmbench.report.boards.frame import csv_text, lines
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
@@ -83,7 +85,9 @@ def build_report(
     context = _context(record, rows, boards, history) | {"ui_url": ui_url.rstrip("/")}
     context["searches"] = search_sections(boards, searches_of(record))
     answers = {board.data: board.answer for board in reversed(boards)}
-    texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md", "tex")}
+    texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")}
+    tables = [_latex(part) for _, _, parts in context["tasks"] for part in parts if part["leaderboard"]]
+    texts["tex"] = "\n".join(["% Needs the package booktabs.", *tables])
     texts["csv"] = csv_text(rows, boards)
     numbers = json.loads(lines(boards, rows).to_json(orient="split", index=False))
     texts["json"] = json.dumps({"study": context["study"], "findings": answers, "lines": numbers}, ensure_ascii=False)
@@ -97,24 +101,29 @@ def build_report(
 def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-    odd = {
-        "block_start_string": "<%",
-        "block_end_string": "%>",
-        "variable_start_string": "<<",
-        "variable_end_string": ">>",
-    }
-    tex: dict[str, Any] = {**odd, "comment_start_string": "<#", "comment_end_string": "#>"} if suffix == "tex" else {}
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),
         undefined=StrictUndefined,
-        trim_blocks=suffix == "tex",
         keep_trailing_newline=True,
-        **tex,
     )
     environment.filters["md"] = lambda value: str(value).translate(MARKDOWN)
-    environment.filters["tex"] = lambda value: str(value).translate(LATEX)
     return environment.get_template(f"leaderboard.{suffix}.j2").render(context)
+
+
+def _latex(part: Mapping[str, Any]) -> str:
+    """A leaderboard that fits a printed page: identity, latency and the primary metric of every group."""
+    table, heading = part["leaderboard"], part["board"].title(part["board"].primary)
+    narrow = [i for i, column in enumerate(table.columns) if i < IDENTITY or column.title == heading]
+    rows = [
+        [f"{cells[i].text} {cells[i].small if i > 1 else ''}".strip().translate(LATEX) for i in narrow]
+        for _, cells in table.rows
+    ]
+    frame = pd.DataFrame(rows, columns=[table.flat_titles[i].translate(LATEX) for i in narrow])
+    aligned = "".join("r" if table.columns[i].numeric else "l" for i in narrow)
+    said = " ".join(part["board"].answer).translate(LATEX)
+    style = frame.style.hide(axis="index")
+    return str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
 
 
 def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], history: History | None) -> dict[str, Any]:
@@ -178,15 +187,11 @@ def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, A
     seen: set[str] = set()
     for board in boards:
         table = board_table(board) if board.entries else None
-        heading = board.title(board.primary)
-        columns = [] if table is None else [column.title for column in table.columns]
         made.append({
             "board": board,
             "other_protocol": board.data in seen,
             "leaderboard": table,
-            # Columns that fit a printed page: identity, latency and the primary metric of every group.
-            "narrow": [i for i, title in enumerate(columns) if i < IDENTITY or title == heading],
-            "numbers": numbers_table(board) if board.entries else None,
+"numbers": numbers_table(board) if board.entries else None,
             "timings": device_table(board),
             "formats": formats_table(board),
             "contrasts": contrast_table(board),

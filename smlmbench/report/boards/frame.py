@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.model import LABELS, LATENCY, Board, Entry, Gap, Row
+from smlmbench.report.model import LABELS, LATENCY, Board, Entry, Estimate, Gap, Row
 
 NUMBER = ["condition", "metric", "value", "low", "high", "reason", "unit", "direction"]
 ROW = ["task", "data", "protocol", "label", "model", "loss", "lambda", "method", "teacher", "kind", "status", "control"]
@@ -21,7 +21,7 @@ PLACE = ["picked", "rank", "verdict", "unadjusted"]
 LINE = ["line", *ROW, *PLACE, "repeats", "trials", "on_front", "behind", "behind_low", "behind_high", "p_value",
         "p_adjusted", "fidelity", "knows", "flags"]  # fmt: skip
 RUN = [*ROW, *PLACE, "repeat", "run_id", "row_id", "current"]
-# Params and logged numbers of a line that belong to no condition: unit and direction.
+# Numbers of a line that belong to no condition: unit and direction.
 COSTS = {LATENCY: ("ms", "down"), "n_params": ("", "none"), "samples_seen": ("", "none"), "train_s": ("s", "none")}
 # Column of leaderboard.csv by block of a row; `loss` itself is a label.
 BLOCKS = {
@@ -77,21 +77,14 @@ def _joined(
 
 def _named(row: Row, board: Board | None, entry: Entry | None) -> dict[str, Any]:
     """What a row is and how its line stands."""
+    line = entry if entry is not None else Entry(row.labels.get("model", ""), ("", "", ""), [row])
     return {
         **{name: row.labels.get(name, "") for name in LABELS},
-        "task": board.asked.name if board is not None else row.labels.get("task", ""),
-        "protocol": row.protocol,
-        "label": entry.label if entry is not None else row.labels.get("model", ""),
-        "kind": row.kind,
-        "status": row.status,
-        "control": row.control,
-        "picked": entry is not None and entry.picked,
-        "rank": entry.rank if entry is not None else "",
-        "verdict": entry.verdict if entry is not None else "",
-        "unadjusted": entry.unadjusted if entry is not None else "",
-        "fidelity": row.fidelity,
+        **({} if board is None else {"task": board.asked.name}),
+        **{name: getattr(row, name) for name in ("protocol", "kind", "status", "control", "fidelity")},
+        **{name: getattr(line, name) for name in ("label", *PLACE)},
         "knows": ", ".join(row.knows),
-        "flags": "; ".join(entry.flags) if entry is not None else "",
+        "flags": "; ".join(line.flags),
     }
 
 
@@ -116,28 +109,20 @@ def _line(board: Board, entry: Entry) -> dict[str, Any]:
 
 
 def _numbers(board: Board, entry: Entry) -> Iterator[dict[str, Any]]:
-    for where in (None, *board.conditions):
-        for metric in {board.primary: None, **board.asked.measured}:
-            found = entry.get(where, metric)
-            reason = "" if found.value is not None else _why(entry, [where] if where else board.conditions, metric)
-            if found.value is not None or reason:
-                ends = {"value": found.value, "low": found.low, "high": found.high, "reason": reason}
-                yield {"condition": where or "", "metric": metric, **ends, **_facts(board, metric)}
-    held = {LATENCY: entry.mean_of(LATENCY)} | {name: entry.mean_param(name) for name in COSTS if name != LATENCY}
-    for metric, value in held.items():
-        if value is not None:
-            unit, direction = COSTS[metric]
-            yield {
-                "condition": "",
-                "metric": metric,
-                "value": value,
-                "reason": "",
-                "unit": unit,
-                "direction": direction,
-            }
-    if entry.validation is not None:
-        said = {"metric": f"val/{board.primary}", "value": entry.validation, "reason": ""}
-        yield {"condition": "", **said, **_facts(board, board.primary)}
+    found = {
+        (where, metric): (entry.get(where, metric), _facts(board, metric))
+        for where in (None, *board.conditions)
+        for metric in {board.primary: None, **board.asked.measured}
+    }
+    for metric, (unit, direction) in COSTS.items():
+        value = entry.mean_of(metric) if "/" in metric else entry.mean_param(metric)
+        found[None, metric] = Estimate(value), {"unit": unit, "direction": direction}
+    found[None, f"val/{board.primary}"] = Estimate(entry.validation), _facts(board, board.primary)
+    for (where, metric), (one, facts) in found.items():
+        reason = "" if one.value is not None else _why(entry, [where] if where else board.conditions, metric)
+        if one.value is not None or reason:
+            ends = {"value": one.value, "low": one.low, "high": one.high, "reason": reason}
+            yield {"condition": where or "", "metric": metric, **ends, **facts}
 
 
 def _why(entry: Entry, conditions: Sequence[str], metric: str) -> str:

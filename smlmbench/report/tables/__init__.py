@@ -53,11 +53,6 @@ class Column:
     wraps: bool = False
     group: str = ""
 
-    @property
-    def align(self) -> str:
-        """Column letter of LaTeX."""
-        return "r" if self.numeric else "l"
-
 
 @dataclass
 class Table:

@@ -19,36 +19,33 @@ class Numbers:
     """The numbers of a board by line, condition (None: mean) and metric."""
 
     def __init__(self, board: Board) -> None:
-        frame = lines([board])
         self._at = {id(entry): line for line, entry in enumerate(board.everything)}
-        self._frame = frame[frame["line"] < len(board.entries)]
-        keys = zip(frame["line"], frame["condition"], frame["metric"], strict=True)
-        self._held = dict(zip(keys, frame.to_dict("records"), strict=True))
+        frame = lines([board])
+        self._shown = frame[frame["line"] < len(board.entries)]
+        self._held = self._shown.set_index(["line", "condition", "metric"]).to_dict("index")
 
     def places(self, metric: str, condition: str | None = "") -> int:
-        """Decimals that suit a column; empty takes all conditions."""
-        frame = self._frame
-        chosen = frame["condition"] != "" if condition == "" else frame["condition"] == (condition or "")
-        return decimals(frame["value"][chosen & (frame["metric"] == metric)].dropna())
+        """Decimals that suit a column; an empty condition takes all."""
+        return decimals(self._values(metric, condition))
 
     def measured(self, metric: str) -> bool:
-        """Whether a line of the table has a number on a condition."""
-        frame = self._frame
-        return bool(frame["value"][(frame["metric"] == metric) & (frame["condition"] != "")].notna().any())
+        """Whether a line has a number on a condition."""
+        return bool(len(self._values(metric, "")))
 
-    def get(self, entry: Entry, condition: str | None, metric: str) -> Estimate:
-        """A number."""
-        held = self._held.get((self._at[id(entry)], condition or "", metric), {})
-        value, low, high = (None if pd.isna(held.get(end)) else held[end] for end in ("value", "low", "high"))
-        return Estimate(value, low, high)
+    def _values(self, metric: str, condition: str | None) -> "pd.Series[float]":
+        of = self._shown[self._shown["metric"] == metric]
+        chosen = of["condition"] != "" if condition == "" else of["condition"] == (condition or "")
+        return of["value"][chosen].dropna()
 
     def cell(self, entry: Entry, condition: str | None, metric: str, places: int, **more: Any) -> Cell:
         """A number as written, or why there is none."""
-        found = self.get(entry, condition, metric)
-        if found.value is None:
-            held = self._held.get((self._at[id(entry)], condition or "", metric), {})
+        held = self._held.get((self._at[id(entry)], condition or "", metric), {})
+        if pd.isna(held.get("value")):
             return Cell("n/a", hint=f"n/a: {held.get('reason') or 'not measured'}", look="absent")
-        return Cell(number(found.value, places), sort=f"{found.value}", **more)
+        if more.pop("with_interval", False):
+            ends = (None if pd.isna(held[end]) else held[end] for end in ("low", "high"))
+            more["small"] = interval(Estimate(held["value"], *ends), places)
+        return Cell(number(held["value"], places), sort=f"{held['value']}", **more)
 
 
 def board_table(board: Board) -> Table:
@@ -104,9 +101,8 @@ def _metric(board: Board, numbers: Numbers, place: tuple[str, str | None], name:
     def read(entry: Entry) -> Cell:
         repeats = list(entry.get(where, name).by_repeat.values())
         hint = f"repeats: {', '.join(number(value, places) for value in repeats)}" if len(repeats) > 1 else ""
-        small = interval(numbers.get(entry, where, name), places) if primary else ""
-        more = {"small": small, "hint": hint, "look": "headline" if headline else ""}
-        return numbers.cell(entry, where, name, places, **more)
+        look = "headline" if headline else ""
+        return numbers.cell(entry, where, name, places, with_interval=primary, hint=hint, look=look)
 
     return Column(board.title(name), read, str(board.asked.measured.get(name, {}).get("help", "")), group=group)
 
