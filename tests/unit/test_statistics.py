@@ -185,6 +185,14 @@ def test_over_frames_alone_the_p_value_is_that_of_a_normal_test():
     assert found.p_value == pytest.approx(2 * stats.norm.sf(1.0 / drawn.std(ddof=1)), rel=1e-6)
 
 
+def test_few_blocks_know_their_variance_less_well():
+    drawn = np.random.default_rng(0).normal(1.0, 0.5, 2000)
+    found = judge([1.0, 1.0, 1.0], drawn, blocks=15)
+    # the bootstrap of 15 blocks gives 14/15 of the variance, with 14 degrees of freedom
+    assert found.p_value == pytest.approx(2 * stats.t.sf(1.0 / (drawn.std(ddof=1) * math.sqrt(15 / 14)), 14), rel=1e-6)
+    assert 1.0 - found.low == pytest.approx(stats.t.isf(0.025, 14) * drawn.std(ddof=1) * math.sqrt(15 / 14))
+
+
 @pytest.mark.parametrize("value", [0.5, 1.0, 2.0, 4.0])
 def test_the_p_value_is_below_5_percent_exactly_where_the_interval_excludes_0(value):
     drawn = np.random.default_rng(1).normal(value, 0.3, 2000)

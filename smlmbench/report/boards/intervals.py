@@ -75,12 +75,14 @@ class Sample:
         pooled: From the sums of its units; None where there are none.
         drawn: The same in each resample of the units.
         shape: Of the table of sums; samples of one shape were drawn on the same units.
+        blocks: How many blocks of units that table has.
     """
 
     value: float
     pooled: float = math.nan
     drawn: Floats | None = None
     shape: tuple[int, ...] = ()
+    blocks: int = 0
 
 
 def gap(leader: Entry, other: Entry, board: Board, metric: str, conditions: Sequence[str]) -> Gap:
@@ -117,7 +119,12 @@ def _gap(ours: Mapping[int, Sample], theirs: Mapping[int, Sample], *, upwards: b
     pairs = [(ours[repeat], theirs[repeat]) for repeat in common]
     drawn = [a.drawn - b.drawn for a, b in pairs if a.drawn is not None and b.drawn is not None and a.shape == b.shape]
     if len(drawn) == len(pairs):
-        found = judge([a.pooled - b.pooled for a, b in pairs], np.mean(drawn, axis=0), higher_is_better=upwards)
+        found = judge(
+            [a.pooled - b.pooled for a, b in pairs],
+            np.mean(drawn, axis=0),
+            blocks=pairs[0][0].blocks,
+            higher_is_better=upwards,
+        )
     else:
         found = judge([a.value - b.value for a, b in pairs], higher_is_better=upwards)
     verdict: Verdict = "unknown" if len(common) == 1 else "win" if found.verdict == "a" else "tie"
@@ -130,7 +137,7 @@ def samples(entries: Sequence[Entry], board: Board, metric: str, conditions: Seq
 
     Sums that do not give the logged number were made by other rules (another protocol, 3D) and are not used.
     """
-    statistic = _mean_statistic(board, metric, conditions)
+    statistic, block = _mean_statistic(board, metric, conditions), _block(board, conditions)
     found: list[dict[int, Sample]] = [{} for _ in entries]
     tables: dict[tuple[int, ...], list[tuple[int, int, Floats]]] = {}
     for place, entry in enumerate(entries):
@@ -144,14 +151,16 @@ def samples(entries: Sequence[Entry], board: Board, metric: str, conditions: Seq
                 continue
             pooled = float(statistic(table.sum(axis=0)))
             if math.isclose(pooled, value, rel_tol=1e-3, abs_tol=_slack(board, metric)):
-                found[place][row.repeat] = Sample(value, pooled, shape=table.shape)
+                found[place][row.repeat] = Sample(
+                    value, pooled, shape=table.shape, blocks=math.ceil(len(table) / block)
+                )
                 tables.setdefault(table.shape, []).append((place, row.repeat, table))
     for alike in tables.values():
         assert statistic is not None  # noqa: S101 (tables are kept only with one)
         drawn = resample(
             [table for _, _, table in alike],
             statistic,
-            block=_block(board, conditions),
+            block=block,
             resamples=RESAMPLES,
             seed=BOOTSTRAP_SEED,
         )

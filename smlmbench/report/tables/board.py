@@ -43,8 +43,8 @@ class Numbers:
         if pd.isna(held.get("value")):
             return Cell("n/a", hint=f"n/a: {held.get('reason') or 'not measured'}", look="absent")
         if more.pop("with_interval", False):
-            ends = (None if pd.isna(held[end]) else held[end] for end in ("low", "high"))
-            more["small"] = interval(Estimate(held["value"], *ends), places)
+            low, high = (None if pd.isna(held[end]) else held[end] for end in ("low", "high"))
+            more["small"] = interval(Estimate(held["value"], low, high), places)
         return Cell(number(held["value"], places), sort=f"{held['value']}", **more)
 
 
