@@ -241,3 +241,20 @@ def test_a_row_without_sums_is_compared_over_repeats_and_the_others_over_frames(
     board, by_name = entries(builder)
     one, two, other = samples([by_name[name] for name in ("one", "two", "other")], board, "efficiency", ["low"])
     assert [found[0].drawn is None for found in (one, two, other)] == [False, False, True]
+
+
+def test_rows_scored_on_other_frames_are_compared_over_repeats_alone(tmp_path):
+    builder = Builder(tmp_path)
+    scores = {}
+    for name, level, n_frames in (("one", 0.9, 40), ("two", 0.8, 30)):
+        for repeat in range(2):
+            sums = frames(level, 20.0 + repeat, n_frames=n_frames)
+            sums[::2, SUMS.index("fp")] = 5  # frames differ, so that a part of theirs would show
+            run = builder.done(builder.cell(name, repeat), {"low": sums}, val=level)
+            scores[name, repeat] = run.metrics["test.low/efficiency"]
+    board, by_name = entries(builder)
+    found = gap(by_name["one"], by_name["two"], board, "efficiency", ["low"])
+    first, second = (scores["one", repeat] - scores["two", repeat] for repeat in range(2))
+    assert found.value == pytest.approx((first + second) / 2)
+    # t(0.975, 1) times half of what the two repeats differ by
+    assert found.high - found.value == pytest.approx(12.7062 * abs(first - second) / 2, rel=1e-4)

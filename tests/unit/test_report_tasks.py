@@ -169,6 +169,7 @@ def test_an_older_plan_knows_image_pairs_by_what_ranks_them(tmp_path):
     plan = Builder(tmp_path).plan | {"ranked_by": {"pairs": {"name": "nmse_star", "direction": "down"}}}
     assert Planned(plan).asked("pairs").name == "image_pairs"
     assert Planned(plan).asked("sim").name == "localization"
+    assert Planned(plan | {"task": "sorting"}).asked("pairs").name == "sorting"
 
 
 def test_whether_a_reference_is_a_ceiling_is_stated_or_on_its_card(tmp_path):
