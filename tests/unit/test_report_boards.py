@@ -168,6 +168,7 @@ def test_without_the_second_number_there_is_no_best(tmp_path):
     board = board_of(builder)
     assert not board.entries[0].best
     assert board.answer[1] == "net (l1l2, λ = 50) leads in efficiency, but mjac_c is not stored."
+    assert board.entries[0].verdict == "first in efficiency, mjac_c is not stored"
 
 
 def test_the_density_may_come_from_what_was_measured(tmp_path):

@@ -231,7 +231,7 @@ def read_units(path: Path | None) -> pd.DataFrame | None:
     return None if path is None or not path.is_file() else _read_units(path, path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)  # some 32 kB each
 def _read_units(path: Path, _mtime_ns: int) -> pd.DataFrame | None:
     try:
         return pd.read_csv(path, skipinitialspace=True)

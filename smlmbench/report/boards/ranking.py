@@ -64,7 +64,8 @@ def _verdicts(board: Board, ranked: Sequence[Entry], second: dict[int, Gap | Non
     ]
     alone = sum(a and b for a, b in zip(tied, level, strict=True)) == 1
     standing = "level" if sum(tied) > 1 else "first"
-    behind = f"{standing} in {board.primary}, behind in {board.section.second}"
+    other = f"behind in {board.section.second}" if second else f"{board.section.second} is not stored"
+    behind = f"{standing} in {board.primary}, {other}"
     top = "best" if alone else "tie at the top"
     return ["behind the best" if not near else top if also else behind for near, also in zip(tied, level, strict=True)]
 
