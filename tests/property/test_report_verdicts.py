@@ -10,7 +10,7 @@ from smlmbench.report.boards import intervals
 from smlmbench.report.boards.intervals import Sample, gaps
 from smlmbench.statistics import resample
 
-ROWS, RESAMPLES, BOARDS = 6, 400, 200
+ROWS, RESAMPLES, BOARDS = 6, 400, 160
 BOARD = SimpleNamespace(asked=SimpleNamespace(falls=lambda metric: False))
 
 
