@@ -1,4 +1,4 @@
-"""Device x runtime x number format: every timing in one table, and the best model that fits a time for one frame."""
+"""Device x runtime x number format: every timing of a board, and the best model that fits a time for one frame."""
 
 import json
 import re
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smlmbench.report.boards import make_boards
+from smlmbench.report.boards.rows import join
 from smlmbench.report.model import Board, Entry, Record, Row
-from smlmbench.report.rows import join
-from smlmbench.report.tables import Cell, Column, Table
-from smlmbench.report.words import milliseconds, number, recipe, title
+from smlmbench.report.words import milliseconds, recipe
 
 NAME = re.compile(
     r"^device/(?P<device>[a-z]+)_(?P<runtime>.+)_(?P<number_format>fp32|fp64|bf16|int8)_(?P<size>\d+)px_latency_ms$"
 )
+SINGLE = "fp32"
+TWIN = f"_{SINGLE}"  # suffix of the number of fp32 beside that of a reduced format
 NOT_TIMED = "smlmbench.not_timed"
 REAL_TIME_MS = (10.0, 30.0)
 CLASSICAL = "classical"
@@ -28,7 +29,8 @@ class Timing:
     Attributes:
         entry, row: What was timed.
         device, runtime, number_format, size_px: How.
-        numbers: latency_ms, q1_ms, frames_per_s, efficiency ... by name; reduced formats carry their own scores.
+        numbers: latency_ms, q1_ms, frames_per_s ... by name; reduced formats carry their own scores, and with the
+            suffix `TWIN` those of fp32 on the same frames.
     """
 
     entry: Entry
@@ -50,7 +52,7 @@ class Timing:
         The gate sees one repeat, the line is a mean over repeats: only the difference can be carried over.
         """
         line = self.entry.get(None, board.primary).value
-        own, single = self.numbers.get(board.primary), self.numbers.get(f"{board.primary}_fp32")
+        own, single = self.numbers.get(board.primary), self.numbers.get(board.primary + TWIN)
         return line if line is None or own is None or single is None else line + own - single
 
 
@@ -61,7 +63,7 @@ def timings(board: Board) -> list[Timing]:
         for entry in board.entries
         for row in entry.scored_rows[1:]
         for one in _of(entry, row)
-        if one.number_format not in ("fp32", "fp64")
+        if one.number_format not in (SINGLE, "fp64")
     ]
 
 
@@ -77,92 +79,6 @@ def _of(entry: Entry, row: Row) -> Iterator[Timing]:
         yield Timing(entry, row, found["device"], found["runtime"], found["number_format"], size, numbers)
 
 
-def device_table(board: Board) -> Table | None:
-    """All timings, the fastest of each size first, and what was not timed with its reason; None without any."""
-    found = sorted(timings(board), key=lambda one: (one.size_px, one.device, one.latency_ms))
-    if not found:
-        return None
-    table = Table(caption=f"Timings on {board.data}: device, runtime and number format")
-    table.columns = [
-        Column("Row", numeric=False),
-        Column("Device", numeric=False),
-        Column("Runtime", numeric=False),
-        Column("Format", "reduced formats stand here only where they passed the quality gate", numeric=False),
-        Column("Frame (px)"),
-        Column("Latency (ms)", "median of single frames, network alone; small: quartiles"),
-        Column("p90 (ms)"),
-        Column("Against 10 and 30 ms", "real-time lines: usual exposures", numeric=False),
-        Column("End to end (ms)", "per frame through the engine: network, read-out, summed image"),
-        Column("Frames/s", "best batch; small: its size"),
-        Column("Mpixel/s", "camera pixels"),
-        Column("Emitters/s"),
-        Column("CPU (ms)"),
-        Column("First call (ms)"),
-        Column("Load (ms)"),
-        Column("GFLOP"),
-        Column("File (MB)"),
-        Column("Peak memory (MB)", "of a fresh process; small: without the program itself"),
-        Column(title(board.primary), "of a reduced format its own; small: that of fp32 on the same frames"),
-        Column("False / 1000 µm²", "of a reduced format on signal-free frames; small: of fp32"),
-    ]
-    for one in found:
-        table.rows.append(("reference" if one.entry.is_reference else "pick", _cells(board, one)))
-    table.rows += [("row", _absent(*told, len(table.columns))) for told in reasons(board)]
-    return table
-
-
-def _cells(board: Board, one: Timing) -> list[Cell]:
-    numbers = one.numbers
-    low, high = numbers.get("q1_ms"), numbers.get("q3_ms")
-    span = f"{milliseconds(low)} to {milliseconds(high)}" if low is not None and high is not None else ""
-    busy = ("other programs kept the processor busy",) if numbers.get("others", 0.0) > 0.2 else ()
-    batch = numbers.get("batch")
-    peak, program = numbers.get("peak_bytes"), numbers.get("program_bytes")
-    own = None if peak is None or program is None else (peak - program) / 1e6
-    single, false = numbers.get("efficiency_fp32"), numbers.get("false_fp32")
-    own_score = numbers.get(board.primary)
-    score = one.score(board) if own_score is None else own_score
-    return [
-        Cell(one.entry.label, run_id=one.row.run.run_id if one.row.run else ""),
-        Cell(one.device),
-        Cell(one.runtime),
-        Cell(one.number_format),
-        Cell(str(one.size_px), sort=str(one.size_px)),
-        Cell(milliseconds(one.latency_ms), span, flags=busy, sort=f"{one.latency_ms}"),
-        _plain(numbers.get("p90_ms")),
-        Cell(_real_time(one.latency_ms)),
-        _plain(numbers.get("end_to_end_ms")),
-        Cell(_three(numbers.get("frames_per_s")), f"batch {batch:.0f}" if batch else ""),
-        Cell(_three(numbers.get("mpx_per_s"))),
-        Cell(_three(numbers.get("emitters_per_s"))),
-        _plain(numbers.get("cpu_ms")),
-        _plain(numbers.get("first_ms")),
-        _plain(numbers.get("load_ms")),
-        Cell(_three(numbers.get("gflops"))),
-        Cell(_three(_mega(numbers.get("file_bytes")))),
-        Cell(_three(_mega(peak)), _three(own) if own is not None else ""),
-        Cell(number(score, 2), number(single, 2) if single is not None else "", sort=f"{score}"),
-        Cell(_three(numbers.get("false")), _three(false) if false is not None else ""),
-    ]
-
-
-def _plain(value: float | None) -> Cell:
-    return Cell(milliseconds(value), sort="" if value is None else f"{value}")
-
-
-def _three(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-
-
-def _mega(value: float | None) -> float | None:
-    return None if value is None else value / 1e6
-
-
-def _real_time(latency_ms: float) -> str:
-    kept = [f"{limit:g}" for limit in REAL_TIME_MS if latency_ms <= limit]
-    return f"within {' and '.join(kept)}" if kept else "slower"
-
-
 def reasons(board: Board) -> Iterator[tuple[Entry, str, str]]:
     """What was not timed and why: entry, name of the metric, reason; each once."""
     seen: set[tuple[str, str]] = set()
@@ -176,13 +92,6 @@ def reasons(board: Board) -> Iterator[tuple[Entry, str, str]]:
                 if (entry.label, metric) not in seen:
                     seen.add((entry.label, metric))
                     yield entry, metric, str(reason)
-
-
-def _absent(entry: Entry, metric: str, reason: str, width: int) -> list[Cell]:
-    found = NAME.match(f"{metric}_latency_ms")
-    names = [found[part] for part in ("device", "runtime", "number_format", "size")] if found else [metric, "", "", ""]
-    cells = [Cell(entry.label), *(Cell(name) for name in names), Cell("n/a", reason, hint=f"n/a: {reason}")]
-    return [*cells, *(Cell("") for _ in range(width - len(cells)))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +158,7 @@ def command(one: Timing) -> str:
         model = str(file)
     else:
         extra += ["--runtime", one.runtime]  # left out, predict would look for the soonest
-        extra += ["--number-format", one.number_format] if one.number_format != "fp32" else []
+        extra += ["--number-format", one.number_format] if one.number_format != SINGLE else []
     words = ["smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", "--device", one.device]
     return shlex.join([*words, *extra])
 

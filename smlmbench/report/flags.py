@@ -1,34 +1,25 @@
 """Warnings in words: rows below a reference, rows above a bound, lost repeats, unfinished boards."""
 
-from smlmbench.report.model import Board, Entry, spoken
+from smlmbench.report.model import Board, Entry
 
-# The image metric by which a table can be compared with a reference that gives only an image; smaller is better.
-IMAGE_METRIC = "nmse_star"
-# What a reference knows that was told the truth.
-TRUTH = frozenset({"truth", "positions"})
-PAIRS_NOTE = (
-    "Image pairs: every image is held to its own target and the numbers are means over the pairs; what needs positions "
-    "(efficiency, Jaccard, RMSE and the like) is n/a: image pairs have no positions."
-)
 UNFINISHED = ("planned", "running", "interrupted")
 
 
 def is_ceiling(entry: Entry) -> bool:
     """Whether a reference was told the truth: a bound that no trained row should pass."""
-    return entry.is_reference and not TRUTH.isdisjoint(entry.knows)
+    return entry.is_reference and entry.rows[0].ceiling
 
 
 def against_references(board: Board, entry: Entry) -> list[str]:
     """Say which references a trained line does not reach, and which bound it passes."""
     said = []
     for reference in board.references:
-        metric = next((name for name in (board.primary, IMAGE_METRIC) if _both(entry, reference, name)), None)
+        metric = next((name for name in (board.primary, board.section.against) if _both(entry, reference, name)), None)
         if metric is None:
             continue
         ours, theirs = entry.get(None, metric).value or 0.0, reference.get(None, metric).value or 0.0
-        better = board.better(ours, theirs) if metric == board.primary else ours < theirs
-        down = metric != board.primary or board.direction == "down"
-        numbers = f"{spoken(metric)} {ours:.3g} against {theirs:.3g}"
+        better, down = board.better(ours, theirs, metric), board.asked.falls(metric)
+        numbers = f"{board.asked.spoken(metric)} {ours:.3g} against {theirs:.3g}"
         if is_ceiling(reference) and better:
             over = "better than" if down else "above"
             said.append(f"{over} {reference.label}, which was told the truth ({numbers}): look for a leak")
@@ -57,9 +48,7 @@ def board_notes(board: Board) -> list[str]:
     missing = dict.fromkeys(entry.name for entry in board.others if not entry.scored_rows and entry.name not in shown)
     if missing:
         notes.append(f"No finished row: {', '.join(missing)} (reasons in the table of all rows).")
-    if not board.positions:
-        notes.append(PAIRS_NOTE)
-    return notes + _absent(board)
+    return [*notes, *board.section.notes, *_absent(board)]
 
 
 def _absent(board: Board) -> list[str]:

@@ -3,78 +3,22 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
+
+from smlmbench.tasks.contracts import Section, Task
+from smlmbench.tracking.records import RunRecord as Run
+from smlmbench.tracking.records import StudyRecord as Record
+
+__all__ = ["LABELS", "LATENCY", "Asked", "Board", "Entry", "Estimate", "Gap", "History", "Record", "Row", "Run"]
 
 LATENCY = "device/latency_ms"
-# The second number of the headline above 1 emitter/um2.
-PAIR = "mjac_c"
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
 Direction = Literal["up", "down"]
-SPOKEN = {"nmse_star": "NMSE*"}
-
-
-def spoken(metric: str) -> str:
-    """A metric's name within a sentence, as the columns and the explanations write it."""
-    return SPOKEN.get(metric, metric)
-
-
-class Run(Protocol):
-    """One run of the store, as far as a report looks at it."""
-
-    @property
-    def run_id(self) -> str:
-        """The id that the store gave it."""
-
-    @property
-    def role(self) -> str:
-        """cell, reference or study."""
-
-    @property
-    def status(self) -> str:
-        """done, running, interrupted, pruned, failed or collapsed."""
-
-    @property
-    def reason(self) -> str | None:
-        """Why it is not done."""
-
-    @property
-    def params(self) -> Mapping[str, str]:
-        """Flat params."""
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """Newest value of every metric."""
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """Tags."""
-
-    def artifact(self, relative: str) -> Path | None:
-        """Path of an artifact on this machine, None where it is absent."""
-
-
-class Record(Protocol):
-    """All of a study's experiment that a report needs."""
-
-    @property
-    def experiment_id(self) -> str:
-        """The id that the store gave the experiment."""
-
-    @property
-    def plan(self) -> Mapping[str, Any]:
-        """The newest plan.json."""
-
-    @property
-    def study_text(self) -> str:
-        """The study file as it was given."""
-
-    @property
-    def runs(self) -> Sequence[Run]:
-        """Runs of every role, newest first."""
-
+Kind = Literal["cell", "reference", "skipped"]
+Verdict = Literal["win", "tie", "unknown"]
 
 History = Callable[[Run, str], Sequence[tuple[int, float]]]
 """All values of one of a run's metrics, as (step, value)."""
@@ -116,11 +60,12 @@ class Row:
         needs: row_ids of its teacher.
         knows: What the row was told beyond the images (PROTOCOL section 3).
         gives: table, image or both, for references.
+        ceiling: A reference that was told the truth: a bound that no trained row should pass.
         fidelity: verified, reconstruction or seed, as the card says of the wiring (PROTOCOL section 6); or empty.
         current: False where the stored scores belong to another evaluation than the plan's.
     """
 
-    kind: Literal["cell", "reference", "skipped"]
+    kind: Kind
     row_id: str
     labels: Mapping[str, str]
     status: str
@@ -136,6 +81,7 @@ class Row:
     needs: tuple[str, ...] = ()
     knows: tuple[str, ...] = ()
     gives: str = ""
+    ceiling: bool = False
     fidelity: str = ""
     current: bool = True
 
@@ -225,13 +171,25 @@ class Gap:
 
     Attributes:
         value, low, high: Mean difference and its interval, None where none can be given.
-        verdict: win, tie or unknown (fewer than two common repeats).
+        verdict: win, tie or unknown (fewer than two common repeats); on a board adjusted for the pairs compared.
+        p_value: Of no difference; None where there is none.
+        p_adjusted: The same adjusted for all pairs of the board; None where it is not one of them.
+        unadjusted: The verdict of this pair alone.
     """
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
-    verdict: Literal["win", "tie", "unknown"] = "unknown"
+    verdict: Verdict = "unknown"
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    unadjusted: Verdict = "unknown"
+
+    @property
+    def turned(self) -> "Gap":
+        """The same difference as other minus leader."""
+        value, low, high = (None if end is None else -end for end in (self.value, self.high, self.low))
+        return replace(self, value=value, low=low, high=high)
 
 
 @dataclass(eq=False)
@@ -243,11 +201,12 @@ class Entry:
         entrant: What competes: model, method and teacher.
         rows: All its rows, in the order of repeats.
         estimates: Numbers by (condition or None for the mean, metric).
-        second: The second headline number where the headline is a pair: mean over the dense conditions.
+        second: The second headline number where the headline is a pair: mean over the conditions where it is.
         validation: Mean primary metric on validation.
         picked: Chosen on validation to stand for its entrant.
         rank: Place, empty where it does not compete.
         verdict: Words on its place.
+        unadjusted: What they were if the pairs of the board were not counted (PROTOCOL section 5).
         gap: Paired difference to the leader.
         on_front: On the Pareto front of accuracy and latency.
         best: Among the best: not beaten by the leader in any headline number.
@@ -265,6 +224,7 @@ class Entry:
     picked: bool = False
     rank: str = ""
     verdict: str = ""
+    unadjusted: str = ""
     gap: Gap | None = None
     on_front: bool = False
     best: bool = False
@@ -312,38 +272,87 @@ class Entry:
         return sum(values) / len(values) if values else None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a plan asks of one data entry.
+
+    Attributes:
+        name: Of the task.
+        primary, direction: The metric that ranks, and which way is better.
+        headline: Metrics of the headline.
+        measured: Facts of every number by name: title, spoken, unit, direction, low, high, help.
+        task: The task, None where its file is missing; `missing` says why.
+    """
+
+    name: str
+    primary: str
+    direction: Direction
+    headline: tuple[str, ...] = ()
+    measured: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    task: Task | None = None
+    missing: str = ""
+
+    def title(self, metric: str) -> str:
+        """Heading of a number: its title, or its name with the unit."""
+        facts = self.measured.get(metric, {})
+        unit = str(facts.get("unit") or "")
+        named = f"{metric} ({unit})" if unit and not metric.endswith(f"_{unit}") else metric
+        return str(facts.get("title") or named)
+
+    def spoken(self, metric: str) -> str:
+        """A number's name within a sentence."""
+        return str(self.measured.get(metric, {}).get("spoken") or metric)
+
+    def falls(self, metric: str) -> bool:
+        """Whether less of a number is better."""
+        direction = self.direction if metric == self.primary else self.measured.get(metric, {}).get("direction")
+        return bool(direction == "down")
+
+
 @dataclass(eq=False)
 class Board:
     """One table: all lines of one data entry whose numbers were made by one protocol.
 
     Attributes:
         data, protocol: What the numbers belong to.
-        primary, direction: The metric that ranks, and which way is better.
+        asked: The task and its numbers.
         conditions: Names of the test conditions.
         facts: Facts of each condition from the plan.
+        section: What the task says of this part of the page.
         columns: Metrics shown beside the primary, in order.
-        paired: Conditions above 1 emitter/um2, where the headline is a pair.
         entries: Lines, best first; the unpicked ones stand in `others`.
         not_ranked: Why nothing is ranked, or empty.
-        positions: False for image pairs: each image is held to its own target, what needs positions is n/a.
         notes: Sentences below the table.
         answer: Sentences at the top of the page.
     """
 
     data: str
     protocol: str
-    primary: str
-    direction: Direction
+    asked: Asked
     conditions: list[str]
     facts: Mapping[str, Mapping[str, Any]]
-    columns: list[str]
-    paired: list[str] = field(default_factory=list)
+    section: Section = field(default_factory=Section)
+    columns: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
     not_ranked: str = ""
-    positions: bool = True
     notes: list[str] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
+
+    @property
+    def primary(self) -> str:
+        """The metric that ranks."""
+        return self.asked.primary
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the primary is better."""
+        return self.asked.direction
+
+    @property
+    def title(self) -> Callable[[str], str]:
+        """Heading of a number."""
+        return self.asked.title
 
     @property
     def everything(self) -> list[Entry]:
@@ -360,6 +369,6 @@ class Board:
         """Rows without training."""
         return [entry for entry in self.entries if entry.is_reference]
 
-    def better(self, one: float, other: float) -> bool:
-        """Whether one value of the primary metric beats another."""
-        return one > other if self.direction == "up" else one < other
+    def better(self, one: float, other: float, metric: str = "") -> bool:
+        """Whether one value of a metric (by default the primary) beats another."""
+        return one < other if self.asked.falls(metric or self.primary) else one > other

@@ -1,29 +1,31 @@
-"""Build the report of a study: one self-contained page, one CSV, one Markdown and one LaTeX file."""
+"""Build the report of a study: one self-contained page, and its numbers as CSV, JSON, Markdown and LaTeX."""
 
 import base64
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smlmbench.errors import StoreError, UnknownNameError
-from smlmbench.registry.catalog import Catalog
-from smlmbench.report.boards import make_boards
-from smlmbench.report.contrasts import contrast_table
-from smlmbench.report.csvfile import csv_text
-from smlmbench.report.devices import device_table
-from smlmbench.report.distillation import distillation_table, findings
-from smlmbench.report.drawings import Drawing, drawings
-from smlmbench.report.explanations import PROTOCOLS, READING
-from smlmbench.report.formats_table import formats_table
+import pandas as pd
+
+from smlmbench.report.boards.frame import csv_text, lines
+from smlmbench.report.boards.planned import Planned
+from smlmbench.report.boards.rows import canonical, outside_plan
+from smlmbench.report.drawings import PNG_HEAD, Drawing, drawings, embed
 from smlmbench.report.latency import latency_drawings
-from smlmbench.report.model import Board, History, Record, Row, spoken
-from smlmbench.report.rows import canonical, join, outside_plan
-from smlmbench.report.searches import count_trials, picked_cells, search_sections, searches_of, tried_cells
-from smlmbench.report.tables import Table, board_table, numbers_table, rows_table, settings_table
-from smlmbench.report.words import answer, title
+from smlmbench.report.leaderboard import boards_of
+from smlmbench.report.model import Asked, Board, History, Record, Row
+from smlmbench.report.searches import search_sections, searches_of, tried_cells
+from smlmbench.report.tables.board import board_table, numbers_table
+from smlmbench.report.tables.contrasts import contrast_table
+from smlmbench.report.tables.distillation import distillation_table, findings
+from smlmbench.report.tables.formats import formats_table
+from smlmbench.report.tables.rows import rows_table, settings_table
+from smlmbench.report.tables.timings import device_table
+from smlmbench.report.words import answer
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Where `smlmbench ui` answers unless told otherwise; only links lead there, nothing is loaded from it.
@@ -31,19 +33,23 @@ UI_URL = "http://127.0.0.1:5000"
 # Rank, row, loss, difference and latency stand first in a leaderboard.
 IDENTITY = 5
 STATUS_ORDER = ("done", "running", "interrupted", "planned", "pruned", "failed", "collapsed", "skipped")
+CHOSEN = (
+    "Loss, λ, threshold and settings were chosen on validation. Only that pick of each model competes for best, ties "
+    "and the Pareto front; every other row stands in the table of all rows, unranked. λ is stated for targets of unit "
+    "mass.",
+    "Intervals are 95 %: the frames' part from a bootstrap within each repeat, the repeats' part from a t-interval. "
+    "Differences are paired over (repeat, block of frames); a win needs an interval that excludes 0 and the same sign "
+    "in every repeat, everything else is a tie. What a board calls best, behind or a tie counts that all pairs of its "
+    "ranked rows were compared (Holm: of boards whose rows are equal, at most 5 % call one behind); where a pair alone "
+    "would say otherwise, that stands beside it.",
+)
+LATENCIES = "Latency is the median time of one frame (batch 1) on the first device, runtime and size of the study."
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]|"} | {"<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "})
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " "}
-    | {
-        "−": "$-$",
-        "λ": r"$\lambda$",
-        "ρ": r"$\rho$",
-        "µ": r"$\mu$",
-        "²": "$^2$",
-        "●": r"$\bullet$",
-        "←": r"$\leftarrow$",
-    }
+    | {"−": "$-$", "λ": r"$\lambda$", "ρ": r"$\rho$", "µ": r"$\mu$", "²": "$^2$"}
+    | {"●": r"$\bullet$", "←": r"$\leftarrow$"}
 )
 
 
@@ -53,50 +59,16 @@ class ReportFiles:
 
     html: Path
     csv: Path
+    json: Path
     md: Path
     tex: Path
     answers: Mapping[str, Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One board with its tables and figures."""
-
-    board: Board
-    other_protocol: bool
-    leaderboard: Table | None
-    numbers: Table | None
-    timings: Table | None
-    formats: Table | None
-    contrasts: Table | None
-    distillation: Table | None
-    findings: Sequence[str]
-    drawings: Sequence[Drawing]
-    conditions: Sequence[str]
-
-    @property
-    def flat_titles(self) -> list[str]:
-        """Column headings that carry the name of their group, for tables with one line of headings."""
-        if self.leaderboard is None:
-            return []
-        groups = [name for name, width in self.leaderboard.groups for _ in range(width)]
-        plain = ("", "Cost")
-        pairs = zip(groups, self.leaderboard.columns, strict=True)
-        return [column.title if group in plain else f"{group}: {column.title}" for group, column in pairs]
-
-    @property
-    def narrow(self) -> list[int]:
-        """Columns that fit a printed page: identity, latency and the primary metric of every group."""
-        if self.leaderboard is None:
-            return []
-        heading = title(self.board.primary)
-        return [i for i, column in enumerate(self.leaderboard.columns) if i < IDENTITY or column.title == heading]
-
-
 def build_report(
     record: Record, output_dir: Path, *, history: History | None = None, ui_url: str = UI_URL
 ) -> ReportFiles:
-    """Write leaderboard.html, .csv, .md and .tex from what the store says.
+    """Write leaderboard.html, .csv, .json, .md and .tex from what the store says.
 
     Args:
         record: The study's plan and runs.
@@ -107,73 +79,90 @@ def build_report(
     Raises:
         StoreError: The study has no plan.
     """
-    if not record.plan:
-        raise StoreError("the study has no plan.json in this store; run it once with `smlmbench run`")
-    searches = searches_of(record)
-    rows = join(record, picked_cells(record))
-    boards = make_boards(record.plan, rows)
-    count_trials(boards, searches)
+    rows, boards = boards_of(record)
     for board in boards:
         board.answer = answer(board)
     context = _context(record, rows, boards, history) | {"ui_url": ui_url.rstrip("/")}
-    context["searches"] = search_sections(boards, searches)
+    context["searches"] = search_sections(boards, searches_of(record))
+    answers = {board.data: board.answer for board in reversed(boards)}
+    texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")}
+    tables = [_latex(part) for _, _, parts in context["tasks"] for part in parts if part["leaderboard"]]
+    texts["tex"] = "\n".join(["% Needs the package booktabs.", *tables])
+    texts["csv"] = csv_text(rows, boards)
+    numbers = json.loads(lines(boards, rows).to_json(orient="split", index=False))
+    texts["json"] = json.dumps({"study": context["study"], "findings": answers, "lines": numbers}, ensure_ascii=False)
     output_dir.mkdir(parents=True, exist_ok=True)
-    paths = {suffix: output_dir / f"leaderboard.{suffix}" for suffix in ("html", "csv", "md", "tex")}
-    for suffix in ("html", "md", "tex"):
-        paths[suffix].write_text(_rendered(suffix, context), encoding="utf-8", newline="\n")
-    text = csv_text(rows, boards, record.plan.get("conditions", {}))
-    paths["csv"].write_text(text, encoding="utf-8", newline="")
-    return ReportFiles(**paths, answers={board.data: board.answer for board in reversed(boards)})
+    paths = {suffix: output_dir / f"leaderboard.{suffix}" for suffix in texts}
+    for suffix, text in texts.items():
+        paths[suffix].write_text(text, encoding="utf-8", newline="\n" if suffix != "csv" else "")
+    return ReportFiles(**paths, answers=answers)
 
 
 def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-    odd = {
-        "block_start_string": "<%",
-        "block_end_string": "%>",
-        "variable_start_string": "<<",
-        "variable_end_string": ">>",
-    }
-    tex: dict[str, Any] = {**odd, "comment_start_string": "<#", "comment_end_string": "#>"} if suffix == "tex" else {}
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),
         undefined=StrictUndefined,
-        trim_blocks=suffix == "tex",
         keep_trailing_newline=True,
-        **tex,
     )
     environment.filters["md"] = lambda value: str(value).translate(MARKDOWN)
-    environment.filters["tex"] = lambda value: str(value).translate(LATEX)
     return environment.get_template(f"leaderboard.{suffix}.j2").render(context)
+
+
+def _latex(part: Mapping[str, Any]) -> str:
+    """A leaderboard that fits a printed page: identity, latency and the primary metric of every group."""
+    table, heading = part["leaderboard"], part["board"].title(part["board"].primary)
+    narrow = [i for i, column in enumerate(table.columns) if i < IDENTITY or column.title == heading]
+    rows = [
+        [f"{cells[i].text} {cells[i].small if i > 1 else ''}".strip().translate(LATEX) for i in narrow]
+        for _, cells in table.rows
+    ]
+    frame = pd.DataFrame(rows, columns=[table.flat_titles[i].translate(LATEX) for i in narrow])
+    aligned = "".join("r" if table.columns[i].numeric else "l" for i in narrow)
+    said = " ".join(part["board"].answer).translate(LATEX)
+    style = frame.style.hide(axis="index")
+    return str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
 
 
 def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], history: History | None) -> dict[str, Any]:
     from markupsafe import Markup
 
     plan = record.plan
-    measured: Mapping[str, Any] = plan.get("columns", {})
+    planned = Planned(plan)
     script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+    asked = [board.asked for board in boards] or [planned.asked("")]
+    columns = {name: facts for one in asked for name, facts in one.measured.items()}
+    explained = {name: text for board in boards for name, text in board.section.protocols.items()}
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))
     counts = Counter(row.status for row in rows)
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for part in _parts(boards, history):
+        tasks.setdefault(part["board"].asked.name, []).append(part)
+    reading: dict[str, dict[str, None]] = {}
+    for board in boards:
+        reading.setdefault(board.asked.name, {}).update(dict.fromkeys(board.section.reading))
+    several = len(tasks) > 1
+    headed = [(name if several else "", list(reading[name]) if several else [], of) for name, of in tasks.items()]
     return {
         "study": str(plan.get("study", "study")),
-        "task": str(plan.get("task", "")),
-        "rankings": _rankings(plan, boards),
+        "task": ", ".join(dict.fromkeys(one.name for one in asked)),
+        "rankings": _rankings(asked, boards),
         "protocols": protocols,
-        "protocol_texts": [(name, text) for name in protocols if (text := PROTOCOLS.get(name.partition(" ")[0]))],
+        "protocol_texts": [(name, text) for name in protocols if (text := explained.get(name.partition(" ")[0]))],
         "counts": sorted(
             counts.items(), key=lambda item: STATUS_ORDER.index(item[0]) if item[0] in STATUS_ORDER else 99
         ),
         "boards": boards,
-        "sections": _sections(boards, measured, history),
+        # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
+        "tasks": headed,
+        "reading": [*CHOSEN, *(text for of in reading.values() for text in of if not several), LATENCIES],
         "warnings": [str(text) for text in plan.get("warnings", [])],
         "all_rows": rows_table(rows, boards),
         "settings": settings_table(boards),
-        "references": _references(plan),
-        "columns": [(name, {"help": "", "unit": "", "direction": "", **facts}) for name, facts in measured.items()],
-        "reading": READING,
+        "references": _references(plan, planned),
+        "columns": [(name, {"help": "", "unit": "", "direction": "", **facts}) for name, facts in columns.items()],
         "provenance": _provenance(record),
         "outside": outside_plan(record, tried_cells(record)),
         "study_text": record.study_text,
@@ -184,39 +173,47 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
     }
 
 
-def _rankings(plan: Mapping[str, Any], boards: Sequence[Board]) -> list[tuple[str, str, str]]:
+def _rankings(asked: Sequence[Asked], boards: Sequence[Board]) -> list[tuple[str, str, str]]:
     """Metric, direction and, where data differ in it, the names of the data that it ranks."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    found: dict[tuple[str, str], dict[str, None]] = {(one.spoken(one.primary), one.direction): {} for one in asked}
     for board in boards:
-        found.setdefault((spoken(board.primary), board.direction), {})[board.data] = None
-    if not found:
-        primary = plan.get("primary", {})
-        found = {(spoken(str(primary.get("name", ""))), str(primary.get("direction", "up"))): {}}
+        found[board.asked.spoken(board.primary), board.direction][board.data] = None
     return [(*key, f" on {', '.join(data)}" if len(found) > 1 else "") for key, data in found.items()]
 
 
-def _sections(boards: Sequence[Board], measured: Mapping[str, Any], history: History | None) -> list[Section]:
+def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, Any]]:
+    """Each board with its tables and figures, as the templates name them."""
     made = []
     seen: set[str] = set()
     for board in boards:
-        filled = bool(board.entries)
-        made.append(
-            Section(
-                board=board,
-                other_protocol=board.data in seen,
-                leaderboard=board_table(board, measured) if filled else None,
-                numbers=numbers_table(board, measured) if filled else None,
-                timings=device_table(board),
-                formats=formats_table(board),
-                contrasts=contrast_table(board, measured),
-                distillation=distillation_table(board, measured),
-                findings=findings(board),
-                drawings=_beside(drawings(board, history), latency_drawings(board)),
-                conditions=[f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
-            )
-        )
+        table = board_table(board) if board.entries else None
+        made.append({
+            "board": board,
+            "other_protocol": board.data in seen,
+            "leaderboard": table,
+"numbers": numbers_table(board) if board.entries else None,
+            "timings": device_table(board),
+            "formats": formats_table(board),
+            "contrasts": contrast_table(board),
+            "distillation": distillation_table(board),
+            "findings": findings(board),
+            "drawings": _figures(board, history),
+            "conditions": [f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
+        })  # fmt: skip
         seen.add(board.data)
     return made
+
+
+def _figures(board: Board, history: History | None) -> list[Drawing]:
+    """Accuracy against latency of the rows, beside it that of every runtime and format; the task's own come last."""
+    rows, ways = drawings(board, history), latency_drawings(board)
+    own = [
+        Drawing(
+            one.caption, one.alt, embed(one.image, f"image/{'png' if one.image.startswith(PNG_HEAD) else 'svg+xml'}")
+        )
+        for one in board.section.drawings
+    ]
+    return [*rows[:1], *ways[:1], *rows[1:], *ways[1:], *own]
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
@@ -225,17 +222,10 @@ def _facts(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _references(plan: Mapping[str, Any]) -> list[dict[str, str]]:
-    catalog = Catalog()
+def _references(plan: Mapping[str, Any], planned: Planned) -> list[dict[str, str]]:
     made: dict[str, dict[str, str]] = {}
     for item in plan.get("references", []):
-        name = str(item.get("reference", ""))
-        summary = str(item.get("summary", ""))
-        if not summary:
-            try:
-                summary = catalog.card("references", name).summary
-            except UnknownNameError:
-                summary = ""
+        name, summary = str(item.get("reference", "")), str(planned.reference(item, "summary") or "")
         summary = f"{summary}." if summary and not summary.endswith(".") else summary
         knows = ", ".join(item.get("knows") or ())
         made[name] = {"name": name, "summary": summary, "gives": str(item.get("gives", "")), "knows": knows}
@@ -249,8 +239,3 @@ def _provenance(record: Record) -> list[tuple[str, str]]:
     host = plan.get("host", {})
     facts += [(name, value if isinstance(value, str) else canonical(value)) for name, value in host.items()]
     return [*((name, value) for name, value in facts if value), ("MLflow experiment", record.experiment_id)]
-
-
-def _beside(all_rows: Sequence[Drawing], all_ways: Sequence[Drawing]) -> list[Drawing]:
-    """Accuracy against latency of the rows, and next to it that of every runtime and number format."""
-    return [*all_rows[:1], *all_ways[:1], *all_rows[1:], *all_ways[1:]]

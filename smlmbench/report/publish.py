@@ -44,7 +44,7 @@ def stored_history(store: Store) -> History:
 def _log(store: Store, record: StudyRecord, files: ReportFiles) -> None:
     planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
     if planned is not None:
-        for path in (files.html, files.csv, files.md, files.tex):
+        for path in (files.html, files.csv, files.json, files.md, files.tex):
             store.client.log_artifact(planned.run_id, str(path))
     said = [f"**{sentences[0]}** {' '.join(sentences[1:])}" for sentences in files.answers.values()]
     store.client.set_experiment_tag(record.experiment_id, NOTE, "\n\n".join(said))

@@ -1,11 +1,11 @@
 """Searches of hyperparameters on the page: what was tried, what the pick gains over the defaults, the figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from smlmbench.report.boards.intervals import gap
 from smlmbench.report.drawings import Drawing, embed
-from smlmbench.report.intervals import gap
 from smlmbench.report.model import Board, Entry, Estimate, Record, Run, finite, read_json
 from smlmbench.report.words import decimals, interval, number, title
 
@@ -95,7 +95,7 @@ def search_sections(boards: Sequence[Board], searches: Sequence[Found]) -> list[
     for found in sorted(searches, key=lambda one: one.name):
         document = found.document
         board = next((one for one in boards if one.data == document.get("data")), None)
-        sentences = [*_tried(document), *_reached(document)]
+        sentences = [*_tried(document), *_reached(document, title if board is None else board.title)]
         if board is not None:
             sentences.append(_tested(document, board))
         heading = f"{document.get('model', '')} on {document.get('data', '')}"
@@ -114,7 +114,7 @@ def _tried(document: Mapping[str, Any]) -> list[str]:
     return [f"{tried}{unfinished} trials{also} towards {aims} with {document.get('sampler', '')}{beside}."]
 
 
-def _reached(document: Mapping[str, Any]) -> list[str]:
+def _reached(document: Mapping[str, Any], named: Callable[[str], str]) -> list[str]:
     pick, default = document.get("pick"), document.get("default") or {}
     if not pick:
         return ["No trial reached a number, so there is no pick."]
@@ -125,14 +125,14 @@ def _reached(document: Mapping[str, Any]) -> list[str]:
     said = [f"Pick: trial {pick.get('trial')} with {settings}."]
     pairs = [("validation", pick.get("reached", {}).get(objective), default.get("reached", {}).get(objective))]
     pairs.append(("the holdout set, which chose nothing", pick.get("holdout"), default.get("holdout")))
-    name = title(str(document.get("primary", "")))
+    name = named(str(document.get("primary", "")))
     for where, ours, theirs in pairs:
         if finite(ours) is None:
             continue
         against = ""
         if finite(theirs) is not None:
             against = f" against {theirs:.4g} with the default settings ({ours - theirs:+.3g})"
-        heading = title(objective.partition("/")[2]) if where == "validation" else name
+        heading = named(objective.partition("/")[2]) if where == "validation" else name
         said.append(f"{heading} on {where}: {ours:.4g}{against}.")
     return said
 
@@ -154,7 +154,8 @@ def _tested(document: Mapping[str, Any], board: Board) -> str:
         return "The pick and the default settings have no repeat in common, so they are not compared on the test set."
     places = decimals([found.value])
     ends = interval(Estimate(found.value, found.low, found.high), places)
-    said = f"{title(board.primary)} on the test set, pick minus default settings: {number(found.value, places)} {ends}"
+    change = f"{number(found.value, places)} {ends}"
+    said = f"{board.title(board.primary)} on the test set, pick minus default settings: {change}"
     if found.verdict == "unknown":
         return f"{said} (one repeat, so chance is not ruled out)."
     if found.verdict == "win":

@@ -1,33 +1,24 @@
 """Numbers and findings as text: titles of columns, decimals, the answer at the top of the page."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
+from smlmbench.registry import Catalog
+from smlmbench.report.boards.planned import metric_facts
 from smlmbench.report.flags import UNFINISHED, is_ceiling
-from smlmbench.report.model import LATENCY, PAIR, Board, Entry, Estimate, spoken
-
-TITLES = {
-    "efficiency": "Efficiency",
-    "jaccard": "Jaccard",
-    "mjac_c": "mJac_c",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "rmse_nm": "RMSE (nm)",
-    "rmse_axial_nm": "Axial RMSE (nm)",
-    "nmse_star": "NMSE*",
-    "rho_med": "ρ (median)",
-    "false_per_1000um2": "False / 1000 µm²",
-}
+from smlmbench.report.model import LATENCY, Asked, Board, Entry, Estimate, Gap
 
 
-def title(metric: str, facts: Mapping[str, Any] | None = None) -> str:
-    """Heading of a metric: its usual name, or its own with the unit."""
-    if metric in TITLES:
-        return TITLES[metric]
-    unit = str((facts or {}).get("unit") or "")
-    return f"{metric} ({unit})" if unit and not metric.endswith(f"_{unit}") else metric
+def title(metric: str) -> str:
+    """Heading of a registered number where no board is at hand, which knows those of plug-ins too."""
+    return Asked("", "", "up", measured=_registered()).title(metric)
+
+
+@cache
+def _registered() -> dict[str, dict[str, Any]]:
+    return metric_facts(Catalog())
 
 
 def decimals(values: Iterable[float | None]) -> int:
@@ -50,7 +41,7 @@ def number(value: float | None, places: int) -> str:
     return text.replace("-", "−")
 
 
-def interval(found: Estimate, places: int) -> str:
+def interval(found: Estimate | Gap, places: int) -> str:
     """An interval in square brackets, or empty."""
     if found.low is None or found.high is None:
         return ""
@@ -99,11 +90,12 @@ def _conditions(board: Board) -> str:
 
 
 def _headline(board: Board, entry: Entry) -> str:
-    text = f"{spoken(board.primary)} {with_interval(entry.get(None, board.primary))}"
+    text = f"{board.asked.spoken(board.primary)} {with_interval(entry.get(None, board.primary))}"
     if board.direction == "down":
         text += " (lower is better)"
-    if board.paired and entry.second.value is not None:
-        text += f" and {PAIR} {with_interval(entry.second)} above 1 emitter/µm²"
+    section = board.section
+    if section.second_on and entry.second.value is not None:
+        text += f" and {section.second} {with_interval(entry.second)} {section.second_said}".rstrip()
     return text
 
 
@@ -121,7 +113,8 @@ def _ranked(board: Board, picks: list[Entry], best: list[Entry]) -> list[str]:
     lead = best[0] if best else picks[0]
     scope = f"({len(lead.scored_rows)} repeats, {_conditions(board)})"
     if not best:
-        lacks = f"but {PAIR} is not stored" if lead.second.value is None else f"but not in {PAIR}"
+        other = board.section.second
+        lacks = f"but {other} is not stored" if lead.second.value is None else f"but not in {other}"
         second = f"{recipe(lead)} leads in {board.primary}, {lacks}."
         return [f"No single best on {board.data}.", second, f"It has {_headline(board, lead)} {scope}."]
     tie = f", tied with {listed(entry.label for entry in best[1:])}" if len(best) > 1 else ""

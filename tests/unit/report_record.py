@@ -87,11 +87,11 @@ class Builder:
         self.plan["cells"].append(cell | {"training": {"lr": 0.001}, "output": {"upsampling": 8}, "knows": ["psf"]})
         return number
 
-    def reference(self, name, scores=None, knows=(), gives="table"):
+    def reference(self, name, scores=None, knows=(), gives="table", **more):
         """Plan a reference; with scores it is done."""
         number = f"r{len(self.plan['references']):03d}"
         row = {"reference_id": number, "eval_id": "e1", "data": "sim", "reference": name, "summary": f"About {name}."}
-        self.plan["references"].append(row | {"settings": {}, "knows": list(knows), "gives": gives})
+        self.plan["references"].append(row | {"settings": {}, "knows": list(knows), "gives": gives} | more)
         if scores is not None:
             self.done(number, scores, role="reference")
         return number

@@ -2,7 +2,7 @@ import pytest
 from report_record import BOTH, LOW, Builder, frames
 
 from smlmbench.report.boards import make_boards
-from smlmbench.report.rows import join
+from smlmbench.report.boards.rows import join
 from smlmbench.report.words import answer
 
 
@@ -144,7 +144,7 @@ def test_above_one_emitter_per_um2_best_needs_both_numbers(tmp_path):
             scores = {"low": {"efficiency": first + repeat / 10}, "high": dense}
             builder.done(builder.cell(name, repeat), scores, val=first)
     board = board_of(builder)
-    assert board.paired == ["high"]
+    assert board.section.second_on == ("high",)
     assert not any(entry.best for entry in board.entries)
     assert any("disagree: sharp leads in efficiency, honest in mjac_c" in note for note in board.notes)
     assert board.answer[0] == "No single best on sim."
@@ -168,6 +168,7 @@ def test_without_the_second_number_there_is_no_best(tmp_path):
     board = board_of(builder)
     assert not board.entries[0].best
     assert board.answer[1] == "net (l1l2, λ = 50) leads in efficiency, but mjac_c is not stored."
+    assert board.entries[0].verdict == "first in efficiency, mjac_c is not stored"
 
 
 def test_the_density_may_come_from_what_was_measured(tmp_path):
@@ -176,7 +177,7 @@ def test_the_density_may_come_from_what_was_measured(tmp_path):
     path = run.folder / "metrics.json"
     text = path.read_text(encoding="utf-8")
     path.write_text(text[:-1] + ', "facts": {"low": {"density_per_um2": 1.5}}}', encoding="utf-8")
-    assert board_of(builder).paired == ["low"]
+    assert board_of(builder).section.second_on == ("low",)
 
 
 def test_rows_below_a_reference_are_flagged_in_words(builder):
@@ -202,7 +203,7 @@ def test_a_row_without_the_primary_number_is_compared_by_its_image(builder):
 
 def test_a_row_above_a_bound_that_knew_the_truth_is_questioned(builder):
     builder.trained("net", [0.95, 0.95])
-    builder.reference("oracle", {"low": frames(0.9, 20)}, knows=["positions", "psf"])
+    builder.reference("oracle", {"low": frames(0.9, 20)}, knows=["positions", "psf"], ceiling=True)
     board = board_of(builder)
     assert "above oracle, which was told the truth" in line(board, "net").flags[0]
     assert not any("best reference" in sentence for sentence in board.answer)

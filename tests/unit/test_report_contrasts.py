@@ -2,8 +2,8 @@ import pytest
 from report_record import Builder
 
 from smlmbench.report.boards import make_boards
-from smlmbench.report.contrasts import contrast_table, contrasts
-from smlmbench.report.rows import join
+from smlmbench.report.boards.rows import join
+from smlmbench.report.tables.contrasts import contrast_table, contrasts
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_lines_that_differ_in_one_setting_are_compared_with_the_default(builder)
     base, other = (entry.get(None, "efficiency").value for entry in (one.base, one.other))
     assert one.change.value == pytest.approx(other - base)
     assert one.change.value < 0
-    ((_, cells),) = contrast_table(board, {}).rows
+    ((_, cells),) = contrast_table(board).rows
     assert cells[-1].text == "4.00"
     assert cells[-2].text == "5 → 20"
 
@@ -46,7 +46,7 @@ def test_lines_that_differ_in_two_settings_are_no_contrast(builder):
     builder.trained("fid_storm", [0.9], ms=5.0)
     with_settings(builder, blocks=10, variant="published")
     assert contrasts(board_of(builder)) == []
-    assert contrast_table(board_of(builder), {}) is None
+    assert contrast_table(board_of(builder)) is None
 
 
 def test_lambda_is_left_to_its_figure(builder):

@@ -4,10 +4,11 @@ import pytest
 from report_record import Builder
 
 from smlmbench.report.boards import make_boards
-from smlmbench.report.devices import NOT_TIMED, best_within, device_table, study_within, timings
-from smlmbench.report.formats_table import formats_table
+from smlmbench.report.boards.rows import join
+from smlmbench.report.devices import NOT_TIMED, best_within, study_within, timings
 from smlmbench.report.latency import latency_drawings
-from smlmbench.report.rows import join
+from smlmbench.report.tables.formats import formats_table
+from smlmbench.report.tables.timings import device_table
 
 NAMES = ("latency_ms", "q1_ms", "q3_ms", "p90_ms", "cpu_ms", "others")
 

@@ -5,9 +5,9 @@ from report_record import LOW, Builder, frames
 
 from smlmbench.report import build_report
 from smlmbench.report.boards import make_boards
-from smlmbench.report.distillation import distillation_table, findings, students
-from smlmbench.report.rows import join
-from smlmbench.report.tables import rows_table
+from smlmbench.report.boards.rows import join
+from smlmbench.report.tables.distillation import distillation_table, findings, students
+from smlmbench.report.tables.rows import rows_table
 
 LEVELS = (0.0, 0.05, -0.05)
 
@@ -83,7 +83,7 @@ def test_a_student_is_held_to_its_controls(made, shares, verdicts, conclusion):
 
 
 def test_the_table_has_differences_and_what_the_teacher_cost(made):
-    table = distillation_table(board_of(made(0.7)), {})
+    table = distillation_table(board_of(made(0.7)))
     titles = [column.title for column in table.columns]
     assert titles[2:5] == ["against plain twin", "against longer", "against random teacher"]
     ((_, cells),) = table.rows
@@ -112,7 +112,7 @@ def test_students_with_other_settings_are_lines_of_their_own(made):
 def test_a_board_without_students_has_no_such_table(tmp_path):
     builder = Taught(tmp_path, conditions=LOW)
     builder.three(0.5)
-    assert distillation_table(board_of(builder), {}) is None
+    assert distillation_table(board_of(builder)) is None
     assert findings(board_of(builder)) == []
 
 

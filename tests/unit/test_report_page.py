@@ -148,7 +148,7 @@ def test_a_curve_holds_only_validations_of_the_training(builder, tmp_path):
 
 
 def test_stored_pictures_are_embedded_and_other_files_are_not(builder, tmp_path):
-    picture = panel(Panels(np.ones((8, 8)), np.eye(16), np.eye(16)))
+    picture = panel(Panels(np.ones((8, 8)), np.eye(16), np.eye(16), pixel_nm=100.0))
     for run in builder.runs:
         (run.folder / "figures").mkdir(exist_ok=True)
         good = "c000" in run.run_id
@@ -238,7 +238,7 @@ def test_markdown_and_latex_hold_the_board(files):
 def test_the_same_store_gives_the_same_files(whole, tmp_path):
     builder, files = whole
     again = build_report(builder.record, tmp_path, history=lambda run, key: [(100, 40.0), (200, 60.0)])
-    for name in ("html", "csv", "md", "tex"):
+    for name in ("html", "csv", "json", "md", "tex"):
         assert getattr(again, name).read_bytes() == getattr(files, name).read_bytes()
 
 

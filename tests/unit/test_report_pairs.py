@@ -8,8 +8,8 @@ from report_record import COLUMNS, LOW, Builder
 
 from smlmbench.report import build_report
 from smlmbench.report.boards import make_boards
-from smlmbench.report.intervals import gap, read_column, stacked
-from smlmbench.report.rows import join
+from smlmbench.report.boards.intervals import gap, samples, stacked
+from smlmbench.report.boards.rows import join
 from smlmbench.report.words import answer
 
 RANKED = {"name": "nmse_star", "direction": "down", "headline": ["nmse_star", "psnr"], "positions": False}
@@ -51,7 +51,8 @@ def test_smaller_is_better_and_pairs_are_compared_with_themselves(builder):
     add(builder, "worse", [noisy(repeat, 0.05) for repeat in range(3)])
     add(builder, "better", [noisy(repeat) for repeat in range(3)])
     board = board_of(builder)
-    assert (board.primary, board.direction, board.columns) == ("nmse_star", "down", ["psnr"])
+    assert (board.asked.name, board.primary, board.direction) == ("image_pairs", "nmse_star", "down")
+    assert board.columns == ["psnr"]
     assert [entry.name for entry in board.entries] == ["better", "worse"]
     better, worse = board.entries
     found = gap(better, worse, board, "nmse_star", board.conditions)
@@ -85,14 +86,15 @@ def test_the_pick_is_the_one_with_the_smaller_validation_error(builder):
 def test_the_numbers_of_pairs_stand_side_by_side_for_each_condition(builder):
     add(builder, "net", [{"a": [0.2, math.nan], "b": [0.4, 0.6, 0.8]}])
     (row,) = [row for row in join(builder.record) if row.kind == "cell"]
-    table = stacked(row, ["a", "b"], "nmse_star")
+    board = board_of(builder)
+    table = stacked(row, board, "nmse_star", ["a", "b"])
     wanted = [[0.2, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0.4, 1], [0, 0, 0.6, 1], [0, 0, 0.8, 1]]
     np.testing.assert_allclose(table, wanted)
     path = row.run.artifact("per_frame/a.csv")
-    assert read_column(path, "jaccard") is None
-    assert read_column(None, "psnr") is None
+    assert stacked(row, board, "jaccard", ["a", "b"]) is None
     path.write_text("frame,nmse_star\n0,bent\n")
-    assert read_column(path, "nmse_star") is None
+    assert stacked(row, board, "nmse_star", ["a", "b"]) is None
+    assert [one.drawn for one in samples(board.entries, board, "nmse_star", ["a", "b"])[0].values()] == [None]
 
 
 def test_the_page_names_each_metric_with_its_direction(builder, tmp_path):
@@ -103,7 +105,7 @@ def test_the_page_names_each_metric_with_its_direction(builder, tmp_path):
     assert r"ranked by efficiency on sim (higher is better), NMSE\* on pairs (lower is better)" in text
     board = text.split("## pairs")[1].split("## All rows")[0]
     assert "Efficiency" not in board.splitlines()[2]
-    assert "what needs positions" in board
+    assert "every image is held to its own target" in board
     rows = [line for line in text.split("## All rows")[1].splitlines() if line.startswith("| done")]
     assert any("NMSE" in line for line in rows)
     assert any("Efficiency" in line for line in rows)
@@ -115,4 +117,4 @@ def test_plans_without_a_ranking_of_their_own_are_read_as_before(tmp_path):
     builder = Builder(tmp_path)
     builder.trained("net", [0.8, 0.9])
     (board,) = make_boards(builder.plan, join(builder.record))
-    assert (board.primary, board.direction, board.positions) == ("efficiency", "up", True)
+    assert (board.primary, board.direction, board.asked.name) == ("efficiency", "up", "localization")

@@ -1,9 +1,9 @@
 import pytest
 from report_record import Builder, frames
 
-from smlmbench.report.csvfile import csv_text
+from smlmbench.report.boards.frame import csv_text
+from smlmbench.report.boards.rows import join, outside_plan
 from smlmbench.report.model import finite, read_json
-from smlmbench.report.rows import join, outside_plan
 
 
 @pytest.fixture
@@ -105,5 +105,5 @@ def test_a_row_says_how_true_its_wiring_is_to_its_source(builder):
     builder.plan["cells"][0]["fidelity"] = "seed"
     row = only(join(builder.record))
     assert row.fidelity == "seed"
-    head, line = csv_text([row], [], {}).splitlines()
+    head, line = csv_text([row], []).splitlines()
     assert line.split(",")[head.split(",").index("fidelity")] == "seed"

@@ -2,8 +2,8 @@ import pytest
 from report_record import Builder
 
 from smlmbench.report.boards import make_boards
+from smlmbench.report.boards.rows import join
 from smlmbench.report.drawings import drawings
-from smlmbench.report.rows import join
 from smlmbench.report.sensitivity import lambda_rows
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from smlmbench.report import words
-from smlmbench.report.model import Estimate
+from smlmbench.report.model import Asked, Estimate
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,10 @@ def test_latency_has_three_digits(ms, text):
 
 def test_titles():
     assert words.title("rmse_nm") == "RMSE (nm)"
-    assert words.title("photons_r", {"unit": ""}) == "photons_r"
-    assert words.title("gap", {"unit": "nm"}) == "gap (nm)"
-    assert words.title("gap_nm", {"unit": "nm"}) == "gap_nm"
+    assert words.title("never_registered") == "never_registered"
+    stated = {"photons_r": {"unit": ""}, "gap": {"unit": "nm"}, "gap_nm": {"unit": "nm"}, "own": {"title": "Own name"}}
+    asked = Asked("any", "gap", "up", measured=stated)
+    assert [asked.title(name) for name in stated] == ["photons_r", "gap (nm)", "gap_nm", "Own name"]
 
 
 def test_names_are_listed():

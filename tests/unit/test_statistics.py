@@ -2,15 +2,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from smlmbench.errors import SizeError
 from smlmbench.statistics import (
     combine_seeds,
     critical_difference,
     frame_bootstrap,
+    holm,
     iqm,
+    judge,
     paired_difference,
     pareto_front,
+    resample,
 )
 
 
@@ -167,3 +171,62 @@ def test_the_front_keeps_what_nobody_dominates():
     assert pareto_front(np.zeros((0, 2))).tolist() == []
     with pytest.raises(SizeError, match=r"points of shape \(2,\)"):
         pareto_front([1, 2])
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_over_seeds_alone_the_p_value_is_that_of_a_paired_t_test(n):
+    a, b = np.random.default_rng(n).normal([[1.0], [0.0]], 1.0, (2, n))
+    assert judge(a - b).p_value == pytest.approx(stats.ttest_rel(a, b).pvalue, rel=1e-6)
+
+
+def test_over_frames_alone_the_p_value_is_that_of_a_normal_test():
+    drawn = np.random.default_rng(0).normal(1.0, 0.5, 2000)
+    found = judge([1.0, 1.0, 1.0], drawn)
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(1.0 / drawn.std(ddof=1)), rel=1e-6)
+
+
+def test_few_blocks_know_their_variance_less_well():
+    drawn = np.random.default_rng(0).normal(1.0, 0.5, 2000)
+    found = judge([1.0, 1.0, 1.0], drawn, blocks=15)
+    # the bootstrap of 15 blocks gives 14/15 of the variance, with 14 degrees of freedom
+    assert found.p_value == pytest.approx(2 * stats.t.sf(1.0 / (drawn.std(ddof=1) * math.sqrt(15 / 14)), 14), rel=1e-6)
+    assert 1.0 - found.low == pytest.approx(stats.t.isf(0.025, 14) * drawn.std(ddof=1) * math.sqrt(15 / 14))
+
+
+@pytest.mark.parametrize("value", [0.5, 1.0, 2.0, 4.0])
+def test_the_p_value_is_below_5_percent_exactly_where_the_interval_excludes_0(value):
+    drawn = np.random.default_rng(1).normal(value, 0.3, 2000)
+    per_seed = np.array([0.6, 1.0, 1.4]) * value
+    found = judge(per_seed, drawn)
+    assert (found.p_value < 0.05) == (found.low > 0)
+    # at its own level the interval just reaches 0
+    frames, seeds = drawn.var(ddof=1), per_seed.var(ddof=1) / 3
+    reach = stats.norm.isf(found.p_value / 2) ** 2 * frames + stats.t.isf(found.p_value / 2, 2) ** 2 * seeds
+    assert math.sqrt(reach) == pytest.approx(value, rel=1e-6)
+
+
+def test_p_values_at_the_ends():
+    assert judge([0.0, 0.0]).p_value == 1.0
+    assert judge([1.0, 1.0]).p_value == 0.0
+    assert math.isnan(judge([1.0]).p_value)
+    # one seed: 1 of 40 resamples lies at or below 0, and so twice that share
+    assert judge([1.0], [-1.0, *[1.0] * 39]).p_value == pytest.approx(0.05)
+    rows = [frames(seed=s) for s in range(3)]
+    assert paired_difference(rows, rows, ratio, seed=0).p_value == 1.0
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.04, 0.5 times 4, 3, 2, 1; 0.06 and 0.08 keep their order
+    assert holm([0.02, 0.5, 0.01, 0.04]).tolist() == pytest.approx([0.06, 0.5, 0.04, 0.08])
+    # a later one is never below an earlier one, none is above 1, an absent one is no test
+    assert holm([0.03, 0.02]).tolist() == pytest.approx([0.04, 0.04])
+    assert holm([0.9, math.nan, 0.8]).tolist()[::2] == [1.0, 1.0]
+    assert math.isnan(holm([0.9, math.nan, 0.8])[1])
+    assert holm([]).tolist() == []
+
+
+def test_resamples_take_the_same_frames_of_every_table():
+    tables = [frames(seed=1), frames(seed=2)]
+    both = resample(tables, ratio, resamples=50, seed=3)
+    assert both.shape == (2, 50)
+    assert both[1].tolist() == resample([tables[1]], ratio, resamples=50, seed=3)[0].tolist()

@@ -1,16 +1,16 @@
 """What one setting changes: two lines that differ in that setting alone, side by side in score and latency."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
-from smlmbench.report.intervals import gap
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Gap
-from smlmbench.report.rows import canonical
-from smlmbench.report.tables import Cell, Column, Table
-from smlmbench.report.words import decimals, interval, milliseconds, number, title
+from smlmbench.report.boards.intervals import gap
+from smlmbench.report.boards.rows import canonical
+from smlmbench.report.model import LATENCY, Board, Entry, Gap
+from smlmbench.report.tables import Cell, Column, Table, changed, loss_of, sortable, tabulate
+from smlmbench.report.words import decimals, milliseconds, number
 
 LAMBDA = "weight"  # has a figure of its own
 MOST = 60
@@ -36,7 +36,7 @@ class Contrast:
 
 def contrasts(board: Board) -> list[Contrast]:
     """Every pair of scored lines of a board that differ in one setting of the network or of the loss."""
-    catalog = Catalog()
+    catalog = Catalog() if board.asked.task is None else board.asked.task.catalog
     trained = [e for e in board.everything if not e.is_reference and e.scored_rows]
     found: list[Contrast] = []
     for block, room in (("settings", "models"), ("loss", "losses")):
@@ -83,39 +83,37 @@ def _against_base(board: Board, members: Sequence[Entry], block: str, key: str, 
     ]  # fmt: skip
 
 
-def contrast_table(board: Board, measured: Mapping[str, Any]) -> Table | None:
+def contrast_table(board: Board) -> Table | None:
     """The contrasts of a board as a table; None where no two lines differ in one setting alone."""
-    rows = contrasts(board)
-    if not rows:
+    found = contrasts(board)
+    if not found:
         return None
-    heading = title(board.primary, measured.get(board.primary, {}))
-    values = [entry.get(None, board.primary).value for one in rows for entry in (one.base, one.other)]
-    places = decimals(values)
-    table = Table(caption=f"What one setting changes on {board.data}")
-    table.columns = [
-        Column("Row", "the network, its loss and λ; everything else is the same", numeric=False),
-        Column("Setting", "the first value is the card's default", numeric=False),
-        Column(heading, "at the first value"),
-        Column(f"{heading} changed", "at the second value"),
-        Column("Difference", "paired over repeats and frames, with its interval"),
-        Column("Latency (ms)", "median per frame, batch 1, at both values"),
-        Column("Times as slow", "latency at the second value over that at the first"),
-    ]
-    for one in rows:
-        table.rows.append(("", _cells(one, board, places)))
-    return table
+    heading = board.title(board.primary)
+    places = decimals(_score(board, entry) for one in found for entry in (one.base, one.other))
+    paired = "paired over repeats and frames, with its interval"
+    columns = [
+        Column("Row", lambda one: Cell(one.base.name, loss_of(one.base)), "everything else is the same", numeric=False),
+        Column("Setting", lambda one: Cell(one.setting, " → ".join(one.values)),
+               "the first value is the card's default", numeric=False),
+        Column(heading, lambda one: number(_score(board, one.base), places), "at the first value"),
+        Column(f"{heading} changed", lambda one: number(_score(board, one.other), places), "at the second value"),
+        Column("Difference", lambda one: changed(one.change, places), paired),
+        Column("Latency (ms)", _latency, "median per frame, batch 1, at both values"),
+        Column("Times as slow", _slower, "latency at the second value over that at the first"),
+    ]  # fmt: skip
+    return tabulate(f"What one setting changes on {board.data}", columns, found, lambda _: "")
 
 
-def _cells(one: Contrast, board: Board, places: int) -> list[Cell]:
-    labels = one.base.rows[0].labels
+def _score(board: Board, entry: Entry) -> float | None:
+    return entry.get(None, board.primary).value
+
+
+def _latency(one: Contrast) -> Cell:
     before, after = (entry.mean_of(LATENCY) for entry in (one.base, one.other))
-    change = Estimate(one.change.value, one.change.low, one.change.high)
+    return sortable(f"{milliseconds(before)} → {milliseconds(after)}", after)
+
+
+def _slower(one: Contrast) -> Cell:
+    before, after = (entry.mean_of(LATENCY) for entry in (one.base, one.other))
     ratio = None if not before or after is None else after / before
-    return [
-        Cell(one.base.name, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"),
-        Cell(one.setting, f"{one.values[0]} → {one.values[1]}"),
-        *(Cell(number(entry.get(None, board.primary).value, places)) for entry in (one.base, one.other)),
-        Cell(number(change.value, places), interval(change, places), sort=f"{change.value}"),
-        Cell(f"{milliseconds(before)} → {milliseconds(after)}", sort="" if after is None else f"{after}"),
-        Cell("–" if ratio is None else f"{ratio:.2f}", sort="" if ratio is None else f"{ratio}"),
-    ]
+    return sortable("–" if ratio is None else f"{ratio:.2f}", ratio)

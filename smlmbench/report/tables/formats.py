@@ -3,14 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smlmbench.report.devices import NAME, Timing, reasons, timings
-from smlmbench.report.model import Board
-from smlmbench.report.tables import Cell, Column, Table
-from smlmbench.report.words import milliseconds, number, title
-
-SINGLE = "fp32"
-# A reason that begins so is the gate's; what a runtime cannot do at all has no column, and stands with all timings.
-JUDGED = "efficiency "
+from smlmbench.report.devices import NAME, SINGLE, TWIN, Timing, reasons, timings
+from smlmbench.report.model import Board, Entry
+from smlmbench.report.tables import Cell, Column, Table, tabulate
+from smlmbench.report.words import milliseconds, number
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,28 +35,35 @@ def formats_table(board: Board) -> Table | None:
         if parts is not None and parts["number_format"] != SINGLE:
             told.setdefault((entry.label, Kind(parts["number_format"], parts["runtime"], parts["device"])), reason)
     kinds = {Kind(one.number_format, one.runtime, one.device) for one in found if one.number_format != SINGLE}
-    kinds |= {kind for (_, kind), reason in told.items() if reason.startswith(JUDGED)}
+    # A reason that begins with the score is the gate's; what a runtime cannot do at all stands with all timings alone.
+    kinds |= {kind for (_, kind), reason in told.items() if reason.startswith(f"{board.primary} ")}
     if not kinds:
         return None
     size = min(one.size_px for one in found) if found else 0
-    table = Table(caption=f"Number formats on {board.data}: {title(board.primary)} and time, frames of {size} px")
-    table.columns = [
-        Column("Model", numeric=False),
-        Column(SINGLE, "small: soonest of the runtimes"),
-        *(Column(kind.heading, "small: fp32 on the same frames, and the time") for kind in sorted(kinds)),
-    ]
     timed = {
         (one.entry.label, Kind(one.number_format, one.runtime, one.device)): one for one in found if one.size_px == size
     }
-    for entry in board.entries:
-        own = {kind: one for (label, kind), one in timed.items() if label == entry.label}
-        single = [one for kind, one in own.items() if kind.number_format == SINGLE]
-        if entry.is_reference or not (own or any(label == entry.label for label, _ in told)):
-            continue
-        cells = [Cell(entry.label), _single(single, board)]
-        cells += [_reduced(own.get(kind), told.get((entry.label, kind), "not tried"), board) for kind in sorted(kinds)]
-        table.rows.append(("pick", cells))
-    return table
+
+    def single(entry: Entry) -> Cell:
+        own = [one for (label, kind), one in timed.items() if label == entry.label and kind.number_format == SINGLE]
+        return _single(own, board)
+
+    def reduced(kind: Kind) -> Column:
+        def read(entry: Entry) -> Cell:
+            reason = told.get((entry.label, kind), "not tried")
+            return _reduced(timed.get((entry.label, kind)), reason, board)
+
+        return Column(kind.heading, read, "small: fp32 on the same frames, and the time")
+
+    columns = [
+        Column("Model", lambda entry: entry.label, numeric=False),
+        Column(SINGLE, single, "small: soonest of the runtimes"),
+        *(reduced(kind) for kind in sorted(kinds)),
+    ]
+    labels = {label for label, _ in (*timed, *told)}
+    shown = [entry for entry in board.entries if not entry.is_reference and entry.label in labels]
+    caption = f"Number formats on {board.data}: {board.title(board.primary)} and time, frames of {size} px"
+    return tabulate(caption, columns, shown)
 
 
 def _single(found: list[Timing], board: Board) -> Cell:
@@ -74,6 +77,6 @@ def _reduced(one: Timing | None, reason: str, board: Board) -> Cell:
     if one is None:
         return Cell("n/a", reason, hint=f"n/a: {reason}")
     numbers: Mapping[str, float] = one.numbers
-    single = numbers.get(f"{board.primary}_fp32")
+    single = numbers.get(board.primary + TWIN)
     beside = f"fp32 {number(single, 2)}; " if single is not None else ""
     return Cell(number(numbers.get(board.primary), 2), f"{beside}{milliseconds(one.latency_ms)} ms")

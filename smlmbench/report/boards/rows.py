@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from smlmbench.report.model import Record, Row, Run
+from smlmbench.report.boards.planned import Planned
+from smlmbench.report.model import Kind, Record, Row, Run
 from smlmbench.tracking import tags
 
 # The best thing a run can say about a cell that was tried more than once.
@@ -28,9 +29,13 @@ def join(record: Record, further: Sequence[Mapping[str, Any]] = ()) -> list[Row]
     planned = [*plan.get("cells", [])]
     named = {item.get("cell_id") for item in planned}
     planned += [item for item in further if item.get("cell_id") not in named]
-    rows = [_cell(item, cells.get(str(item.get("cell_id", "")))) for item in planned]
-    rows += [_reference(item, references.get(str(item.get("reference_id", "")))) for item in plan.get("references", [])]
-    return _without_teachers(rows) + [_skipped(item) for item in plan.get("skipped", [])]
+    known = Planned(plan)
+    rows = [_row("cell", item, cells.get(str(item.get("cell_id", "")))) for item in planned]
+    for item in plan.get("references", []):
+        labels = {"data": str(item.get("data", "")), "model": str(item.get("reference", "")), "method": "reference"}
+        facts = {"labels": labels, "ceiling": bool(known.reference(item, "ceiling"))}
+        rows.append(_row("reference", {**item, **facts}, references.get(str(item.get("reference_id", "")))))
+    return _without_teachers(rows) + [_row("skipped", item, None) for item in plan.get("skipped", [])]
 
 
 def _without_teachers(rows: list[Row]) -> list[Row]:
@@ -83,22 +88,22 @@ def _worth(run: Run) -> int:
     return BETTER_STATUS.index(run.status) if run.status in BETTER_STATUS else len(BETTER_STATUS)
 
 
-def _state(run: Run | None, eval_id: str) -> dict[str, Any]:
-    if run is None:
-        return {"status": "planned", "reason": ""}
-    scored_as = str(run.tags.get(tags.EVAL_ID, ""))
+def _row(kind: Kind, item: Mapping[str, Any], run: Run | None) -> Row:
+    """A planned item with its run."""
+    eval_id = str(item.get("eval_id", ""))
+    scored_as = "" if run is None else str(run.tags.get(tags.EVAL_ID, ""))
     current = not eval_id or not scored_as or scored_as == eval_id
-    reason = run.reason or ""
-    if run.status == "done" and not current:
+    status = run.status if run is not None else "skipped" if kind == "skipped" else "planned"
+    reason = str(item.get("reason", "")) if run is None else run.reason or ""
+    if status == "done" and not current:
         reason = "scored under an earlier evaluation; run the study again to score it anew"
-    return {"status": run.status, "reason": reason, "run": run, "current": current}
-
-
-def _cell(item: Mapping[str, Any], run: Run | None) -> Row:
     return Row(
-        kind="cell",
-        row_id=str(item.get("cell_id", "")),
+        kind=kind,
+        row_id=str(item.get("cell_id") or item.get("reference_id") or ""),
         labels={key: str(value) for key, value in item.get("labels", {}).items()},
+        status=status,
+        reason=reason,
+        run=run,
         settings=item.get("settings") or {},
         training=item.get("training") or {},
         output=item.get("output") or {},
@@ -108,30 +113,8 @@ def _cell(item: Mapping[str, Any], run: Run | None) -> Row:
         controls=item.get("controls") or {},
         needs=tuple(item.get("needs") or ()),
         knows=tuple(item.get("knows") or ()),
-        fidelity=str(item.get("fidelity") or ""),
-        **_state(run, str(item.get("eval_id", ""))),
-    )
-
-
-def _reference(item: Mapping[str, Any], run: Run | None) -> Row:
-    labels = {"data": str(item.get("data", "")), "model": str(item.get("reference", "")), "method": "reference"}
-    return Row(
-        kind="reference",
-        row_id=str(item.get("reference_id", "")),
-        labels=labels,
-        settings=item.get("settings") or {},
-        knows=tuple(item.get("knows") or ()),
         gives=str(item.get("gives", "")),
-        **_state(run, str(item.get("eval_id", ""))),
-    )
-
-
-def _skipped(item: Mapping[str, Any]) -> Row:
-    return Row(
-        kind="skipped",
-        row_id="",
-        labels={key: str(value) for key, value in item.get("labels", {}).items()},
-        settings=item.get("settings") or {},
-        status="skipped",
-        reason=str(item.get("reason", "")),
+        ceiling=bool(item.get("ceiling")),
+        fidelity=str(item.get("fidelity") or ""),
+        current=current,
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from smlmbench.report.intervals import gap
-from smlmbench.report.model import Board, Entry, Estimate, Gap
-from smlmbench.report.tables import Cell, Column, Table
-from smlmbench.report.words import decimals, interval, number, recipe, title
+from smlmbench.report.boards.intervals import gap
+from smlmbench.report.model import Board, Entry, Gap
+from smlmbench.report.tables import Cell, Column, Table, changed, loss_of, tabulate
+from smlmbench.report.words import decimals, interval, number, recipe
 
 CONTROLS = {
     "plain": ("plain twin", "the same student without a teacher, on the same samples"),
@@ -69,62 +69,52 @@ def _compared(student: Entry, control: Entry, board: Board) -> Comparison:
     return Comparison(control, change, verdict)
 
 
-def distillation_table(board: Board, measured: Mapping[str, Any]) -> Table | None:
+def distillation_table(board: Board) -> Table | None:
     """Students beside their controls; None where nothing was taught."""
     taught = students(board)
     if not taught:
         return None
-    heading = title(board.primary, measured.get(board.primary, {}))
-    names = [name for name in CONTROLS if any(name in one.against for one in taught)]
-    table = Table(caption=f"What teachers gain on {board.data}")
-    table.columns = [
-        Column("Student", "learned from its teacher, with its loss and λ", numeric=False),
-        Column(heading, "of the student, mean over conditions and repeats"),
-        *(
-            Column(f"against {CONTROLS[name][0]}", f"{CONTROLS[name][1]}; paired difference, its interval")
-            for name in names
+    heading = board.title(board.primary)
+    places = decimals(one.entry.get(None, board.primary).value for one in taught)
+
+    def against(name: str) -> Column:
+        said, hint = CONTROLS[name]
+        hint = f"{hint}; paired difference, its interval"
+        return Column(f"against {said}", lambda one: _change(one.against.get(name), places), hint)
+
+    def score(one: Student) -> Cell:
+        found = one.entry.get(None, board.primary)
+        return Cell(number(found.value, places), interval(found, places), sort=f"{found.value}")
+
+    def teacher(one: Student) -> Cell:
+        found = None if one.teacher is None else one.teacher.get(None, board.primary)
+        return Cell("–" if found is None else number(found.value, places), one.entry.rows[0].labels.get("teacher", ""))
+
+    columns = [
+        Column(
+            "Student",
+            lambda one: Cell(one.entry.label, loss_of(one.entry)),
+            "learned from its teacher, with its loss and λ",
+            numeric=False,
         ),
-        Column("Teacher", f"its {heading}"),
-        Column("Parameters", "of the student; of its teacher"),
-        Column("Training (s)", "of one repeat of the student; of its teacher"),
+        Column(heading, score, "of the student, mean over conditions and repeats"),
+        *(against(name) for name in CONTROLS if any(name in one.against for one in taught)),
+        Column("Teacher", teacher, f"its {heading}"),
+        Column("Parameters", lambda one: _both(one, "n_params"), "of the student; of its teacher"),
+        Column("Training (s)", lambda one: _both(one, "train_s"), "of one repeat of the student; of its teacher"),
     ]
-    for one in taught:
-        table.rows.append(("", _cells(one, board, names)))
-    return table
-
-
-def _cells(one: Student, board: Board, names: list[str]) -> list[Cell]:
-    found = one.entry.get(None, board.primary)
-    places = decimals([found.value])
-    labels = one.entry.rows[0].labels
-    taught = None if one.teacher is None else one.teacher.get(None, board.primary)
-    return [
-        Cell(one.entry.label, f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"),
-        Cell(number(found.value, places), interval(found, places), sort=f"{found.value}"),
-        *(_change(one.against.get(name), places) for name in names),
-        Cell("–" if taught is None else number(taught.value, places), labels.get("teacher", "")),
-        _both(one, "n_params", "teacher_n_params"),
-        _both(one, "train_s", "teacher_train_s"),
-    ]
+    return tabulate(f"What teachers gain on {board.data}", columns, taught, lambda _: "")
 
 
 def _change(found: Comparison | None, places: int) -> Cell:
     if found is None or found.change.value is None:
         return Cell("–", "not compared")
-    change = Estimate(found.change.value, found.change.low, found.change.high)
-    return Cell(signed(found.change.value, places), f"{interval(change, places)} {found.verdict}".strip(),
-                sort=f"{found.change.value}")  # fmt: skip
+    return changed(found.change, places, found.verdict, signed=True)
 
 
-def _both(one: Student, own: str, teachers: str) -> Cell:
-    theirs = one.entry.mean_param(teachers)
-    return Cell(number(one.entry.mean_param(own), 0), "" if theirs is None else f"teacher {number(theirs, 0)}")
-
-
-def signed(value: float, places: int) -> str:
-    """A number with its sign, also where that is plus."""
-    text = number(value, places)
-    return f"+{text}" if value > 0 and text.strip("0.,") else text
+def _both(one: Student, param: str) -> Cell:
+    theirs = one.entry.mean_param(f"teacher_{param}")
+    return Cell(number(one.entry.mean_param(param), 0), "" if theirs is None else f"teacher {number(theirs, 0)}")
 
 
 def findings(board: Board) -> list[str]:
@@ -142,9 +132,8 @@ def findings(board: Board) -> list[str]:
 
 
 def _told(found: Comparison, board: Board) -> str:
-    places = decimals([found.control.get(None, board.primary).value])
-    change = Estimate(found.change.value, found.change.low, found.change.high)
-    return f"{signed(found.change.value or 0.0, places)} {interval(change, places)} ({found.verdict})"
+    cell = changed(found.change, decimals([found.control.get(None, board.primary).value]), signed=True)
+    return f"{cell.text} {cell.small} ({found.verdict})"
 
 
 def _conclusion(one: Student) -> str:

@@ -4,14 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from smlmbench.report.boards.frame import lines
+from smlmbench.report.boards.intervals import estimate
+from smlmbench.report.boards.planned import Planned
+from smlmbench.report.boards.ranking import mark_front, rank
+from smlmbench.report.boards.rows import combination
 from smlmbench.report.flags import against_references, board_notes, incomplete
-from smlmbench.report.intervals import estimate
-from smlmbench.report.model import PAIR, Board, Direction, Entry, Row
-from smlmbench.report.ranking import mark_front, rank
-from smlmbench.report.rows import combination
+from smlmbench.report.model import Board, Entry, Row
+from smlmbench.tasks.contracts import Section
 
-# Above this density (emitters per um2) chance pairs inflate the primary metric, and the headline is a pair.
-DENSE_PER_UM2 = 1.0
 PUBLISHED = "published"
 
 
@@ -20,6 +21,7 @@ def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
 
     Numbers of different protocols never share a column, so rows scored under another protocol get a board of their own.
     """
+    planned = Planned(plan)
     names = [*plan.get("conditions", {}), *(row.data for row in rows)]
     boards = []
     for data in dict.fromkeys(name for name in names if name):
@@ -27,35 +29,13 @@ def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
         unscored = [row for row in mine if not row.scored]
         protocols = [name for name, _ in Counter(row.protocol for row in mine if row.scored).most_common()]
         for protocol in protocols or [""]:
-            board = _empty_board(plan, data, protocol)
+            facts: dict[str, Mapping[str, Any]] = dict(plan.get("conditions", {}).get(data, {}))
+            board = Board(data, protocol, planned.asked(data), list(facts), facts)
+            board.not_ranked = _why_not_ranked(facts.values())
             _fill(board, [*(row for row in mine if row.scored and row.protocol == protocol), *unscored])
             boards.append(board)
             unscored = []
     return boards
-
-
-def _empty_board(plan: Mapping[str, Any], data: str, protocol: str) -> Board:
-    primary = ranking(plan, data)
-    facts: dict[str, Mapping[str, Any]] = dict(plan.get("conditions", {}).get(data, {}))
-    direction: Direction = "down" if primary.get("direction") == "down" else "up"
-    measured = [name for name in plan.get("columns", {}) if name != primary.get("name")]
-    return Board(
-        data=data,
-        protocol=protocol,
-        primary=str(primary.get("name", "")),
-        direction=direction,
-        conditions=list(facts),
-        facts=facts,
-        columns=[name for name in primary.get("headline", []) if name in measured] or measured[:6],
-        not_ranked=_why_not_ranked(facts.values()),
-        positions=bool(primary.get("positions", True)),
-    )
-
-
-def ranking(plan: Mapping[str, Any], data: str) -> Mapping[str, Any]:
-    """What ranks one data entry: `name`, `direction` and `headline` of its own, else those of the task."""
-    whole = {**plan.get("primary", {}), "headline": plan.get("headline", [])}
-    return {**whole, **plan.get("ranked_by", {}).get(data, {})}
 
 
 def _why_not_ranked(facts: Iterable[Mapping[str, Any]]) -> str:
@@ -73,7 +53,6 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     for row in rows:
         groups.setdefault(combination(row), []).append(row)
     board.facts = _measured_facts(board, rows)
-    board.paired = [name for name, fact in board.facts.items() if (fact.get("density_per_um2") or 0) > DENSE_PER_UM2]
     entries = [_entry(board, members) for members in groups.values()]
     _label(entries)
     trained = [entry for entry in entries if not entry.is_reference]
@@ -83,12 +62,28 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     _pick(board, [entry for entry in trained if not entry.rows[0].control])
     board.entries = _sorted(board, [e for e in entries if e.picked or (e.is_reference and e.scored_rows)])
     board.others = _sorted(board, [e for e in entries if not e.picked and not (e.is_reference and e.scored_rows)])
+    _ask_task(board)
     rank(board)
     mark_front(board)
     for entry in trained:
         entry.flags += against_references(board, entry) + incomplete(entry)
     board.columns = [name for name in board.columns if any(_says(board, entry, name) for entry in board.entries)]
     board.notes += board_notes(board)
+
+
+def _ask_task(board: Board) -> None:
+    """What the task says of the board's numbers: columns, the second headline number, notes."""
+    asked = board.asked
+    if asked.task is not None:
+        board.section = asked.task.section(lines([board]).rename(columns={"label": "row"}), board.facts)
+    else:
+        board.section = Section(columns=asked.headline)
+        board.notes.append(asked.missing)
+    measured = [name for name in asked.measured if name != board.primary]
+    board.columns = [name for name in board.section.columns if name in measured] or measured[:6]
+    if board.section.second_on:
+        for entry in board.everything:
+            entry.second = estimate(entry.scored_rows, board.section.second, board.section.second_on)
 
 
 def _says(board: Board, entry: Entry, metric: str) -> bool:
@@ -112,12 +107,10 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
     entrant = (_competitor(members[0]), labels.get("method", ""), labels.get("teacher", "none"))
     entry = Entry(label="", entrant=entrant, rows=members)
     scored = entry.scored_rows
-    for metric in [board.primary, *board.columns]:
+    for metric in {board.primary: None, **board.asked.measured}:
         entry.estimates[None, metric] = estimate(scored, metric, board.conditions)
         for condition in board.conditions:
             entry.estimates[condition, metric] = estimate(scored, metric, [condition])
-    if board.paired:
-        entry.second = estimate(scored, PAIR, board.paired)
     validation = [value for row in scored if (value := row.validation(board.primary)) is not None]
     entry.validation = sum(validation) / len(validation) if validation else None
     return entry
@@ -155,10 +148,10 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
     entrants: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in trained:
         entrants.setdefault(entry.entrant, []).append(entry)
-    for lines in entrants.values():
-        finished = [entry for entry in lines if entry.scored_rows]
-        for entry in lines:
-            entry.trials = sum(any(row.run is not None for row in line.rows) for line in lines)
+    for alike in entrants.values():
+        finished = [entry for entry in alike if entry.scored_rows]
+        for entry in alike:
+            entry.trials = sum(any(row.run is not None for row in line.rows) for line in alike)
         most = max((len(entry.scored_rows) for entry in finished), default=0)
         scored = [entry for entry in finished if entry.validation is not None]
         complete = [entry for entry in scored if len(entry.scored_rows) == most]
@@ -173,7 +166,7 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
         elif len(finished) == 1:
             finished[0].picked = True
         elif finished:
-            board.notes.append(f"{lines[0].name}: no validation score is stored, so none of its rows competes.")
+            board.notes.append(f"{alike[0].name}: no validation score is stored, so none of its rows competes.")
 
 
 def _first_on_validation(board: Board, entries: Sequence[Entry]) -> Entry:

@@ -1,0 +1,212 @@
+"""Everything on the boards as one tidy frame: a line for each row x condition x number; and leaderboard.csv, its pivot.
+
+Columns say what a row is (task, data, protocol, label, model, loss, lambda, method, teacher, kind, status ...), how it
+stands (picked, rank, verdict ...) and one number of it: condition (empty: the mean over conditions, or a number that
+belongs to none), metric, value, low, high, reason (why there is no value), unit, direction. A row without any number
+has one line with its reason.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from smlmbench.report.boards.rows import canonical
+from smlmbench.report.model import LABELS, LATENCY, Board, Entry, Estimate, Gap, Row
+
+NUMBER = ["condition", "metric", "value", "low", "high", "reason", "unit", "direction"]
+ROW = ["task", "data", "protocol", "label", "model", "loss", "lambda", "method", "teacher", "kind", "status", "control"]
+PLACE = ["picked", "rank", "verdict", "unadjusted"]
+LINE = ["line", *ROW, *PLACE, "repeats", "trials", "on_front", "behind", "behind_low", "behind_high", "p_value",
+        "p_adjusted", "fidelity", "knows", "flags"]  # fmt: skip
+RUN = [*ROW, *PLACE, "repeat", "run_id", "row_id", "current"]
+# Numbers of a line that belong to no condition: unit and direction.
+COSTS = {LATENCY: ("ms", "down"), "n_params": ("", "none"), "samples_seen": ("", "none"), "train_s": ("s", "none")}
+# Column of leaderboard.csv by block of a row; `loss` itself is a label.
+BLOCKS = {
+    "settings": "settings",
+    "loss_settings": "loss",
+    "method_settings": "method",
+    "training": "training",
+    "output": "output",
+}
+CSV = ["kind", "status", "reason", "row_id", "run_id", "eval_current", "protocol", "picked", "rank", "verdict",
+       "unadjusted", "flags", *LABELS, "knows", "gives", *BLOCKS]  # fmt: skip
+# A spreadsheet runs text that begins with one of these as a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def lines(boards: Sequence[Board], rows: Sequence[Row] = ()) -> pd.DataFrame:
+    """Lines of boards: means over repeats with their intervals, and those of `rows` that have no line (skipped ones).
+
+    Intervals hold frames and repeats where a run stores one over frames, else the repeats alone. `behind` is the paired
+    difference to the first, `p_value` that of no difference, `p_adjusted` the same for all pairs of the board;
+    `unadjusted` is the verdict without that. `line` counts the lines.
+    """
+    named: list[dict[str, Any]] = []
+    numbers: list[dict[str, Any]] = []
+    on_board: set[int] = set()
+    for board in boards:
+        for entry in board.everything:
+            on_board |= {id(row) for row in entry.rows}
+            numbers += [{"line": len(named), **one} for one in _numbers(board, entry)]
+            named.append({"line": len(named), **_line(board, entry)})
+    for row in rows:
+        if id(row) not in on_board:
+            named.append({"line": len(named), **_named(row, None, None), "repeats": 0, "why": row.reason})
+    return _joined(named, numbers, "line", LINE)
+
+
+def runs(boards: Sequence[Board], rows: Sequence[Row]) -> pd.DataFrame:
+    """Single runs: every logged number of every planned row, those outside the test under the store's own names."""
+    named, numbers = _runs(boards, rows)
+    return _joined(named, numbers, "at", RUN)
+
+
+def _joined(
+    named: Sequence[Mapping[str, Any]], numbers: Sequence[Mapping[str, Any]], key: str, columns: Sequence[str]
+) -> pd.DataFrame:
+    left = pd.DataFrame(named, columns=list(dict.fromkeys([key, *columns, "why"])))
+    right = pd.DataFrame(numbers, columns=[key, *NUMBER]).astype({"value": float, "low": float, "high": float})
+    whole = left.merge(right, on=key, how="left")
+    whole["reason"] = whole["reason"].fillna(whole["why"])
+    texts = dict.fromkeys(("condition", "metric", "reason", "unit", "direction"), "")
+    return whole.fillna(texts)[[*columns, *NUMBER]]
+
+
+def _named(row: Row, board: Board | None, entry: Entry | None) -> dict[str, Any]:
+    """What a row is and how its line stands."""
+    line = entry if entry is not None else Entry(row.labels.get("model", ""), ("", "", ""), [row])
+    return {
+        **{name: row.labels.get(name, "") for name in LABELS},
+        **({} if board is None else {"task": board.asked.name}),
+        **{name: getattr(row, name) for name in ("protocol", "kind", "status", "control", "fidelity")},
+        **{name: getattr(line, name) for name in ("label", *PLACE)},
+        "knows": ", ".join(row.knows),
+        "flags": "; ".join(line.flags),
+    }
+
+
+def _line(board: Board, entry: Entry) -> dict[str, Any]:
+    states = Counter(row.status for row in entry.rows)
+    several = ", ".join(f"{count} {status}" for status, count in states.items())
+    gap = Gap() if entry.gap is None else entry.gap.turned
+    return {
+        **_named(entry.rows[0], board, entry),
+        "protocol": board.protocol,
+        "status": next(iter(states)) if len(states) == 1 else several,
+        "repeats": len(entry.scored_rows),
+        "trials": entry.trials,
+        "on_front": entry.on_front,
+        "behind": gap.value,
+        "behind_low": gap.low,
+        "behind_high": gap.high,
+        "p_value": gap.p_value,
+        "p_adjusted": gap.p_adjusted,
+        "why": next((row.reason for row in entry.rows if row.reason), ""),
+    }
+
+
+def _numbers(board: Board, entry: Entry) -> Iterator[dict[str, Any]]:
+    found = {
+        (where, metric): (entry.get(where, metric), _facts(board, metric))
+        for where in (None, *board.conditions)
+        for metric in {board.primary: None, **board.asked.measured}
+    }
+    for metric, (unit, direction) in COSTS.items():
+        value = entry.mean_of(metric) if "/" in metric else entry.mean_param(metric)
+        found[None, metric] = Estimate(value), {"unit": unit, "direction": direction}
+    found[None, f"val/{board.primary}"] = Estimate(entry.validation), _facts(board, board.primary)
+    for (where, metric), (one, facts) in found.items():
+        reason = "" if one.value is not None else _why(entry, [where] if where else board.conditions, metric)
+        if one.value is not None or reason:
+            ends = {"value": one.value, "low": one.low, "high": one.high, "reason": reason}
+            yield {"condition": where or "", "metric": metric, **ends, **facts}
+
+
+def _why(entry: Entry, conditions: Sequence[str], metric: str) -> str:
+    told = (row.why_absent(name, metric) for row in entry.scored_rows for name in conditions)
+    return next((text for text in told if text), "")
+
+
+def _facts(board: Board, metric: str) -> dict[str, str]:
+    facts = board.asked.measured.get(metric, {})
+    return {"unit": str(facts.get("unit") or ""), "direction": str(facts.get("direction") or "")}
+
+
+def _runs(boards: Sequence[Board], rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Of every row what it is, and its numbers by the name that the store gives them (`stored`)."""
+    place = {id(row): (board, entry) for board in boards for entry in board.everything for row in entry.rows}
+    named: list[dict[str, Any]] = []
+    numbers: list[dict[str, Any]] = []
+    for at, row in enumerate(rows):
+        board, entry = place.get(id(row), (None, None))
+        run_id = row.run.run_id if row.run is not None else ""
+        known = _named(row, board, entry)
+        known |= {"picked": known["picked"] and row.scored, "repeat": row.labels.get("repeat", ""), "run_id": run_id}
+        named.append({"at": at, **known, "row_id": row.row_id, "current": row.current, "why": row.reason})
+        if row.run is not None:
+            numbers += [{"at": at, **one} for one in _stored(row, board)]
+    return named, numbers
+
+
+def _stored(row: Row, board: Board | None) -> Iterator[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {
+        name: {"condition": "", "metric": name.removeprefix("test/"), "value": value, "reason": ""}
+        for name, value in (row.run.metrics.items() if row.run is not None else ())
+    }
+    tests = row.scores.get("test")
+    for condition in board.conditions if board is not None else ():
+        prefix = f"test.{condition}/"
+        block = tests.get(condition, {}) if isinstance(tests, Mapping) else {}
+        parts = [part for name in ("values", "intervals", "reasons") for part in block.get(name) or {}]
+        logged = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]
+        for metric in dict.fromkeys([*logged, *parts]):
+            low, high = row.interval(condition, metric) or (None, None)
+            value, reason = row.value(condition, metric), row.why_absent(condition, metric)
+            ends = {"value": value, "low": low, "high": high, "reason": reason}
+            found[prefix + metric] = {"condition": condition, "metric": metric, **ends}
+    for name, one in found.items():
+        facts = _facts(board, one["metric"].removeprefix("val/")) if board is not None else {}
+        yield {"stored": name, **one, **facts}
+
+
+def csv_text(rows: Sequence[Row], boards: Sequence[Board]) -> str:
+    """leaderboard.csv: a line per cell, reference and skipped combination; columns carry the names of the store.
+
+    Numbers of another protocol than the first board's have its id in the name of their column, so that two protocols
+    never share one. Intervals are `<name>_low` and `<name>_high`; why a number is absent is `<name>_reason`.
+    """
+    named, numbers = _runs(boards, rows)
+    main = boards[0].protocol if boards else ""
+    whole = pd.DataFrame(named).set_index("at").rename(columns={"why": "reason"})
+    whole["eval_current"] = whole.pop("current").map({True: "yes", False: "no"})
+    whole["picked"] = whole["picked"].map({True: "yes", False: "no"})
+    blocks = {name: [canonical(getattr(row, block)) for row in rows] for name, block in BLOCKS.items()}
+    params = [
+        {f"param.{name}": value for name, value in row.run.params.items() if name not in LABELS} if row.run else {}
+        for row in rows
+    ]
+    whole = whole.assign(gives=[row.gives for row in rows], **blocks).join(pd.DataFrame(params))
+    if numbers:
+        other = {at: "" if row.protocol in ("", main) else f" [{row.protocol}]" for at, row in enumerate(rows)}
+        tall = pd.DataFrame(numbers).reindex(columns=["at", "stored", "value", "low", "high", "reason"])
+        tall = tall.melt(["at", "stored"], var_name="part", value_name="held").dropna(subset="held")
+        tall = tall[tall["held"] != ""]
+        ends = tall["part"].map({"value": "", "low": "_low", "high": "_high", "reason": "_reason"})
+        tall["stored"] = tall["stored"] + ends + tall["at"].map(other)
+        whole = whole.join(tall.pivot(index="at", columns="stored", values="held"))
+    names = [*CSV, *sorted(set(whole.columns) - {*CSV, "label"})]
+    return whole[names].map(harmless).to_csv(index=False, lineterminator="\n")
+
+
+def harmless(value: Any) -> Any:
+    """Text that no spreadsheet runs; numbers, also as text, stay as they are."""
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

@@ -1,0 +1,108 @@
+"""Tables of the page as plain text in cells; the templates escape and dress them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from smlmbench.report.model import Entry, Gap
+from smlmbench.report.words import interval, number
+
+COST = "Cost"  # a group whose headings say enough alone
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text, a second line, a tooltip, a run it links to, and how it looks.
+
+    Attributes:
+        text: What is written.
+        small: Second line, in small print.
+        hint: Tooltip, such as the reason why a number is absent.
+        run_id: A run to link to, or empty.
+        flags: Warnings in words.
+        look: CSS classes.
+        sort: Value to sort by, empty to sort by the text.
+    """
+
+    text: str
+    small: str = ""
+    hint: str = ""
+    run_id: str = ""
+    flags: tuple[str, ...] = ()
+    look: str = ""
+    sort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading, what stands below it, and how.
+
+    Attributes:
+        title, hint: Heading and its explanation.
+        read: The cell of an item; a text or None is a plain cell.
+        numeric: Aligned right.
+        wraps: May break its lines.
+        group: Heading above, shared by neighbours.
+    """
+
+    title: str
+    read: Callable[[Any], Cell | str | None]
+    hint: str = ""
+    numeric: bool = True
+    wraps: bool = False
+    group: str = ""
+
+
+@dataclass
+class Table:
+    """Columns, and rows of cells with the classes of each row."""
+
+    caption: str
+    columns: list[Column]
+    rows: list[tuple[str, list[Cell]]] = field(default_factory=list)
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Headings above the columns and how many each spans; empty where there are none."""
+        found = [(name, len(list(alike))) for name, alike in groupby(column.group for column in self.columns)]
+        return found if len(found) > 1 else []
+
+    @property
+    def flat_titles(self) -> list[str]:
+        """Headings that carry the name of their group, for tables with one line of them."""
+        return [one.title if one.group in ("", COST) else f"{one.group}: {one.title}" for one in self.columns]
+
+
+def tabulate(
+    caption: str, columns: list[Column], items: Iterable[Any], look: Callable[[Any], str] = lambda _: "pick"
+) -> Table:
+    """A table with a row for each item."""
+    table = Table(caption, columns)
+    for item in items:
+        cells = [column.read(item) for column in columns]
+        table.rows.append((look(item), [one if isinstance(one, Cell) else Cell(one or "") for one in cells]))
+    return table
+
+
+def sortable(text: str, value: float | None, small: str = "") -> Cell:
+    """A number as written, sorted by its value."""
+    return Cell(text, small, sort="" if value is None else f"{value}")
+
+
+def changed(gap: Gap, places: int, word: str = "", *, signed: bool = False) -> Cell:
+    """A paired difference with its interval, and a word on it."""
+    text = number(gap.value, places)
+    plus = "+" if signed and (gap.value or 0.0) > 0 and text.strip("0.,") else ""
+    return sortable(plus + text, gap.value, f"{interval(gap, places)} {word}".strip())
+
+
+def loss_of(entry: Entry) -> str:
+    """Loss and λ of a trained line."""
+    labels = entry.rows[0].labels
+    return "" if entry.is_reference else f"{labels.get('loss', '')}, λ = {labels.get('lambda', '')}"
+
+
+def look_of(entry: Entry) -> str:
+    """CSS class of a line."""
+    return "reference" if entry.is_reference else "best" if entry.best else "pick" if entry.picked else "other"

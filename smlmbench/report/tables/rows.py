@@ -1,0 +1,100 @@
+"""Every planned row with its status, and the settings of every combination."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from smlmbench.report.boards.rows import canonical
+from smlmbench.report.model import Board, Entry, Row
+from smlmbench.report.tables import Cell, Column, Table, look_of, loss_of, sortable, tabulate
+from smlmbench.report.words import decimals, number
+
+CONTROLS = {"longer": "control: a longer training", "random_teacher": "control: an untrained teacher"}
+
+
+def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
+    """Every planned cell, reference and skipped combination with its status and reason."""
+    of_data = {board.data: board for board in reversed(boards)}
+    place = {id(row): entry for board in boards for entry in board.everything for row in entry.rows}
+    main = boards[0].protocol if boards else ""
+    numbers = {
+        id(row): (row.validation(of_data[row.data].primary), row.metric(f"test/{of_data[row.data].primary}"))
+        for row in rows
+        if row.scored and row.protocol == main
+    }
+    places = {
+        data: decimals(value for row in rows if row.data == data for value in numbers.get(id(row), ()))
+        for data in {row.data for row in rows}
+    }
+
+    def score(part: int, row: Row) -> Cell:
+        value = numbers.get(id(row), (None, None))[part]
+        return sortable(number(value, places[row.data]), value)
+
+    def remark(row: Row) -> str:
+        entry = place.get(id(row))
+        other = f"scored under {row.protocol}, see its own table" if row.scored and row.protocol != main else ""
+        pick = "pick" if entry is not None and entry.picked and row.scored else ""
+        return "; ".join(text for text in (CONTROLS.get(row.control, ""), row.reason, other, pick) if text)
+
+    titles = {data: board.title(board.primary) for data, board in of_data.items()}
+    several = len(set(titles.values())) > 1
+    heading = "" if several else next(iter(titles.values()), "")
+    ranked = [Column("Ranked by", lambda row: titles.get(row.data, ""), numeric=False)] if several else []
+    columns = [
+        Column("Status", lambda row: Cell(row.status, look=f"status {row.status}"), numeric=False),
+        Column("Data", lambda row: row.data, numeric=False),
+        Column("Row", lambda row: _name(row, place.get(id(row))), numeric=False),
+        Column("Loss", lambda row: row.labels.get("loss", ""), numeric=False),
+        Column("λ", lambda row: row.labels.get("lambda", "")),
+        Column("Repeat", lambda row: row.labels.get("repeat", "")),
+        *ranked,
+        Column("Validation" if several else f"{heading}, validation", lambda row: score(0, row)),
+        Column("Test" if several else f"{heading}, test", lambda row: score(1, row)),
+        Column("Threshold", _threshold),
+        Column("Run", _run, numeric=False),
+        Column("Remark", remark, numeric=False, wraps=True),
+    ]
+    return tabulate("Every planned row", columns, rows, lambda row: str(row.status))
+
+
+def _name(row: Row, entry: Entry | None) -> Cell:
+    labels, teacher = row.labels, row.labels.get("teacher", "none")
+    taught = f" ← {teacher} ({labels.get('method')})" if teacher not in ("", "none") else ""
+    name = entry.label if entry is not None else f"{labels.get('model', '')}{taught}"
+    return Cell(name, "reference" if row.kind == "reference" else "")
+
+
+def _threshold(row: Row) -> str:
+    try:
+        return f"{float(row.param('threshold')):.3g}"
+    except ValueError:
+        return ""
+
+
+def _run(row: Row) -> Cell:
+    run_id = row.run.run_id if row.run else ""
+    return Cell(run_id[:8] or "–", run_id=run_id)
+
+
+def settings_table(boards: Sequence[Board]) -> Table:
+    """Model settings, output and training of every combination, without its repeats."""
+
+    def block(name: str, title: str) -> Column:
+        return Column(title, lambda item: _pairs(getattr(item[1].rows[0], name)), numeric=False, wraps=True)
+
+    columns = [
+        Column("Data", lambda item: item[0].data, numeric=False),
+        Column("Row", lambda item: item[1].label, numeric=False),
+        Column("Loss and λ", lambda item: loss_of(item[1]), numeric=False, wraps=True),
+        block("settings", "Model settings"),
+        block("loss", "Loss settings"),
+        block("output", "Output"),
+        block("training", "Training"),
+        Column("Identity of repeat 0", lambda item: item[1].rows[0].row_id, numeric=False),
+    ]
+    items = [(board, entry) for board in boards for entry in board.everything]
+    return tabulate("Settings of every combination", columns, items, lambda item: look_of(item[1]))
+
+
+def _pairs(block: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value if isinstance(value, str) else canonical(value)}" for key, value in block.items())
