@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from smlmbench.tasks.contracts import Section, Task
+from smlmbench.tasks.contracts import Task
+from smlmbench.tasks.values import Section
 from smlmbench.tracking.records import RunRecord as Run
 from smlmbench.tracking.records import StudyRecord as Record
 

@@ -14,8 +14,8 @@ from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import localization
-from smlmbench.tasks.contracts import Scores
 from smlmbench.tasks.localization import ImageRule, choose_threshold, mass_ratio, mean_over_conditions, score
+from smlmbench.tasks.values import Scores
 
 CATALOG = Catalog()
 BARE = Scoring(border_nm=0)

@@ -11,7 +11,7 @@ from smlmbench.report.boards.ranking import mark_front, rank
 from smlmbench.report.boards.rows import combination
 from smlmbench.report.flags import against_references, board_notes, incomplete
 from smlmbench.report.model import Board, Entry, Row
-from smlmbench.tasks.contracts import Section
+from smlmbench.tasks.values import Section
 
 PUBLISHED = "published"
 

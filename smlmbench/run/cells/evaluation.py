@@ -21,7 +21,8 @@ from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import Answers, Model, Scores, Tuned
+from smlmbench.tasks.contracts import Model
+from smlmbench.tasks.values import Answers, Scores, Tuned
 
 OnFrames = Callable[[str, int, int], None]
 Picture = NDArray[np.uint8]

@@ -14,7 +14,8 @@ from smlmbench.run.cells.evaluation import Evaluation
 from smlmbench.run.session import host, versions
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import Scores, Tuned, mean_over_conditions
+from smlmbench.tasks.contracts import mean_over_conditions
+from smlmbench.tasks.values import Scores, Tuned
 from smlmbench.tracking.runs import Run
 
 

@@ -21,7 +21,7 @@ from smlmbench.run.cells.training import Events, Trainee, train_cell
 from smlmbench.run.materials import Splits
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
-from smlmbench.tasks.contracts import Tuned
+from smlmbench.tasks.values import Tuned
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.claims import Row, claim
 from smlmbench.tracking.records import record_of

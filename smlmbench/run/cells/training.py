@@ -23,7 +23,7 @@ from smlmbench.run.materials import Materials, first_units
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import short_hash
-from smlmbench.tasks.contracts import Watch
+from smlmbench.tasks.values import Watch
 from smlmbench.training import Progress, Validation, fit
 
 

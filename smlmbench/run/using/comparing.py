@@ -7,7 +7,7 @@ from typing import Any
 from smlmbench import tasks
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
-from smlmbench.tasks.contracts import Scores
+from smlmbench.tasks.values import Scores
 
 
 def compare(found: Path, truth: Path, options: Mapping[str, Any], catalog: Catalog, task: str | None = None) -> Scores:

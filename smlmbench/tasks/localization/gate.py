@@ -12,8 +12,9 @@ from smlmbench.data.contracts import Condition
 from smlmbench.metrics.ratios import ratio
 from smlmbench.statistics import paired_difference
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import GATE_SEED, Answers, Gate
+from smlmbench.tasks.contracts import GATE_SEED
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, evidence_of
+from smlmbench.tasks.values import Answers, Gate
 
 MOST_LOST_POINTS = 1.0
 NORMAL_95 = 1.959964
