@@ -148,7 +148,7 @@ def test_a_curve_holds_only_validations_of_the_training(builder, tmp_path):
 
 
 def test_stored_pictures_are_embedded_and_other_files_are_not(builder, tmp_path):
-    picture = panel(Panels(np.ones((8, 8)), np.eye(16), np.eye(16), pixel_nm=100.0))
+    picture = panel(Panels(np.ones((8, 8)), np.eye(16), np.eye(16)))
     for run in builder.runs:
         (run.folder / "figures").mkdir(exist_ok=True)
         good = "c000" in run.run_id
