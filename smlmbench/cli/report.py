@@ -59,7 +59,7 @@ def command(
 
         fitting = study_within(read_study(opened, name), budget_ms, device, size)
     if as_json:
-        paths = {"html": files.html, "csv": files.csv, "md": files.md, "tex": files.tex}
+        paths = {"html": files.html, "csv": files.csv, "md": files.md, "tex": files.tex, "json": files.json}
         said = {"study": name, "files": paths, "answers": files.answers}
         if fitting is not None:
             said["fits"] = {data: None if one is None else one.as_dict() for data, one in fitting.items()}
