@@ -7,8 +7,9 @@ import torch
 
 from smlmbench.camera import Camera
 from smlmbench.data import images
-from smlmbench.data.images import FirstPairs, PairFiles, one_pair
-from smlmbench.errors import FormatError, SizeError
+from smlmbench.data.contracts import Asked, Scope
+from smlmbench.data.images import PairFiles
+from smlmbench.errors import ConfigError, FormatError, SizeError
 from smlmbench.outputs import raster
 from smlmbench.registry import Catalog
 from smlmbench.study.sources import ImagesSource
@@ -21,8 +22,8 @@ def source_of(folder, **more):
     return ImagesSource(input=folder / "X", target=folder / "Y", **{"crop_px": 8, **more})
 
 
-def stream_of(folder, repeat=0, augment=True, **more):
-    return images.training_set(source_of(folder, **more), {"pairs": 1}, 5, repeat, CATALOG, augment)
+def stream_of(folder, repeat=0, augment=True, context=1, **more):
+    return images.training_set(source_of(folder, **more), {"pairs": 1}, Scope(5, repeat, augment, context), CATALOG)
 
 
 @pytest.fixture
@@ -38,18 +39,18 @@ def folder(tmp_path):
 def test_both_crops_show_the_same_place(folder):
     stream = stream_of(folder)
     batch = stream.batch(0, 60)
-    assert batch.frames.shape == (60, 1, 8, 8)
-    assert batch.image.shape == (60, 1, 32, 32)
-    assert batch.frames.dtype == batch.image.dtype == torch.float32
-    spread = batch.frames.repeat_interleave(RATIO, 2).repeat_interleave(RATIO, 3)
-    torch.testing.assert_close(batch.image * stream.target_scale, spread)
-    assert len(batch.sample) == len(batch.x_nm) == 0
-    firsts = {int(frame[0, 0, 0]) // 1000 for frame in batch.frames[:, 0:1]}
+    assert batch.inputs.shape == (60, 1, 8, 8)
+    assert batch.truth.images.shape == (60, 1, 32, 32)
+    assert batch.inputs.dtype == batch.truth.images.dtype == torch.float32
+    spread = batch.inputs.repeat_interleave(RATIO, 2).repeat_interleave(RATIO, 3)
+    torch.testing.assert_close(batch.truth.images * stream.target_scale, spread)
+    assert batch.truth.kind == "target_images"
+    firsts = {int(frame[0, 0, 0]) // 1000 for frame in batch.inputs[:, 0:1]}
     assert firsts == {0, 1, 2}
-    directions = {(frame[0, 0, 1] - frame[0, 0, 0]).item() for frame in batch.frames}
+    directions = {(frame[0, 0, 1] - frame[0, 0, 0]).item() for frame in batch.inputs}
     assert {1.0, -1.0} < directions  # turned and mirrored
     plain = stream_of(folder, augment=False).batch(0, 60)
-    assert {(frame[0, 0, 1] - frame[0, 0, 0]).item() for frame in plain.frames} == {1.0}
+    assert {(frame[0, 0, 1] - frame[0, 0, 0]).item() for frame in plain.inputs} == {1.0}
 
 
 def test_samples_are_addressed_by_number(folder):
@@ -57,20 +58,20 @@ def test_samples_are_addressed_by_number(folder):
     parts = [stream_of(folder).batch(first, 4) for first in (8, 0, 4)]
     for part in parts:
         rows = slice(part.first, part.first + 4)
-        assert torch.equal(part.frames, whole.frames[rows])
-        assert torch.equal(part.image, whole.image[rows])
-    assert not torch.equal(stream_of(folder, repeat=1).batch(0, 12).frames, whole.frames)
+        assert torch.equal(part.inputs, whole.inputs[rows])
+        assert torch.equal(part.truth.images, whole.truth.images[rows])
+    assert not torch.equal(stream_of(folder, repeat=1).batch(0, 12).inputs, whole.inputs)
 
 
 def test_the_range_is_that_of_the_whole_input(folder):
     batch = stream_of(folder).batch(0, 30)
     ends = {0: (1, 320), 1: (1001, 1144), 2: (2001, 2160)}
-    for frame, (low, high) in zip(batch.frames, batch.frame_range, strict=True):
+    for frame, (low, high) in zip(batch.inputs, batch.frame_range, strict=True):
         assert (low, high) == ends[int(frame[0, 0, 0]) // 1000]
 
 
 def test_a_crop_is_cut_to_the_shortest_side(folder):
-    assert stream_of(folder, crop_px=32).sample_px == (8, 8)
+    assert stream_of(folder, crop_px=32).sample_shape == (1, 8, 8)
 
 
 def test_the_scale_is_the_mean_of_the_brightest_lit_pixels(tmp_path):
@@ -81,7 +82,7 @@ def test_the_scale_is_the_mean_of_the_brightest_lit_pixels(tmp_path):
     image_pairs.put(tmp_path, "2.tif", np.ones((8, 8), np.uint16), np.zeros((8, 8), np.float32))
     stream = stream_of(tmp_path)
     assert stream.target_scale == 300
-    assert stream.batch(0, 20).image.max() == pytest.approx(4 / 3)
+    assert stream.batch(0, 20).truth.images.max() == pytest.approx(4 / 3)
 
 
 def test_only_blank_targets_are_refused(tmp_path):
@@ -100,8 +101,13 @@ def test_statistics_are_of_the_inputs_in_photons(folder):
 
 
 def test_a_pixel_size_is_handed_on_and_may_be_unknown(folder):
-    assert np.isnan(stream_of(folder).pixel_size_nm)
-    assert stream_of(folder, pixel_size_nm=80.0).batch(0, 1).pixel_size_nm == 80
+    known_px = {"pixel_size_nm": 80.0}
+    unknown, known = (stream_of(folder, **more).output_settings for more in ({}, known_px))
+    assert np.isnan(unknown["pixel_size_nm"])
+    assert known == {"pixel_size_nm": 80, "image_scale": unknown["image_scale"]}
+    held = [images.condition("val", source_of(folder, **more), {}, Asked("val", 1), CATALOG) for more in ({}, known_px)]
+    assert np.isnan(held[0].pixel_size_nm)
+    assert held[1].told == known_px
 
 
 def test_memory_stays_below_its_bound_and_files_are_read_again(folder):
@@ -115,18 +121,35 @@ def test_memory_stays_below_its_bound_and_files_are_read_again(folder):
 
 
 def test_a_condition_holds_its_pairs_and_does_not_depend_on_the_seed(folder):
-    first, second = (images.condition("val", source_of(folder), {"pairs": 1}, "val", seed, CATALOG) for seed in (1, 2))
+    first, second = (
+        images.condition("val", source_of(folder), {"pairs": 1}, Asked("val", seed), CATALOG) for seed in (1, 2)
+    )
     assert first.digest == second.digest
-    assert (first.truth, first.calibrated, first.facts) == (None, False, {"pairs": 3.0})
-    assert list(first.pairs.names) == ["im0", "im1", "im2"]
+    assert (first.calibrated, first.facts, first.told) == (False, {"pairs": 3.0}, {})
+    assert (first.truth.kind, len(first.truth)) == ("target_images", 3)
     assert first.frames.read(1, 2).shape == (1, 12, 12)
-    one = one_pair(first, 1)
-    assert one.frames.read(0, 1).shape == (1, 12, 12)
-    assert one.truth_image.shape == (48, 48)
+    assert [target.shape for target in first.truth] == [(64, 80), (48, 48), (80, 32)]
     with pytest.raises(SizeError, match="several sizes"):
         first.frames.read(0, 3)
-    few = FirstPairs(first.pairs, 2)
-    assert (len(few), list(few.names)) == (2, ["im0", "im1"])
+
+
+def test_a_part_of_a_condition_stays_in_its_files(folder):
+    whole = images.condition("val", source_of(folder), {"pairs": 1}, Asked("val", 1), CATALOG)
+    last = whole.part(1, 3)
+    assert (last.frames.n_frames, last.frames.height, last.frames.width, len(last.truth)) == (2, 12, 12, 2)
+    assert np.array_equal(last.frames.read(1, 2), whole.frames.read(2, 3))
+    assert np.array_equal(last.truth[1], whole.truth[2])
+    one = last.part(1, 2)
+    assert one.frames.read(0, 1).shape == (1, 20, 8)
+    assert (one.frames.height, one.frames.width) == (20, 8)
+    assert [target.shape for target in one.truth] == [(80, 32)]
+    with pytest.raises(SizeError, match=r"condition 'val' has 2 units, not 2 \.\.\. 3"):
+        last.part(1, 3)
+
+
+def test_pairs_have_no_neighbours_in_time(folder):
+    with pytest.raises(ConfigError, match="image pairs have no neighbours in time"):
+        stream_of(folder, context=3)
 
 
 def test_targets_are_label_units_and_images_come_back_in_their_own(folder):
@@ -137,7 +160,7 @@ def test_targets_are_label_units_and_images_come_back_in_their_own(folder):
         "pixel_size_nm": float("nan"),
     }
     learned = raster.targets(batch, settings)["spikes"]
-    torch.testing.assert_close(learned, batch.image * settings["amplitude"])
-    back = raster.image(learned, {**settings, "image_scale": stream.target_scale})
-    spread = batch.frames.repeat_interleave(RATIO, 2).repeat_interleave(RATIO, 3)
+    torch.testing.assert_close(learned, batch.truth.images * settings["amplitude"])
+    back = raster.image(learned, {**settings, "image_scale": stream.output_settings["image_scale"]})
+    spread = batch.inputs.repeat_interleave(RATIO, 2).repeat_interleave(RATIO, 3)
     torch.testing.assert_close(back, spread[:, 0])
