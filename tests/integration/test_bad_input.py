@@ -84,6 +84,9 @@ def test_an_empty_folder_as_movie(tmp_path):
     ]
 
 
+PAIRS = {"task": None, "models": ["fid_storm"], "losses": ["l1l2"]}
+
+
 def pairs(folder, count=4, **more):
     source = image_pairs.write(folder, count)
     source["images"] |= more
@@ -91,7 +94,7 @@ def pairs(folder, count=4, **more):
 
 
 def write_pairs(folder, source, **blocks):
-    return write_study(folder, data=[{"name": "p", "train": source}], **blocks)
+    return write_study(folder, data=[{"name": "p", "train": source}], **(PAIRS | blocks))
 
 
 def test_folders_of_pairs_that_are_none(tmp_path):
@@ -153,7 +156,7 @@ def test_too_few_pairs_pairs_used_twice_and_sources_of_two_kinds(tmp_path):
         "test; give more pairs, or folders of their own, or track: iid if every page shows something new"
     ]
     entry = {"name": "p", "train": pairs(tmp_path), "val": pairs(tmp_path), "test": {"t": simulated()[0]["train"]}}
-    first, second = refused(write_study(tmp_path, data=[entry]))
+    first, second = refused(write_study(tmp_path, data=[entry], **PAIRS))
     assert first == (
         f"{head}test.t: its truth is emitters, that of train is target images; give data of one kind, others under "
         "another name"
