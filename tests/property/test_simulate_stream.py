@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smlmbench.data.contracts import Scope
 from smlmbench.data.simulate import training_set
 from smlmbench.psf.contracts import Canvas, Spots
 from smlmbench.psf.gaussian import Gaussian
@@ -46,18 +47,19 @@ def test_mirroring_a_place_mirrors_the_image(x_nm, y_nm, sigma_nm):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 200), st.integers(1, 70), st.integers(1, 70))
-def test_every_batch_size_sees_the_same_stream(first, count, cut):
-    stream = training_set(SMALL, {"d": 1}, 3, 0, CATALOG)
+@given(st.integers(0, 200), st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3, 5]))
+def test_every_batch_size_sees_the_same_stream(first, count, cut, context):
+    stream = training_set(SMALL, {"d": 1}, Scope(3, context=context), CATALOG)
     whole = stream.batch(first, count)
     cut = min(cut, count)
     parts = [stream.batch(first, cut)]
     if count > cut:
         parts.append(stream.batch(first + cut, count - cut))
-    assert torch.equal(torch.cat([part.frames for part in parts]), whole.frames)
-    assert torch.equal(torch.cat([part.x_nm for part in parts]), whole.x_nm)
-    assert torch.equal(torch.cat([part.sample + part.first for part in parts]), whole.sample + whole.first)
-    assert whole.frames.shape == (count, 1, 8, 8)
-    if len(whole.sample):
-        assert int(whole.sample.min()) >= 0
-        assert int(whole.sample.max()) < count
+    assert torch.equal(torch.cat([part.inputs for part in parts]), whole.inputs)
+    assert torch.equal(torch.cat([part.truth.x_nm for part in parts]), whole.truth.x_nm)
+    taught = torch.cat([part.truth.sample + part.first for part in parts])
+    assert torch.equal(taught, whole.truth.sample + whole.first)
+    assert whole.inputs.shape == (count, context, 8, 8)
+    if len(whole.truth.sample):
+        assert int(whole.truth.sample.min()) >= 0
+        assert int(whole.truth.sample.max()) < count

@@ -9,7 +9,7 @@ import torch
 
 from smlmbench import data
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import ArrayFrames
+from smlmbench.data.contracts import ArrayFrames, Asked, Scope
 from smlmbench.data.crops import CropTraining, Pages, turn_crop, turn_places
 from smlmbench.data.movie import condition, training_set
 from smlmbench.errors import ConfigError, PairingError, SizeError
@@ -35,7 +35,11 @@ def write(folder, n_frames=20, height=40, width=60, rows=None):
 
 
 def held(source, role="test"):
-    return condition("b", source, {"file": "x"}, role, 1, CATALOG)
+    return condition("b", source, {"file": "x"}, Asked(role, 1, ("signal_free",)), CATALOG)
+
+
+def stream_of(source, identity=None, **scope):
+    return training_set(source, identity or {}, Scope(**{"root_seed": 1, **scope}), CATALOG)
 
 
 def spot_crops(x_nm, y_nm, side=16, augment=True, n=200):
@@ -48,7 +52,7 @@ def spot_crops(x_nm, y_nm, side=16, augment=True, n=200):
     optics = Gaussian(110.0)
     image = optics.render(spots, optics.shapes(1, torch.Generator()), Canvas(1, 20, 24, 100.0)).numpy()
     truth = Localizations.of({"frame": [0], "x_nm": [x_nm], "y_nm": [y_nm]}, n_frames=1, field_nm=(2400, 2000))
-    return CropTraining(ArrayFrames(image), truth, 100.0, side, 1, ("train", "d"), augment)
+    return CropTraining(ArrayFrames(image), truth, 100.0, side, Scope(1, augment=augment), ("train", "d"))
 
 
 @pytest.mark.parametrize("symmetry", range(8))
@@ -57,10 +61,10 @@ def test_a_turned_emitter_stays_on_its_light(symmetry):
     stream = spot_crops(437.0, 1162.0)
     number = next(k for k in range(9000) if stream.place(k).symmetry == symmetry and stream.place(k)[1:3] == (2, 1))
     batch = stream.batch(number, 1)
-    image = batch.frames[0, 0].double()
+    image = batch.inputs[0, 0].double()
     centres = (torch.arange(16) + 0.5) * 100
-    assert float((image.sum(dim=0) * centres).sum() / image.sum()) == pytest.approx(float(batch.x_nm[0]), abs=0.5)
-    assert float((image.sum(dim=1) * centres).sum() / image.sum()) == pytest.approx(float(batch.y_nm[0]), abs=0.5)
+    assert float((image.sum(dim=0) * centres).sum() / image.sum()) == pytest.approx(float(batch.truth.x_nm[0]), abs=0.5)
+    assert float((image.sum(dim=1) * centres).sum() / image.sum()) == pytest.approx(float(batch.truth.y_nm[0]), abs=0.5)
 
 
 def test_the_eight_symmetries_differ_and_move_places_by_hand():
@@ -80,27 +84,48 @@ def test_without_augmentation_crops_are_cut_as_they_are():
         place, batch = stream.place(number), stream.batch(number, 1)
         assert place.symmetry == 0
         inside = place.column * 100 <= 437 and place.row * 100 + 1600 > 1162
-        assert len(batch.x_nm) == inside
+        assert len(batch.truth.x_nm) == inside
         if inside:
-            assert float(batch.x_nm[0]) == pytest.approx(437 - 100 * place.column, abs=1e-3)
+            assert float(batch.truth.x_nm[0]) == pytest.approx(437 - 100 * place.column, abs=1e-3)
 
 
 def test_sample_k_is_the_same_in_every_batch(tmp_path):
     source = MovieSource(**write(tmp_path), crop_px=16)
-    stream = training_set(source, {"file": "x"}, 1, 0, CATALOG)
+    stream = stream_of(source, {"file": "x"})
     whole = stream.batch(0, 40)
     parts = [stream.batch(first, count) for first, count in ((0, 7), (7, 1), (8, 32))]
-    assert torch.equal(torch.cat([part.frames for part in parts]), whole.frames)
-    assert torch.equal(torch.cat([part.x_nm for part in parts]), whole.x_nm)
-    assert torch.equal(torch.cat([part.sample + part.first for part in parts]), whole.sample)
-    assert whole.frames.shape == (40, 1, 16, 16)
-    assert stream.sample_px == (16, 16)
-    other = training_set(source, {"file": "x"}, 1, 1, CATALOG)
-    assert not torch.equal(other.batch(0, 40).frames, whole.frames)
+    assert torch.equal(torch.cat([part.inputs for part in parts]), whole.inputs)
+    assert torch.equal(torch.cat([part.truth.x_nm for part in parts]), whole.truth.x_nm)
+    assert torch.equal(torch.cat([part.truth.sample + part.first for part in parts]), whole.truth.sample)
+    assert whole.inputs.shape == (40, 1, 16, 16)
+    assert stream.sample_shape == (1, 16, 16)
+    other = stream_of(source, {"file": "x"}, repeat=1)
+    assert not torch.equal(other.batch(0, 40).inputs, whole.inputs)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_window_of_crops_holds_the_neighbours_in_time_at_one_place(tmp_path, augment):
+    # the pixels of `write` rise by 100 photons from frame to frame and stay the same otherwise
+    source = MovieSource(**write(tmp_path, 4), crop_px=16)
+    plain, seen = (stream_of(source, augment=augment, context=context) for context in (1, 3))
+    one, batch = plain.batch(0, 60), seen.batch(0, 60)
+    assert batch.inputs.shape == (60, 3, 16, 16)
+    assert torch.equal(batch.inputs[:, 1:2], one.inputs)
+    frames = [plain.place(number).frame for number in range(60)]
+    assert set(frames) == {0, 1, 2, 3}
+    for frame, (before, middle, after) in zip(frames, batch.inputs, strict=True):
+        # the ends of the movie are repeated
+        torch.testing.assert_close(middle - before, torch.full((16, 16), 0.0 if frame == 0 else 100.0))
+        torch.testing.assert_close(after - middle, torch.full((16, 16), 0.0 if frame == 3 else 100.0))
+    assert torch.equal(batch.truth.x_nm, one.truth.x_nm)
+    assert torch.equal(batch.truth.sample, one.truth.sample)
+    assert torch.equal(batch.frame_range, one.frame_range)
+    assert torch.equal(seen.batch(7, 5).inputs, batch.inputs[7:12])
+    assert seen.sample_shape == (1, 16, 16)
 
 
 def test_places_cover_all_frames_symmetries_and_positions(tmp_path):
-    stream = training_set(MovieSource(**write(tmp_path, 5), crop_px=32), {}, 1, 0, CATALOG)
+    stream = stream_of(MovieSource(**write(tmp_path, 5), crop_px=32))
     places = [stream.place(k) for k in range(2000)]
     assert {place.frame for place in places} == set(range(5))
     assert {place.symmetry for place in places} == set(range(8))
@@ -111,10 +136,10 @@ def test_places_cover_all_frames_symmetries_and_positions(tmp_path):
 def test_frames_are_photons_and_targets_are_bright_or_unknown(tmp_path):
     rows = [(0, 150.0, 250.0, 99), (0, 1550.0, 250.0, 101), (0, 3000.0, 250.0, "nan")]
     source = MovieSource(**write(tmp_path, 1, 40, 40, rows), crop_px=40)
-    stream = training_set(source, {}, 1, 0, CATALOG, augment=False)
+    stream = stream_of(source, augment=False)
     batch = stream.batch(0, 1)
-    assert float(batch.frames[0, 0, 3, 7]) == pytest.approx(10)
-    assert batch.x_nm.tolist() == [1550, 3000]
+    assert float(batch.inputs[0, 0, 3, 7]) == pytest.approx(10)
+    assert batch.truth.x_nm.tolist() == [1550, 3000]
     assert len(held(source).truth) == 3
     assert held(source).calibrated
 
@@ -124,13 +149,13 @@ def test_uncalibrated_movies_keep_their_counts(tmp_path):
     made = held(source)
     assert not made.calibrated
     assert made.frames.read(0, 1)[0, 0, 0] == 100
-    assert made.signal_free is None
+    assert made.extras == {}
 
 
 def test_a_crop_is_cut_to_the_frame(tmp_path):
-    stream = training_set(MovieSource(**write(tmp_path, 3, 12, 20), crop_px=32), {}, 1, 0, CATALOG)
-    assert stream.sample_px == (12, 12)
-    assert stream.batch(0, 3).frames.shape == (3, 1, 12, 12)
+    stream = stream_of(MovieSource(**write(tmp_path, 3, 12, 20), crop_px=32))
+    assert stream.sample_shape == (1, 12, 12)
+    assert stream.batch(0, 3).inputs.shape == (3, 1, 12, 12)
 
 
 def test_parts_by_frames_are_blocks_train_first(tmp_path):
@@ -140,12 +165,12 @@ def test_parts_by_frames_are_blocks_train_first(tmp_path):
     assert {role: frame.n_frames for role, frame in frames.items()} == {"train": 14, "val": 3, "test": 3}
     assert frames["val"].read(0, 1)[0, 0, 0] == pytest.approx(1400)
     assert frames["test"].read(0, 1)[0, 0, 0] == pytest.approx(1700)
-    truth = held(parts["test"]).truth
+    truth = held(parts["test"]).truth.table
     assert truth.frame.tolist() == [0, 1, 2]
     assert truth.x_nm.tolist() == [167, 168, 169]
     assert truth.n_frames == 3
     iid = held(parts["test"])
-    assert (iid.shared_structure, iid.frame_shift) == (False, 1)
+    assert (iid.shared_structure, iid.block) == (False, 1)
 
 
 def test_frames_of_lasting_molecules_are_parted_by_ten_times_their_on_time_and_marked(tmp_path):
@@ -172,8 +197,8 @@ def test_parts_by_columns_keep_a_guard_and_count_from_their_first_column(tmp_pat
     assert {role: one.frames.width for role, one in made.items()} == {"train": 32, "val": 10, "test": 10}
     assert made["val"].frames.read(0, 1)[0, 0, 0] == pytest.approx(36)
     assert made["test"].frames.read(0, 1)[0, 0, 0] == pytest.approx(50)
-    assert made["test"].truth.x_nm.tolist() == [50 + 100 * k for k in range(10)]
-    assert made["test"].truth.field_nm == made["test"].field_nm == (1000, 4000)
+    assert made["test"].truth.table.x_nm.tolist() == [50 + 100 * k for k in range(10)]
+    assert made["test"].truth.table.field_nm == made["test"].field_nm == (1000, 4000)
     assert len(made["train"].truth) == 32
     assert not made["test"].shared_structure
 
@@ -204,7 +229,7 @@ def test_a_movie_without_truth_can_be_predicted_but_not_learnt_from(tmp_path):
     assert made.truth_kind == "none"
     assert made.facts == {}
     with pytest.raises(ConfigError, match=r"'m.tif' has no truth table"):
-        training_set(source, {}, 1, 0, CATALOG)
+        stream_of(source)
 
 
 def test_psf_and_background_are_told_where_known(tmp_path):
@@ -213,11 +238,11 @@ def test_psf_and_background_are_told_where_known(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     source = MovieSource(**files, psf={"name": "gaussian", "sigma_nm": 110.0}, crop_px=40)
     made = held(source)
-    assert (made.psf_sigma_nm, made.background_photons) == (110, 400)
+    assert made.told == {"pixel_size_nm": 100, "psf_sigma_nm": 110, "background_photons": 400}
     # 2 sqrt(400 * 4 pi * 1.1^2) = 155.98
-    assert made.min_photons == pytest.approx(155.98, abs=0.01)
-    stream = training_set(source, {}, 1, 0, CATALOG)
-    assert set(stream.batch(0, 200).photons.tolist()) == {300.0}
+    assert made.truth.min_photons == pytest.approx(155.98, abs=0.01)
+    stream = stream_of(source)
+    assert set(stream.batch(0, 200).truth.photons.tolist()) == {300.0}
     assert "isolated_fraction" in made.facts
 
 
@@ -233,9 +258,9 @@ def test_files_are_closed_with_the_last_reference(tmp_path):
 def test_frames_of_zeros_break_nothing(tmp_path):
     files = write(tmp_path)
     tifffile.imwrite(files["movie"], np.zeros((20, 40, 60), dtype=np.uint16), photometric="minisblack")
-    stream = training_set(MovieSource(**files), {}, 1, 0, CATALOG)
+    stream = stream_of(MovieSource(**files))
     assert stream.statistics.std == 1
-    assert torch.isfinite(stream.batch(0, 8).frames).all()
+    assert torch.isfinite(stream.batch(0, 8).inputs).all()
 
 
 def test_pages_of_a_long_movie_are_read_when_needed_and_forgotten():
@@ -267,7 +292,7 @@ def test_the_room_opens_the_parts_of_a_movie(tmp_path):
         train_identity={"file": "a"},
         test_identity={"test": {"file": "a"}},
     )
-    assert data.training_set(plan, 1, 0, CATALOG, augment=False).sample_px == (32, 32)
+    assert data.training_set(plan, Scope(1, augment=False), CATALOG).sample_shape == (1, 32, 32)
     assert data.validation(plan, 1, CATALOG).frames.n_frames == 3
     assert data.conditions(plan, 1, CATALOG)["test"].frames.n_frames == 3
 
@@ -282,7 +307,7 @@ def test_movies_to_predict_take_the_facts_of_the_training_source(tmp_path):
     assert made.name == "m.tif"
     assert made.truth is None
     assert made.field_nm == (7200, 4800)
-    assert made.psf_sigma_nm == 150
+    assert made.told == {"pixel_size_nm": 120, "psf_sigma_nm": 150}
     assert made.frames.read(0, 1)[0, 1, 1] == 2
     with pytest.raises(ConfigError, match=r"gone\.tif' does not exist"):
         data.applied(plan.model_copy(update={"apply": [tmp_path / "gone.tif"]}), 1, CATALOG)
@@ -306,11 +331,11 @@ def test_bundled_tubulins_are_read_in_photons_and_positions_sit_on_light():
     frames = made.frames.read(0, 20)
     # 20 photons of background and 6.05 per um2 x 2250 photons
     assert float(frames.mean()) == pytest.approx(20 + 6.05 * 2250 * 0.01, rel=0.05)
-    truth = made.truth
+    truth = made.truth.table
     light = frames[truth.frame, (truth.y_nm / 100).astype(int), (truth.x_nm / 100).astype(int)]
     assert light.mean() > 2 * frames.mean()
-    batch = training_set(source, {}, 1, 0, CATALOG).batch(0, 64)
-    here = batch.frames[batch.sample, 0, (batch.y_nm / 100).long(), (batch.x_nm / 100).long()]
+    batch = stream_of(source).batch(0, 64)
+    here = batch.inputs[batch.truth.sample, 0, (batch.truth.y_nm / 100).long(), (batch.truth.x_nm / 100).long()]
     assert float(here.mean()) == pytest.approx(light.mean(), rel=0.05)
 
 
@@ -328,6 +353,6 @@ def test_the_zero_page_of_a_real_movie_is_harmless():
     made = held(source)
     assert made.frames.read(877, 878).max() == -500
     assert len(made.truth) == 10_767
-    assert made.frame_shift > 10
-    statistics = training_set(source, {}, 1, 0, CATALOG).statistics
+    assert made.block > 10
+    statistics = stream_of(source).statistics
     assert statistics.low > 300

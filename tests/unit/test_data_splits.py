@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from smlmbench import data
+from smlmbench.data.contracts import Scope
 from smlmbench.metrics.matching import match
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
@@ -23,24 +24,24 @@ def jaccard(found, truth):
 def guess(condition, places, seed):
     """As many remembered places (n, 2) in each test frame as there are true emitters."""
     generator = np.random.default_rng(seed)
-    frame = condition.truth.frame
+    frame = condition.truth.table.frame
     picked = places[generator.integers(0, len(places), len(frame))]
     columns = {"frame": frame, "x_nm": picked[:, 0], "y_nm": picked[:, 1]}
-    return Localizations.of(columns, n_frames=condition.truth.n_frames, field_nm=condition.field_nm)
+    return Localizations.of(columns, n_frames=condition.truth.table.n_frames, field_nm=condition.field_nm)
 
 
 def remembered(plan):
     """Positions of the first 512 training samples, in the coordinates of a sample."""
-    batch = data.training_set(plan, 1, 0, CATALOG, augment=False).batch(0, 512)
-    return np.stack((batch.x_nm.numpy(), batch.y_nm.numpy()), axis=1).astype(float)
+    taught = data.training_set(plan, Scope(1, augment=False), CATALOG).batch(0, 512).truth
+    return np.stack((taught.x_nm.numpy(), taught.y_nm.numpy()), axis=1).astype(float)
 
 
 def above_chance(condition, places):
     """Jaccard of the dummy less that of uniform positions, and the standard error of the difference."""
     generator = np.random.default_rng(5)
     anywhere = generator.uniform(0, 1, (20_000, 2)) * condition.field_nm
-    dummy = [jaccard(guess(condition, places, seed), condition.truth) for seed in range(8)]
-    chance = [jaccard(guess(condition, anywhere, seed), condition.truth) for seed in range(8)]
+    dummy = [jaccard(guess(condition, places, seed), condition.truth.table) for seed in range(8)]
+    chance = [jaccard(guess(condition, anywhere, seed), condition.truth.table) for seed in range(8)]
     return np.mean(dummy) - np.mean(chance)
 
 
@@ -87,7 +88,7 @@ def test_simulated_splits_show_new_places(structure):
     places = remembered(plan)
     for condition in (data.validation(plan, 1, CATALOG), data.conditions(plan, 1, CATALOG)["t"]):
         assert abs(above_chance(condition, places)) < 0.02
-        own = np.stack((condition.truth.x_nm, condition.truth.y_nm), axis=1)
+        own = np.stack((condition.truth.table.x_nm, condition.truth.table.y_nm), axis=1)
         # the measure does see a leak: places of the test itself on filaments are far above chance
         assert structure["name"] == "uniform" or above_chance(condition, own) > 0.05
 
@@ -103,7 +104,7 @@ def test_columns_of_a_movie_with_lasting_molecules_share_no_places(tmp_path):
 def test_frames_of_a_movie_with_lasting_molecules_leak_and_are_marked(tmp_path):
     plan = movie_plan(tmp_path, "frames")
     condition = data.conditions(plan, 1, CATALOG)["test"]
-    homes = data.validation(plan, 1, CATALOG).truth
+    homes = data.validation(plan, 1, CATALOG).truth.table
     places = np.stack((homes.x_nm, homes.y_nm), axis=1)
     assert above_chance(condition, places) > 0.1
     assert condition.shared_structure
