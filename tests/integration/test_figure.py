@@ -56,7 +56,7 @@ def test_frames_are_counted_from_one_and_show_that_frame(done):
     record, study = find_row(done.store, "fid_storm")
     sources = sources_of(record, done.store, study, [])
     condition = sources.condition("low")
-    counts = np.bincount(condition.truth.frame, minlength=condition.frames.n_frames)
+    counts = np.bincount(condition.truth.table.frame, minlength=condition.frames.n_frames)
     for number in (1, 8):
         shown = show(record, condition, Look(number, histogram=False), sources.catalog)
         assert (shown.frame, shown.true) == (number, counts[number - 1])

@@ -11,18 +11,22 @@ import tiny_study
 import torch
 from typer.testing import CliRunner
 
+from smlmbench import tasks
 from smlmbench.cli import app
 from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.inference.answering import Answering
 from smlmbench.inference.engine import ReadOut
 from smlmbench.outputs import raster
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run.timing import gate, reduced, timings
+from smlmbench.run.cells.evaluation import answers_of
+from smlmbench.run.timing import reduced, timings
 from smlmbench.run.timing.retiming import time_stored
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.timing import time_calls
 from smlmbench.tracking.records import read_study
+from smlmbench.truths.emitters import Emitters
 
 CATALOG = Catalog()
 SIDE = 24
@@ -54,23 +58,29 @@ def condition():
     field_nm = (100.0 * SIDE, 100.0 * SIDE)
     truth = Localizations.of({"frame": frame, "x_nm": x_nm, "y_nm": y_nm}, n_frames=len(frames), field_nm=field_nm)
     empty = np.full((64, SIDE, SIDE), 10.0, dtype=np.float32)
-    return Condition("c", ArrayFrames(frames), truth, 100.0, 0.0, "d", signal_free=empty)
+    told = {"pixel_size_nm": 100.0}
+    empty = Condition("signal_free", ArrayFrames(np.full((64, SIDE, SIDE), 10.0, dtype=np.float32)), None, told=told)
+    more = {"told": told, "extras": {empty.name: empty}}
+    return Condition("c", ArrayFrames(frames), Emitters(truth, 100.0), "d", **more)
 
 
 def checked(cell, network):
+    task, frozen = tasks.load(cell.task, CATALOG), condition()
     settings = {**CATALOG.card("outputs", "raster").fill("raster", {"upsampling": 2}), "pixel_size_nm": 100.0}
-    read_out = ReadOut(raster, settings, 0.5)
-    return gate.check(cell, (network, spikes), read_out, {"c": condition()}, CATALOG, torch.device("cpu"))
+    read_out, tuned = ReadOut(raster, settings, 0.5), {"threshold": 0.5}
+    models = [Answering(one, read_out, torch.device("cpu")) for one in (network, spikes)]
+    lower, single = (answers_of(task, model, frozen, tuned) for model in models)
+    return task.gate([(lower, single, frozen)], cell.scoring)
 
 
 def test_the_same_answer_passes_and_a_worse_one_does_not(cell):
     same = checked(cell, spikes)
     assert same.passed
-    assert (same.lost_most, same.false, same.false_fp32) == (0.0, 0.0, 0.0)
-    assert same.efficiency == same.efficiency_fp32
+    assert [same.numbers[name] for name in ("lost_most", "false", "false_fp32")] == [0.0, 0.0, 0.0]
+    assert same.numbers["efficiency"] == same.numbers["efficiency_fp32"]
     worse = checked(cell, partial(spikes, lost=0.5))
     assert not worse.passed
-    assert worse.efficiency < same.efficiency - 10
+    assert worse.numbers["efficiency"] < same.numbers["efficiency"] - 10
     assert "points of efficiency (at most 1)" in worse.reason
 
 
@@ -82,10 +92,10 @@ def test_more_false_detections_do_not_pass(cell):
         return raw
 
     found = checked(cell, noisy)
-    assert found.lost_most <= 1
+    assert found.numbers["lost_most"] <= 1
     assert not found.passed
     assert "more false detections" in found.reason
-    assert found.numbers()["false"] > 0
+    assert found.numbers["false"] > 0
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
