@@ -1,5 +1,6 @@
 """A network as tasks see it: something that answers frames."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +44,10 @@ class Answering:
         """Table and summed image of a movie."""
         read_out = replace(self.read_out, threshold=threshold, keep_image=keep_image, keep_table=keep_table)
         return predict(frames, self.network, read_out, device=self.device, on_frames=on_frames)
+
+    def decoded(self, raw: torch.Tensor, threshold: float = math.nan) -> Any:
+        """What the output kind reads out of raw output."""
+        return self.read_out.output.decode(raw, self.read_out.settings, threshold)
 
     def raw(self, frames: Frames, on_frames: Callable[[int], None] | None = None) -> Iterator[torch.Tensor]:
         """Raw output batch by batch, on the CPU."""

@@ -58,6 +58,10 @@ class Model(Protocol):
         """Raw output of batches of units, in order, on the CPU."""
         ...
 
+    def decoded(self, raw: "torch.Tensor", threshold: float = float("nan")) -> Any:
+        """What the output kind reads out of raw output."""
+        ...
+
 
 class Referee(Protocol):
     """A reference ready to answer: settings, output settings and seed are given already."""
@@ -290,8 +294,8 @@ class Task:
         del answer, number
         return None
 
-    def compare(self, found: Path, truth: Path, options: Mapping[str, Any]) -> Scores:
-        """Score a file of any program against a true one (`smlmbench evaluate`).
+    def compare(self, found: Any, truth: Any, options: Mapping[str, Any]) -> Scores:
+        """Score a file of any program, or a prediction in memory, against a true one (`smlmbench evaluate`).
 
         Raises:
             ConfigError: The task compares no files.

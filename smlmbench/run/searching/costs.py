@@ -67,8 +67,10 @@ class Costs:
             given = self.session.materials.given(cell)
             card = catalog.card("models", cell.model.name).under(cell.model.settings)
             multiple = frame_multiple(card.facts, given.upsampling)
-            side = self.timing.sizes_px[0] + -self.timing.sizes_px[0] % multiple
-            frames = torch.full((1, given.channels, side, side), given.statistics.mean, device=device)
+            _, *sides = self.session.materials.training(cell).sample_shape
+            if len(sides) == 2:
+                sides = [self.timing.sizes_px[0] + -self.timing.sizes_px[0] % multiple] * 2
+            frames = torch.full((1, given.channels, *sides), given.statistics.mean, device=device)
             runtime = catalog.module("runtimes", self.timing.runtimes[0])
             with threads(self.timing.threads):
                 prepared = runtime.prepare(self._network(cell).to(device).eval(), frames, "fp32")

@@ -20,7 +20,6 @@ from smlmbench.study.cells import Cell, Picked, Plan
 from smlmbench.study.identity import picked_identity, short_hash
 from smlmbench.study.planning.rows import skipped_of
 
-SIDE_PX = 32  # of frames, where a source does not say
 META = torch.device("meta")
 STATISTICS = Statistics(mean=10.0, std=3.0, low=1.0, high=30.0)  # any: nothing is computed
 
@@ -95,7 +94,7 @@ def check_plan(plan: Plan, catalog: Catalog, device_name: str = "auto", *, probe
     built: list[Built] = []
     reasons: dict[str, str] = {}
     for members in groups.values():
-        n_params, problem = _built(members[0], catalog)
+        n_params, problem = _built(members[0], materials)
         reasons |= {cell.cell_id: problem for cell in members if problem}
         hours = None if problem or not probes else _hours(members, materials, device)
         built.append(Built(members[0].model, _upsampling(members[0]), len(members), n_params, problem, hours))
@@ -105,38 +104,38 @@ def check_plan(plan: Plan, catalog: Catalog, device_name: str = "auto", *, probe
             key = short_hash([picked_identity(one) for one in (cell.model, cell.method, cell.teaching.model)])
             key += str(_upsampling(cell))
             if key not in misfits:
-                misfits[key] = hint_problem(cell, catalog)
+                misfits[key] = hint_problem(cell, materials)
             if misfits[key]:
                 reasons[cell.cell_id] = misfits[key]
     total = sum(one.hours or 0.0 for one in built)
     return Checked(_without(plan, reasons), built, total, _peak_gb())
 
 
-def _built(cell: Cell, catalog: Catalog) -> tuple[int | None, str]:
+def _built(cell: Cell, materials: Materials) -> tuple[int | None, str]:
     try:
-        channels = _channels(cell, catalog)
-        network = _on_meta(cell.model, _upsampling(cell), catalog, channels)
+        frames = _frames(cell, materials)
+        network = _on_meta(cell.model, _upsampling(cell), materials.catalog, frames.shape[1])
         with torch.no_grad():
-            network.eval()(_frames(cell, channels))
+            network.eval()(frames)
     except Exception as error:  # whatever a network raises when it is built is what this check is for
         said = str(error) if isinstance(error, SmlmBenchError) else f"{type(error).__name__}: {error}"
         return None, f"{cell.model.name} cannot be built: {' '.join(said.split())}"
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad), ""
 
 
-def hint_problem(cell: Cell, catalog: Catalog) -> str:
+def hint_problem(cell: Cell, materials: Materials) -> str:
     """Why the hint of a student cannot be laid beside its teacher's, with both shapes; empty where it can."""
     settings = cell.method.settings
     if "teacher_layer" not in settings or cell.teaching is None or cell.teaching.model is None:
         return ""
-    sides = (cell.teaching.model, cell.model)
+    catalog, sides = materials.catalog, (cell.teaching.model, cell.model)
     cards = [catalog.card("models", side.name).under(side.settings) for side in sides]
     layers = tuple(card.facts.get("hint_layers", ()) for card in cards)
     try:
         pair = chosen_pair(settings, (layers[0], layers[1]), _upsampling(cell))
-        channels = _channels(cell, catalog)
+        frames = _frames(cell, materials)
         shapes = [
-            _shape(_on_meta(side, _upsampling(cell), catalog, channels), layer, _frames(cell, channels))
+            _shape(_on_meta(side, _upsampling(cell), catalog, frames.shape[1]), layer, frames)
             for side, layer in zip(sides, pair, strict=True)
         ]
         adapter(shapes[1], shapes[0], str(settings["resize"]))
@@ -165,15 +164,11 @@ def _context(model: Picked, catalog: Catalog) -> int:
     return card.frames_at_once(model.settings) if isinstance(card, ModelCard) else 1
 
 
-def _channels(cell: Cell, catalog: Catalog) -> int:
-    facts = catalog.card("data", cell.data.train.kind).facts
-    return int(facts.get("channels", 1)) * _context(cell.model, catalog)
-
-
-def _frames(cell: Cell, channels: int) -> torch.Tensor:
-    side = getattr(cell.data.train, "field_px", None)
-    side = side if isinstance(side, int) else SIDE_PX
-    return torch.zeros(1, channels, -(-side // 8) * 8, -(-side // 8) * 8, device=META)
+def _frames(cell: Cell, materials: Materials) -> torch.Tensor:
+    """One input of the cell's network, its sides rounded up to what no pooling cuts."""
+    channels, *sides = materials.training(cell).sample_shape
+    channels *= _context(cell.model, materials.catalog)
+    return torch.zeros(1, channels, *(-(-side // 8) * 8 for side in sides), device=META)
 
 
 def _upsampling(cell: Cell) -> int:

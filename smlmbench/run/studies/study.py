@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smlmbench.inference.devices import resolve_device
 from smlmbench.report import report_study
@@ -48,6 +49,13 @@ class Options:
     max_hours: float | None = None
     infer_device: str | None = None
     slots: Slots = INLINE
+
+
+def options_of(
+    workers: int | None = None, scheduler: str | None = None, cluster: Path | None = None, **others: Any
+) -> Options:
+    """Options from flat names, as the command line and the Python interface have them."""
+    return Options(slots=Slots(workers, scheduler, cluster), **others)
 
 
 @dataclass(frozen=True, slots=True)

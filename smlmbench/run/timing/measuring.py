@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from smlmbench.data.contracts import ArrayFrames
-from smlmbench.inference.engine import Network, ReadOut, predict
+from smlmbench.inference.engine import Network, ReadOut, predict, raw_batches
 from smlmbench.timing import Latency
 
 BATCHES = (1, 8, 32)
@@ -111,9 +111,11 @@ def _bound(call: Network, frames: torch.Tensor) -> Callable[[], Any]:
 
 def _input(one: Subject, device: torch.device) -> torch.Tensor:
     frames = torch.from_numpy(np.ascontiguousarray(one.frames, dtype=np.float32))
-    height, width = frames.shape[2:]
-    down, across = -height % one.multiple_px, -width % one.multiple_px
-    return torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate").to(device)
+    if frames.ndim == 4:
+        height, width = frames.shape[2:]
+        down, across = -height % one.multiple_px, -width % one.multiple_px
+        frames = torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
+    return frames.to(device)
 
 
 def _offline(
@@ -131,10 +133,10 @@ def _offline(
     for batch in BATCHES[1:]:
         calls = {}
         for label, call in prepared.items():
-            _, _, height, width = inputs[label].shape
-            if batch * height * width * subjects[label].upsampling ** 2 <= MOST_FINE_PIXELS:
-                frames = inputs[label].repeat(-(-batch // len(inputs[label])), 1, 1, 1)[:batch].contiguous()
-                calls[label] = _bound(call, frames)
+            given = inputs[label]
+            if batch * given[0, 0].numel() * subjects[label].upsampling ** 2 <= MOST_FINE_PIXELS:
+                repeats = (-(-batch // len(given)), *(1 for _ in given.shape[1:]))
+                calls[label] = _bound(call, given.repeat(repeats)[:batch].contiguous())
         if not calls:
             continue
         for label, latency in time_calls(calls, device, max_rounds=OFFLINE_ROUNDS).items():
@@ -168,9 +170,14 @@ def _end_to_end(
 
 
 def _through(one: Subject, call: Network, read_out: ReadOut, device: torch.device) -> Callable[[], Any]:
-    frames = ArrayFrames(one.frames)
+    frames = ArrayFrames(one.frames, one.frames.ndim - 2)
     whole = replace(read_out, context=1)  # the windows are cut already
-    return lambda: predict(frames, call, whole, device=device)
+    if "pixel_size_nm" in read_out.settings:
+        return lambda: predict(frames, call, whole, device=device)
+    decode = read_out.output.decode
+    return lambda: [
+        decode(raw, whole.settings, whole.threshold) for _, raw in raw_batches(frames, call, whole, device=device)
+    ]
 
 
 def gflops(network: nn.Module, frames: torch.Tensor) -> float:
@@ -186,8 +193,16 @@ def gflops(network: nn.Module, frames: torch.Tensor) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def tiled(frames: NDArray[np.float32], count: int, side: int) -> NDArray[np.float32]:
-    """`count` square frames of a size, from real ones (n, ..., H, W) repeated and cut."""
-    middle = [1] * (frames.ndim - 3)
-    repeats = (-(-count // len(frames)), *middle, -(-side // frames.shape[-2]), -(-side // frames.shape[-1]))
-    return np.ascontiguousarray(np.tile(frames, repeats)[:count, ..., :side, :side])
+def tiled(frames: NDArray[np.float32], count: int, side: int, axes: int = 2) -> NDArray[np.float32]:
+    """`count` inputs from real ones (n, ...) repeated; those with two axes become square frames of a size.
+
+    Args:
+        frames: The real ones.
+        count: How many.
+        side: Of square frames.
+        axes: Axes of one channel.
+    """
+    sides = [-(-side // size) for size in frames.shape[-2:]] if axes == 2 else [1]
+    repeats = (-(-count // len(frames)), *(1 for _ in frames.shape[1 : frames.ndim - len(sides)]), *sides)
+    made = np.tile(frames, repeats)[:count]
+    return np.ascontiguousarray(made[..., :side, :side] if axes == 2 else made)

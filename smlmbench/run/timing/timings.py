@@ -230,8 +230,8 @@ def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
         network = build_network(catalog, one.cell.model.name, one.cell.model.settings, given).to(device)
         card = catalog.card("models", one.cell.model.name).under(one.cell.model.settings)
         read_out, multiple = None, frame_multiple(card.facts, given.upsampling)
-    side = one.size_px + -one.size_px % multiple
-    example = torch.full((1, given.channels, side, side), given.statistics.mean, device=device)
+    sides = [size + -size % multiple for size in frames.shape[2:]]
+    example = torch.full((1, given.channels, *sides), given.statistics.mean, device=device)
     path = reduced.file_of(record, one.runtime, one.number_format)
     call: Callable[[], Network] = (
         _loader(path, one, session, device)
@@ -254,10 +254,10 @@ def _frames(one: Candidate, session: Session, given: Given) -> tuple[NDArray[np.
     except SizeError:  # inputs of several sizes: any frame of this size will do
         return np.full((FRAMES, given.channels, one.size_px, one.size_px), given.statistics.mean, np.float32), None
     work = tasks.load(one.cell.task, session.catalog).work(condition)
-    if work is not None:
+    if work is not None and block.ndim == 4:
         area = condition.frames.height * condition.frames.width
         work = (work[0], work[1] * one.size_px**2 / area)
-    return tiled(block, FRAMES, one.size_px), work
+    return tiled(block, FRAMES, one.size_px, block.ndim - 2), work
 
 
 def _numbers(

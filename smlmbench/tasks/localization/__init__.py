@@ -112,7 +112,8 @@ class Localization(Task):
         intervals: dict[str, tuple[float, float]] = {}
         per_unit: dict[str, list[float]] = {}
         if evidence.sums is not None and len(evidence.sums):
-            found = statistics.frame_bootstrap(ratio(self.primary), evidence.sums, block=condition.block, seed=0)
+            statistic = ratio(self.primary, three_d=evidence.facts.three_d)
+            found = statistics.frame_bootstrap(statistic, evidence.sums, block=condition.block, seed=0)
             if math.isfinite(found.low) and math.isfinite(found.high):
                 intervals[self.primary] = (found.low, found.high)
             per_unit = {name: evidence.sums[:, k].tolist() for k, name in enumerate(SUMS)}
@@ -130,7 +131,7 @@ class Localization(Task):
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
         """The ratio of pooled sums behind a number; None where it is none."""
         try:
-            return ratio(metric, three_d=bool(facts.get("three_d", False)))
+            return ratio(metric, three_d=bool(facts.get("three_d")))
         except UnknownNameError:
             return None
 
@@ -187,7 +188,7 @@ class Localization(Task):
         table = answer.table.select(answer.table.frame == number).shifted(-number, n_frames=1)
         return Prediction(table, None, answer.grid_nm, answer.label_rule)
 
-    def compare(self, found: Path, truth: Path, options: Mapping[str, Any]) -> Scores:
+    def compare(self, found: Any, truth: Any, options: Mapping[str, Any]) -> Scores:
         """Score a table, or an image, against a table of true emitters; options as `comparing.Comparison`."""
         asked = comparing.Comparison(found, truth, **options)
         answer, condition = comparing.opened(asked, self.catalog)

@@ -24,8 +24,8 @@ class Comparison:
     """What is compared and how.
 
     Attributes:
-        found: Table or image of any program.
-        truth: True table.
+        found: Table or image of any program, as a file or in memory.
+        truth: True table, as a file or in memory.
         scoring: Protocol; its border is 0 where the field is not given.
         field_nm: Extent along x and y; None takes the tables'.
         fine_pixel_nm: Grid of image scores; for an image its pixel.
@@ -36,8 +36,8 @@ class Comparison:
         pixel_size_nm: Camera pixel of tables in pixels; None takes what they state.
     """
 
-    found: Path
-    truth: Path
+    found: Path | Localizations | Raster
+    truth: Path | Localizations
     scoring: Scoring
     field_nm: tuple[float, float] | None = None
     fine_pixel_nm: float = 12.5
@@ -55,10 +55,15 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
         ConfigError: A border without a field, or a true table without rows.
     """
     options = TableOptions(field_nm=comparison.field_nm, pixel_size_nm=comparison.pixel_size_nm)
-    truth = read_table(comparison.truth, catalog=catalog, format=comparison.truth_format, options=options)
+    given = comparison.truth
+    if isinstance(given, Localizations):
+        truth, name = given, "the truth"
+    else:
+        truth = read_table(given, catalog=catalog, format=comparison.truth_format, options=options)
+        name = f"'{given.name}'"
     answer = _answer(comparison, catalog, options)
     if not len(truth):
-        raise ConfigError(f"'{comparison.truth.name}' holds no positions; give the table of true emitters")
+        raise ConfigError(f"{name} holds no positions; give the table of true emitters")
     field_nm = comparison.field_nm or _field(truth, answer)
     n_frames = truth.n_frames
     if answer.table is not None:
@@ -81,6 +86,10 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
 
 def _answer(comparison: Comparison, catalog: Catalog, options: TableOptions) -> Prediction:
     path, name = comparison.found, comparison.found_format
+    if isinstance(path, Localizations):
+        return Prediction(path, None, comparison.fine_pixel_nm, comparison.label_rule)
+    if isinstance(path, Raster):
+        return Prediction(None, path, path.pixel_nm, comparison.label_rule)
     holds_image = path.suffix.lower() in IMAGES
     if name in catalog.names("formats"):
         holds_image = catalog.card("formats", name).facts["holds"] == "image"

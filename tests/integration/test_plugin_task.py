@@ -1,0 +1,92 @@
+"""A whole task from files outside the package: source, truth, output kind, network, loss, metric, references, page."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from smlmbench.report import leaderboard_frame
+from smlmbench.run.progress import Reporter
+from smlmbench.run.studies.checking import check_plan
+from smlmbench.run.studies.study import Options, run_study
+from smlmbench.study.load import load_study
+from smlmbench.study.planning.plan import make_plan
+from smlmbench.tracking.records import read_study
+from smlmbench.tracking.store import open_store
+
+FILES = sorted((Path(__file__).parent.parent / "plugins" / "gauge").rglob("*.py"))
+STUDY = """
+study: gauge
+seed: 3
+repeats: 2
+data:
+  - name: lines
+    train: {spectra: {counts: 300}}
+    test: {bright: {spectra: {counts: 600}}, dim: {spectra: {counts: 30}}}
+models: [line_net]
+training: {samples: 1600, batch_size: 16, validations: 4}
+timing: {devices: [cpu], runtimes: [eager], sizes_px: [32]}
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gauge")
+    path = folder / "gauge.yaml"
+    path.write_text(STUDY + f"plugins: {json.dumps([str(file) for file in FILES])}\n")
+    loaded = load_study(path)
+    plan = make_plan(loaded)
+    store = open_store(str(folder / "store"))
+    finished = run_study(loaded, plan, store, Reporter(quiet=True), Options())
+    return loaded, plan, store, finished
+
+
+def test_every_row_of_the_task_is_done(ran):
+    _, plan, store, finished = ran
+    assert finished.statuses == {"done": 2}
+    assert finished.failed_references == []
+    assert {cell.task for cell in plan.cells} == {"gauge"}
+    assert sorted(row.reference.name for row in plan.references) == ["centroid", "told"]
+    runs = read_study(store, "gauge").rows("cell")
+    assert all(run.artifact("best.pt") and run.artifact("predictions/bright.csv") for run in runs)
+    assert all(float(run.params["reject"]) >= 0 and run.params["threshold"] == "none" for run in runs)
+    assert all(run.metrics["device/cpu_eager_fp32_32px_lines_per_s"] > 0 for run in runs)
+
+
+def test_the_truth_is_perfect_and_the_network_learned(ran):
+    frame = leaderboard_frame(read_study(ran[2], "gauge"))
+    mean = frame[(frame.metric == "place_rmse") & (frame.condition == "")].set_index("label")
+    assert mean.loc["told", "value"] == 0
+    assert 0 < mean.loc["line_net", "value"] < 0.2
+    assert mean.loc["line_net", "low"] < mean.loc["line_net", "value"] < mean.loc["line_net", "high"]
+    dark = frame[(frame.metric == "dark_told") & (frame.label == "centroid") & (frame.condition == "dim")]
+    assert dark.value.tolist() == [1.0]
+
+
+def test_the_page_has_the_section_of_the_task(ran):
+    page = ran[3].report.read_text(encoding="utf-8")
+    for text in (
+        "RMSE of the place",
+        "Gauges tell places of lines.",
+        "The place of a line runs from 0 to 1.",
+        "A gauge",
+    ):
+        assert text in page
+    assert "efficiency" not in page.lower()
+    csv = pd.read_csv(ran[3].report.with_suffix(".csv"))
+    assert set(csv["task"]) == {"gauge"}
+    assert csv.loc[csv["model"] == "told", "test.dim/place_rmse"].tolist() == [0.0]
+
+
+def test_the_same_command_again_trains_nothing(ran):
+    loaded, plan, store, _ = ran
+    before = {run.run_id for run in read_study(store, "gauge").runs if run.role == "cell"}
+    run_study(loaded, plan, store, Reporter(quiet=True), Options())
+    assert {run.run_id for run in read_study(store, "gauge").runs if run.role == "cell"} == before
+
+
+def test_a_plan_with_it_can_be_checked(ran):
+    loaded, plan, *_ = ran
+    checked = check_plan(plan, loaded.catalog, probes=False)
+    assert [(one.n_params, one.problem) for one in checked.built] == [(562, "")]
