@@ -26,14 +26,14 @@ from typing import Any
 import torch
 import yaml
 
-import smlmbench.run.cells.run as cells_module
-import smlmbench.run.cells.training as training_module
-import smlmbench.run.cells.worker as worker_module
-import smlmbench.run.studies.study as study_module
 from smlmbench.data.simulate import SimulatedTraining
 from smlmbench.recipes.supervised import Supervised
+from smlmbench.run.cells import run as cells_module
+from smlmbench.run.cells import training as training_module
+from smlmbench.run.cells import worker as worker_module
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
+from smlmbench.run.studies import study as study_module
 from smlmbench.run.studies.study import Options, run_study
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan

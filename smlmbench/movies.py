@@ -83,6 +83,52 @@ class Calibration(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ArrayMovie:
+    """Camera counts in memory, (frames, height, width), as a movie.
+
+    Raises:
+        SizeError: Another shape.
+    """
+
+    values: NDArray[np.generic]
+    path: Path = Path("array")
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or not self.values.size or self.values.dtype.kind not in "uif":
+            raise SizeError(
+                f"an array of shape {self.values.shape} and type {self.values.dtype} is no movie; "
+                "give numbers (frames, height, width)"
+            )
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return len(self.values)
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+        return int(self.values.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame."""
+        return int(self.values.shape[2])
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of a count."""
+        return self.values.dtype
+
+    def read(self, start: int, stop: int) -> NDArray[np.generic]:
+        """Frames start .. stop - 1."""
+        return self.values[start:stop]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@dataclass(frozen=True, slots=True)
 class CalibratedFrames:
     """A movie seen in photons; build with `calibrated`."""
 

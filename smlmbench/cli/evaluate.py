@@ -53,13 +53,8 @@ def command(asked: Asked) -> None:
     """
     from smlmbench.registry import Catalog
     from smlmbench.run.using.comparing import compare
-    from smlmbench.study.schema import Scoring
 
-    default_nm = 450.0 if asked.field_nm is not None else 0.0
-    border_nm = default_nm if asked.border_nm is None else asked.border_nm
-    scoring = Scoring(matcher=asked.matcher, border_nm=border_nm)
     options = {
-        "scoring": scoring,
         "field_nm": asked.field_nm,
         "fine_pixel_nm": asked.fine_pixel_nm,
         "label_rule": asked.label_rule,
@@ -67,10 +62,12 @@ def command(asked: Asked) -> None:
         "truth_format": asked.truth_format,
         "pixel_size_nm": asked.pixel_size_nm,
     }
-    scores = compare(asked.found, asked.truth, options, Catalog())
+    scores, scoring = compare(
+        asked.found, asked.truth, options, Catalog(), matcher=asked.matcher, border_nm=asked.border_nm
+    )
     if asked.as_json:
         emit_json({"protocol": scoring.protocol, "values": scores.values, "reasons": scores.reasons})
         return
     rows = [[name, f"{value:.4g}"] for name, value in scores.values.items()]
     rows += [[name, f"n/a: {reason}"] for name, reason in scores.reasons.items()]
-    table(f"{scoring.protocol}, {asked.matcher} matcher, border {border_nm:g} nm", ["metric", "value"], rows)
+    table(f"{scoring.protocol}, {asked.matcher} matcher, border {scoring.border_nm:g} nm", ["metric", "value"], rows)

@@ -29,15 +29,11 @@ def command(
 
     catalog = Catalog(plugins or ())
     catalog.card("exports", form)
-    from smlmbench.run.using.exporting import export, log_export
-    from smlmbench.run.using.finding import find_trained
-    from smlmbench.tracking.store import open_store
+    from smlmbench.run.using.exporting import export_model
 
-    found = find_trained(model, lambda: open_store(store, create=False))
-    made = export(found.checkpoint, form, out, catalog)
+    found, made = export_model(model, form, out, store, catalog)
     if found.record is not None:
         note(str(found))
-        log_export(open_store(store, create=False), found.record, form, made)
     parity = made.parity
     if as_json:
         emit_json({"files": made.files, "bytes": made.size_bytes, "parity": parity.as_dict()})

@@ -1,16 +1,15 @@
 """smlmbench list: what is registered, read from the cards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from smlmbench.cli.options import AsJson, Plugins
 from smlmbench.cli.output import emit, emit_json, table
-from smlmbench.errors import SmlmBenchError, unknown_name
+from smlmbench.errors import unknown_name
 from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard, Variant
-
-HEADLINE = "upsampling=8"
+from smlmbench.registry.listing import facts_of, fidelity, served
 
 
 def command(
@@ -50,50 +49,24 @@ def _room(catalog: Catalog, room: str, *, as_json: bool) -> None:
     if as_json:
         emit_json({name: card.model_dump(mode="json") for name, card in cards.items()})
         return
-    rows = [
-        {"name": name, **facts_of(card, _tasks(catalog, room, name)), "summary": card.summary}
-        for name, card in cards.items()
-    ]
+    rows = [{"name": name, **_facts(catalog, name, card), "summary": card.summary} for name, card in cards.items()]
     columns = list(dict.fromkeys(key for row in rows for key in row if key != "summary"))
     columns.append("summary")
     table("", columns, [[row.get(column, "") for column in columns] for row in rows])
 
 
-def _tasks(catalog: Catalog, room: str, name: str) -> Sequence[str]:
-    try:
-        return catalog.served_by(name) if room == "models" else ()
-    except SmlmBenchError:
-        return ()  # its output kind is not registered, which `check` tells
-
-
-def facts_of(card: Card, tasks: Sequence[str] = ()) -> dict[str, str]:
+def _facts(catalog: Catalog, name: str, card: Card) -> dict[str, str]:
     """What a room's table shows beside name and summary."""
     if isinstance(card, ModelCard):
-        return {
-            "tasks": ", ".join(tasks),
-            "output": card.output,
-            "fidelity": _fidelity(card),
-            "parameters": _size(card),
-        }
+        facts = facts_of(catalog, name, card)
+        count, at = facts.pop("parameters"), facts.pop("parameters_at")
+        return facts | {"parameters": "-" if count is None else f"{count:,} ({at})"}
     if isinstance(card, LossCard):
         return {"accepts": ", ".join(card.accepts)}
     if isinstance(card, MetricCard):
         return {"tasks": ", ".join(card.tasks), "gives": ", ".join(card.gives)}
     shown = ("task", "holds", "suffixes", "writes", "gives", "knows")
     return {key: _text(card.facts[key]) for key in shown if key in card.facts}
-
-
-def _fidelity(card: Card) -> str:
-    """Of the defaults, and of each variant where it is another."""
-    others = {key: variant.fidelity for key, variant in card.variants.items()}
-    named = [f"{key}: {value}" for key, value in others.items() if value not in (None, card.fidelity)]
-    return "; ".join([card.fidelity or "-", *named])
-
-
-def _size(card: ModelCard) -> str:
-    """Parameters at upsampling 8, else at the first settings that the card states."""
-    settings = HEADLINE if HEADLINE in card.parameters else next(iter(card.parameters), None)
-    return "-" if settings is None else f"{card.parameters[settings]:,} ({settings})"
 
 
 def _one(catalog: Catalog, room: str, name: str, *, as_json: bool) -> None:
@@ -103,7 +76,7 @@ def _one(catalog: Catalog, room: str, name: str, *, as_json: bool) -> None:
         return
     emit(f"{name}: {card.summary}")
     emit(f"version {card.version}, {catalog.path(room, name)}")
-    for key, value in _paragraphs(card, _tasks(catalog, room, name)).items():
+    for key, value in _paragraphs(catalog, name, card).items():
         emit(f"{key}: {value}")
     if card.deviations:
         emit("deviations from the source:")
@@ -124,14 +97,14 @@ def _variant(key: str, variant: Variant) -> None:
         emit(f"settings without meaning with {key.replace('=', ' ')}: {', '.join(variant.ignores)}")
 
 
-def _paragraphs(card: Card, tasks: Sequence[str]) -> dict[str, str]:
+def _paragraphs(catalog: Catalog, name: str, card: Card) -> dict[str, str]:
     """Facts that are one line each."""
     source = " ".join(part for part in (card.paper, f"doi:{card.doi}" if card.doi else None) if part)
-    said: dict[str, str] = {"source": source, "fidelity": _fidelity(card).removeprefix("-")}
+    said: dict[str, str] = {"source": source, "fidelity": fidelity(card).removeprefix("-")}
     if isinstance(card, ModelCard):
         counts = (f"{number:,} at {settings}" for settings, number in card.parameters.items())
         said |= {
-            "tasks": ", ".join(tasks),
+            "tasks": ", ".join(served(catalog, name)),
             "output": card.output,
             "upsampling": card.upsamples,
             "parameters": "; ".join(counts),

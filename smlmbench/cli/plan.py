@@ -45,11 +45,10 @@ def command(asked: Asked) -> None:
 
     Example: smlmbench plan experiments/example.yaml --only 'model=fid*' --set training.samples=500
     """
-    from smlmbench.study.load import load_study
-    from smlmbench.study.planning.plan import make_plan
+    from smlmbench import api
 
-    loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
-    plan = make_plan(loaded, only=asked.only or (), repeats=asked.repeats)
+    loaded = api.load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
+    plan = api.plan(loaded, only=asked.only or (), repeats=asked.repeats)
     checked = None
     if asked.check:
         from smlmbench.run.studies.checking import check_plan

@@ -1,6 +1,6 @@
 """smlmbench predict: a trained network on a movie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +12,8 @@ from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
-    from smlmbench.run.timing.gated import Choice
-    from smlmbench.run.using.finding import Found
+    from smlmbench.run.using.asking import Wanted
     from smlmbench.run.using.predicting import Written
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,90 +82,50 @@ def command(asked: Asked) -> None:
 
     catalog = Catalog(asked.plugins or ())
     find(asked.movie, "movie", catalog=catalog)
-    from smlmbench.run.using.fitting import fitters
-
-    if asked.model in fitters(catalog):
-        _fit(asked, catalog)
-        return
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.using.finding import find_trained
-    from smlmbench.run.using.predicting import Request, predict_movie, read_camera
-    from smlmbench.tracking.store import open_store
+    from smlmbench.run.using.asking import Wanted, request_of
+    from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
+    from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    found = find_trained(asked.model, lambda: open_store(asked.store, create=False))
-    chosen = _choose(asked, found, catalog)
-    request = Request(
-        checkpoint=chosen.file or found.checkpoint,
-        movie=asked.movie,
-        output=asked.output,
+    wanted = Wanted(
+        model=asked.model,
         camera=read_camera(asked.camera),
         pixel_size_nm=asked.pixel_size_nm,
         threshold=asked.threshold,
-        table_format=asked.table_format,
-        device=asked.device,
         frames=frame_range(asked.frames),
-        runtime=None if chosen.file is not None else chosen.runtime,
-        number_format=chosen.number_format,
+        store=asked.store,
+        device=asked.device,
+        runtime=asked.runtime,
+        number_format=asked.number_format,
+        settings=fit_settings(asked.sets or ()),
     )
+    request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
-        left = [str(found)] if found.record is not None else []
-        left += [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []
 
         def advance(done: int, total: int) -> None:
             while left:  # once, and only where nothing was refused
                 note(left.pop(0))
             reporter.advance(done, total)
 
-        written = predict_movie(request, catalog, advance)
-    _say(asked, written)
-
-
-def _fit(asked: Asked, catalog: "Catalog") -> None:
-    from smlmbench.errors import ConfigError
-    from smlmbench.run.progress import Reporter
-    from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
-    from smlmbench.run.using.predicting import read_camera
-
-    if asked.frames is not None or asked.runtime != AUTO:
-        raise ConfigError(f"{asked.model} is a fitter: it takes whole movies and no runtime; leave these options out")
-    request = FitRequest(
-        fitter=asked.model,
-        movie=asked.movie,
-        output=asked.output,
-        pixel_size_nm=asked.pixel_size_nm,
-        camera=read_camera(asked.camera),
-        settings=fit_settings(asked.sets or (), asked.threshold),
-        table_format=asked.table_format,
-    )
-    with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
-        reporter.start(f"{asked.model} on {asked.movie.name}", 1)
-        written = fit_movie(request, catalog, reporter.advance)
-    if request.camera is None:
+        if isinstance(request, FitRequest):
+            written = fit_movie(replace(request, table_format=asked.table_format), catalog, advance)
+        else:
+            written = predict_movie(replace(request, table_format=asked.table_format), catalog, advance)
+    if isinstance(request, FitRequest) and request.camera is None:
         note("smlmbench: note: no --camera, so photons, background and precision are left out")
     _say(asked, written)
 
 
-def _choose(asked: Asked, found: "Found", catalog: "Catalog") -> "Choice":
-    """What runs the movie: as asked (then without a reason), else what the run's stored timings say, and why."""
-    from smlmbench.run.timing.gated import Choice, fastest
+def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, int]:
+    """Frames to be predicted, height and width of a movie."""
+    from smlmbench.formats import open_movie
 
-    if asked.runtime != AUTO:
-        return Choice(asked.runtime, asked.number_format or "fp32", None, "")
-    if asked.number_format is not None or found.checkpoint.suffix != ".pt":
-        return Choice(None, asked.number_format or "fp32", None, "")
-    if found.record is None:
-        chosen = Choice("eager", "fp32", None, "a checkpoint holds no timings; give its run to use them")
-    else:
-        from smlmbench.formats import open_movie
-        from smlmbench.inference.devices import resolve_device
-
-        movie = open_movie(asked.movie, catalog=catalog)
-        first, stop = frame_range(asked.frames) or (0, movie.n_frames)
-        shape = (stop - first, movie.height, movie.width)
-        movie.close()
-        chosen = fastest(found.record, resolve_device(asked.device), shape, catalog)
-    return chosen
+    movie = open_movie(path, catalog=catalog)
+    first, stop = wanted.frames or (0, movie.n_frames)
+    shape = (stop - first, movie.height, movie.width)
+    movie.close()
+    return shape
 
 
 def _say(asked: Asked, written: "Written") -> None:

@@ -46,6 +46,8 @@ def command(
 
     Example: smlmbench report microtubules-2d --budget-ms 10 --device cpu
     """
+    from smlmbench.run.using.finding import study_name
+
     name = study_name(study)
     from smlmbench.report import report_study
     from smlmbench.tracking.store import open_store
@@ -78,28 +80,3 @@ def command(
             emit(one.sentence)
             emit(f"  {one.command}" + (f" --store {store}" if store else ""))
     emit(f"leaderboard: {files.html}")
-
-
-def study_name(given: str) -> str:
-    """The name that a study's file states, or the text itself where it is no file.
-
-    Raises:
-        ConfigError: A file that is absent, or states no study.
-    """
-    from smlmbench.errors import ConfigError
-
-    path = Path(given)
-    if path.suffix not in (".yaml", ".yml"):
-        return given
-    if not path.is_file():
-        raise ConfigError(f"study file '{given}' does not exist; give a file, or the name of a study in the store")
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise ConfigError(f"{given} is not a YAML file; give a study file, or the name of a study") from None
-    name = content.get("study") if isinstance(content, dict) else None
-    if not isinstance(name, str):
-        raise ConfigError(f"{given} states no study; it needs a line such as `study: microtubules-2d`")
-    return name

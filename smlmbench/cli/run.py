@@ -56,31 +56,27 @@ def command(asked: Asked) -> None:
 
     Example: smlmbench run experiments/quickstart.yaml --only 'model=fid*'
     """
-    from smlmbench.study.load import load_study
-    from smlmbench.study.planning.plan import make_plan
-    from smlmbench.tracking.store import open_store
+    from smlmbench import api
 
-    loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
-    plan = make_plan(loaded, only=asked.only or (), repeats=asked.repeats)
+    loaded = api.load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
     if asked.dry:
-        _print_job(asked, len(plan.cells))
+        _print_job(asked, len(api.plan(loaded, only=asked.only or (), repeats=asked.repeats).cells))
         return
-    opened = open_store(asked.store)
-    note(opened.describe())
-    for warning in plan.warnings:
-        note(f"warning: {warning}")
-    note(f"study {plan.study}: {len(plan.cells)} cells, {len(plan.references)} references, {len(plan.skipped)} skipped")
     # A job queue ends a job with SIGTERM: treated like Ctrl-C, so that the running cell is checkpointed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from smlmbench.run.progress import Reporter
-    from smlmbench.run.studies.study import Options, run_study
-    from smlmbench.run.studies.trainings import Slots
-
-    slots = Slots(asked.workers, asked.scheduler, asked.cluster)
-    with Reporter() as reporter:
-        options = Options(asked.device, asked.retry_failed, asked.max_hours, asked.infer_device, slots)
-        whole = make_plan(loaded, repeats=asked.repeats) if asked.only else None
-        finished = run_study(loaded, plan, opened, reporter, options, whole=whole)
+    finished = api.run(
+        loaded,
+        store=asked.store,
+        only=asked.only or (),
+        repeats=asked.repeats,
+        device=asked.device,
+        infer_device=asked.infer_device,
+        retry_failed=asked.retry_failed,
+        max_hours=asked.max_hours,
+        workers=asked.workers,
+        scheduler=asked.scheduler,
+        cluster=asked.cluster,
+    )
     said = ", ".join(f"{count} {status}" for status, count in sorted(finished.statuses.items()))
     emit(f"{said}; leaderboard: {finished.report}")
     note("look at it in MLflow with: smlmbench ui" + (f" --store {asked.store}" if asked.store else ""))

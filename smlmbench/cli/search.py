@@ -62,12 +62,18 @@ def command(asked: Asked) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from smlmbench.run.progress import Reporter
     from smlmbench.run.searching.hunting import run_searches
-    from smlmbench.run.studies.study import Options
-    from smlmbench.run.studies.trainings import Slots
+    from smlmbench.run.studies.study import options_of
 
-    slots = Slots(asked.workers, asked.scheduler, asked.cluster)
+    options = options_of(
+        asked.workers,
+        asked.scheduler,
+        asked.cluster,
+        device=asked.device,
+        retry_failed=asked.retry_failed,
+        max_hours=asked.max_hours,
+        infer_device=asked.infer_device,
+    )
     with Reporter() as reporter:
-        options = Options(asked.device, asked.retry_failed, asked.max_hours, asked.infer_device, slots)
         finished = run_searches(loaded, opened, reporter, options)
     said = ", ".join(f"{count} {status}" for status, count in sorted(finished.statuses.items()))
     emit(f"{said or 'nothing was tested yet'}; leaderboard: {finished.report}")

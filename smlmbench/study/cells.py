@@ -1,11 +1,14 @@
 """What a plan is made of: cells, references, skipped rows. Values that travel to workers as plain JSON."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smlmbench.registry.cards import Strict
 from smlmbench.study.schema import Scoring, Training
 from smlmbench.study.sources import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Picked(Strict):
@@ -188,3 +191,11 @@ class Plan(Strict):
     def find(self, cell_id: str) -> Cell:
         """The cell of an id."""
         return next(cell for cell in self.cells if cell.cell_id == cell_id)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The table of `smlmbench plan`: a row for every cell, reference and skipped combination, all of it text."""
+        import pandas as pd
+
+        from smlmbench.study.planning.table import COLUMNS, plan_table
+
+        return pd.DataFrame(plan_table(self), columns=list(COLUMNS))

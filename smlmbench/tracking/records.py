@@ -13,6 +13,7 @@ from smlmbench.tracking.owners import why_stale
 from smlmbench.tracking.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run as MlflowRun
 
 Status = Literal["done", "running", "interrupted", "pruned", "failed", "collapsed"]
@@ -179,6 +180,23 @@ def metric_history(store: Store, run_id: str, key: str) -> list[Point]:
     values = store.client.get_metric_history(run_id, key)
     points = (Point(int(each.step), float(each.value), each.timestamp / 1000) for each in values)
     return sorted(points, key=lambda point: (point.step, point.time_s))
+
+
+def runs_frame(record: StudyRecord) -> "pd.DataFrame":
+    """All runs of a study, newest first, one row each: what they are, then params and metrics under their own names.
+
+    A param whose values are all numbers is a column of numbers.
+    """
+    import pandas as pd
+
+    told = ("run_id", "name", "role", "cell_id", "status", "reason", "attempt", "superseded")
+    rows = pd.DataFrame([{name: getattr(run, name) for name in told} for run in record.runs], columns=list(told))
+    params = pd.DataFrame([dict(run.params) for run in record.runs])
+    for name, values in params.items():
+        numbers = pd.to_numeric(values, errors="coerce")
+        if numbers.notna().equals(values.notna()):
+            params[name] = numbers
+    return pd.concat([rows, params, pd.DataFrame([dict(run.metrics) for run in record.runs])], axis=1)
 
 
 def find_run(store: Store, text: str) -> RunRecord:

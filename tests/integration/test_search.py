@@ -206,7 +206,7 @@ def test_when_time_is_over_the_search_stops_and_nothing_is_tested(tmp_path, stor
     path = study(tmp_path, search={"random_trials": 0})
     real, asked = Searcher.ask, []
     monkeypatch.setattr(Searcher, "ask", lambda self, owner: asked.append(1) or real(self, owner))
-    monkeypatch.setattr("smlmbench.run.searching.hunting.Team.may_begin", lambda self: not asked)
+    monkeypatch.setattr(searching.Team, "may_begin", lambda self: not asked)
     finished, lines = search(path, store, max_hours=1.0)
     assert any("time is over, 2 trials are left; the same command continues them" in line for line in lines)
     assert finished.statuses == {}

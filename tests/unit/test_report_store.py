@@ -5,9 +5,9 @@ from report_record import BOTH, Builder, frames
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
-from smlmbench.cli.report import study_name
 from smlmbench.errors import ConfigError
 from smlmbench.report import report_study
+from smlmbench.run.using.finding import study_name
 from smlmbench.tracking.runs import open_run
 
 

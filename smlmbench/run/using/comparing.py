@@ -1,24 +1,44 @@
-"""Score a file of any program against a true one."""
+"""Score what any program found, in a file or in memory, against the truth."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from smlmbench import tasks
 from smlmbench.errors import ConfigError
+from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
+from smlmbench.study.schema import Scoring
 from smlmbench.tasks.values import Scores
 
+BORDER_NM = 450.0
+InMemory = TypeVar("InMemory")
 
-def compare(found: Path, truth: Path, options: Mapping[str, Any], catalog: Catalog, task: str | None = None) -> Scores:
-    """Score one file against the truth.
+
+def compare(
+    found: Any,
+    truth: Any,
+    options: Mapping[str, Any],
+    catalog: Catalog,
+    *,
+    matcher: Literal["greedy", "hungarian"] = "greedy",
+    border_nm: float | None = None,
+    task: str | None = None,
+) -> tuple[Scores, Scoring]:
+    """Score a file, or a prediction in memory, against the truth.
 
     Args:
         found: What a program made.
         truth: What is true.
-        options: Of the task's comparison, such as scoring, field_nm, fine_pixel_nm.
+        options: Of the task's comparison, such as field_nm, fine_pixel_nm; a truth in memory states its field.
         catalog: Registered things.
+        matcher: How pairs are formed.
+        border_nm: By default 450 with a field, 0 without.
         task: Whose numbers; by default the first task that compares files.
+
+    Returns:
+        The scores, and the protocol that they follow.
 
     Raises:
         UserError: Files that cannot be read or compared.
@@ -28,4 +48,12 @@ def compare(found: Path, truth: Path, options: Mapping[str, Any], catalog: Catal
         task = next((name for name in names if catalog.card("tasks", name).facts.get("compares")), "")
         if not task:
             raise ConfigError(f"no task compares files; name one of {', '.join(names)}")
-    return tasks.load(task, catalog).compare(found, truth, options)
+    field_nm = options.get("field_nm") or (truth.field_nm if isinstance(truth, Localizations) else None)
+    default_nm = BORDER_NM if field_nm is not None else 0.0
+    scoring = Scoring(matcher=matcher, border_nm=default_nm if border_nm is None else border_nm)
+    asked = {**options, "field_nm": field_nm, "scoring": scoring}
+    return tasks.load(task, catalog).compare(_path(found), _path(truth), asked), scoring
+
+
+def _path(given: str | os.PathLike[str] | InMemory) -> Path | InMemory:
+    return Path(given) if isinstance(given, str | os.PathLike) else given

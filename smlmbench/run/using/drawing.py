@@ -1,19 +1,25 @@
 """Write a study's simulated frames as a movie with its truth, for other programs."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlmbench import psf
 from smlmbench.camera import Camera
-from smlmbench.errors import ConfigError, FormatError, unknown_name
+from smlmbench.errors import ConfigError, FormatError, SizeError, unknown_name
 from smlmbench.formats import TableOptions, write_table
 from smlmbench.predictions import Localizations, concatenate
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.simulate import draw
 from smlmbench.study.load import Loaded
+from smlmbench.study.reading.choices import Choices
+from smlmbench.study.reading.entries import Entries
+from smlmbench.study.reading.problems import Problems
 from smlmbench.study.sources import SimulateSource
 
 BLOCK = 64
@@ -47,6 +53,37 @@ def find_source(loaded: Loaded, data: str | None, condition: str | None) -> Simu
     return source
 
 
+def described(description: SimulateSource | Mapping[str, Any]) -> SimulateSource:
+    """A description that stands in no study, read as if it stood in one.
+
+    Raises:
+        ConfigError: One line per problem.
+    """
+    if isinstance(description, SimulateSource):
+        return description
+    problems = Problems("description")
+    block = {"name": "data", "train": {"simulate": description}}
+    found = Entries(Choices(Catalog(), problems), Path(), {}).read([block])
+    problems.raise_if_any()
+    source = found[0][1].train
+    assert isinstance(source, SimulateSource)  # noqa: S101 (its kind is named above)
+    return source
+
+
+def draw_frames(
+    source: SimulateSource, frames: int, seed: int, catalog: Catalog
+) -> tuple[NDArray[np.uint16], Localizations]:
+    """Draw a movie of one structure into memory: ADU (frames, height, width), and its truth.
+
+    Raises:
+        SizeError: No frames.
+    """
+    if frames < 1:
+        raise SizeError(f"{frames} frames are no movie; give 1 or more")
+    pages, tables = zip(*_blocks(source, frames, seed, catalog), strict=True)
+    return np.concatenate(pages), _joined(tables, source, frames)
+
+
 def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, catalog: Catalog) -> Drawn:
     """Write `frames.tif` (16-bit ADU) and `truth.csv` (ThunderSTORM) of one structure.
 
@@ -62,23 +99,35 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
     """
     import tifffile
 
-    optics = psf.build(source.psf, catalog)
     make_folder(output)
-    side_nm = source.field_px * source.pixel_size_nm
     tables: list[Localizations] = []
     movie, truth = output / "frames.tif", output / "truth.csv"
     with tifffile.TiffWriter(movie, bigtiff=frames * source.field_px**2 * 2 > 2**32 - 2**25) as writer:
-        for start in range(0, frames, BLOCK):
-            count = min(BLOCK, frames - start)
-            block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
-            for page in adu(block.numpy(), source.camera):
+        for pages, table in _blocks(source, frames, seed, catalog):
+            for page in pages:
                 writer.write(page, contiguous=True)
-            table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
-            tables.append(table.shifted(start, n_frames=frames))
-    joined = concatenate(tables, n_frames=frames, field_nm=(side_nm, side_nm))
+            tables.append(table)
+    joined = _joined(tables, source, frames)
     options = TableOptions(pixel_size_nm=source.pixel_size_nm, camera=source.camera)
     write_table(joined, truth, catalog=catalog, format="thunderstorm_csv", options=options)
     return Drawn(movie, truth, len(joined))
+
+
+def _blocks(
+    source: SimulateSource, frames: int, seed: int, catalog: Catalog
+) -> Iterator[tuple[NDArray[np.uint16], Localizations]]:
+    optics = psf.build(source.psf, catalog)
+    side_nm = source.field_px * source.pixel_size_nm
+    for start in range(0, frames, BLOCK):
+        count = min(BLOCK, frames - start)
+        block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
+        table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
+        yield adu(block.numpy(), source.camera), table.shifted(start, n_frames=frames)
+
+
+def _joined(tables: Sequence[Localizations], source: SimulateSource, frames: int) -> Localizations:
+    side_nm = source.field_px * source.pixel_size_nm
+    return concatenate(tables, n_frames=frames, field_nm=(side_nm, side_nm))
 
 
 def make_folder(folder: Path) -> None:

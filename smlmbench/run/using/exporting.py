@@ -1,5 +1,6 @@
 """A trained network as a file for other programs, checked in a process without this package."""
 
+import os
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from smlmbench.export.parity import Parity, check_parity
 from smlmbench.inference.checkpoint import load_trained
 from smlmbench.inference.facts import graph_of
 from smlmbench.registry import Catalog
+from smlmbench.run.using.finding import Found, find_trained
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run
-from smlmbench.tracking.store import Store
+from smlmbench.tracking.store import Store, open_store
 
 # What runs the file in the check, where that is not the format's own name.
 CHECKED_AS = {"bioimageio": "onnx"}
@@ -33,6 +35,28 @@ class Exported:
     files: list[Path]
     size_bytes: int
     parity: Parity
+
+
+def export_model(
+    model: str, form: str, folder: Path, store: str | os.PathLike[str] | None, catalog: Catalog
+) -> tuple[Found, Exported]:
+    """Export what a user means by a word, and store the files with the run that it is of.
+
+    Args:
+        model: As `find_trained` takes it.
+        form: Registered export format.
+        folder: Where to write.
+        store: Where runs are.
+        catalog: Registered things.
+
+    Raises:
+        UserError: Nothing fits, and as `export`.
+    """
+    found = find_trained(model, lambda: open_store(store, create=False))
+    made = export(found.checkpoint, form, folder, catalog)
+    if found.record is not None:
+        log_export(open_store(store, create=False), found.record, form, made)
+    return found, made
 
 
 def export(checkpoint: Path, form: str, folder: Path, catalog: Catalog) -> Exported:

@@ -1,4 +1,4 @@
-"""What a user means by the word in place of a trained network: a file, an id, a run's or a model's name."""
+"""What a user means by the word in place of a trained network (file, id, a run's or a model's name) or of a study."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +90,29 @@ def _best_of(store: Store, model: str, studies: dict[str, str]) -> RunRecord | N
     key, sign = f"val/{facts['primary']}", -1 if facts.get("direction") == "down" else 1
     scored = [row for row in rows if key in row.metrics]
     return max(scored, key=lambda row: sign * row.metrics[key]) if scored else rows[0]
+
+
+def study_name(given: str) -> str:
+    """The name that a study's file states, or the text itself where it is no file.
+
+    Raises:
+        ConfigError: A file that is absent, or states no study.
+    """
+    path = Path(given)
+    if path.suffix not in (".yaml", ".yml"):
+        return given
+    if not path.is_file():
+        raise ConfigError(f"study file '{given}' does not exist; give a file, or the name of a study in the store")
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError(f"{given} is not a YAML file; give a study file, or the name of a study") from None
+    name = content.get("study") if isinstance(content, dict) else None
+    if not isinstance(name, str):
+        raise ConfigError(f"{given} states no study; it needs a line such as `study: microtubules-2d`")
+    return name
 
 
 def describe(record: RunRecord) -> str:

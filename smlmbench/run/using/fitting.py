@@ -14,7 +14,7 @@ from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError, UnitError
 from smlmbench.formats import open_movie, write_table
 from smlmbench.formats.options import TableOptions
-from smlmbench.movies import Frames, calibrated
+from smlmbench.movies import Frames, Movie, calibrated
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.using.predicting import Written
@@ -48,13 +48,13 @@ def fitters(catalog: Catalog) -> list[str]:
     return [name for name in catalog.names("references") if catalog.card("references", name).facts.get("timed")]
 
 
-def fit_settings(sets: Sequence[str], threshold: float | None) -> dict[str, Any]:
-    """Settings from `--set name=value` and `--threshold`.
+def fit_settings(sets: Sequence[str]) -> dict[str, Any]:
+    """Settings from `--set name=value`.
 
     Raises:
         ConfigError: Not a name and a value.
     """
-    found: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+    found: dict[str, Any] = {}
     for text in sets:
         name, equals, value = text.partition("=")
         try:
@@ -73,30 +73,39 @@ def fit_movie(request: FitRequest, catalog: Catalog, on_frames: Callable[[int, i
         UnitError: No pixel size.
         ConfigError: A setting that the fitter does not have.
     """
-    if request.pixel_size_nm is None:
-        raise UnitError(f"'{request.fitter}' needs the camera pixel of the movie; add --pixel-size-nm")
-    settings = catalog.card("references", request.fitter).fill(request.fitter, request.settings)
     movie = open_movie(request.movie, catalog=catalog)
     try:
-        frames = _Counted(calibrated(movie, request.camera), on_frames)
-        condition = Condition(
-            name=request.movie.name,
-            frames=frames,
-            truth=None,
-            told={"pixel_size_nm": request.pixel_size_nm},
-            calibrated=request.camera is not None,
-        )
-        found = catalog.module("references", request.fitter).predict(condition, settings, {}, 0).table
-        total = movie.n_frames
+        table = fit_frames(request, catalog, movie, on_frames)
     finally:
         movie.close()
-    table = found if request.camera is not None else _without_photons(found)
     request.output.mkdir(parents=True, exist_ok=True)
     suffix = catalog.card("formats", request.table_format).facts["suffixes"][0]
     path = request.output / f"{request.movie.stem}_locs{suffix}"
     options = TableOptions(pixel_size_nm=request.pixel_size_nm, camera=request.camera)
     write_table(table, path, catalog=catalog, format=request.table_format, options=options)
-    return Written(path, None, len(table), total)
+    return Written(path, None, len(table), table.n_frames)
+
+
+def fit_frames(
+    request: FitRequest, catalog: Catalog, movie: Movie, on_frames: Callable[[int, int], None] = lambda *_: None
+) -> Localizations:
+    """Fit an open movie into memory; its file and the folder of the request are not looked at.
+
+    Raises:
+        UserError: As `fit_movie`.
+    """
+    if request.pixel_size_nm is None:
+        raise UnitError(f"'{request.fitter}' needs the camera pixel of the movie; add --pixel-size-nm")
+    settings = catalog.card("references", request.fitter).fill(request.fitter, request.settings)
+    condition = Condition(
+        name=request.movie.name,
+        frames=_Counted(calibrated(movie, request.camera), on_frames),
+        truth=None,
+        told={"pixel_size_nm": request.pixel_size_nm},
+        calibrated=request.camera is not None,
+    )
+    found: Localizations = catalog.module("references", request.fitter).predict(condition, settings, {}, 0).table
+    return found if request.camera is not None else _without_photons(found)
 
 
 def _without_photons(table: Localizations) -> Localizations:

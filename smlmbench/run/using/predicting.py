@@ -1,11 +1,13 @@
 """A trained network on a user's movie: table and summed image, without truth, written while they come."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from pydantic import ValidationError
 
@@ -16,10 +18,10 @@ from smlmbench.formats.options import TableOptions
 from smlmbench.formats.tiff_image import write_raster
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.devices import resolve_device
-from smlmbench.inference.engine import ReadOut, stream
+from smlmbench.inference.engine import ReadOut, predict, stream
 from smlmbench.inference.journal import Append, Journal
 from smlmbench.inference.loading import Runnable, load
-from smlmbench.movies import Frames, calibrated, window
+from smlmbench.movies import Frames, Movie, calibrated, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.identity import file_digest
@@ -73,19 +75,21 @@ class Written:
     resumed: int = 0
 
 
-def read_camera(text: str | None) -> Camera | None:
-    """A camera from a YAML file or from YAML on the command line such as `{kind: emccd, e_per_adu: 45}`.
+def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
+    """A camera from its facts, a YAML file or YAML on the command line such as `{kind: emccd, e_per_adu: 45}`.
 
     Raises:
         ConfigError: Not a camera; the first problem is named.
     """
-    if text is None:
-        return None
-    path = Path(text)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else text)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError):
-        content = None
+    if text is None or isinstance(text, Camera):
+        return text
+    content: Any = text
+    if not isinstance(text, Mapping):
+        path = Path(text)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else str(text))
+        except (yaml.YAMLError, OSError, UnicodeDecodeError):
+            content = None
     if isinstance(content, Mapping) and set(content) == {"camera"}:
         content = content["camera"]
     if not isinstance(content, Mapping):
@@ -112,26 +116,17 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
         UnitError: Pixel size or camera do not fit what the network was trained on.
         SizeError: A range of frames that the movie does not have.
     """
-    keep_buffers()
-    device = resolve_device(request.device)
-    model = load(request.checkpoint, catalog, device, request.runtime, request.number_format)
-    _check_units(request, model.facts, float(model.read_out.settings["pixel_size_nm"]))
-    read_out = _read_out(request, model)
-    if not read_out.keep_table and not hasattr(read_out.output, "image"):
-        raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
+    device, model, read_out = _ready(request, catalog)
     movie = open_movie(request.movie, catalog=catalog)
     try:
-        frames: Frames = calibrated(movie, request.camera if model.facts["calibrated"] else None)
-        first, stop = request.frames or (0, frames.n_frames)
-        total = frames.n_frames
-        shown = window(frames, frames=(first, stop)) if request.frames else frames
+        shown, first, total = _shown(request, movie, model)
         table = _table_path(request, catalog)
         table.parent.mkdir(parents=True, exist_ok=True)
         journal = Journal(table, _identity(request, model, read_out), _append(request, catalog, read_out))
         try:
             for piece in stream(shown, model.network, read_out, device=device, first=journal.done):
                 journal.add(replace(piece, table=_renumbered(piece.table, first, total)))
-                on_frames(journal.done - journal.resumed, stop - first - journal.resumed)
+                on_frames(journal.done - journal.resumed, shown.n_frames - journal.resumed)
         finally:
             journal.commit()
     finally:
@@ -139,6 +134,43 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
     field_nm = (shown.width * _pixel_nm(read_out), shown.height * _pixel_nm(read_out))
     nothing = Localizations.empty(n_frames=total, field_nm=field_nm)
     return _finish(request, catalog, journal, (table, read_out, nothing))
+
+
+def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localizations | Raster:
+    """Predict an open movie into memory; its file and the folder of the request are not looked at.
+
+    Returns:
+        The table, with frame numbers of the whole movie; the summed image where there is none.
+
+    Raises:
+        UserError: As `predict_movie`.
+    """
+    device, model, read_out = _ready(request, catalog)
+    shown, first, total = _shown(request, movie, model)
+    found = predict(shown, model.network, replace(read_out, keep_image=not read_out.keep_table), device=device)
+    answer = found.image if found.table is None else _renumbered(found.table, first, total)
+    assert answer is not None  # noqa: S101 (`_ready` refuses a network that gives neither)
+    return answer
+
+
+def _ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, ReadOut]:
+    """The network on its device, after it was seen to fit what the request says of the movie."""
+    keep_buffers()
+    device = resolve_device(request.device)
+    model = load(request.checkpoint, catalog, device, request.runtime, request.number_format)
+    _check_units(request, model.facts, float(model.read_out.settings["pixel_size_nm"]))
+    read_out = _read_out(request, model)
+    if not read_out.keep_table and not hasattr(read_out.output, "image"):
+        raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
+    return device, model, read_out
+
+
+def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int, int]:
+    """The frames that are asked for, the number of the first, and that of all."""
+    frames: Frames = calibrated(movie, request.camera if model.facts["calibrated"] else None)
+    if request.frames is None:
+        return frames, 0, frames.n_frames
+    return window(frames, frames=request.frames), request.frames[0], frames.n_frames
 
 
 def _read_out(request: Request, model: Runnable) -> ReadOut:

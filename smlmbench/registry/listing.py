@@ -1,0 +1,46 @@
+"""What a table of registered networks says of each, from the cards."""
+
+from typing import Any
+
+from smlmbench.errors import SmlmBenchError
+from smlmbench.registry.cards import Card, ModelCard
+from smlmbench.registry.catalog import Catalog
+
+HEADLINE = "upsampling=8"
+
+
+def model_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    """One row for every network; `parameters` is a number, at the settings `parameters_at`."""
+    cards = {name: catalog.card("models", name) for name in catalog.names("models")}
+    return [
+        {"name": name, "summary": card.summary, **facts_of(catalog, name, card), "paper": card.paper, "doi": card.doi}
+        for name, card in cards.items()
+        if isinstance(card, ModelCard)
+    ]
+
+
+def facts_of(catalog: Catalog, name: str, card: ModelCard) -> dict[str, Any]:
+    """Tasks, output kind, fidelity, and parameters at upsampling 8, else at the first settings that the card states."""
+    at = HEADLINE if HEADLINE in card.parameters else next(iter(card.parameters), "")
+    return {
+        "tasks": ", ".join(served(catalog, name)),
+        "output": card.output,
+        "fidelity": fidelity(card),
+        "parameters": card.parameters.get(at),
+        "parameters_at": at,
+    }
+
+
+def served(catalog: Catalog, model: str) -> list[str]:
+    """Tasks that a network serves; none where its output kind is not registered, which `check` tells."""
+    try:
+        return catalog.served_by(model)
+    except SmlmBenchError:
+        return []
+
+
+def fidelity(card: Card) -> str:
+    """Of the defaults, and of each variant where it is another."""
+    others = {key: variant.fidelity for key, variant in card.variants.items()}
+    named = [f"{key}: {value}" for key, value in others.items() if value not in (None, card.fidelity)]
+    return "; ".join([card.fidelity or "-", *named])

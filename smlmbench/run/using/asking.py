@@ -1,0 +1,135 @@
+"""What a person wants of a movie: a request to a classical fitter, or to a trained network and to what runs it."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.camera import Camera
+from smlmbench.errors import ConfigError
+from smlmbench.formats import open_movie
+from smlmbench.inference.devices import resolve_device
+from smlmbench.movies import ArrayMovie, Movie
+from smlmbench.predictions import Localizations, Raster
+from smlmbench.registry import Catalog
+from smlmbench.run.timing.gated import Choice, fastest
+from smlmbench.run.using.finding import Found, find_trained
+from smlmbench.run.using.fitting import FitRequest, fit_frames, fitters
+from smlmbench.run.using.predicting import Request, predict_frames
+from smlmbench.tracking.store import open_store
+
+AUTO = "auto"
+Shape = Callable[[], tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Options of `smlmbench predict` and of the function `predict`.
+
+    Attributes:
+        model: Run id, cell_id, a run's or model's name, file of a network, or a classical fitter.
+        camera: Facts of the camera.
+        pixel_size_nm: Camera pixel.
+        threshold: Instead of the network's, or the fitter's default.
+        frames: First frame and the one after the last; None takes all.
+        store: Where runs are looked for.
+        device: auto, cpu, cuda or mps.
+        runtime: What runs a network; auto asks the stored timings of its run.
+        number_format: fp32 or bf16; None takes fp32, or what auto finds.
+        settings: Of a fitter.
+    """
+
+    model: str
+    camera: Camera | None = None
+    pixel_size_nm: float | None = None
+    threshold: float | None = None
+    frames: tuple[int, int] | None = None
+    store: str | os.PathLike[str] | None = None
+    device: str = "auto"
+    runtime: str = AUTO
+    number_format: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def request_of(
+    wanted: Wanted, movie: Path, shape: Shape, catalog: Catalog, output: Path = Path()
+) -> tuple[Request | FitRequest, list[str]]:
+    """Find the fitter, or the network and what runs it.
+
+    Args:
+        wanted: What a person said.
+        movie: Its file, or what it is called.
+        shape: Frames, height and width of the movie, where they are needed.
+        catalog: Registered things.
+        output: Folder for results.
+
+    Returns:
+        The request, and lines on what was found.
+
+    Raises:
+        ConfigError: Options that a fitter does not have, or settings of a network.
+        StoreError: Nothing fits.
+    """
+    threshold = {} if wanted.threshold is None else {"threshold": wanted.threshold}
+    if wanted.model in fitters(catalog):
+        if wanted.frames is not None or wanted.runtime != AUTO:
+            raise ConfigError(
+                f"{wanted.model} is a fitter: it takes whole movies and no runtime; leave these options out"
+            )
+        settings = {**threshold, **wanted.settings}
+        return FitRequest(wanted.model, movie, output, wanted.pixel_size_nm, wanted.camera, settings), []
+    if wanted.settings:
+        raise ConfigError(f"{wanted.model} is no fitter: a network has the settings of its training; leave --set out")
+    found = find_trained(wanted.model, lambda: open_store(wanted.store, create=False))
+    chosen = _choose(wanted, found, shape, catalog)
+    request = Request(
+        checkpoint=chosen.file or found.checkpoint,
+        movie=movie,
+        output=output,
+        camera=wanted.camera,
+        pixel_size_nm=wanted.pixel_size_nm,
+        threshold=wanted.threshold,
+        device=wanted.device,
+        frames=wanted.frames,
+        runtime=None if chosen.file is not None else chosen.runtime,
+        number_format=chosen.number_format,
+    )
+    told = [str(found)] if found.record is not None else []
+    told += [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []
+    return request, told
+
+
+def in_memory(
+    wanted: Wanted, movie: str | os.PathLike[str] | NDArray[np.generic], catalog: Catalog
+) -> Localizations | Raster:
+    """Localize a movie, of a file or an array, and keep what was found in memory.
+
+    Raises:
+        SizeError: An array that is no movie.
+        UserError: As `request_of`, and where units do not fit.
+    """
+    opened: Movie = ArrayMovie(movie) if isinstance(movie, np.ndarray) else open_movie(Path(movie), catalog=catalog)
+    try:
+        first, stop = wanted.frames or (0, opened.n_frames)
+        shape = (stop - first, opened.height, opened.width)
+        request, _ = request_of(wanted, opened.path, lambda: shape, catalog)
+        if isinstance(request, FitRequest):
+            return fit_frames(request, catalog, opened)
+        return predict_frames(request, catalog, opened)
+    finally:
+        opened.close()
+
+
+def _choose(wanted: Wanted, found: Found, shape: Shape, catalog: Catalog) -> Choice:
+    """What runs the movie: as asked (then without a reason), else what the run's stored timings say, and why."""
+    if wanted.runtime != AUTO:
+        return Choice(wanted.runtime, wanted.number_format or "fp32", None, "")
+    if wanted.number_format is not None or found.checkpoint.suffix != ".pt":
+        return Choice(None, wanted.number_format or "fp32", None, "")
+    if found.record is None:
+        return Choice("eager", "fp32", None, "a checkpoint holds no timings; give its run to use them")
+    return fastest(found.record, resolve_device(wanted.device), shape(), catalog)
