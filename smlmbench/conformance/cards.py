@@ -17,7 +17,7 @@ FUNCTIONS = {
     "references": ("predict",),
     "data": ("training_set", "condition"),
     "recipes": ("build",),
-    "tasks": ("score", "measure"),
+    "tasks": ("build",),
     "runtimes": ("prepare",),
     "exports": ("write",),
 }

@@ -20,8 +20,7 @@ CPU = torch.device("cpu")
 class Stream:
     def batch(self, first, count):
         frames = [torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(k)) for k in range(first, first + count)]
-        nothing = torch.zeros(0)
-        return Batch(torch.stack(frames), nothing.long(), nothing, nothing, nothing, nothing, 100.0, first)
+        return Batch(torch.stack(frames), None, first)
 
 
 def squared(raw, targets):
@@ -30,7 +29,7 @@ def squared(raw, targets):
 
 
 def targets(batch):
-    return {"wanted": 3 * batch.frames - 1}
+    return {"wanted": 3 * batch.inputs - 1}
 
 
 def student(seed=5):
@@ -125,13 +124,13 @@ def test_attentive_imitation_by_hand():
     (move,) = made.step(batch)
     guide, wanted = made._lesson.teacher, targets(batch)["wanted"]
     measured = Stream().batch(0, 8)
-    spread = sample_errors(guide(measured.frames), targets(measured)["wanted"])
-    phi = (1 - sample_errors(guide(batch.frames), wanted) / (spread.max() - spread.min())).clamp(0, 1)
+    spread = sample_errors(guide(measured.inputs), targets(measured)["wanted"])
+    phi = (1 - sample_errors(guide(batch.inputs), wanted) / (spread.max() - spread.min())).clamp(0, 1)
     many = Stream().batch(0, 64)
-    blank = torch.zeros_like(many.frames)
+    blank = torch.zeros_like(many.inputs)
     unit = (targets(many)["wanted"]).square().mean() / sample_errors(blank, targets(many)["wanted"]).mean()
-    raw = made.network(batch.frames)
-    imitation = unit * (phi * sample_errors(raw, guide(batch.frames))).mean()
+    raw = made.network(batch.inputs)
+    imitation = unit * (phi * sample_errors(raw, guide(batch.inputs))).mean()
     expected = 0.25 * (raw - wanted).square().mean() + 0.75 * imitation
     assert move.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert made._measures.eta.item() == pytest.approx((spread.max() - spread.min()).item())
@@ -142,7 +141,7 @@ def test_the_seeds_form_has_one_value_for_a_whole_batch():
     made.prepare()
     batch = Stream().batch(0, 4)
     (move,) = made.step(batch)
-    loss = squared(made._lesson.teacher(batch.frames), targets(batch))["loss"]
+    loss = squared(made._lesson.teacher(batch.inputs), targets(batch))["loss"]
     assert move.parts["phi"].item() == pytest.approx(1 - loss.item() / 2, rel=1e-5)
 
 

@@ -1,11 +1,13 @@
 """Crops are normalised by the extremes of the frame that they were cut from, in training as in use."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from smlmbench.data.contracts import ArrayFrames, Batch, Given, Statistics
+from smlmbench.data.contracts import ArrayFrames, Batch, Given, Scope, Statistics
 from smlmbench.data.crops import CropTraining
 from smlmbench.inference.engine import padded
 from smlmbench.models import srcnn
@@ -17,6 +19,7 @@ from smlmbench.registry import Catalog
 from smlmbench.study.cells import Picked
 from smlmbench.study.identity import cell_id
 from smlmbench.study.schema import Training
+from smlmbench.study.sources import MovieSource, SimulateSource
 
 STATISTICS = Statistics(50.0, 20.0, 1.0, 99.0)
 
@@ -29,7 +32,7 @@ def frames():
 @pytest.fixture
 def stream(frames):
     nowhere = Localizations.empty(n_frames=5, field_nm=(4000, 2400))
-    return CropTraining(ArrayFrames(frames), nowhere, 100.0, 12, 3, ("train",), augment=False)
+    return CropTraining(ArrayFrames(frames), nowhere, 100.0, 12, Scope(3, augment=False), ("train",))
 
 
 @pytest.mark.parametrize("kind", ["frame_minmax", "frame_minmax_zscore"])
@@ -37,11 +40,11 @@ def test_a_normalised_crop_is_the_crop_of_the_normalised_frame(frames, stream, k
     normalise = Normalisation(kind, STATISTICS)
     whole = normalise(torch.from_numpy(frames)[:, None])
     batch = stream.batch(40, 16)
-    crops = normalise(batch.frames, batch.frame_range)
+    crops = normalise(batch.inputs, batch.frame_range)
     for number in range(16):
         frame, row, column, _ = stream.place(40 + number)
         torch.testing.assert_close(crops[number, 0], whole[frame, 0, row : row + 12, column : column + 12])
-    assert not torch.allclose(crops, normalise(batch.frames))
+    assert not torch.allclose(crops, normalise(batch.inputs))
 
 
 class Seen(nn.Module):
@@ -72,7 +75,7 @@ def recipe_of(network, answer=None):
     return supervised.build(
         network,
         lambda raw, targets: {"loss": (raw - targets["spikes"]).square().mean()},
-        lambda batch: {"spikes": torch.zeros_like(batch.frames)},
+        lambda batch: {"spikes": torch.zeros_like(batch.inputs)},
         torch.device("cpu"),
         {},
         answer,
@@ -98,8 +101,7 @@ def test_networks_without_the_parameter_train_as_before(stream):
 
 def test_a_batch_of_whole_frames_has_no_range(stream):
     whole = stream.batch(0, 2)
-    empty = torch.empty(0)
-    batch = Batch(whole.frames, torch.empty(0, dtype=torch.int64), empty, empty, empty, empty, 100.0)
+    batch = Batch(whole.inputs, whole.truth)
     network = Seen()
     recipe_of(network).step(batch)
     assert network.given[0][1] is None
@@ -122,7 +124,7 @@ def test_a_network_answers_a_crop_as_the_whole_frame(frames, stream):
     batch = stream.batch(0, 6)
     with torch.no_grad():
         whole = network(torch.from_numpy(frames)[:, None])
-        crops = network(batch.frames, batch.frame_range)
+        crops = network(batch.inputs, batch.frame_range)
     for number in range(6):
         frame, row, column, _ = stream.place(number)
         inner = whole[frame, 0, 2 * row + 8 : 2 * row + 16, 2 * column + 8 : 2 * column + 16]
@@ -130,12 +132,15 @@ def test_a_network_answers_a_crop_as_the_whole_frame(frames, stream):
 
 
 def test_only_trainings_that_it_changes_have_a_new_identity():
+    sources = (SimulateSource(), MovieSource(movie="m.tif", pixel_size_nm=100, camera="uncalibrated"))
+
     def identity(kind, normalisation):
+        source = next(one for one in sources if one.kind == kind)
         return cell_id(
             task="localization",
             root_seed=0,
             repeat=0,
-            data={"train": {"kind": kind}},
+            data=SimpleNamespace(train=source, train_identity={"train": {"kind": kind}}),
             model=Picked(name="net", version=1, settings={"normalisation": normalisation}),
             output=Picked(name="grid", version=1),
             loss=Picked(name="pull", version=1),

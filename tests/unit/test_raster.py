@@ -8,6 +8,7 @@ from smlmbench.data.contracts import Batch
 from smlmbench.errors import ConfigError
 from smlmbench.outputs import raster
 from smlmbench.registry import Catalog
+from smlmbench.truths.emitters import Sampled
 
 
 def filled(**chosen):
@@ -17,7 +18,8 @@ def filled(**chosen):
 def batch(x_nm, y_nm, sample=None, *, frames=1, side_px=8):
     x, y = (torch.as_tensor(at, dtype=torch.float32) for at in (x_nm, y_nm))
     sample = torch.zeros(len(x), dtype=torch.int64) if sample is None else torch.as_tensor(sample)
-    return Batch(torch.zeros(frames, 1, side_px, side_px), sample, x, y, torch.zeros_like(x), torch.ones_like(x), 100.0)
+    truth = Sampled(sample, x, y, torch.zeros_like(x), torch.ones_like(x), 100.0)
+    return Batch(torch.zeros(frames, 1, side_px, side_px), truth)
 
 
 def spikes_at(x_nm, y_nm, **chosen):

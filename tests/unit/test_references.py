@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.data.contracts import ArrayFrames, Asked, Condition
 from smlmbench.data.movie import condition as movie_condition
 from smlmbench.errors import ConfigError, SizeError
 from smlmbench.metrics.matching import match
@@ -17,6 +17,7 @@ from smlmbench.references.fitting import fit
 from smlmbench.registry import Catalog
 from smlmbench.render import rasterise
 from smlmbench.study.sources import MovieSource
+from smlmbench.truths.emitters import Emitters
 
 CATALOG = Catalog()
 SHARED = Path(os.environ.get("SMLMBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -29,8 +30,10 @@ def predict(name, condition, output=None, seed=0, **settings):
     return CATALOG.module("references", name).predict(condition, filled, output or {"upsampling": 4}, seed)
 
 
-def held(frames, truth=None, **facts):
-    return Condition("t", ArrayFrames(np.asarray(frames, dtype=np.float32)), truth, 100.0, 100.0, "digest", **facts)
+def held(frames, truth=None, *, facts=None, **told):
+    frames = ArrayFrames(np.asarray(frames, dtype=np.float32))
+    known = None if truth is None else Emitters(truth, 100.0)
+    return Condition("t", frames, known, "digest", facts=facts or {}, told={"pixel_size_nm": 100.0, **told})
 
 
 def isolated(photons=1000.0, background=10.0, n_frames=150, seed=3):
@@ -59,7 +62,7 @@ def isolated(photons=1000.0, background=10.0, n_frames=150, seed=3):
 def test_truth_gives_itself_and_nothing_where_there_is_none():
     made = isolated(n_frames=3)
     found = predict("truth", made)
-    assert np.array_equal(found.table.x_nm, made.truth.x_nm)
+    assert np.array_equal(found.table.x_nm, made.truth.table.x_nm)
     assert set(found.table.probability) == {1.0}
     assert found.image is None
     assert predict("truth", held(np.zeros((2, 8, 8)))).table is None
@@ -137,11 +140,11 @@ def test_bicubic_does_not_depend_on_the_size_of_blocks(monkeypatch):
 def test_fits_of_isolated_emitters_reach_the_least_squares_limit(photons, background, least_squares_nm, bound_nm):
     made = isolated(photons, background)
     found = predict("peaks_gaussian", made).table
-    pairs = match(found, made.truth)
+    pairs = match(found, made.truth.table)
     assert pairs.n_matched / len(made.truth) > 0.95
     assert pairs.n_matched / len(found) > 0.95
-    x_nm = found.x_nm[pairs.found] - made.truth.x_nm[pairs.truth]
-    y_nm = found.y_nm[pairs.found] - made.truth.y_nm[pairs.truth]
+    x_nm = found.x_nm[pairs.found] - made.truth.table.x_nm[pairs.truth]
+    y_nm = found.y_nm[pairs.found] - made.truth.table.y_nm[pairs.truth]
     per_axis = np.sqrt((x_nm**2 + y_nm**2).mean() / 2)
     # 600 fits: the standard error of the root mean square is 2 %
     assert per_axis == pytest.approx(least_squares_nm, rel=0.08)
@@ -157,8 +160,8 @@ def test_a_fixed_width_and_a_wider_window_work_too():
     made = isolated(n_frames=40)
     for settings in ({"free_sigma": False}, {"window_px": 9}, {"sigma_nm": 110.0}):
         found = predict("peaks_gaussian", made, **settings).table
-        pairs = match(found, made.truth)
-        error = found.x_nm[pairs.found] - made.truth.x_nm[pairs.truth]
+        pairs = match(found, made.truth.table)
+        error = found.x_nm[pairs.found] - made.truth.table.x_nm[pairs.truth]
         assert pairs.n_matched / len(made.truth) > 0.95
         assert np.sqrt((error**2).mean()) == pytest.approx(6.28, rel=0.25)
 
@@ -186,7 +189,7 @@ def test_frames_of_zeros_between_others_do_not_matter():
     frames = made.frames.values.copy()
     whole = predict("peaks_gaussian", made).table
     frames[2] = 0
-    holed = predict("peaks_gaussian", held(frames, made.truth, psf_sigma_nm=130.0)).table
+    holed = predict("peaks_gaussian", held(frames, made.truth.table, psf_sigma_nm=130.0)).table
     assert np.array_equal(holed.x_nm, whole.x_nm[whole.frame != 2])
 
 
@@ -222,8 +225,16 @@ def test_only_the_file_is_not_among_the_defaults():
     facts = {name: CATALOG.card("references", name).facts for name in CATALOG.names("references")}
     assert set(facts) == {"bicubic", "blank", "file", "mean_stack", "peaks_gaussian", "random", "truth"}
     assert [name for name, fact in facts.items() if not fact.get("default", True)] == ["file"]
-    assert all(fact["task"] == "localization" for fact in facts.values())
-    assert all(fact["gives"] in ("table", "image", "both") for fact in facts.values())
+    gives = {name: {task: said["gives"] for task, said in fact["tasks"].items()} for name, fact in facts.items()}
+    assert all("localization" in said for said in gives.values())
+    assert all(kind in ("table", "image", "both") for said in gives.values() for kind in said.values())
+    assert {name for name, said in gives.items() if "image_pairs" in said} == {
+        "bicubic",
+        "blank",
+        "mean_stack",
+        "truth",
+    }
+    assert all(said.get("image_pairs", "image") == "image" for said in gives.values())
 
 
 def test_a_file_of_localizations_is_read_on_the_movie(tmp_path):
@@ -263,19 +274,14 @@ def tubulins():
         psf={"name": "gaussian", "sigma_nm": 110.0},
         track="iid",
     )
-    return movie_condition("tubulins", source, {"file": "x"}, "test", 0, CATALOG)
+    return movie_condition("tubulins", source, {"file": "x"}, Asked("test", 0), CATALOG)
 
 
 def test_fits_of_a_dense_real_stack_lie_on_its_structure(tubulins):
-    few = Condition("f", ArrayFrames(tubulins.frames.read(0, 30)), None, 100.0, 100.0, "d", psf_sigma_nm=110.0)
+    few = held(tubulins.frames.read(0, 30), psf_sigma_nm=110.0)
     found = predict("peaks_gaussian", few).table
     assert 10 < len(found) / 30 < 225
-    rows = tubulins.truth.frame < 30
-    truth = Localizations.of(
-        {name: getattr(tubulins.truth, name)[rows] for name in ("frame", "x_nm", "y_nm")},
-        n_frames=30,
-        field_nm=tubulins.field_nm,
-    )
+    truth = tubulins.truth.part(0, 30).table
     pairs = match(found, truth)
     assert pairs.n_matched / len(found) > 0.9
     # a half-pixel slip of positions would be a mean of 50 nm
@@ -288,7 +294,7 @@ def test_the_published_reconstruction_has_its_known_misfit_under_its_own_rule(tu
     image = predict("file", tubulins, path=path, pixel_nm=12.5, label_rule="ds").image.values[0].astype(float)
 
     def misfit(rule):
-        truth = rasterise(tubulins.truth.x_nm, tubulins.truth.y_nm, (512, 512), 12.5, rule)
+        truth = rasterise(tubulins.truth.table.x_nm, tubulins.truth.table.y_nm, (512, 512), 12.5, rule)
         scaled = image * (image * truth).sum() / (image**2).sum()
         return ((scaled - truth) ** 2).sum() / (truth**2).sum()
 
