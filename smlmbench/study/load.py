@@ -69,6 +69,12 @@ def load_study(
 
     Raises:
         ConfigError: One line per problem, all in one pass.
+
+    Example:
+        A study with fewer samples than its file says::
+
+            study = load_study("experiments/quickstart.yaml", sets=["training.samples=500"])
+            study.study.repeats
     """
     path = Path(path)
     text = read_text(path)

@@ -1,0 +1,21 @@
+"""Every function of `import smlmbench` once, in the order of a person's work; run beside tiny.yaml."""
+
+import smlmbench
+
+camera = {"kind": "scmos", "baseline_adu": 100, "e_per_adu": 0.5, "read_noise_e": 1.6}
+
+study = smlmbench.load_study("tiny.yaml", sets=["training.samples=40"])
+planned = smlmbench.plan(study, only=["model=fid*"])
+finished = smlmbench.run(study, store="store", only=["model=fid*"], device="cpu", quiet=True)
+board = smlmbench.leaderboard(study, "store")
+single = smlmbench.leaderboard("tiny", "store", level="runs")
+runs = smlmbench.runs("tiny.yaml", "store")
+models = smlmbench.models()
+
+movie, truth = smlmbench.simulate(study, 20, condition="low", seed=5)
+found = smlmbench.predict("fid_storm", movie, camera=camera, threshold=0.0, store="store", device="cpu")
+fitted = smlmbench.predict("peaks_gaussian", movie, camera=camera, pixel_size_nm=100)
+scores = smlmbench.evaluate(fitted, truth)
+
+exported = smlmbench.export("fid_storm", "onnx", "exported", store="store")
+again = smlmbench.predict(exported.files[0], movie, camera=camera, threshold=0.0, frames=(5, 15))
