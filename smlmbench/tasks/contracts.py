@@ -238,7 +238,7 @@ class Task:
         if not lost:
             return Gate(False, "", "no condition with a truth to be judged on", {})
         reduced, single = (float(np.mean(values)) for values in found)
-        worst = float(max(lost))
+        worst = float(np.max(lost))
         passed = worst <= most_lost
         reason = "" if passed else f"it may lose {worst:.3g} of {self.primary} (at most {most_lost:g})"
         numbers = {self.primary: reduced, f"{self.primary}_fp32": single, "lost_most": worst}

@@ -26,12 +26,12 @@ def judge(
     pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST_POINTS
 ) -> Gate:
     """Compare a number format with fp32 on every test condition with a truth; see `Task.gate`."""
-    statistic = ratio("efficiency")
     reached: list[list[float]] = [[], []]
     lost: list[float] = []
     counts: tuple[list[Counts], list[Counts]] = ([], [])
     area_um2 = 0.0
     for *sides, condition in pairs:
+        statistic = ratio("efficiency", three_d=bool(condition.facts.get("three_d")))
         sums = [evidence_of(side.own.table, condition, scoring).sums for side in sides]
         if sums[0] is None or sums[1] is None:
             continue
@@ -51,7 +51,7 @@ def judge(
         return Gate(False, "", "no condition with true positions to be judged on", {})
     efficiency, single = (float(np.mean(values)) for values in reached)
     false, false_single, more = _false(counts, area_um2)
-    worst = float(max(lost))
+    worst = float(np.max(lost))
     reason = ""
     if not worst <= most_lost:
         reason = f"it may lose {worst:.2f} points of efficiency (at most {most_lost:g})"

@@ -70,5 +70,6 @@ def _plateau(reached: NDArray[np.float64]) -> tuple[int, int]:
 
 def _efficiency(found: Localizations, condition: Condition, scoring: Scoring) -> float:
     sums = evidence_of(found, condition, scoring).sums
-    value = 0.0 if sums is None else float(efficiency(sums.sum(axis=0)))
+    three_d = bool(condition.facts.get("three_d"))
+    value = 0.0 if sums is None else float(efficiency(sums.sum(axis=0), three_d=three_d))
     return 0.0 if math.isnan(value) else value
