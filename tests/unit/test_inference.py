@@ -87,7 +87,7 @@ def test_frames_are_read_in_order_one_block_ahead_and_the_last_is_short():
 
     blocks = []
     for start, block in read_ahead(Watched(), 3):
-        blocks.append((start, len(block), float(block[0, 0, 0])))
+        blocks.append((start, len(block), float(block[0, 0, 0, 0])))
     assert blocks == [(0, 3, 0.0), (3, 3, 3.0), (6, 1, 6.0)]
     assert [(start, stop) for start, stop, _ in read] == [(0, 3), (3, 6), (6, 7)]
     assert [in_main for *_, in_main in read] == [True, False, False]
@@ -147,7 +147,7 @@ def write(path, name="fid_storm", facts=None, **changes):
         GIVEN,
         {"name": name, "version": 1, "settings": settings},
         {"name": "raster", "version": 1, "settings": OUTPUT},
-        facts or {"threshold": 0.25, "calibrated": True, "cell_id": "abc"},
+        facts or {"tuned": {"threshold": 0.25}, "task": "localization", "calibrated": True, "cell_id": "abc"},
     )
     save_atomically(content | changes, path)
     return network
@@ -163,12 +163,13 @@ def test_a_checkpoint_comes_back_as_the_same_network(tmp_path, name):
     frames = torch.rand(2, 1, 16, 16) * 50
     with torch.no_grad():
         assert torch.allclose(trained.network(frames), network.eval()(frames), atol=1e-5)
-    assert (trained.threshold, trained.output, trained.output_settings) == (0.25, raster, OUTPUT)
+    assert (trained.tuned, trained.output, trained.output_settings) == ({"threshold": 0.25}, raster, OUTPUT)
+    assert (trained.channels, trained.context, trained.keep_table) == (1, 1, True)
     assert trained.facts["cell_id"] == "abc"
     assert trained.facts["model"]["name"] == name
     read_out = trained.read_out()
     assert (read_out.threshold, read_out.keep_image) == (0.25, True)
-    assert trained.read_out(0.0, keep_image=False).threshold == 0.0
+    assert trained.read_out(0.0).threshold == 0.0
 
 
 class Mischief:

@@ -75,7 +75,8 @@ def test_a_metric_gives_the_numbers_of_its_card_inside_their_range(name):
     card = CATALOG.card("metrics", name)
     answers = measure(name, full_evidence(three_d=True))
     assert list(answers) == list(card.gives)
-    assert card.tasks == ["localization"]
+    of_images = name in ("ms_ssim", "nmse", "psnr", "ssim")
+    assert card.tasks == ["localization", *(["image_pairs"] if of_images else [])]
     for key, value in answers.items():
         facts = card.gives[key]
         assert type(value) is float, f"{key}: {value}"
