@@ -5,15 +5,18 @@ variant is checked like the thing itself, the variant's name in brackets.
 """
 
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 from smlmbench.conformance import cards
-from smlmbench.conformance.checks import Check, Outcome, Subject
+from smlmbench.conformance.checks import Check, NotApplicable, Outcome, Subject
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 
 __all__ = ["Check", "Outcome", "checks", "run_checks"]
 
-ROOMS_WITH_CHECKS = ("models", "losses", "outputs", "psf", "formats", "metrics", "references")
+EXAMPLES = "emitters"  # truth of the small inputs that most checks work on
+ROOMS_WITH_CHECKS = ("models", "losses", "outputs", "psf", "formats", "metrics", "references", "tasks")
 
 
 def checks(catalog: Catalog, room: str, name: str) -> list[Check]:
@@ -31,10 +34,41 @@ def checks(catalog: Catalog, room: str, name: str) -> list[Check]:
     subject = Subject(catalog, room, name)
     found = cards.checks(subject)
     if room in ROOMS_WITH_CHECKS:
+        other = _other_truth(subject)
+        if other:
+            return [*found, Check("contracts_of_its_room", lambda: _not_here(other))]
         module = importlib.import_module(f"smlmbench.conformance.{room}")
         for variant in ("", *_variants(catalog, room, name)):
             found += module.checks(Subject(catalog, room, name, variant))
     return found
+
+
+def _other_truth(subject: Subject) -> str:
+    """Why the examples of emitters on frames say nothing of a thing, or empty: none of its tasks takes emitters."""
+    catalog, room, name = subject.catalog, subject.room, subject.name
+    try:
+        by_room: dict[str, Callable[[], Any]] = {
+            "models": lambda: catalog.served_by(name),
+            "outputs": lambda: subject.card.facts.get("tasks", []),
+            "losses": lambda: [
+                task
+                for kind in getattr(subject.card, "accepts", [])
+                for task in catalog.card("outputs", kind).facts.get("tasks", [])
+            ],
+            "metrics": lambda: getattr(subject.card, "tasks", []),
+            "references": lambda: subject.card.facts.get("tasks", {}),
+        }
+        served = list(by_room[room]()) if room in by_room else []
+        truths = {kind for task in served for kind in catalog.card("tasks", task).facts.get("truths", [])}
+    except SmlmBenchError:  # an unreadable card, or a task that is not given, is for the checks themselves to say
+        return ""
+    if not truths or EXAMPLES in truths:
+        return ""
+    return f"it serves {', '.join(served)}, whose truth is {', '.join(sorted(truths))}; check the task"
+
+
+def _not_here(reason: str) -> str:
+    raise NotApplicable(reason)
 
 
 def _variants(catalog: Catalog, room: str, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from smlmbench.study.schema import Training
 FUNCTIONS = {
     "models": ("build",),
     "losses": ("build",),
-    "outputs": ("targets", "decode", "image"),
+    "outputs": ("targets", "decode"),
     "psf": ("build",),
     "metrics": ("measure",),
     "references": ("predict",),

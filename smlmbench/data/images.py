@@ -7,6 +7,7 @@ which brings a typical brightest pixel to 1; predictions come back in the target
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -296,3 +297,17 @@ def condition(
         facts={"pairs": float(len(pairs))},
         told={} if source.pixel_size_nm is None else {"pixel_size_nm": source.pixel_size_nm},
     )
+
+
+def small(folder: Path) -> ImagesSource:
+    """A description for checks: a few pairs, written into a folder."""
+    import tifffile
+
+    draws = np.random.default_rng(0)
+    for number in range(4):
+        wanted = (draws.random((48, 48)) < 0.02).astype(np.float32)
+        given = wanted.reshape(24, 2, 24, 2).sum(axis=(1, 3)) * 100 + draws.poisson(5, (24, 24))
+        for name, image in (("input", given.astype(np.float32)), ("target", wanted)):
+            (folder / name).mkdir(exist_ok=True)
+            tifffile.imwrite(folder / name / f"{number}.tif", image)
+    return ImagesSource(input=folder / "input", target=folder / "target", crop_px=16)

@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,12 @@ def condition(
     empty = ArrayFrames(draw_signal_free(source, seed, SIGNAL_FREE_FRAMES))
     nothing = truths.Emitters(Localizations.empty(n_frames=empty.n_frames, field_nm=drawn.field_nm), min_photons)
     return replace(drawn, extras={"signal_free": replace(drawn, frames=empty, truth=nothing)})
+
+
+def small(folder: Path) -> SimulateSource:
+    """A description for checks, of a few small frames."""
+    del folder
+    return SimulateSource(field_px=24, frames=12, density_per_um2=1.0, psf={"name": "gaussian", "sigma_nm": 130.0})
 
 
 def _default_frames(source: SimulateSource, role: str) -> int:

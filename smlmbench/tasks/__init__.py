@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from smlmbench.errors import ConfigError
+from smlmbench.errors import ConfigError, FormatError
 from smlmbench.registry import Catalog
 from smlmbench.tasks.contracts import Task
 
@@ -28,8 +28,14 @@ def of_checkpoint(facts: Mapping[str, Any], output: Mapping[str, Any], catalog: 
 
     Older checkpoints name the task that theirs was a case of; the card of that one says by which setting it knows
     (`adopts`).
+
+    Raises:
+        FormatError: It names none.
+        UnknownNameError: The task is a plug-in that is not given.
     """
     for name in catalog.names("tasks"):
         if catalog.card("tasks", name).facts.get("adopts") in output:
             return load(name, catalog)
+    if "task" not in facts:
+        raise FormatError("the checkpoint does not say its task; train it anew")
     return load(str(facts["task"]), catalog)

@@ -141,6 +141,8 @@ class ImagePairs(Task):
     ) -> Scores:
         """Means over the pairs that have a number (a blank target has no NMSE), the reason where none has."""
         del extras
+        if condition.truth is None:
+            return Scores({}, dict.fromkeys(self.card.facts["headline"], "the condition has no target images"))
         found: list[dict[str, float]] = []
         reasons: dict[str, str] = {}
         for image, target in zip(answer, targets_of(condition), strict=True):

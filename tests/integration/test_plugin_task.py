@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from smlmbench.conformance import run_checks
+from smlmbench.registry import Catalog
 from smlmbench.report import leaderboard_frame
 from smlmbench.run.progress import Reporter
 from smlmbench.run.studies.checking import check_plan
@@ -90,3 +92,12 @@ def test_a_plan_with_it_can_be_checked(ran):
     loaded, plan, *_ = ran
     checked = check_plan(plan, loaded.catalog, probes=False)
     assert [(one.n_params, one.problem) for one in checked.built] == [(562, "")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_file_of_the_task_passes_its_checks(path):
+    catalog = Catalog(FILES)
+    outcomes = run_checks(catalog, path.parent.name, path.stem)
+    assert [one for one in outcomes if not one.passed] == []
+    if path.parent.name == "tasks":
+        assert not [one.name for one in outcomes if one.skipped]

@@ -1,0 +1,255 @@
+"""Checks of a task: the truth is perfect, sums give the numbers, nothing of the test set reaches validation."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from smlmbench import tasks
+from smlmbench.conformance import examples
+from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.data.contracts import Asked, Condition, Given, Scope, TrainingSet
+from smlmbench.inference.answering import Answering
+from smlmbench.inference.engine import ReadOut, frame_multiple, padded
+from smlmbench.registry import Catalog, ModelCard
+from smlmbench.statistics import paired_difference
+from smlmbench.study.schema import Scoring
+from smlmbench.study.sources import PluginSource
+from smlmbench.tasks import Task
+from smlmbench.tasks.values import Scores
+
+SEED = 11
+SCORING = Scoring()
+
+
+@dataclass(frozen=True, slots=True)
+class Referee:
+    """A reference with its defaults, on a small grid."""
+
+    module: Any
+    settings: Mapping[str, Any]
+    output: Mapping[str, Any]
+
+    def __call__(self, condition: Condition) -> Any:
+        """Its answer."""
+        return self.module.predict(condition, self.settings, self.output, SEED)
+
+
+def truth_is_perfect(subject: Subject) -> str:
+    """The reference that was told the truth reaches the best value of the primary."""
+    with _set(subject) as (task, condition, _):
+        found = _scored(task, condition, ceiling=True).values.get(task.primary)
+        best = _best(task)
+        reached = found is not None and (best is None or abs(found - best) < 1e-9)
+        require(reached, f"the truth has {task.primary} {found}, the best is {best}")
+        return f"{task.primary} {found:g}"
+
+
+def others_are_not(subject: Subject) -> str:
+    """A reference that was not told the truth is worse."""
+    with _set(subject) as (task, condition, _):
+        told = _scored(task, condition, ceiling=True).values[task.primary]
+        other = _scored(task, condition, ceiling=False).values.get(task.primary)
+        require(other is None or task.sign * (told - other) > 0, f"a reference has {other}, the truth {told}")
+        return f"{other} against {told:g}"
+
+
+def sums_give_the_number(subject: Subject) -> str:
+    """The statistic of the summed columns is the primary bit for bit, and two equal rows differ by exactly 0."""
+    with _set(subject) as (task, condition, _):
+        scores = _scored(task, condition, ceiling=False)
+        if task.primary not in scores.values:
+            raise NotApplicable("no reference but the truth has the primary")
+        sums = task.sums(task.primary, pd.DataFrame(dict(scores.per_unit)))
+        statistic = task.statistic(task.primary, condition.facts)
+        if sums is None or statistic is None:
+            raise NotApplicable("it is compared over repeats alone")
+        number = float(statistic(sums.sum(axis=0)))
+        require(number == scores.values[task.primary], f"sums give {number}, the score {scores.values[task.primary]}")
+        gap = paired_difference([sums], [sums], statistic, seed=SEED)
+        require(gap.value == 0 and gap.verdict == "tie", f"equal rows differ by {gap.value}")
+        return f"{len(sums)} units"
+
+
+def validation_knows_no_test(subject: Subject) -> str:
+    """Validation and test are other draws, and validation stays as it is whatever is tested."""
+    with _set(subject) as (_, condition, again):
+        first, test, second = again("val"), condition, again("val")
+        one, other, third = (_first(each) for each in (first, test, second))
+        require(bool(np.array_equal(one, third)), "validation is not the same when it is drawn again")
+        require(first.digest != test.digest, "validation and test have one digest")
+        return "same digest, same inputs" if one.shape == other.shape else "same inputs"
+
+
+def without_truth_there_are_reasons(subject: Subject) -> str:
+    """An answer to inputs without truth has no primary, but a reason."""
+    with _set(subject) as (task, condition, _):
+        answer = task.refer(_referee(task, ceiling=False), condition)
+        scores = task.score(answer, replace(condition, truth=None, extras={}), SCORING)
+        require(task.primary not in scores.values, f"{task.primary} has a value without a truth")
+        require(bool(scores.reasons.get(task.primary)), f"{task.primary} has no reason without a truth")
+        return str(scores.reasons[task.primary])
+
+
+def page_and_picture_are_made(subject: Subject) -> str:
+    """The section names known numbers, and the example has a picture where the task draws any."""
+    with _set(subject) as (task, condition, _):
+        section = task.section(pd.DataFrame(), {condition.name: dict(condition.facts)})
+        known = set(_given(task))
+        for name in (*section.columns, *section.on_mean, *section.on_each, section.second, section.against):
+            require(not name or name in known, f"the section names {name}, which no metric gives")
+        number = task.example(condition)
+        if number is None:
+            return "no picture"
+        one = condition.part(number, number + 1)
+        shown = task.panels(task.refer(_referee(task, ceiling=True), one), one)
+        require(shown is not None and shown.truth is not None, "the example has no picture with its truth")
+        return f"unit {number}"
+
+
+def two_steps_train(subject: Subject) -> str:
+    """A registered network makes two steps on a source that the task takes, and is watched, tuned and scored."""
+    with _set(subject) as (task, condition, stream):
+        name, output, settings, loss = _network(task, stream("train"))
+        samples: TrainingSet = stream("train")
+        card, module = task.catalog.card("models", name), task.catalog.module("outputs", output)
+        given = _told(samples, settings, card.fill(name, card.tiny), card)
+        network = task.catalog.module("models", name).build(card.fill(name, card.tiny), given)
+        multiple = frame_multiple(card.facts, given.upsampling)
+        call = padded(network, multiple, given.upsampling)
+        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        for step in range(2):
+            batch = samples.batch(2 * step, 2)
+            value = loss(call(batch.inputs), module.targets(batch, settings))["loss"]
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+        keeps = bool(task.card.facts.get("keeps_table", True))
+        read_out = ReadOut(module, settings, float("nan"), multiple_px=multiple, keep_table=keeps)
+        model = Answering(network.eval(), replace(read_out, context=given.context), torch.device("cpu"))
+        answer = task.answer(model, condition)
+        watch = task.watch(answer, condition, SCORING)
+        require(task.primary in watch.numbers, f"watching gives no {task.primary}")
+        tuned = task.tune(answer, condition, SCORING).settings
+        scores = task.score(task.at(answer, tuned), condition, SCORING)
+        require(task.primary in scores.values or task.primary in scores.reasons, f"no {task.primary}, and no reason")
+        return f"{name}: {task.primary} {scores.values.get(task.primary, 'n/a')}"
+
+
+def checks(subject: Subject) -> list[Check]:
+    """Checks of one task."""
+    functions: list[Callable[[Subject], str]] = [
+        truth_is_perfect,
+        others_are_not,
+        sums_give_the_number,
+        validation_knows_no_test,
+        without_truth_there_are_reasons,
+        page_and_picture_are_made,
+        two_steps_train,
+    ]
+    return collect(subject, functions)
+
+
+@contextmanager
+def _set(subject: Subject) -> Iterator[tuple[Task, Condition, Callable[[str], Any]]]:
+    """The task, a small test set that it takes, and a maker of its other sets (`val`) or its stream (`train`)."""
+    task = tasks.load(subject.name, subject.catalog)
+    with tempfile.TemporaryDirectory() as scratch:
+        description = _description(task, Path(scratch))
+        module, identity = task.catalog.module("data", description.kind), {"example": subject.name}
+        extras = tuple(task.card.facts.get("extras", ()))
+
+        def made(role: str) -> Any:
+            if role == "train":
+                return module.training_set(description, identity, Scope(SEED), task.catalog)
+            return module.condition(role, description, identity, Asked(role, SEED, extras), task.catalog)
+
+        yield task, made("test"), made
+
+
+def _description(task: Task, folder: Path) -> Any:
+    catalog = task.catalog
+    for name in catalog.names("data"):
+        card = catalog.card("data", name)
+        if card.facts.get("truth") not in task.card.facts.get("truths", ()):
+            continue
+        small = getattr(catalog.module("data", name), "small", None)
+        if small is not None:
+            return small(folder)
+        if catalog.plugin_hash("data", name) is not None:
+            return PluginSource(kind=name, settings=card.fill(name, card.tiny), facts=card.facts)
+    raise NotApplicable("no registered source that makes a small set brings a truth that it takes")
+
+
+def _referee(task: Task, *, ceiling: bool) -> Referee:
+    found = next(_referees(task, ceiling=ceiling), None)
+    if found is None:
+        raise NotApplicable(f"no reference serves it that {'was' if ceiling else 'was not'} told the truth")
+    return found
+
+
+def _referees(task: Task, *, ceiling: bool) -> Iterator[Referee]:
+    catalog = task.catalog
+    for name in catalog.names("references"):
+        card = catalog.card("references", name)
+        serves = task.name in card.facts.get("tasks", {}) or card.facts.get("task") == task.name
+        if serves and bool(card.facts.get("ceiling")) == ceiling and card.facts.get("default", True):
+            output = {"upsampling": 2, "pixel_size_nm": examples.PIXEL_SIZE_NM}
+            yield Referee(catalog.module("references", name), card.fill(name, {}), output)
+
+
+def _scored(task: Task, condition: Condition, *, ceiling: bool) -> Scores:
+    """Scores of the first reference that has the primary."""
+    scores = None
+    for referee in _referees(task, ceiling=ceiling):
+        extras = {name: task.refer(referee, extra) for name, extra in condition.extras.items()}
+        scores = task.score(task.refer(referee, condition), condition, SCORING, extras)
+        if task.primary in scores.values:
+            break
+    if scores is None:
+        raise NotApplicable(f"no reference serves it that {'was' if ceiling else 'was not'} told the truth")
+    return scores
+
+
+def _given(task: Task) -> dict[str, Any]:
+    cards = [task.catalog.card("metrics", name) for name in task.metric_files()]
+    return {name: facts for card in cards for name, facts in getattr(card, "gives", {}).items()}
+
+
+def _best(task: Task) -> float | None:
+    facts = _given(task)[task.primary]
+    return float(end) if (end := facts.high if task.direction == "up" else facts.low) is not None else None
+
+
+def _first(condition: Condition) -> Any:
+    return condition.frames.read(0, 1)
+
+
+def _told(stream: TrainingSet, settings: Mapping[str, Any], chosen: Mapping[str, Any], card: Any) -> Given:
+    context = card.frames_at_once(chosen)
+    pixel = float(stream.output_settings.get("pixel_size_nm", float("nan")))
+    return Given(
+        stream.sample_shape[0] * context, int(settings.get("upsampling", 1)), pixel, stream.statistics, context
+    )
+
+
+def _network(task: Task, stream: TrainingSet) -> tuple[str, str, dict[str, Any], Any]:
+    """A network that serves the task and sees one frame, its output kind with settings, and a loss."""
+    catalog: Catalog = task.catalog
+    for name in catalog.names("models"):
+        card = catalog.card("models", name)
+        if not isinstance(card, ModelCard) or task.name not in catalog.served_by(name):
+            continue
+        kind = catalog.card("outputs", card.output)
+        chosen = {"upsampling": 2} if "upsampling" in kind.settings else {}
+        settings = {**kind.fill(card.output, chosen), **stream.output_settings}
+        loss = examples.loss_for(catalog, card.output, card.losses, settings)
+        if loss is not None and card.frames_at_once(card.fill(name, card.tiny)) == 1 and not card.refusal(settings):
+            return name, card.output, settings, loss
+    raise NotApplicable("no registered network serves it")
