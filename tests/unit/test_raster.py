@@ -9,6 +9,7 @@ from smlmbench.errors import ConfigError
 from smlmbench.outputs import raster
 from smlmbench.registry import Catalog
 from smlmbench.truths.emitters import Sampled
+from smlmbench.truths.target_images import Taught
 
 
 def filled(**chosen):
@@ -192,3 +193,20 @@ def test_decode_asks_for_the_camera_pixel():
     del chosen["pixel_size_nm"]
     with pytest.raises(ConfigError, match="add the camera pixel in nm"):
         raster.decode(raw_of({}), chosen, 0.5)
+
+
+def test_target_images_are_learnt_as_they_are_in_label_units():
+    wanted = torch.rand(2, 1, 16, 16)
+    made = raster.targets(Batch(torch.zeros(2, 1, 8, 8), Taught(wanted)), filled(upsampling=2, amplitude=50.0))
+    assert torch.equal(made["spikes"], wanted * 50)
+
+
+def test_a_truth_that_is_no_place_and_no_image_is_refused():
+    with pytest.raises(ConfigError, match="raster draws emitters or target images, not NoneType; choose another"):
+        raster.targets(Batch(torch.zeros(1, 1, 8, 8), None), filled())
+
+
+def test_channels_of_a_frame_make_one_map():
+    one = batch([50.0], [50.0])
+    several = Batch(one.inputs.expand(1, 6, 8, 8), one.truth)
+    assert torch.equal(raster.targets(several, filled())["spikes"], raster.targets(one, filled())["spikes"])
