@@ -33,7 +33,7 @@ CARD = {
 
 CHUNK = 64
 CHUNK_PIXELS = 1 << 22  # fields above 256 px have fewer samples in a chunk
-CHUNKS_KEPT = 2
+CHUNKS_KEPT = 2  # or as many as a batch of windows spans, which walks through them twice
 STATISTICS_PIXELS = 1 << 18
 STATISTICS_CHUNKS = 4
 VALIDATION_EMITTERS = 5_000
@@ -64,6 +64,7 @@ class SimulatedTraining:
         self._seeds = seeds
         self._size = chunk_size(source.field_px)
         self._kept: OrderedDict[int, Chunk] = OrderedDict()
+        self._room = CHUNKS_KEPT
         self._statistics: Statistics | None = None
 
     @property
@@ -88,6 +89,8 @@ class SimulatedTraining:
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
         frames, targets = [], []
+        around = self._around(first, count)
+        self._room = CHUNKS_KEPT if self._scope.context == 1 else max(CHUNKS_KEPT, len(around))
         for number, start, stop in self._ranges(first, count):
             chunk = self._chunk(number)
             rows = slice(int(chunk.offsets[start]), int(chunk.offsets[stop]))
@@ -105,7 +108,7 @@ class SimulatedTraining:
             photons=photons.float(),
             pixel_size_nm=self._source.pixel_size_nm,
         )
-        inputs = torch.cat(frames)[:, None] if self._scope.context == 1 else self._windows(first, count)
+        inputs = torch.cat(frames)[:, None] if self._scope.context == 1 else self._windows(first, count, around)
         return Batch(inputs, truth, first)
 
     def _ranges(self, first: int, count: int) -> list[tuple[int, int, int]]:
@@ -115,12 +118,16 @@ class SimulatedTraining:
             for number in range(first // self._size, (first + count - 1) // self._size + 1)
         ]
 
-    def _windows(self, first: int, count: int) -> torch.Tensor:
-        context = self._scope.context
-        low = max(0, first - context // 2)
-        wide = self._ranges(low, first + count + context // 2 - low)
-        block = torch.cat([self._chunk(number).frames[start:stop] for number, start, stop in wide])[:, None]
-        return torch.from_numpy(windows(block.numpy(), np.arange(first, first + count) - low, context))
+    def _around(self, first: int, count: int) -> list[tuple[int, int, int]]:
+        """The chunks of some samples and of their neighbours in windows."""
+        half = self._scope.context // 2
+        low = max(0, first - half)
+        return self._ranges(low, first + count + half - low)
+
+    def _windows(self, first: int, count: int, around: list[tuple[int, int, int]]) -> torch.Tensor:
+        block = torch.cat([self._chunk(number).frames[start:stop] for number, start, stop in around])[:, None]
+        low = around[0][0] * self._size + around[0][1]
+        return torch.from_numpy(windows(block.numpy(), np.arange(first, first + count) - low, self._scope.context))
 
     def _chunk(self, number: int) -> Chunk:
         if number in self._kept:
@@ -137,7 +144,7 @@ class SimulatedTraining:
         targets = emitters.select(torch.from_numpy(rows))
         offsets = torch.searchsorted(targets.frame.contiguous(), torch.arange(self._size + 1))
         self._kept[number] = Chunk(frames, targets, offsets)
-        if len(self._kept) > CHUNKS_KEPT:
+        while len(self._kept) > self._room:
             self._kept.popitem(last=False)
         return self._kept[number]
 

@@ -170,7 +170,7 @@ class ImagePairs(Task):
         """The middle of the first pair."""
         if condition.frames.n_frames == 0:
             return None
-        frame, image = condition.frames.read(0, 1)[0], answer[0].image
+        frame, image = _plain(condition.frames.read(0, 1)[0]), answer[0].image
         if image is None:
             raise ConfigError(NO_IMAGE)
         ratio = image.values.shape[1] // frame.shape[0]
@@ -211,6 +211,11 @@ def targets_of(condition: Condition) -> TargetImages:
     if not isinstance(condition.truth, TargetImages):
         raise ConfigError(f"condition '{condition.name}' has no target images; give two folders of images")
     return condition.truth
+
+
+def _plain(image: Image) -> Image:
+    """One image of an input; its channels are summed."""
+    return image if image.ndim == 2 else np.asarray(image.sum(axis=0))
 
 
 def _interval(numbers: list[float]) -> tuple[float, float] | None:

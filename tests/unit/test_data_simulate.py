@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from smlmbench import data
+from smlmbench.data import simulate as source
 from smlmbench.data.contracts import Asked, Scope
 from smlmbench.data.simulate import chunk_size, condition, training_set
 from smlmbench.data.targets import digest_of, statistics_of, within
@@ -91,6 +92,24 @@ def test_only_two_chunks_are_kept():
     for first in range(0, 640, 64):
         walked.batch(first, 64)
     assert len(walked._kept) == 2
+
+
+def test_windows_of_large_fields_draw_each_sample_once(monkeypatch):
+    drawn, draw = [], source.draw
+
+    def counted(*given):
+        drawn.append(given)
+        return draw(*given)
+
+    # chunks of 4 samples, batches of 12 that span five of them with their neighbours
+    monkeypatch.setattr(source, "CHUNK", 4)
+    monkeypatch.setattr(source, "draw", counted)
+    walked = stream(context=3)
+    for first in range(0, 96, 12):
+        walked.batch(first, 12)
+    # 24 chunks, and the one after the last
+    assert len(drawn) == 25
+    assert len(walked._kept) == 5
 
 
 def test_large_fields_have_smaller_chunks():

@@ -1,5 +1,6 @@
 """Scores of image pairs by hand: means over pairs, the interval over pairs, the numbers that pick a step."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -156,6 +157,8 @@ def test_the_middle_of_a_large_pair_is_shown():
     assert np.array_equal(shown.prediction, shown.truth)
     assert (shown.pixel_nm, shown.found_nm, TASK.example(condition)) == (100.0, None, 0)
     assert TASK.example(Condition("c", ArrayFrames(given), None)) is None
+    two = dataclasses.replace(condition, frames=ArrayFrames(np.stack([given, 2 * given], axis=1)))
+    assert np.array_equal(TASK.panels(answer_of([target]), two).input_image, 3 * given[0, 36:164, 86:214])
 
 
 def test_sums_of_a_stored_number_leave_out_pairs_that_have_none():
