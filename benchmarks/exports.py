@@ -61,7 +61,7 @@ def untrained(folder: Path, name: str, asked: argparse.Namespace, catalog: Catal
         given,
         {"name": name, "version": card.version, "settings": settings},
         {"name": "raster", "version": 1, "settings": {**output, "pixel_size_nm": given.pixel_size_nm}},
-        {"threshold": 0.3, "calibrated": True, "cell_id": "untrained000", "protocol": "none"},
+        {"task": "localization", "tuned": {"threshold": 0.3}, "calibrated": True, "cell_id": "untrained000"},
     )
     path = folder / f"{name}.pt"
     save_atomically(content, path)

@@ -84,7 +84,8 @@ def checkpoint(path: Path, model: str, upsampling: int, own: dict[str, Any]) -> 
     given = Given(1, upsampling, PIXEL_NM, Statistics(20.0, 8.0, 5.0, 60.0))
     network = catalog.module("models", model).build(settings, given)
     output = catalog.card("outputs", "raster").fill("raster", {"upsampling": upsampling, "amplitude": AMPLITUDE})
-    facts = {"threshold": 1e-3, "calibrated": True, "loss": "l1l2", "cell_id": "0" * 12, "protocol": "none"}
+    facts = {"task": "localization", "tuned": {"threshold": 1e-3}, "calibrated": True, "loss": "l1l2"}
+    facts |= {"cell_id": "0" * 12, "protocol": "none"}
     content = checkpoint_of(
         network,
         given,

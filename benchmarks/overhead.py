@@ -88,13 +88,13 @@ def install(watch: Stopwatch) -> None:
     watch.watch(Supervised, "step", "forward")
     watch.watch(torch.Tensor, "backward", "backward")
     watch.watch(torch.optim.Adam, "step", "optimiser")
-    for scored in ("choose_on_validation", "score_conditions", "predict_applied"):
+    for scored in ("choose_on_validation", "score_conditions", "answer_applied"):
         watch.watch(cells_module, scored, "scoring")
     for holder, attribute, name in (
         (cells_module, "claim", "claim"),
         (Materials, "splits", "drawing the data"),
         (Materials, "given", "drawing the data"),
-        (training_module, "frame_picture", "pictures"),
+        (training_module, "example_picture", "pictures"),
         (cells_module, "_log_checkpoint", "checkpoint"),
         (cells_module, "log_evaluation", "logging"),
         (Run, "log_params", "logging"),

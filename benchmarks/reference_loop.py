@@ -46,6 +46,7 @@ from smlmbench.outputs import raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Training
 from smlmbench.training import Validation, fit
+from smlmbench.truths.emitters import Sampled
 
 CPU = torch.device("cpu")
 GLIBC_MMAP_BYTES, GLIBC_TRIM_BYTES = 2**25, 2**26
@@ -126,19 +127,19 @@ class Patches:
         for at, x, y in zip(sample, *places, strict=True):
             frames[at, 0, int(y // PIXEL_NM), int(x // PIXEL_NM)] += 200
         unknown = torch.full((len(sample),), torch.nan)
-        self.emitters = Batch(frames, sample, places[0], places[1], unknown, unknown, PIXEL_NM)
+        self.samples = Batch(frames, Sampled(sample, places[0], places[1], unknown, unknown, PIXEL_NM))
         self.output = {"upsampling": upsampling, "amplitude": AMPLITUDE, "label_rule": "floor", "collisions": "sum"}
 
     def batch(self, first: int, count: int) -> Batch:
         """The same samples every time."""
         del first, count
-        return self.emitters
+        return self.samples
 
     def plain(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Patches and heatmaps as a published script keeps them on disk."""
-        frames = self.emitters.frames.numpy()[:, 0]
+        frames = self.samples.inputs.numpy()[:, 0]
         patches = torch.stack([plain_frame(frame, self.output["upsampling"])[0] for frame in frames])
-        return patches, functional.conv2d(raster.targets(self.emitters, self.output)["spikes"], gaussian(), padding=3)
+        return patches, functional.conv2d(raster.targets(self.samples, self.output)["spikes"], gaussian(), padding=3)
 
 
 def gaussian() -> torch.Tensor:
@@ -208,7 +209,7 @@ class Ours:
 
     def train(self, steps: int) -> float:
         """Seconds of a step."""
-        batch = len(self.patches.emitters.frames)
+        batch = len(self.patches.samples.inputs)
         settings = Training(
             samples=steps * batch, batch_size=batch, lr=LEARNING_RATE, schedule="constant", clip=None, validations=1,
             number_format=self.number_format,

@@ -79,7 +79,7 @@ def files(tmp_path_factory):
         given,
         {"name": "bright", "version": 1, "settings": {}},
         {"name": "raster", "version": 1, "settings": output},
-        {"threshold": 0.8, "calibrated": True, "cell_id": "abc"},
+        {"task": "localization", "tuned": {"threshold": 0.8}, "calibrated": True, "cell_id": "abc"},
     )
     save_atomically(content, made["best"])
     save_atomically(content | {"facts": content["facts"] | {"calibrated": False}}, folder / "counts.pt")

@@ -57,7 +57,7 @@ def write(folder, name):
         given,
         {"name": name, "version": 1, "settings": settings},
         {"name": "raster", "version": 1, "settings": output},
-        {"threshold": 0.01, "calibrated": False, "cell_id": "abcdef012345"},
+        {"task": "localization", "threshold": 0.01, "calibrated": False, "cell_id": "abcdef012345"},
     )
     path = folder / f"{name}.pt"
     save_atomically(content, path)
