@@ -229,6 +229,9 @@ class Task:
             statistic = self.statistic(self.primary, condition.facts)
             if statistic is None or sums[0] is None or sums[1] is None:
                 return Gate(False, "", f"{self.primary} has no sums per unit to be compared by", {})
+            known = [np.isfinite(list(one.per_unit.get(self.primary, ()))).sum() for one in scored]
+            if known[0] < known[1]:
+                return Gate(False, "", f"it has {self.primary} for {known[0]} units, fp32 for {known[1]}", {})
             for values, one in zip(found, scored, strict=True):
                 values.append(one.values.get(self.primary, float("nan")))
             difference = paired_difference(

@@ -134,9 +134,17 @@ def test_the_worst_condition_decides():
     assert gate.numbers["nmse_star"] == pytest.approx((0.375 + 0.625) / 2)
 
 
+def test_units_without_a_number_do_not_make_a_number_format_better():
+    # what is left is as good as before, or better
+    gate = judged([0.5, np.nan, 0.25], [0.5, 0.75, 0.25])
+    assert (gate.passed, gate.reason) == (False, "it has nmse_star for 2 units, fp32 for 3")
+    assert judged([0.5, np.nan, 0.25], [0.5, np.nan, 0.25]).passed
+    assert judged([0.5, 0.75, 0.25], [0.5, np.nan, 0.25]).passed
+
+
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
-def test_answers_without_a_number_count_as_lost_wherever_they_stand(order):
-    pairs = [(Answers(one), Answers([0.5, 0.25]), condition(None)) for one in ([0.5, 0.25], [np.nan, np.nan])]
+def test_a_condition_without_a_number_is_no_proof_wherever_it_stands(order):
+    pairs = [(Answers(one), Answers(one), condition(None)) for one in ([0.5, 0.25], [np.nan, np.nan])]
     gate = Measured("image_pairs", CATALOG).gate(pairs[order], BARE)
     assert (gate.passed, gate.reason) == (False, "it may lose nan of nmse_star (at most 1)")
 
