@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,6 +24,10 @@ def commands() -> list[str]:
     inline = re.findall(r"`(smlmbench [^`]+)`", BLOCK.sub("", README))
     found = [" ".join(line.split()) for line in [*fenced, *inline] if line.startswith("smlmbench ")]
     return [line for line in dict.fromkeys(found) if line not in NOT_HERE]
+
+
+def python_blocks() -> list[str]:
+    return [text for kind, text in BLOCK.findall(README) if kind == "python"]
 
 
 def tiny_quickstart(path: Path) -> None:
@@ -47,7 +52,7 @@ def folder(tmp_path_factory, empty_store):
     place = tmp_path_factory.mktemp("readme")
     tiny_quickstart(place / "experiments" / "quickstart.yaml")
     shutil.copytree(empty_store, place / "mlruns")
-    (model,) = [text for kind, text in BLOCK.findall(README) if kind == "python"]
+    (model,) = [text for text in python_blocks() if "CARD" in text]
     (place / "my_net.py").write_text(model, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -85,6 +90,17 @@ def test_each_command_of_the_readme_runs(line, folder, monkeypatch):
         pytest.fail(f"{words[1]} was not written by the commands before")
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, f"{line}: {result.output}"
+
+
+def test_the_python_of_the_readme_runs(folder, monkeypatch):
+    (text,) = [text for text in python_blocks() if "import smlmbench\n" in text]
+    monkeypatch.chdir(folder)
+    made: dict[str, Any] = {}
+    exec(compile(text, "README.md", "exec"), made)
+    assert made["finished"].statuses == {"done": 1}
+    assert set(made["board"].model) == {"fid_storm", "truth", "blank"}
+    assert (made["movie"].shape, len(made["found"]) > 0) == ((50, 16, 16), True)
+    assert list((folder / "models").glob("*.onnx"))
 
 
 def test_the_study_of_the_readme_loads_with_files_in_place(folder, tmp_path, monkeypatch):
