@@ -90,9 +90,9 @@ def nothing_trains(monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Nothing is drawn, which takes much of the time of a search; `found` is drawn."""
-    monkeypatch.setattr(training_cell, "frame_picture", lambda *_: None)
-    monkeypatch.setattr(evaluation, "frame_picture", lambda *_: None)
-    monkeypatch.setattr(evaluation, "row_picture", lambda *_: None)
+    monkeypatch.setattr(training_cell, "example_picture", lambda *_: None)
+    monkeypatch.setattr(evaluation, "example_picture", lambda *_: None)
+    monkeypatch.setattr(evaluation, "_drawn", lambda *_: None)
     monkeypatch.setattr(search_record, "_figures", lambda *_: {})
     monkeypatch.setattr(page, "drawings", lambda *_: [])
     monkeypatch.setattr(page, "latency_drawings", lambda *_: [])

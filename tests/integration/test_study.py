@@ -127,7 +127,7 @@ def test_best_pt_is_plain_and_the_folder_of_work_is_gone(done):
             content = torch.load(row.artifact("best.pt"), weights_only=True)
             assert content["model"]["name"] == row.params["model"]
             assert content["facts"]["cell_id"] == row.cell_id
-            assert content["facts"]["threshold"] == pytest.approx(float(row.params["threshold"]), rel=1e-5)
+            assert content["facts"]["tuned"]["threshold"] == pytest.approx(float(row.params["threshold"]), rel=1e-5)
     assert list((done.store.home / "work").iterdir()) == []
 
 
