@@ -16,11 +16,15 @@ from tiny_study import write
 from typer.testing import CliRunner
 
 import smlmbench
+from smlmbench import psf
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError, FormatError, SizeError, StoreError, UnitError
 from smlmbench.formats import read_table
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
+from smlmbench.run.using.drawing import find_source
+from smlmbench.seeds import derive_seed
+from smlmbench.simulate import draw
 
 SCRIPT = Path(__file__).parents[1] / "every_function.py"
 FUNCTIONS = [name for name in smlmbench.__all__ if name != "__version__"]
@@ -133,6 +137,10 @@ def test_models_are_those_of_the_command(made):
 def test_a_simulated_movie_is_that_of_the_command(made, here):
     movie, truth = made["movie"], made["truth"]
     assert (movie.shape, movie.dtype, truth.n_frames) == ((20, 16, 16), np.uint16, 20)
+    source = find_source(made["study"], None, "low")
+    photons, emitters = draw(source, psf.build(source.psf, Catalog()), derive_seed(5, "movie", "0"), 20, 5)
+    assert np.allclose(source.camera.to_photons(movie), photons, atol=1e-3)
+    assert np.array_equal(truth.x_nm, emitters.x_nm)
     command("simulate", "tiny.yaml", "--frames", 20, "--condition", "low", "--seed", 5, "-o", "drawn")
     assert np.array_equal(tifffile.imread("drawn/frames.tif"), movie)
     written = read_table(Path("drawn/truth.csv"), catalog=Catalog())
