@@ -121,8 +121,8 @@ def test_only_the_pick_and_the_defaults_are_tested(found):
 
 def test_the_holdout_set_is_neither_validation_nor_test(found):
     loaded = load_study(found.path)
-    plan, materials = make_plan(loaded).cells[0].data, Materials(loaded.catalog)
-    splits, holdout = materials.splits(plan, loaded.study.seed), materials.holdout(plan, loaded.study.seed)
+    cell, materials = make_plan(loaded).cells[0], Materials(loaded.catalog)
+    splits, holdout = materials.splits(cell), materials.holdout(cell)
     assert holdout.frames.n_frames == splits.validation.frames.n_frames
     frames = [one.frames.read(0, 2).tobytes() for one in (holdout, splits.validation, *splits.tests.values())]
     assert len(set(frames)) == len(frames)
