@@ -10,7 +10,7 @@ from torch import nn
 
 from smlmbench import tasks
 from smlmbench.data.contracts import ArrayFrames, Given, Statistics
-from smlmbench.errors import SizeError, UnknownNameError
+from smlmbench.errors import FormatError, SizeError, UnknownNameError
 from smlmbench.inference import tiles
 from smlmbench.inference.answering import Answering, answering
 from smlmbench.inference.checkpoint import build_network, checkpoint_of, load_trained
@@ -277,3 +277,5 @@ def test_the_task_of_a_checkpoint_is_the_one_that_it_names_or_that_adopts_it():
         assert tasks.of_checkpoint(facts, {"image_scale": 2.0}, CATALOG).name == "image_pairs"
     with pytest.raises(UnknownNameError, match="unknown task 'localisation'"):
         tasks.of_checkpoint({"task": "localisation"}, {}, CATALOG)
+    with pytest.raises(FormatError, match="the checkpoint does not say its task; train it anew"):
+        tasks.of_checkpoint({}, {}, CATALOG)
