@@ -1,10 +1,11 @@
 """What a user means by the word in place of a trained network (file, id, a run's or a model's name) or of a study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from smlmbench.errors import ConfigError, StoreError, UnknownNameError
+from smlmbench.errors import ConfigError, StoreError
 from smlmbench.registry import Catalog
 from smlmbench.tracking.records import RunRecord, find_run, list_studies, search
 from smlmbench.tracking.store import Store
@@ -83,13 +84,21 @@ def _best_of(store: Store, model: str, studies: dict[str, str]) -> RunRecord | N
     rows = [row for row in rows if row.experiment_id == rows[0].experiment_id]
     if not rows:
         return None
-    try:
-        facts = Catalog().card("tasks", rows[0].params.get("task", "")).facts
-    except UnknownNameError:  # a plug-in's; its newest run stands for it
-        return rows[0]
-    key, sign = f"val/{facts['primary']}", -1 if facts.get("direction") == "down" else 1
-    scored = [row for row in rows if key in row.metrics]
-    return max(scored, key=lambda row: sign * row.metrics[key]) if scored else rows[0]
+    rows = [row for row in rows if row.params.get("task") == rows[0].params.get("task")]
+    for facts in _task_facts(rows[0].params.get("task", "")):
+        key, sign = f"val/{facts['primary']}", -1 if facts.get("direction") == "down" else 1
+        scored = [row for row in rows if key in row.metrics]
+        if scored:
+            return max(scored, key=lambda row: sign * row.metrics[key])
+    return rows[0]
+
+
+def _task_facts(named: str) -> list[Mapping[str, Any]]:
+    """Of the task that rows name, then of those that older stores know under its name; empty for a plug-in's."""
+    catalog = Catalog()
+    facts = {name: catalog.card("tasks", name).facts for name in catalog.names("tasks")}
+    own = [facts[named]] if named in facts else []
+    return own + [stated for stated in facts.values() if stated.get("known_as") == named]
 
 
 def study_name(given: str) -> str:
