@@ -3,6 +3,7 @@
 .venv/bin/python tests/notebooks.py
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -23,9 +24,10 @@ def executed(path: Path, folder: Path) -> NotebookNode:
         nbclient.exceptions.CellExecutionError: A cell fails.
     """
     book = nbformat.read(path, as_version=4)
-    NotebookClient(
-        book, timeout=LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(folder)}}, record_timing=False
-    ).execute()
+    where = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(book, timeout=LIMIT_S, kernel_name="python3", resources=where, record_timing=False)
+    # A backend that the caller's environment asks for (MPLBACKEND=Agg) would leave the notebook without pictures.
+    client.execute(env={**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"})
     del book.metadata["language_info"]
     return book
 
