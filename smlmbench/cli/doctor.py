@@ -19,17 +19,7 @@ from smlmbench.errors import SmlmBenchError
 LOW_MEMORY_BYTES = 2 << 30
 LOW_DISK_BYTES = 5 << 30
 PYTHON = (3, 11)
-NEEDED = (
-    "numpy",
-    "scipy",
-    "pydantic",
-    "torch",
-    "torchmetrics",
-    "mlflow",
-    "matplotlib",
-    "tifffile",
-    "h5py",
-)
+NEEDED = ("numpy", "scipy", "pydantic", "torch", "torchmetrics", "mlflow", "matplotlib", "tifffile", "h5py")
 EXTRAS = {"onnxruntime": "export", "openvino": "export", "onnx": "export", "dask": "cluster", "optuna": "search"}
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, DataRoot, Plugins, Sets, Store
+from smlmbench.cli.options import AnyDevice, AsJson, DataRoot, Plugins, Sets, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, note
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class Asked:
 
     what: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="RUN|MOVIE",
             help="Run id, cell_id or run's name (or the beginning of an id), a model's name, or a movie's file.",
             show_default=False,
@@ -30,38 +29,27 @@ class Asked:
     ]
     frame: Annotated[
         int | None,
-        typer.Option(
-            "--frame",
-            min=1,
-            help="Frame of the condition, counted from 1 as in Fiji; default: the one with most true emitters.",
+        Option(
+            min=1, help="Frame of the condition, counted from 1 as in Fiji; default: the one with most true emitters."
         ),
     ] = None
     condition: Annotated[
-        str | None,
-        typer.Option("--condition", help="Test condition, 'val', or a movie of `apply`; default: the first test."),
+        str | None, Option(help="Test condition, 'val', or a movie of `apply`; default: the first test.")
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File: .png, .svg or .pdf; for a projection also .tif with its numbers."),
+        Option("--out", "-o", help="File: .png, .svg or .pdf; for a projection also .tif with its numbers."),
     ] = None
     projection: Annotated[
-        Literal["sum", "mean", "max", "std"] | None,
-        typer.Option("--projection", help="Of a movie, over all its frames, in counts."),
+        Literal["sum", "mean", "max", "std"] | None, Option(help="Of a movie, over all its frames, in counts.")
     ] = None
-    total: Annotated[bool, typer.Option("--sum", help="The same as --projection sum.")] = False
-    pixel_size_nm: Annotated[
-        float | None, typer.Option("--pixel-size-nm", min=0.1, help="Pixel of the movie, for the scale bar.")
-    ] = None
-    histogram: Annotated[
-        bool, typer.Option("--histogram/--no-histogram", help="Distribution of the pixels below the images.")
-    ] = True
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0.0, help="Instead of the one chosen on validation.")
-    ] = None
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
+    total: Annotated[bool, Option("--sum", help="The same as --projection sum.")] = False
+    pixel_size_nm: Annotated[float | None, Option(min=0.1, help="Pixel of the movie, for the scale bar.")] = None
+    histogram: Annotated[bool, Option(help="Distribution of the pixels below the images.")] = True
+    threshold: Threshold = None
+    device: AnyDevice = "auto"
     study: Annotated[
-        Path | None,
-        typer.Option("--study", metavar="STUDY.yaml", help="Where the data are, if they moved since the run."),
+        Path | None, Option(metavar="STUDY.yaml", help="Where the data are, if they moved since the run.")
     ] = None
     sets: Sets = None
     data_root: DataRoot = None

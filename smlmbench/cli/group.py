@@ -59,21 +59,16 @@ class Commands(TyperGroup):
             with formatter.section("Commands"):
                 formatter.write_dl(list(commands().items()))
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,  # noqa: ARG002 (one name, also in tests and under python -m)
-        complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: ARG002 (errors are explained here, never by typer)
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run one command line and exit: 0 done, 2 a mistake of the user, 1 a failure, 130 interrupted."""
-        extra |= {"complete_var": complete_var, "windows_expand_args": windows_expand_args, "standalone_mode": False}
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        """Run one command line and exit: 0 done, 2 a mistake of the user, 1 a failure, 130 interrupted.
+
+        It has one name, also in tests and under python -m; errors are explained here, never by typer.
+        """
+        extra |= {"prog_name": "smlmbench", "standalone_mode": False}
         words = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in words
         try:
-            code = super().main(args=[w for w in words if w != "--debug"], prog_name="smlmbench", **extra)
+            code = super().main(args=[w for w in words if w != "--debug"], **extra)
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 typer.echo(traceback.format_exc().rstrip(), err=True)
@@ -96,9 +91,7 @@ def _explain(error: BaseException) -> int:
             typer.echo(f"smlmbench: {_printable(line)}", err=True)
         return 2 if isinstance(error, UserError) else 1
     usage = getattr(error, "format_message", None)
-    if (
-        usage is not None
-    ):  # typer's own: a wrong option, a missing argument; its class differs between versions of typer
+    if usage is not None:  # typer's own, such as a missing argument; its class differs between versions of typer
         typer.echo(_usage_line(error, usage()), err=True)
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, KeyboardInterrupt | typer.Abort):

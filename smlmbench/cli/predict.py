@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, Plugins, Store
+from smlmbench.cli.options import AnyDevice, AsJson, Plugins, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 if TYPE_CHECKING:
@@ -22,43 +21,32 @@ class Asked:
 
     model: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="Run id, cell_id, run's name, a model's name (its best run of the newest study that has it), best.pt, "
             "exported file, or a classical fitter (peaks_gaussian).",
             show_default=False,
         ),
     ]
-    movie: Annotated[Path, typer.Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).", show_default=False)]
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path()
-    camera: Annotated[
-        str | None, typer.Option("--camera", help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")
-    ] = None
-    pixel_size_nm: Annotated[
-        float | None, typer.Option("--pixel-size-nm", min=1.0, help="Camera pixel of the movie.")
-    ] = None
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0.0, help="Instead of the one chosen on validation.")
-    ] = None
-    table_format: Annotated[
-        str, typer.Option("--table-format", help="thunderstorm_csv, picasso_hdf5, smap_csv or smlmbench_csv.")
-    ] = "thunderstorm_csv"
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
-    frames: Annotated[
-        str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B only, counted from 1 as in Fiji.")
-    ] = None
+    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).", show_default=False)]
+    output: Annotated[Path, Option("--output", "-o", help="Folder for the results.")] = Path()
+    camera: Annotated[str | None, Option(help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")] = None
+    pixel_size_nm: Annotated[float | None, Option(min=1.0, help="Camera pixel of the movie.")] = None
+    threshold: Threshold = None
+    table_format: Annotated[str, Option(help="thunderstorm_csv, picasso_hdf5, smap_csv or smlmbench_csv.")] = (
+        "thunderstorm_csv"
+    )
+    device: AnyDevice = "auto"
+    frames: Annotated[str | None, Option(metavar="A:B", help="Frames A to B only, counted from 1 as in Fiji.")] = None
     runtime: Annotated[
         str,
-        typer.Option(
-            "--runtime",
+        Option(
             help="auto, eager, compiled, onnxruntime, openvino ...; auto is what the run's stored timings on this "
-            "computer name the soonest of those that passed the quality gate, else eager.",
+            "computer name the soonest of those that passed the quality gate, else eager."
         ),
     ] = "auto"
-    number_format: Annotated[
-        str | None, typer.Option("--number-format", help="fp32 or bf16; default: fp32, or as auto finds.")
-    ] = None
+    number_format: Annotated[str | None, Option(help="fp32 or bf16; default: fp32, or as auto finds.")] = None
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
+        list[str] | None, Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
     ] = None
     store: Store = None
     plugins: Plugins = None
@@ -130,15 +118,8 @@ def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, 
 
 def _say(asked: Asked, written: "Written") -> None:
     if asked.as_json:
-        emit_json(
-            {
-                "table": written.table,
-                "image": written.image,
-                "localizations": written.localizations,
-                "frames": written.frames,
-                **({"resumed": written.resumed} if written.resumed else {}),
-            }
-        )
+        names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
+        emit_json({name: getattr(written, name) for name in names})
         return
     if written.resumed:
         note(f"continued after {written.resumed} frames of an earlier command")

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, Sets, StudyFile
+from smlmbench.cli.options import AsJson, Sets, StudyFile, from_fields
 from smlmbench.cli.output import emit, emit_json
 
 
@@ -16,14 +15,12 @@ class Asked:
     """The command line."""
 
     study: StudyFile
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for what is written.")] = Path("simulated")
-    frames: Annotated[int, typer.Option("--frames", min=1, max=100_000)] = 100
-    data: Annotated[str | None, typer.Option("--data", help="Data entry; default the first.")] = None
-    condition: Annotated[str | None, typer.Option("--condition", help="A test condition instead of training.")] = None
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0
-    pairs: Annotated[
-        int | None, typer.Option("--pairs", help="Write image pairs: target pixels per camera pixel, 1, 2, 4 or 8.")
-    ] = None
+    output: Annotated[Path, Option("--output", "-o", help="Folder for what is written.")] = Path("simulated")
+    frames: Annotated[int, Option(min=1, max=100_000)] = 100
+    data: Annotated[str | None, Option(help="Data entry; default the first.")] = None
+    condition: Annotated[str | None, Option(help="A test condition instead of training.")] = None
+    seed: Annotated[int, Option(min=0)] = 0
+    pairs: Annotated[int | None, Option(help="Write image pairs: target pixels per camera pixel, 1, 2, 4 or 8.")] = None
     sets: Sets = None
     as_json: AsJson = False
 
@@ -48,7 +45,4 @@ def command(asked: Asked) -> None:
         drawn = draw_movie(source, asked.frames, asked.seed, asked.output, loaded.catalog)
         facts = {"movie": drawn.movie, "truth": drawn.truth, "emitters": drawn.emitters}
         said = f"{asked.frames} frames: {drawn.movie}; {drawn.emitters} emitters: {drawn.truth}"
-    if asked.as_json:
-        emit_json(facts)
-    else:
-        emit(said)
+    emit_json(facts) if asked.as_json else emit(said)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, Plugins, Sets, Store
+from smlmbench.cli.options import AsJson, Plugins, Sets, Store, from_fields
 from smlmbench.cli.output import emit, emit_json, note, table
 
 COLUMNS = ("model", "size_px", "device", "runtime", "number_format", "median_ms", "q1_ms", "q3_ms", "p90_ms", "cpu_ms")
@@ -21,19 +20,19 @@ class Asked:
 
     models: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml.", show_default=False),
+        Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml.", show_default=False),
     ]
-    sizes: Annotated[str, typer.Option("--sizes", help="Camera frame sides in px, comma separated.")] = "64"
-    upsampling: Annotated[int, typer.Option("--upsampling", help="2, 4 or 8; of untrained models.")] = 8
-    devices: Annotated[str, typer.Option("--devices", "--device", help="cpu, cuda, mps; comma separated.")] = "cpu"
-    runtimes: Annotated[
-        str, typer.Option("--runtimes", help="eager, compiled, onnxruntime, openvino, executorch; comma separated.")
-    ] = "eager"
-    formats: Annotated[str, typer.Option("--formats", help="fp32, bf16, int8; comma separated.")] = "fp32"
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: torch's own.")] = None
-    full: Annotated[bool, typer.Option("--full", help="Also batches, end to end and GFLOPs.")] = False
+    sizes: Annotated[str, Option(help="Camera frame sides in px, comma separated.")] = "64"
+    upsampling: Annotated[int, Option(help="2, 4 or 8; of untrained models.")] = 8
+    devices: Annotated[str, Option("--devices", "--device", help="cpu, cuda, mps; comma separated.")] = "cpu"
+    runtimes: Annotated[str, Option(help="eager, compiled, onnxruntime, openvino, executorch; comma separated.")] = (
+        "eager"
+    )
+    formats: Annotated[str, Option(help="fp32, bf16, int8; comma separated.")] = "fp32"
+    threads: Annotated[int | None, Option(min=1, help="Default: torch's own.")] = None
+    full: Annotated[bool, Option("--full", help="Also batches, end to end and GFLOPs.")] = False
     refuse_busy: Annotated[
-        bool, typer.Option("--refuse-busy", help="End with an error where other programs use the processor.")
+        bool, Option("--refuse-busy", help="End with an error where other programs use the processor.")
     ] = False
     sets: Sets = None
     store: Store = None
@@ -65,17 +64,16 @@ def command(asked: Asked) -> None:
     rows = _rows(asked, catalog)
     if asked.as_json:
         emit_json(rows)
-        return
-    _show(asked, rows)
+    else:
+        _show(asked, rows)
 
 
 def _rows(asked: Asked, catalog: Any) -> list[dict[str, Any]]:
     from smlmbench.run.timing.untrained import Where, time_file, time_untrained
 
-    where = Where(
-        _listed(asked.devices), _listed(asked.runtimes), _listed(asked.formats), asked.threads, full=asked.full
-    )
-    (first, *more) = asked.models
+    devices, runtimes, formats = (_listed(text) for text in (asked.devices, asked.runtimes, asked.formats))
+    where = Where(devices, runtimes, formats, asked.threads, full=asked.full)
+    first, *more = asked.models
     stored = not more and first not in catalog.names("models")
     if stored and (Path(first).is_file() or not _looks_registered(first, catalog)):
         from smlmbench.run.using.finding import find_trained

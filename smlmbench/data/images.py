@@ -156,13 +156,7 @@ class Wanted:
 class PairTraining:
     """Square crops of pairs; addressable by sample number."""
 
-    def __init__(
-        self,
-        pairs: PairFiles,
-        source: ImagesSource,
-        scope: Scope,
-        seeds: tuple[str, ...],
-    ) -> None:
+    def __init__(self, pairs: PairFiles, source: ImagesSource, scope: Scope, seeds: tuple[str, ...]) -> None:
         """Take crops of the whole of every pair.
 
         Args:

@@ -15,7 +15,7 @@ CARD = {
             "low": 0.0,
             "high": 1.0,
             "help": "Range L = maximum of the blurred true image; needs sides of at least 176 fine pixels.",
-        },
+        }
     },
 }
 

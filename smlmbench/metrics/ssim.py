@@ -15,7 +15,7 @@ CARD = {
             "low": -1.0,
             "high": 1.0,
             "help": "Range L = maximum of the blurred true image. A blank image scores high on sparse truth.",
-        },
+        }
     },
 }
 
