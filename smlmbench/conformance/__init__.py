@@ -1,15 +1,15 @@
 """Does a registered thing keep its contracts? Plain functions, for `smlmbench check` and for the tests.
 
-A room with contracts of its own has a file of its name here; every room has the checks of `cards`. What a card calls a
-variant is checked like the thing itself, the variant's name in brackets.
+A room with contracts of its own has a file of its name here, each public function of which is a check; every room has
+the checks of `cards`. What a card calls a variant is checked like the thing itself, the variant's name in brackets.
 """
 
-import importlib
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from smlmbench.conformance import cards
-from smlmbench.conformance.checks import Check, NotApplicable, Outcome, Subject
+from smlmbench.conformance.checks import Check, NotApplicable, Outcome, Subject, collect, public_functions
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 
@@ -22,11 +22,6 @@ ROOMS_WITH_CHECKS = ("models", "losses", "outputs", "psf", "formats", "metrics",
 def checks(catalog: Catalog, room: str, name: str) -> list[Check]:
     """All checks of one registered thing, not yet run; nothing of it is imported.
 
-    Args:
-        catalog: With the plug-in among its files, where it is one.
-        room: Key of `registry.ROOMS`.
-        name: Registered name.
-
     Raises:
         UnknownNameError: Nothing is registered under the name.
     """
@@ -37,9 +32,9 @@ def checks(catalog: Catalog, room: str, name: str) -> list[Check]:
         other = _other_truth(subject)
         if other:
             return [*found, Check("contracts_of_its_room", lambda: _not_here(other))]
-        module = importlib.import_module(f"smlmbench.conformance.{room}")
+        functions = public_functions(import_module(f"smlmbench.conformance.{room}")).values()
         for variant in ("", *_variants(catalog, room, name)):
-            found += module.checks(Subject(catalog, room, name, variant))
+            found += collect(Subject(catalog, room, name, variant), functions)
     return found
 
 

@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
-from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, public_functions, require
 from smlmbench.registry import LossCard, ModelCard
 from smlmbench.study.schema import Training
 
@@ -58,7 +57,10 @@ def search_space_fits_the_settings(subject: Subject) -> str:
     card = subject.card
     for name, space in card.search.items():
         require(name in card.settings, f"search.{name}: not among the settings {sorted(card.settings)}")
-        for value in _searched(name, space):
+        keys = set(space)
+        fits = keys in ({"choices"}, {"low", "high"}, {"low", "high", "log"})
+        require(fits, f"search.{name}: {sorted(keys)} is not a space; give choices, or low, high and log")
+        for value in space["choices"] if "choices" in space else (space["low"], space["high"]):
             card.settings[name].check(f"{subject.name}.search.{name}", value)
         if "low" in space:
             require(space["low"] < space["high"], f"search.{name}: low must be below high")
@@ -82,15 +84,11 @@ def functions_are_there_and_documented(subject: Subject) -> str:
         facts = subject.card.facts
         needed = FORMAT_FUNCTIONS[facts["holds"]] + ((f"write_{facts['holds']}",) if facts.get("writes") else ())
     for name in needed:
-        known = callable(getattr(module, name, None))
-        require(known, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")
-    public = {
-        name: thing
-        for name, thing in vars(module).items()
-        if inspect.isfunction(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
-    }
+        there = callable(getattr(module, name, None))
+        require(there, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")
+    public = public_functions(module)
     for name, function in public.items():
-        require(bool(inspect.getdoc(function)), f"{name}: has no docstring; say what it takes and returns")
+        require(inspect.getdoc(function), f"{name}: has no docstring; say what it takes and returns")
     return ", ".join(public) or "no functions"
 
 
@@ -120,12 +118,3 @@ def checks(subject: Subject) -> list[Check]:
     if subject.room == "models":
         functions.append(training_defaults_are_known)
     return collect(subject, functions)
-
-
-def _searched(name: str, space: dict[str, Any]) -> list[Any]:
-    keys = set(space)
-    require(
-        keys == {"choices"} or keys in ({"low", "high"}, {"low", "high", "log"}),
-        f"search.{name}: {sorted(keys)} is not a space; give choices, or low, high and log",
-    )
-    return list(space["choices"]) if "choices" in space else [space["low"], space["high"]]

@@ -19,10 +19,7 @@ LEAST_SHIFT = 10
 def facts(truth: Localizations, *, min_photons: float, psf_sigma_nm: float | None) -> dict[str, float]:
     """Measure how crowded a condition is; emitters below `min_photons` do not count, unknown photons do.
 
-    Args:
-        truth: All emitters.
-        min_photons: Dimmer ones are neutral.
-        psf_sigma_nm: Width of the PSF; None leaves out what needs it.
+    Without the width of the PSF what needs it is left out.
 
     Returns:
         `density_per_um2`: emitters per frame and area; `density_local`: density in um^-2 in the 250 nm around an

@@ -6,7 +6,8 @@ which brings a typical brightest pixel to 1; predictions come back in the target
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,25 +58,19 @@ class Held(NamedTuple):
 
 
 class PairFiles:
-    """The pairs of a source's part; those used last stay decoded, up to `held_bytes`, and a few files open."""
+    """The pairs of a source's part; those used last stay decoded, up to `held_bytes`, and a few files open.
+
+    Raises:
+        UserError: Folders that are no pairs, or too few of them.
+    """
 
     def __init__(self, source: ImagesSource, held_bytes: int = HELD_BYTES) -> None:
-        """List the pairs.
-
-        Raises:
-            UserError: Folders that are no pairs, or too few of them.
-        """
         self.pages: tuple[Page, ...] = source.pages
         self._camera = None if source.camera == "uncalibrated" else source.camera
         self._room = held_bytes
         self._used = 0
         self._held: OrderedDict[int, Held] = OrderedDict()
         self._open: OrderedDict[str, Movie] = OrderedDict()
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One name per pair, with its page where the files have several."""
-        return [page.label for page in self.pages]
 
     def __len__(self) -> int:
         return len(self.pages)
@@ -157,13 +152,10 @@ class PairTraining:
     """Square crops of pairs; addressable by sample number."""
 
     def __init__(self, pairs: PairFiles, source: ImagesSource, scope: Scope, seeds: tuple[str, ...]) -> None:
-        """Take crops of the whole of every pair.
+        """Take crops of the whole of every pair of the train part, cut to the shortest side of the inputs.
 
-        Args:
-            pairs: The train part.
-            source: The description; crops are cut to the shortest side of the inputs.
-            scope: Seed of the study, and whether samples are turned and mirrored.
-            seeds: Role, digest and repeat.
+        The scope tells the seed of the study and whether samples are turned and mirrored; seeds are role, digest and
+        repeat.
         """
         self._pairs = pairs
         self._ratio = int(pairs[0][1].shape[0] // pairs[0][0].shape[0])
@@ -171,30 +163,22 @@ class PairTraining:
         self._side = min(source.crop_px, *(min(page.height, page.width) for page in pairs.pages))
         self._root_seed, self._seeds = scope.root_seed, seeds
         self._symmetries = SYMMETRIES if scope.augment else 1
-        self._statistics: Statistics | None = None
-        self._scale: float | None = None
+        self.sample_shape: tuple[int, ...] = (1, self._side, self._side)
 
     @property
     def output_settings(self) -> Mapping[str, float]:
         """Pixel of the inputs (NaN where it is unknown), and what brings answers to the unit of the targets."""
         return {"pixel_size_nm": self._pixel_size_nm, "image_scale": self.target_scale}
 
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """One channel, height and width of a crop of the input."""
-        return 1, self._side, self._side
-
-    @property
+    @cached_property
     def statistics(self) -> Statistics:
         """Statistics of up to 64 evenly spaced inputs, of as many pixels of each."""
-        if self._statistics is None:
-            images = [self._pairs[number][0].reshape(-1) for number in self._sampled()]
-            count = min(SAMPLED_PIXELS, *[image.size for image in images])
-            rows = [image[:: image.size // count][:count] for image in images]
-            self._statistics = statistics_of(np.stack(rows)[:, None, :])
-        return self._statistics
+        images = [self._pairs[number][0].reshape(-1) for number in self._sampled()]
+        count = min(SAMPLED_PIXELS, *[image.size for image in images])
+        rows = [image[:: image.size // count][:count] for image in images]
+        return statistics_of(np.stack(rows)[:, None, :])
 
-    @property
+    @cached_property
     def target_scale(self) -> float:
         """What a target is divided by: the mean over up to 64 targets of their 99.9 percentile of lit pixels.
 
@@ -203,17 +187,11 @@ class PairTraining:
         Raises:
             FormatError: All of these targets are blank.
         """
-        if self._scale is None:
-            peaks = []
-            for number in self._sampled():
-                wanted = self._pairs[number][1]
-                lit = wanted[wanted > 0]
-                if lit.size:
-                    peaks.append(float(np.percentile(lit, PERCENTILE)))
-            if not peaks:
-                raise FormatError("all target images of the training part are blank; check the folder of targets")
-            self._scale = float(np.mean(peaks))
-        return self._scale
+        targets = (self._pairs[number][1] for number in self._sampled())
+        peaks = [float(np.percentile(wanted[wanted > 0], PERCENTILE)) for wanted in targets if (wanted > 0).any()]
+        if not peaks:
+            raise FormatError("all target images of the training part are blank; check the folder of targets")
+        return float(np.mean(peaks))
 
     def _sampled(self) -> list[int]:
         count = min(len(self._pairs), SAMPLED_PAGES)
@@ -246,13 +224,7 @@ class PairTraining:
 
 
 def training_set(train: ImagesSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog) -> PairTraining:
-    """Random crops of the train part.
-
-    Args:
-        train: The description.
-        identity: Digests of the pairs and the description without paths.
-        scope: Seed, repeat (it moves the places) and augmentation; pairs are no movie and have no neighbours in time.
-        catalog: Without effect.
+    """Random crops of the train part; the repeat moves their places.
 
     Raises:
         UserError: Folders that are no pairs, or too few of them; or a network that wants several frames.
@@ -267,14 +239,7 @@ def training_set(train: ImagesSource, identity: Mapping[str, Any], scope: Scope,
 def condition(
     name: str, source: ImagesSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog
 ) -> Condition:
-    """The pairs of a part that are scored.
-
-    Args:
-        name: Its name on the board.
-        source: The description.
-        identity: Digests of the pairs and the description without paths.
-        asked: Its role; nothing is drawn, and the cut does not depend on a seed.
-        catalog: Without effect.
+    """The pairs of a part that are scored; nothing is drawn, and the cut does not depend on a seed.
 
     Raises:
         UserError: Folders that are no pairs, or too few of them.

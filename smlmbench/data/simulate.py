@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,33 +59,19 @@ class SimulatedTraining:
     """
 
     def __init__(self, source: SimulateSource, optics: Psf, scope: Scope, seeds: tuple[str, ...]) -> None:
-        self._source = source
-        self._psf = optics
-        self._scope = scope
-        self._seeds = seeds
+        self._source, self._psf, self._scope, self._seeds = source, optics, scope, seeds
         self._size = chunk_size(source.field_px)
         self._kept: OrderedDict[int, Chunk] = OrderedDict()
         self._room = CHUNKS_KEPT
-        self._statistics: Statistics | None = None
+        self.output_settings: Mapping[str, float] = {"pixel_size_nm": source.pixel_size_nm}
+        self.sample_shape: tuple[int, ...] = (1, source.field_px, source.field_px)
 
-    @property
-    def output_settings(self) -> Mapping[str, float]:
-        """The camera pixel."""
-        return {"pixel_size_nm": self._source.pixel_size_nm}
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """One channel, height and width of a sample."""
-        return 1, self._source.field_px, self._source.field_px
-
-    @property
+    @cached_property
     def statistics(self) -> Statistics:
         """Statistics of the first chunks."""
-        if self._statistics is None:
-            wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
-            chunks = [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
-            self._statistics = statistics_of(torch.cat([chunk.frames for chunk in chunks]).numpy())
-        return self._statistics
+        wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
+        chunks = [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
+        return statistics_of(torch.cat([chunk.frames for chunk in chunks]).numpy())
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
@@ -157,14 +144,7 @@ def chunk_size(field_px: int) -> int:
 def training_set(
     train: SimulateSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog
 ) -> SimulatedTraining:
-    """The training stream of a description.
-
-    Args:
-        train: The description.
-        identity: Its canonical JSON, which the digest is made of.
-        scope: Seed, repeat and context; every sample is new and no direction is special, so nothing is augmented.
-        catalog: Where the PSF is registered.
-    """
+    """The training stream; every sample is new and no direction is special, so nothing is augmented."""
     seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
     return SimulatedTraining(train, psf.build(train.psf, catalog), scope, seeds)
 
@@ -174,18 +154,12 @@ def condition(
 ) -> Condition:
     """Draw a frozen split; it depends on neither its name nor a repeat.
 
-    One structure is drawn for all frames (one cell), anew for every digest and role.
-
-    Args:
-        name: Its name on the board.
-        source: The description; absent `frames` are 400, for validation enough for 5,000 emitters.
-        identity: Its canonical JSON.
-        asked: Role, seed and further sets: `signal_free` is 64 frames without emitters.
-        catalog: Where the PSF is registered.
+    One structure is drawn for all frames (one cell), anew for every digest and role. Absent `frames` are 400, for
+    validation enough for 5,000 emitters. The further set `signal_free` is 64 frames without emitters.
     """
     optics = psf.build(source.psf, catalog)
     role, digest = asked.role, digest_of(identity, asked.role)
-    n_frames = source.frames or _default_frames(source, role)
+    n_frames = source.frames or (_validation_frames(source) if role == "val" else TEST_FRAMES)
     frames, table = _frozen(source, optics, n_frames, asked.root_seed, (role, digest))
     background, sigma_px = mean_of(plain(source.background_photons)), optics.sigma_nm / source.pixel_size_nm
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
@@ -213,9 +187,7 @@ def small(folder: Path) -> SimulateSource:
     return SimulateSource(field_px=24, frames=12, density_per_um2=1.0, psf={"name": "gaussian", "sigma_nm": 130.0})
 
 
-def _default_frames(source: SimulateSource, role: str) -> int:
-    if role != "val":
-        return TEST_FRAMES
+def _validation_frames(source: SimulateSource) -> int:
     each = mean_of(plain(source.density_per_um2)) * source.area_um2
     return max(VALIDATION_FRAMES, math.ceil(VALIDATION_EMITTERS / each))
 
