@@ -4,9 +4,8 @@ A room with contracts of its own has a file of its name here, each public functi
 the checks of `cards`. What a card calls a variant is checked like the thing itself, the variant's name in brackets.
 """
 
-from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from itertools import chain
 
 from smlmbench.conformance import cards
 from smlmbench.conformance.checks import Check, NotApplicable, Outcome, Subject, collect, public_functions
@@ -42,18 +41,13 @@ def _other_truth(subject: Subject) -> str:
     """Why the examples of emitters on frames say nothing of a thing, or empty: none of its tasks takes emitters."""
     catalog, room, name = subject.catalog, subject.room, subject.name
     try:
-        by_room: dict[str, Callable[[], Any]] = {
-            "models": lambda: catalog.served_by(name),
-            "outputs": lambda: subject.card.facts.get("tasks", []),
-            "losses": lambda: [
-                task
-                for kind in getattr(subject.card, "accepts", [])
-                for task in catalog.card("outputs", kind).facts.get("tasks", [])
-            ],
-            "metrics": lambda: getattr(subject.card, "tasks", []),
-            "references": lambda: subject.card.facts.get("tasks", {}),
-        }
-        served = list(by_room[room]()) if room in by_room else []
+        if room == "models":
+            served = catalog.served_by(name)
+        else:
+            card = subject.card
+            holders = [catalog.card("outputs", kind) for kind in getattr(card, "accepts", ())]
+            stated = (one.facts.get("tasks", ()) for one in (card, *holders))
+            served = [*getattr(card, "tasks", ()), *chain.from_iterable(stated)]
         truths = {kind for task in served for kind in catalog.card("tasks", task).facts.get("truths", [])}
     except SmlmBenchError:  # an unreadable card, or a task that is not given, is for the checks themselves to say
         return ""

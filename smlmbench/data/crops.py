@@ -121,17 +121,13 @@ class CropTraining:
         places = [self.place(first + number) for number in range(count)]
         ranges = np.array([self._range(place.frame) for place in places], dtype=np.float32)
         picked = [self._sample(place, frames[number]) for number, place in enumerate(places)]
-        sample = np.repeat(np.arange(count), [len(rows) for _, _, rows in picked])
-        rows = np.concatenate([rows for _, _, rows in picked])
+        sample = torch.from_numpy(np.repeat(np.arange(count, dtype=np.int64), [len(rows) for *_, rows in picked]))
+        x_nm, y_nm, rows = (np.concatenate(parts) for parts in zip(*picked, strict=True))
         extent = side * self._pixel_size_nm
-        truth = Sampled(
-            sample=torch.from_numpy(sample.astype(np.int64)),
-            x_nm=within(np.concatenate([x_nm for x_nm, _, _ in picked]), extent),
-            y_nm=within(np.concatenate([y_nm for _, y_nm, _ in picked]), extent),
-            z_nm=torch.from_numpy(self._targets.z_nm[rows].astype(np.float32)),
-            photons=torch.from_numpy(self._targets.photons[rows].astype(np.float32)),
-            pixel_size_nm=self._pixel_size_nm,
+        z_nm, photons = (
+            torch.from_numpy(column[rows].astype(np.float32)) for column in (self._targets.z_nm, self._targets.photons)
         )
+        truth = Sampled(sample, within(x_nm, extent), within(y_nm, extent), z_nm, photons, self._pixel_size_nm)
         return Batch(torch.from_numpy(frames), truth, first, torch.from_numpy(ranges.reshape(count, 2)))
 
     def _range(self, frame: int) -> tuple[float, float]:

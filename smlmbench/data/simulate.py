@@ -86,15 +86,9 @@ class SimulatedTraining:
             sample = chunk.targets.frame[rows] + (number * self._size - first)
             targets.append((sample, *(column[rows] for column in columns)))
         sample, x_nm, y_nm, z_nm, photons = (torch.cat(parts) for parts in zip(*targets, strict=True))
-        extent = self._source.field_px * self._source.pixel_size_nm
-        truth = truths.Sampled(
-            sample=sample,
-            x_nm=within(x_nm.numpy(), extent),
-            y_nm=within(y_nm.numpy(), extent),
-            z_nm=z_nm.float(),
-            photons=photons.float(),
-            pixel_size_nm=self._source.pixel_size_nm,
-        )
+        pixel_nm = self._source.pixel_size_nm
+        x_nm, y_nm = (within(places.numpy(), self._source.field_px * pixel_nm) for places in (x_nm, y_nm))
+        truth = truths.Sampled(sample, x_nm, y_nm, z_nm.float(), photons.float(), pixel_nm)
         inputs = torch.cat(frames)[:, None] if self._scope.context == 1 else self._windows(first, count, around)
         return Batch(inputs, truth, first)
 
@@ -122,12 +116,9 @@ class SimulatedTraining:
             return self._kept[number]
         seed = derive_seed(self._scope.root_seed, *self._seeds, str(number))
         frames, emitters = draw(self._source, self._psf, seed, self._size)
-        rows = truths.is_target(
-            emitters.photons.numpy(),
-            emitters.background_photons.numpy(),
-            self._source.min_photons,
-            self._psf.sigma_nm / self._source.pixel_size_nm,
-        )
+        sigma_px = self._psf.sigma_nm / self._source.pixel_size_nm
+        photons, background = emitters.photons.numpy(), emitters.background_photons.numpy()
+        rows = truths.is_target(photons, background, self._source.min_photons, sigma_px)
         targets = emitters.select(torch.from_numpy(rows))
         offsets = torch.searchsorted(targets.frame.contiguous(), torch.arange(self._size + 1))
         self._kept[number] = Chunk(frames, targets, offsets)
