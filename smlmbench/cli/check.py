@@ -10,7 +10,7 @@ from smlmbench.cli.output import emit_json, note, table
 
 
 def command(
-    thing: Annotated[str, Argument(metavar="NAME|FILE.py", help="Registered name or file.", show_default=False)],
+    thing: Annotated[str, Argument(metavar="NAME|FILE.py", help="Registered name or file.")],
     room: Annotated[str | None, Option(help="models, losses, ...; needed where a name is in two.")] = None,
     as_json: AsJson = False,
 ) -> None:

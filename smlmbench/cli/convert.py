@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 class Asked:
     """The command line."""
 
-    source: Annotated[
-        Path, Argument(metavar="INPUT", help="Table, movie (or folder of TIFFs), .mat image.", show_default=False)
-    ]
-    target: Annotated[Path, Argument(metavar="OUTPUT", help="File to write.", show_default=False)]
+    source: Annotated[Path, Argument(metavar="INPUT", help="Table, movie (or folder of TIFFs), .mat image.")]
+    target: Annotated[Path, Argument(metavar="OUTPUT", help="File to write.")]
     source_format: Annotated[
         str | None, Option("--from", metavar="FORMAT", help="Format of INPUT; default: found from it.")
     ] = None

@@ -73,7 +73,7 @@ def _packages() -> Finding:
 
 def _extras() -> Finding:
     found = {name: _version(name) for name in EXTRAS}
-    seen = [f"{name} {version}" if version is not None else f"no {name}" for name, version in found.items()]
+    seen = [f"no {name}" if version is None else f"{name} {version}" for name, version in found.items()]
     return Finding("optional packages", True, ", ".join(seen))
 
 

@@ -14,8 +14,8 @@ from smlmbench.cli.output import emit_json, table
 class Asked:
     """The command line."""
 
-    found: Annotated[Path, Argument(help="Table (csv, xlsx) or image (mat, tif).", show_default=False)]
-    truth: Annotated[Path, Argument(help="True table.", show_default=False)]
+    found: Annotated[Path, Argument(help="Table (csv, xlsx) or image (mat, tif).")]
+    truth: Annotated[Path, Argument(help="True table.")]
     found_format: Annotated[str | None, Option(help="Format of the first file; default: found from it.")] = None
     truth_format: Annotated[str | None, Option(help="Format of the true table; default: found from it.")] = None
     field_nm: Annotated[tuple[float, float] | None, Option(help="Width and height of the field.")] = None

@@ -10,7 +10,7 @@ from smlmbench.cli.output import emit, emit_json, note
 
 
 def command(
-    model: Annotated[str, Argument(help="Run id, cell_id, run's or model's name, or best.pt.", show_default=False)],
+    model: Annotated[str, Argument(help="Run id, cell_id, run's or model's name, or best.pt.")],
     form: Annotated[str, Option("--format", help="onnx, openvino, executorch or bioimageio.")] = "onnx",
     out: Annotated[Path, Option("--out", "-o", help="Folder for the files.")] = Path(),
     store: Store = None,

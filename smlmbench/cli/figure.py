@@ -24,7 +24,6 @@ class Asked:
         Argument(
             metavar="RUN|MOVIE",
             help="Run id, cell_id or run's name (or the beginning of an id), a model's name, or a movie's file.",
-            show_default=False,
         ),
     ]
     frame: Annotated[

@@ -13,9 +13,7 @@ from smlmbench.registry.listing import facts_of, fidelity, served
 
 
 def command(
-    room: Annotated[
-        str | None, Argument(metavar="[ROOM]", help=f"One of {', '.join(ROOMS)}.", show_default=False)
-    ] = None,
+    room: Annotated[str | None, Argument(metavar="[ROOM]", help=f"One of {', '.join(ROOMS)}.")] = None,
     name: Annotated[str | None, Argument(metavar="[NAME]", help="Show everything about one.")] = None,
     plugins: Plugins = None,
     as_json: AsJson = False,

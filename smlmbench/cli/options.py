@@ -13,7 +13,7 @@ from typer import Argument, Option
 if TYPE_CHECKING:
     from smlmbench.study.load import Loaded
 
-StudyFile = Annotated[Path, Argument(metavar="STUDY.yaml", help="Study file.", show_default=False)]
+StudyFile = Annotated[Path, Argument(metavar="STUDY.yaml", help="Study file.")]
 Sets = Annotated[
     list[str] | None,
     Option("--set", metavar="KEY=VALUE", help="Override one value, such as training.samples=500 or models.0.blocks=4."),
@@ -65,15 +65,9 @@ class TrainAsked(StudyAsked):
     device: Annotated[str, Option(help="auto, cpu, cuda or mps, for training and scoring.")] = "auto"
     infer_device: Annotated[str | None, Option(help="Another device for scoring and predicting after training.")] = None
     retry_failed: Annotated[bool, Option("--retry-failed", help="Repeat failed and collapsed cells.")] = False
-    workers: Annotated[
-        int | None, Option(min=1, help="Train this many cells at a time, each in a process of its own.")
-    ] = None
-    scheduler: Annotated[str | None, Option(metavar="tcp://HOST:PORT", help="Train at a running Dask scheduler.")] = (
-        None
-    )
-    cluster: Annotated[Path | None, Option(metavar="CLUSTER.yaml", help="Train as jobs of SLURM, PBS, LSF or SGE.")] = (
-        None
-    )
+    workers: Annotated[int | None, Option(min=1, help="Train this many cells at once, each in its own process.")] = None
+    scheduler: Annotated[str | None, Option(metavar="tcp://HOST:PORT", help="Use a running Dask scheduler.")] = None
+    cluster: Annotated[Path | None, Option(metavar="CLUSTER.yaml", help="Train as SLURM, PBS, LSF or SGE jobs.")] = None
 
     def running(self) -> dict[str, Any]:
         """How and where cells run, as `api.run` and `options_of` take it."""

@@ -24,10 +24,9 @@ class Asked:
         Argument(
             help="Run id, cell_id, run's name, a model's name (its best run of the newest study that has it), best.pt, "
             "exported file, or a classical fitter (peaks_gaussian).",
-            show_default=False,
         ),
     ]
-    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).", show_default=False)]
+    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).")]
     output: Annotated[Path, Option("--output", "-o", help="Folder for the results.")] = Path()
     camera: Annotated[str | None, Option(help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")] = None
     pixel_size_nm: Annotated[float | None, Option(min=1.0, help="Camera pixel of the movie.")] = None

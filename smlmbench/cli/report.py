@@ -10,9 +10,7 @@ from smlmbench.cli.output import emit, emit_json
 
 
 def command(
-    study: Annotated[
-        str, Argument(metavar="STUDY", help="Name of a study in the store, or its file.", show_default=False)
-    ],
+    study: Annotated[str, Argument(metavar="STUDY", help="Name of a study in the store, or its file.")],
     store: Store = None,
     output: Annotated[
         Path | None, Option(metavar="FOLDER", help="Folder of the files; default: reports/STUDY in the store.")

@@ -20,7 +20,7 @@ class Asked:
 
     models: Annotated[
         list[str],
-        Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml.", show_default=False),
+        Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml."),
     ]
     sizes: Annotated[str, Option(help="Camera frame sides in px, comma separated.")] = "64"
     upsampling: Annotated[int, Option(help="2, 4 or 8; of untrained models.")] = 8

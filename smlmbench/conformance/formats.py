@@ -2,15 +2,14 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smlmbench.conformance.checks import NotApplicable, Subject, require
 from smlmbench.errors import UserError
 from smlmbench.formats import TableOptions
+from smlmbench.movies import ArrayMovie
 from smlmbench.predictions import Localizations
 
 PIXEL_NM = 100.0
@@ -18,20 +17,6 @@ NEAR_NM = 0.01
 KNOWN = TableOptions(pixel_size_nm=PIXEL_NM)
 NOISE = np.random.default_rng(5).integers(0, 256, 4096, dtype=np.uint8).tobytes()
 FRAMES = np.random.default_rng(6).integers(0, 4000, (3, 9, 12), dtype=np.uint16)
-
-
-class _Held:
-    """A movie in memory."""
-
-    path = Path("held.tif")
-    n_frames, height, width = FRAMES.shape
-    dtype: np.dtype[np.generic] = FRAMES.dtype
-
-    def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        return FRAMES[start:stop]
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def written_files_come_back(subject: Subject) -> str:
@@ -62,7 +47,7 @@ def foreign_files_are_refused(subject: Subject) -> str:
             may = any(subject.card.facts.get(fact) for fact in ("fallback", "sidecars"))
             require(may or not claimed, "recognises claims a file of noise")
         try:
-            _reader(subject)(path)
+            _read(subject, path)
         except UserError as error:
             require("\n" not in str(error), "the error about a file of noise has several lines")
             return str(error).replace(str(folder), "").lstrip("/")[:80]
@@ -73,13 +58,14 @@ def _holds(subject: Subject) -> str:
     return str(subject.card.facts["holds"])
 
 
-def _reader(subject: Subject) -> Callable[[Path], object]:
-    module = subject.module
+def _read(subject: Subject, path: Path) -> None:
+    """Read a file, or the first frame of a movie, and forget it."""
     if _holds(subject) == "table":
-        return lambda path: module.read_table(path, KNOWN)
-    if _holds(subject) == "movie":
-        return lambda path: module.open_movie(path).read(0, 1)
-    return lambda path: module.read_image(path, subject.settings({}))
+        subject.module.read_table(path, KNOWN)
+    elif _holds(subject) == "movie":
+        subject.module.open_movie(path).read(0, 1)
+    else:
+        subject.module.read_image(path, subject.settings({}))
 
 
 def _table(subject: Subject, path: Path) -> str:
@@ -96,7 +82,7 @@ def _table(subject: Subject, path: Path) -> str:
 
 
 def _movie(subject: Subject, path: Path) -> str:
-    subject.module.write_movie(_Held(), path, PIXEL_NM, None)
+    subject.module.write_movie(ArrayMovie(FRAMES), path, PIXEL_NM, None)
     movie = subject.module.open_movie(path)
     try:
         require(movie.n_frames == len(FRAMES), f"{len(FRAMES)} frames come back as {movie.n_frames}")

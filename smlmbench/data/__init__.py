@@ -18,9 +18,8 @@ def training_set(data_plan: DataPlan, scope: Scope, catalog: Catalog) -> Trainin
         UserError: A file that cannot be read or does not fit.
     """
     source = data_plan.train
-    made: TrainingSet = catalog.module("data", source.kind).training_set(
-        source, data_plan.train_identity, scope, catalog
-    )
+    module = catalog.module("data", source.kind)
+    made: TrainingSet = module.training_set(source, data_plan.train_identity, scope, catalog)
     return made
 
 

@@ -21,6 +21,8 @@ from smlmbench.movies import Frames
 if TYPE_CHECKING:
     import torch
 
+Identity = Mapping[str, Any]  # digests of files, and the description without paths
+
 
 class Truth(Protocol):
     """What is known about a frozen set."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Asked, Batch, Condition, Scope, Statistics
+from smlmbench.data.contracts import Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.crops import SYMMETRIES, Place, turn_crop
 from smlmbench.data.targets import digest_of, statistics_of
 from smlmbench.errors import ConfigError, FormatError, SizeError
@@ -223,7 +223,7 @@ class PairTraining:
         return Batch(torch.from_numpy(frames), truth, first, torch.from_numpy(ranges))
 
 
-def training_set(train: ImagesSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog) -> PairTraining:
+def training_set(train: ImagesSource, identity: Identity, scope: Scope, catalog: Catalog) -> PairTraining:
     """Random crops of the train part; the repeat moves their places.
 
     Raises:
@@ -236,9 +236,7 @@ def training_set(train: ImagesSource, identity: Mapping[str, Any], scope: Scope,
     return PairTraining(PairFiles(train), train, scope, seeds)
 
 
-def condition(
-    name: str, source: ImagesSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog
-) -> Condition:
+def condition(name: str, source: ImagesSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """The pairs of a part that are scored; nothing is drawn, and the cut does not depend on a seed.
 
     Raises:

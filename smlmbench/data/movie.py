@@ -1,16 +1,14 @@
 """Samples of a user's movie and truth table."""
 
 import weakref
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench import formats, movies, psf
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import Asked, Condition, Scope
+from smlmbench.data.contracts import Asked, Condition, Identity, Scope
 from smlmbench.data.crops import CropTraining
 from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.parts import Block, block_of, cut
@@ -28,7 +26,7 @@ CARD = {
 }
 
 
-def training_set(train: MovieSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog) -> CropTraining:
+def training_set(train: MovieSource, identity: Identity, scope: Scope, catalog: Catalog) -> CropTraining:
     """Random crops of the train part, cut to its shorter side; the repeat moves their places.
 
     Raises:
@@ -44,7 +42,7 @@ def training_set(train: MovieSource, identity: Mapping[str, Any], scope: Scope, 
     return CropTraining(frames, table.select(rows), train.pixel_size_nm, train.crop_px, scope, seeds)
 
 
-def condition(name: str, source: MovieSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog) -> Condition:
+def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """The part of a movie that is scored; all its emitters are kept, dim ones too.
 
     Nothing is drawn, and further sets are not cut from files.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from smlmbench import psf
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Scope, Statistics
+from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts
 from smlmbench.data.targets import digest_of, statistics_of, within
 from smlmbench.movies import windows
@@ -132,17 +132,13 @@ def chunk_size(field_px: int) -> int:
     return max(1, min(CHUNK, CHUNK_PIXELS // field_px**2))
 
 
-def training_set(
-    train: SimulateSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog
-) -> SimulatedTraining:
+def training_set(train: SimulateSource, identity: Identity, scope: Scope, catalog: Catalog) -> SimulatedTraining:
     """The training stream; every sample is new and no direction is special, so nothing is augmented."""
     seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
     return SimulatedTraining(train, psf.build(train.psf, catalog), scope, seeds)
 
 
-def condition(
-    name: str, source: SimulateSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog
-) -> Condition:
+def condition(name: str, source: SimulateSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """Draw a frozen split; it depends on neither its name nor a repeat.
 
     One structure is drawn for all frames (one cell), anew for every digest and role. Absent `frames` are 400, for

@@ -49,9 +49,7 @@ def inside(table: Localizations, field_nm: tuple[float, float], border_nm: float
     return (x_nm > border_nm) & (x_nm < width - border_nm) & (y_nm > border_nm) & (y_nm < height - border_nm)
 
 
-def border_safe_roles(
-    found: Localizations, truth: Localizations, *, border_nm: float, min_photons: float | Floats
-) -> Roles:
+def safe_roles(found: Localizations, truth: Localizations, *, border_nm: float, min_photons: float | Floats) -> Roles:
     """Roles under `smlmbench-1`: everything is matched, the inside (of the truth's field) and the bright count.
 
     Emitters dimmer than `min_photons` (strictly; one number or one each) are neutral. Unknown photons are bright.
@@ -93,12 +91,10 @@ def roles(found: Localizations, truth: Localizations, *, scoring: Scoring, min_p
     """Roles under the protocol that a scoring names (`challenge-2016` with T = 0)."""
     if scoring.protocol == "challenge-2016":
         return challenge_roles(found, truth, border_nm=scoring.border_nm)
-    return border_safe_roles(found, truth, border_nm=scoring.border_nm, min_photons=min_photons)
+    return safe_roles(found, truth, border_nm=scoring.border_nm, min_photons=min_photons)
 
 
-def pairs_under(
-    found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool
-) -> NearPairs:
+def pairs_of(found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool) -> NearPairs:
     """Candidate pairs among the rows that take part, at the tolerances of a scoring."""
     near = near_pairs(found, truth, lateral_nm=scoring.lateral_nm, axial_nm=scoring.axial_nm, three_d=three_d)
     return near.keep(who.found_present[near.found] & who.truth_present[near.truth])
@@ -142,7 +138,7 @@ def score(
     found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool
 ) -> tuple[Matches, Floats]:
     """Match once and pool once."""
-    matches = assign(pairs_under(found, truth, who, scoring=scoring, three_d=three_d), scoring.matcher)
+    matches = assign(pairs_of(found, truth, who, scoring=scoring, three_d=three_d), scoring.matcher)
     return matches, pool(found, truth, matches, who)
 
 
