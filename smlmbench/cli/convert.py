@@ -2,21 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
 from smlmbench.cli.options import AsJson, Plugins, from_fields
 from smlmbench.cli.output import emit, emit_json, note
 
-if TYPE_CHECKING:
-    from smlmbench.camera import Camera
-
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     source: Annotated[Path, Argument(metavar="INPUT", help="Table, movie (or folder of TIFFs), .mat image.")]
     target: Annotated[Path, Argument(metavar="OUTPUT", help="File to write.")]
     source_format: Annotated[
@@ -45,8 +40,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Convert tables between formats, movies to TIFF, .mat images to TIFF, and say what is lost.
 
     Formats: `smlmbench list formats`. Movies become BigTIFF above 4 GB and are never held in memory.
@@ -58,7 +53,11 @@ def command(asked: Asked) -> None:
     from smlmbench.run.progress import Reporter
     from smlmbench.run.using.converting import Conversion, convert
 
-    camera, columns = _camera(asked.camera), _columns(asked.columns or [])
+    camera, columns = None, _columns(asked.columns or [])
+    if asked.camera is not None:
+        from smlmbench.run.using.predicting import read_camera
+
+        camera = read_camera(asked.camera)
     known = TableOptions(
         asked.pixel_size_nm, camera, columns, asked.first_frame, asked.frames, asked.field_nm, asked.origin
     )
@@ -87,11 +86,3 @@ def _columns(pairs: list[str]) -> dict[str, str] | None:
             raise ConfigError(f"--column {pair}: not NAME=HEADER; write for example 'x_px=pos x'")
         found[name.strip()] = header.strip()
     return found or None
-
-
-def _camera(text: str | None) -> "Camera | None":
-    if text is None:
-        return None
-    from smlmbench.run.using.predicting import read_camera
-
-    return read_camera(text)

@@ -11,9 +11,7 @@ from smlmbench.cli.output import emit_json, table
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     found: Annotated[Path, Argument(help="Table (csv, xlsx) or image (mat, tif).")]
     truth: Annotated[Path, Argument(help="True table.")]
     found_format: Annotated[str | None, Option(help="Format of the first file; default: found from it.")] = None
@@ -31,8 +29,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Score a localization table, or a reconstructed image, against true positions.
 
     Example: smlmbench evaluate found.csv truth.csv --field-nm 6400 6400

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     what: Annotated[
         str,
         Argument(
@@ -57,8 +55,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Draw input, prediction, truth, error and pixel histograms of a frame; or a movie summed over time.
 
     Frames are counted from 1, within the condition. A movie is read block by block, whatever its size.
@@ -73,7 +71,7 @@ def command(asked: Asked) -> None:
         _run(asked)
 
 
-def _movie(asked: Asked) -> None:
+def _movie(asked: _Asked) -> None:
     from smlmbench.errors import ConfigError
     from smlmbench.formats import open_movie
     from smlmbench.registry import Catalog
@@ -111,7 +109,7 @@ def _movie(asked: Asked) -> None:
         emit(f"{title} ({image.min():g} to {image.max():g} counts): {out}")
 
 
-def _run(asked: Asked) -> None:
+def _run(asked: _Asked) -> None:
     from smlmbench.tracking.store import open_store
 
     store = open_store(asked.store, create=False)
@@ -139,7 +137,7 @@ def _run(asked: Asked) -> None:
     emit(f"{said}: {out}")
 
 
-def _sources(asked: Asked, record: "RunRecord", study: str, store: "OpenStore") -> "Sources":
+def _sources(asked: _Asked, record: "RunRecord", study: str, store: "OpenStore") -> "Sources":
     from smlmbench.run.studies.sources import sources_from, sources_of
     from smlmbench.study.load import load_study
 

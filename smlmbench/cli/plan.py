@@ -17,9 +17,7 @@ SHOWN_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(StudyAsked):
-    """The command line."""
-
+class _Asked(StudyAsked):
     only: Only = None
     check: Annotated[
         bool, Option("--check", help="Build every distinct network, lay hints side by side, probe hours and GB.")
@@ -28,8 +26,8 @@ class Asked(StudyAsked):
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Check a study file and print every training, reference and skipped row.
 
     Example: smlmbench plan experiments/example.yaml --only 'model=fid*' --set training.samples=500

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     model: Annotated[
         str,
         Argument(
@@ -52,8 +50,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Localize a movie with a trained network: a ThunderSTORM table and a summed image that Fiji opens in nm.
 
     Results are written while they come; the same command again continues one that was stopped.
@@ -74,18 +72,10 @@ def command(asked: Asked) -> None:
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    wanted = Wanted(
-        model=asked.model,
-        camera=read_camera(asked.camera),
-        pixel_size_nm=asked.pixel_size_nm,
-        threshold=asked.threshold,
-        frames=frame_range(asked.frames),
-        store=asked.store,
-        device=asked.device,
-        runtime=asked.runtime,
-        number_format=asked.number_format,
-        settings=fit_settings(asked.sets or ()),
-    )
+    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format")
+    same: dict[str, Any] = {name: getattr(asked, name) for name in names}
+    frames, settings = frame_range(asked.frames), fit_settings(asked.sets or ())
+    wanted = Wanted(**same, camera=read_camera(asked.camera), frames=frames, settings=settings)
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
@@ -115,7 +105,7 @@ def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, 
     return shape
 
 
-def _say(asked: Asked, written: "Written") -> None:
+def _say(asked: _Asked, written: "Written") -> None:
     if asked.as_json:
         names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
         emit_json({name: getattr(written, name) for name in names})

@@ -13,15 +13,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(TrainAsked):
-    """The command line."""
-
+class _Asked(TrainAsked):
     only: Only = None
     dry: Annotated[bool, typer.Option("--dry", help="With --cluster: print the job script and do nothing.")] = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Train, score, time and report a study; the same command again does only what is left.
 
     Example: smlmbench run experiments/quickstart.yaml --only 'model=fid*'
@@ -54,7 +52,7 @@ def fell_short(finished: "Finished") -> bool:
     return bool(finished.unfinished or finished.statuses.get("failed") or finished.statuses.get("collapsed"))
 
 
-def _print_job(asked: Asked, cells: int) -> None:
+def _print_job(asked: _Asked, cells: int) -> None:
     from smlmbench.engine.jobs import read_jobs
     from smlmbench.errors import EngineError
 

@@ -11,14 +11,12 @@ from smlmbench.cli.run import fell_short, summary
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(TrainAsked):
-    """The command line."""
-
+class _Asked(TrainAsked):
     trials: Annotated[int | None, typer.Option(min=1, help="Trials per model, instead of the study's.")] = None
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Search the settings of every model with Optuna; the same command continues where it stopped.
 
     Trials are chosen on validation. The pick and the defaults are then trained with all repeats and tested.

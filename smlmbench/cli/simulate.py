@@ -11,9 +11,7 @@ from smlmbench.cli.output import emit, emit_json
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     study: StudyFile
     output: Annotated[Path, Option("--output", "-o", help="Folder for what is written.")] = Path("simulated")
     frames: Annotated[int, Option(min=1, max=100_000)] = 100
@@ -25,8 +23,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Draw a movie (16-bit ADU) and its true positions (ThunderSTORM csv) for any program; or folders of image pairs.
 
     Example: smlmbench simulate experiments/quickstart.yaml --frames 20 -o movie
@@ -45,4 +43,7 @@ def command(asked: Asked) -> None:
         drawn = draw_movie(source, asked.frames, asked.seed, asked.output, loaded.catalog)
         facts = {"movie": drawn.movie, "truth": drawn.truth, "emitters": drawn.emitters}
         said = f"{asked.frames} frames: {drawn.movie}; {drawn.emitters} emitters: {drawn.truth}"
-    emit_json(facts) if asked.as_json else emit(said)
+    if asked.as_json:
+        emit_json(facts)
+    else:
+        emit(said)

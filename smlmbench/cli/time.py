@@ -15,9 +15,7 @@ FULL = ("batch", "frames_per_s", "mpx_per_s", "end_to_end_ms", "gflops")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     models: Annotated[
         list[str],
         Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml."),
@@ -40,8 +38,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Time networks, batch 1, warm, interleaved: median, quartiles, CPU time, first call.
 
     Registered models are timed untrained, a run or a file as it is. A study's file times its finished cells, stores
@@ -68,7 +66,7 @@ def command(asked: Asked) -> None:
         _show(asked, rows)
 
 
-def _rows(asked: Asked, catalog: Any) -> list[dict[str, Any]]:
+def _rows(asked: _Asked, catalog: Any) -> list[dict[str, Any]]:
     from smlmbench.run.timing.untrained import Where, time_file, time_untrained
 
     devices, runtimes, formats = (_listed(text) for text in (asked.devices, asked.runtimes, asked.formats))
@@ -95,7 +93,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _study(asked: Asked) -> None:
+def _study(asked: _Asked) -> None:
     import json
 
     from smlmbench.run.timing.retiming import time_stored
@@ -115,7 +113,7 @@ def _study(asked: Asked) -> None:
         emit(f"leaderboard: {page}")
 
 
-def _show(asked: Asked, rows: list[dict[str, Any]]) -> None:
+def _show(asked: _Asked, rows: list[dict[str, Any]]) -> None:
     from smlmbench.timing import BUSY
 
     columns = [*COLUMNS, *MORE, *(FULL if asked.full else ())]

@@ -239,10 +239,9 @@ def _tiny(
     return model.eval()
 
 
+@torch.no_grad()
 def _answer(model: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    with torch.no_grad():
-        raw: Tensor = model(frames)
-    return raw
+    return model(frames)
 
 
 def _noise(subject: Subject, count: int, height: int, width: int) -> Tensor:
@@ -299,7 +298,11 @@ def _parsed(subject: Subject, stated: str) -> tuple[int, dict[str, Any]]:
     """Split a canonical settings string such as `blocks=5,upsampling=8` into upsampling and settings."""
     pairs = dict(pair.split("=", 1) for pair in stated.split(","))
     upsampling = int(pairs.pop("upsampling", str(FULL_UPSAMPLING)))
-    chosen = {name: _value(subject, name, text) for name, text in pairs.items()}
+    chosen: dict[str, Any] = {}
+    for name, text in pairs.items():
+        default = subject.card.settings[name].default if name in subject.card.settings else text
+        kind = type(default)
+        chosen[name] = text == "true" if kind is bool else kind(text) if kind in (int, float) else text
     return upsampling, subject.card.fill(f"{subject.name}.parameters", chosen)
 
 
@@ -307,10 +310,3 @@ def _is_of(subject: Subject, stated: str) -> bool:
     """Whether a settings string belongs to the variant, or to none where there is none."""
     pairs = stated.split(",")
     return subject.variant in pairs if subject.variant else not set(pairs) & set(subject.card.variants)
-
-
-def _value(subject: Subject, name: str, text: str) -> Any:
-    default = subject.card.settings[name].default if name in subject.card.settings else text
-    if isinstance(default, bool):
-        return text == "true"
-    return type(default)(text) if isinstance(default, int | float) else text

@@ -75,13 +75,8 @@ class PairFiles:
     def __len__(self) -> int:
         return len(self.pages)
 
-    def __getitem__(self, number: int) -> tuple[Image, Image]:
-        """Input (H, W) in photons or counts, target (U*H, U*W) in its own unit."""
-        held = self.pair(number)
-        return held.given, held.wanted
-
-    def pair(self, number: int) -> Held:
-        """A decoded pair."""
+    def __getitem__(self, number: int) -> Held:
+        """A decoded pair: input (H, W) in photons or counts, target (U*H, U*W) in its own unit."""
         if number not in self._held:
             page = self.pages[number]
             counts = self._read(page, page.input)
@@ -124,7 +119,7 @@ class InputFrames:
             SizeError: Outside the pairs, or inputs of several sizes.
         """
         check_block(start, stop, self.n_frames)
-        images = [self._pairs[self._start + number][0] for number in range(start, stop)]
+        images = [self._pairs[self._start + number].given for number in range(start, stop)]
         if len({image.shape for image in images}) > 1:
             raise SizeError("inputs of several sizes make no block of frames; read them one by one")
         return np.stack(images) if images else np.empty((0, self.height, self.width), dtype=np.float32)
@@ -145,7 +140,7 @@ class Wanted:
 
     def __getitem__(self, number: int) -> Image:
         """A target in its own unit."""
-        return self._pairs[number][1]
+        return self._pairs[number].wanted
 
 
 class PairTraining:
@@ -158,7 +153,7 @@ class PairTraining:
         repeat.
         """
         self._pairs = pairs
-        self._ratio = int(pairs[0][1].shape[0] // pairs[0][0].shape[0])
+        self._ratio = int(pairs[0].wanted.shape[0] // pairs[0].given.shape[0])
         self._pixel_size_nm = float("nan") if source.pixel_size_nm is None else source.pixel_size_nm
         self._side = min(source.crop_px, *(min(page.height, page.width) for page in pairs.pages))
         self._root_seed, self._seeds = scope.root_seed, seeds
@@ -173,7 +168,7 @@ class PairTraining:
     @cached_property
     def statistics(self) -> Statistics:
         """Statistics of up to 64 evenly spaced inputs, of as many pixels of each."""
-        images = [self._pairs[number][0].reshape(-1) for number in self._sampled()]
+        images = [self._pairs[number].given.reshape(-1) for number in self._sampled()]
         count = min(SAMPLED_PIXELS, *[image.size for image in images])
         rows = [image[:: image.size // count][:count] for image in images]
         return statistics_of(np.stack(rows)[:, None, :])
@@ -187,7 +182,7 @@ class PairTraining:
         Raises:
             FormatError: All of these targets are blank.
         """
-        targets = (self._pairs[number][1] for number in self._sampled())
+        targets = (self._pairs[number].wanted for number in self._sampled())
         peaks = [float(np.percentile(wanted[wanted > 0], PERCENTILE)) for wanted in targets if (wanted > 0).any()]
         if not peaks:
             raise FormatError("all target images of the training part are blank; check the folder of targets")
@@ -214,7 +209,7 @@ class PairTraining:
         ranges = np.empty((count, 2), dtype=np.float32)
         for number in range(count):
             pair, row, column, symmetry = self.place(first + number)
-            held = self._pairs.pair(pair)
+            held = self._pairs[pair]
             frames[number, 0] = turn_crop(held.given[row : row + side, column : column + side], symmetry)
             rows, columns = (slice(start * ratio, (start + side) * ratio) for start in (row, column))
             images[number, 0] = turn_crop(held.wanted[rows, columns], symmetry)
@@ -237,11 +232,7 @@ def training_set(train: ImagesSource, identity: Identity, scope: Scope, catalog:
 
 
 def condition(name: str, source: ImagesSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
-    """The pairs of a part that are scored; nothing is drawn, and the cut does not depend on a seed.
-
-    Raises:
-        UserError: Folders that are no pairs, or too few of them.
-    """
+    """The pairs of a part that are scored; nothing is drawn, and the cut does not depend on a seed."""
     del catalog
     pairs = PairFiles(source, HELD_SCORED_BYTES)
     return Condition(

@@ -77,15 +77,9 @@ def efficiency(sums: Floats, *, three_d: bool = False) -> Floats:
     return 100.0 - (lateral + axial) / 2
 
 
-_BY_NAME: dict[str, Callable[[Floats], Floats]] = {
-    "efficiency": efficiency,
-    "jaccard": jaccard,
-    "precision": precision,
-    "recall": recall,
-    "f1": f1,
-    "rmse_nm": rmse_nm,
-    "rmse_axial_nm": rmse_axial_nm,
-    **{f"bias_{axis}_nm": partial(bias_nm, axis=axis) for axis in "xyz"},
+_RATIOS: tuple[Callable[[Floats], Floats], ...] = (efficiency, jaccard, precision, recall, f1, rmse_nm, rmse_axial_nm)
+_BY_NAME = {each.__name__: each for each in _RATIOS} | {
+    f"bias_{axis}_nm": partial(bias_nm, axis=axis) for axis in "xyz"
 }
 
 
