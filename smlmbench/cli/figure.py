@@ -2,17 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
 from smlmbench.cli.options import AnyDevice, AsJson, DataRoot, Plugins, Sets, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, note
-
-if TYPE_CHECKING:
-    from smlmbench.run.studies.sources import Sources
-    from smlmbench.tracking.records import RunRecord
-    from smlmbench.tracking.store import Store as OpenStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +108,22 @@ def _run(asked: _Asked) -> None:
     from smlmbench.tracking.store import open_store
 
     store = open_store(asked.store, create=False)
+    from smlmbench.run.studies.sources import sources_from, sources_of
     from smlmbench.run.using.finding import describe, find_row
     from smlmbench.run.using.projecting import check_folder, picture_format, write_bytes
     from smlmbench.run.using.showing import Look, show
+    from smlmbench.study.load import load_study
 
     image_format = picture_format(asked.out) if asked.out is not None else "png"
     if asked.out is not None:
         check_folder(asked.out)
     record, study = find_row(store, asked.what)
-    sources = _sources(asked, record, study, store)
+    plugins = asked.plugins or []
+    if asked.study is None:
+        sources = sources_of(record, store, study, plugins)
+    else:
+        loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=plugins)
+        sources = sources_from(record, loaded)
     condition = sources.condition(asked.condition)
     look = Look(asked.frame, asked.threshold, asked.device, asked.histogram, image_format)
     shown = show(record, condition, look, sources.catalog)
@@ -135,14 +137,3 @@ def _run(asked: _Asked) -> None:
     counts = [f"{count} {name}" for name, count in (("true", shown.true), ("found", shown.found)) if count is not None]
     said = ", ".join([f"{condition.name}, frame {shown.frame} of {shown.frames}", *counts])
     emit(f"{said}: {out}")
-
-
-def _sources(asked: _Asked, record: "RunRecord", study: str, store: "OpenStore") -> "Sources":
-    from smlmbench.run.studies.sources import sources_from, sources_of
-    from smlmbench.study.load import load_study
-
-    plugins = asked.plugins or []
-    if asked.study is None:
-        return sources_of(record, store, study, plugins)
-    loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=plugins)
-    return sources_from(record, loaded)

@@ -23,12 +23,11 @@ def command(
     Example: smlmbench list models fid_storm
     """
     catalog = Catalog(plugins or ())
+    if room is not None and room not in ROOMS:
+        raise unknown_name("room", room, ROOMS)
     if room is None:
         _rooms(catalog, as_json=as_json)
-        return
-    if room not in ROOMS:
-        raise unknown_name("room", room, ROOMS)
-    if name is None:
+    elif name is None:
         _room(catalog, room, as_json=as_json)
     else:
         _one(catalog, room, name, as_json=as_json)

@@ -21,7 +21,7 @@ class _Asked:
         str,
         Argument(
             help="Run id, cell_id, run's name, a model's name (its best run of the newest study that has it), best.pt, "
-            "exported file, or a classical fitter (peaks_gaussian).",
+            "exported file, or a classical fitter (peaks_gaussian)."
         ),
     ]
     movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).")]

@@ -16,10 +16,7 @@ FULL = ("batch", "frames_per_s", "mpx_per_s", "end_to_end_ms", "gflops")
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    models: Annotated[
-        list[str],
-        Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml."),
-    ]
+    models: Annotated[list[str], Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml.")]
     sizes: Annotated[str, Option(help="Camera frame sides in px, comma separated.")] = "64"
     upsampling: Annotated[int, Option(help="2, 4 or 8; of untrained models.")] = 8
     devices: Annotated[str, Option("--devices", "--device", help="cpu, cuda, mps; comma separated.")] = "cpu"

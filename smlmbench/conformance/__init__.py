@@ -26,7 +26,8 @@ def checks(catalog: Catalog, room: str, name: str) -> list[Check]:
     """
     catalog.path(room, name)
     subject = Subject(catalog, room, name)
-    found = cards.checks(subject)
+    of_cards = public_functions(cards).items()
+    found = collect(subject, [check for key, check in of_cards if room in cards.ONLY_IN.get(key, (room,))])
     if room in ROOMS_WITH_CHECKS:
         other = _other_truth(subject)
         if other:

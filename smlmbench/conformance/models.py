@@ -224,9 +224,7 @@ def _settings(subject: Subject, chosen: Mapping[str, Any] | None = None) -> dict
     return subject.settings({**subject.card.tiny, **(chosen or {})})
 
 
-def _tiny(
-    subject: Subject, upsampling: int, chosen: Mapping[str, Any] | None = None, *, awake: bool = True
-) -> nn.Module:
+def _tiny(subject: Subject, upsampling: int, chosen: dict[str, Any] | None = None, *, awake: bool = True) -> nn.Module:
     """The tiny network in eval mode; awake: layers that start at zero are given numbers, so that answers differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)

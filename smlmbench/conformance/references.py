@@ -53,11 +53,7 @@ def targets_are_answered_with_images(subject: Subject) -> str:
 
 
 def _serving(subject: Subject, condition: Condition) -> dict[str, Any]:
-    """What the card says of a task that takes the condition's truth.
-
-    Raises:
-        NotApplicable: It serves no such task.
-    """
+    """What the card says of a task that takes the condition's truth; the check is skipped where it serves none."""
     kind = condition.truth.kind if condition.truth is not None else ""
     for name, facts in subject.card.facts.get("tasks", {}).items():
         if kind in subject.catalog.card("tasks", name).facts.get("truths", ()):

@@ -88,13 +88,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where the samples of a training stream come from.
+    """Where the samples of a training stream come from: the seed of the study, and the repeat, which moves the stream.
 
-    Attributes:
-        root_seed: Seed of the study.
-        repeat: Number of the repeat; it moves the stream.
-        augment: Whether crops of files are turned and mirrored.
-        context: Consecutive frames in one sample; the truth is that of the middle one.
+    `augment` turns and mirrors crops of files. A sample has `context` consecutive frames and the truth of the middle.
     """
 
     root_seed: int
@@ -105,12 +101,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which frozen set of a description is wanted.
+    """Which frozen set of a description is wanted; two roles (val, test, holdout, apply) never share draws.
 
-    Attributes:
-        role: val, test, holdout or apply; two roles never share draws.
-        root_seed: Seed of the study.
-        extras: Further sets that the task wants, of which a source draws those that it can.
+    Of `extras`, further sets that the task wants, a source draws those that it can.
     """
 
     role: str

@@ -50,11 +50,11 @@ class Pages:
 
     def __init__(self, frames: Frames, held_bytes: int = HELD_BYTES) -> None:
         room = max(1, held_bytes // (frames.height * frames.width * 4))
-        self._frames, self._are_held = frames, frames.n_frames <= room
+        self._frames, self._fits = frames, frames.n_frames <= room
         self._one = lru_cache(maxsize=room)(lambda number: frames.read(number, number + 1)[0])
 
     def __getitem__(self, number: int) -> NDArray[np.float32]:
-        page: NDArray[np.float32] = self._all[number] if self._are_held else self._one(number)
+        page: NDArray[np.float32] = self._all[number] if self._fits else self._one(number)
         return page
 
     @cached_property
@@ -78,15 +78,9 @@ class CropTraining:
         scope: Scope,
         seeds: tuple[str, ...],
     ) -> None:
-        """Take crops of the whole of `frames`.
+        """Take crops of the whole of `frames`, the train part in photons; their side is cut to its shorter one.
 
-        Args:
-            frames: The train part, in photons.
-            targets: Its targets, corner origin of the same part; dim emitters are already left out.
-            pixel_size_nm: Camera pixel.
-            crop_px: Side of a crop; cut to the frame's shorter side.
-            scope: Seed of the study, augmentation, frames in a window.
-            seeds: Role, digest and repeat.
+        Targets have the corner origin of the same part and no dim emitters; seeds are role, digest and repeat.
         """
         self._targets = targets.select(np.argsort(targets.frame, kind="stable"))
         self._offsets = np.searchsorted(self._targets.frame, np.arange(frames.n_frames + 1))

@@ -76,7 +76,9 @@ class SimulatedTraining:
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
         frames, targets = [], []
-        around = self._around(first, count)
+        half = self._scope.context // 2
+        low = max(0, first - half)
+        around = self._ranges(low, first + count + half - low)  # with their neighbours in windows
         self._room = CHUNKS_KEPT if self._scope.context == 1 else max(CHUNKS_KEPT, len(around))
         for number, start, stop in self._ranges(first, count):
             chunk = self._chunk(number)
@@ -98,12 +100,6 @@ class SimulatedTraining:
             (number, max(first - number * self._size, 0), min(first + count - number * self._size, self._size))
             for number in range(first // self._size, (first + count - 1) // self._size + 1)
         ]
-
-    def _around(self, first: int, count: int) -> list[tuple[int, int, int]]:
-        """The chunks of some samples and of their neighbours in windows."""
-        half = self._scope.context // 2
-        low = max(0, first - half)
-        return self._ranges(low, first + count + half - low)
 
     def _windows(self, first: int, count: int, around: list[tuple[int, int, int]]) -> torch.Tensor:
         block = torch.cat([self._chunk(number).frames[start:stop] for number, start, stop in around])[:, None]

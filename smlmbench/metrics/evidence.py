@@ -137,15 +137,9 @@ def gather(
     signal_free: SignalFree | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> Evidence:
-    """Match once, pool once, and put together what the metrics look at.
+    """Match once, pool once, and put together what the metrics look at; see `Evidence`.
 
-    Args:
-        found: Predicted table, or None where a row makes only an image.
-        truth: All true emitters, dim ones included, or None where there is no truth.
-        facts: How the condition is scored; by default the headline protocol in 2-D.
-        images: Fine images.
-        signal_free: Detections on signal-free frames.
-        reasons: As in `Evidence`.
+    The truth is all true emitters, dim ones included. By default it is scored by the headline protocol in 2-D.
 
     Raises:
         SizeError: Images that are not (H, W) of one shape, thresholds that are not one per emitter, or true emitters

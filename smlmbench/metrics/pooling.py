@@ -61,14 +61,10 @@ def safe_roles(found: Localizations, truth: Localizations, *, border_nm: float, 
 
 
 def challenge_roles(found: Localizations, truth: Localizations, *, border_nm: float, quantile: float = 0.0) -> Roles:
-    """Roles under `challenge-2016`: both tables are cut at the border of the truth's field first, then matched.
+    """Roles under `challenge-2016`: both tables are cut at the border (450 nm) of the truth's field, then matched.
 
-    Args:
-        found: Detections.
-        truth: True emitters.
-        border_nm: Width of the border (the challenge used 450).
-        quantile: 0 for the threshold T = 0, else T = floor(quantile of the photons inside the border); emitters with at
-            most T photons are dim. Unknown photons are bright.
+    Emitters with at most T photons are dim, T = floor(quantile of the photons inside the border), or 0 at quantile 0.
+    Unknown photons are bright.
 
     Raises:
         UnitError: A quantile of photons that are unknown.

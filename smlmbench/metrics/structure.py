@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
 from smlmbench.metrics.images import ImagePair
 
@@ -28,9 +28,7 @@ def similarity(image: Tensor, truth: Tensor) -> float:
     """Mean SSIM of images (1, 1, H, W) of range 1; mirrored at the edges."""
     total = 0.0
     for kept, part in _strips(image.shape[2], image.shape[3]):
-        _, whole = structural_similarity_index_measure(
-            image[:, :, part], truth[:, :, part], data_range=1.0, return_full_image=True
-        )
+        _, whole = ssim(image[:, :, part], truth[:, :, part], data_range=1.0, return_full_image=True)
         total += float(whole[:, :, kept.start - part.start : kept.stop - part.start].sum(dtype=torch.double))
     return total / image.numel()
 
@@ -39,9 +37,7 @@ def contrast(image: Tensor, truth: Tensor) -> float:
     """Mean SSIM without its part for luminance, of all pixels whose window is inside."""
     total, rows = 0.0, image.shape[2] - 2 * REACH_PX
     for _, part in _strips(image.shape[2], image.shape[3]):
-        _, mean = structural_similarity_index_measure(
-            image[:, :, part], truth[:, :, part], data_range=1.0, return_contrast_sensitivity=True
-        )
+        _, mean = ssim(image[:, :, part], truth[:, :, part], data_range=1.0, return_contrast_sensitivity=True)
         total += float(torch.as_tensor(mean)) * (part.stop - part.start - 2 * REACH_PX) / rows
     return total
 
