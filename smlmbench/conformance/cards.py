@@ -20,11 +20,7 @@ FUNCTIONS = {
     "runtimes": ("prepare",),
     "exports": ("write",),
 }
-FORMAT_FUNCTIONS = {
-    "table": ("recognises", "read_table"),
-    "movie": ("recognises", "open_movie"),
-    "image": ("recognises", "read_image"),
-}
+READING = {"table": "read_table", "movie": "open_movie", "image": "read_image"}
 ONLY_IN = {"names_are_registered": ("models", "losses"), "training_defaults_are_known": ("models",)}
 
 
@@ -73,8 +69,8 @@ def functions_are_there_and_documented(subject: Subject) -> str:
     module = subject.module
     needed: tuple[str, ...] = FUNCTIONS.get(subject.room, ())
     if subject.room == "formats":
-        facts = subject.card.facts
-        needed = FORMAT_FUNCTIONS[facts["holds"]] + ((f"write_{facts['holds']}",) if facts.get("writes") else ())
+        holds, writes = subject.card.facts["holds"], subject.card.facts.get("writes")
+        needed = ("recognises", READING[holds], *([f"write_{holds}"] if writes else []))
     for name in needed:
         there = callable(getattr(module, name, None))
         require(there, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")

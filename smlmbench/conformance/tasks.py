@@ -45,7 +45,8 @@ def truth_is_perfect(subject: Subject) -> str:
     """The reference that was told the truth reaches the best value of the primary."""
     with _set(subject) as (task, condition, _):
         found = _scored(task, condition, ceiling=True).values.get(task.primary)
-        best = _best(task)
+        facts = _given(task)[task.primary]
+        best = facts.high if task.direction == "up" else facts.low
         reached = found is not None and (best is None or abs(found - best) < 1e-9)
         require(reached, f"the truth has {task.primary} {found}, the best is {best}")
         return f"{task.primary} {found:g}"
@@ -202,11 +203,6 @@ def _scored(task: Task, condition: Condition, *, ceiling: bool) -> Scores:
 def _given(task: Task) -> dict[str, Any]:
     cards = [task.catalog.card("metrics", name) for name in task.metric_files()]
     return {name: facts for card in cards for name, facts in getattr(card, "gives", {}).items()}
-
-
-def _best(task: Task) -> float | None:
-    facts = _given(task)[task.primary]
-    return float(end) if (end := facts.high if task.direction == "up" else facts.low) is not None else None
 
 
 def _network(task: Task, stream: TrainingSet) -> tuple[str, str, dict[str, Any], Any]:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ class PairFiles:
         self._room = held_bytes
         self._used = 0
         self._held: OrderedDict[int, Held] = OrderedDict()
-        self._open: OrderedDict[str, Movie] = OrderedDict()
+        self._open: OrderedDict[Path, Movie] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.pages)
@@ -89,15 +89,13 @@ class PairFiles:
         self._held.move_to_end(number)
         return self._held[number]
 
-    def _read(self, page: Page, path: Any) -> NDArray[np.generic]:
-        key = str(path)
-        if key not in self._open:
-            self._open[key] = open_pages(path)
+    def _read(self, page: Page, path: Path) -> NDArray[np.generic]:
+        if path not in self._open:
+            self._open[path] = open_pages(path)
             while len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(key)
-        pixels: NDArray[np.generic] = self._open[key].read(page.number, page.number + 1)
-        return np.asarray(pixels[0])
+        self._open.move_to_end(path)
+        return np.asarray(self._open[path].read(page.number, page.number + 1)[0])
 
     def __del__(self) -> None:
         for movie in getattr(self, "_open", {}).values():

@@ -49,17 +49,6 @@ def inside(table: Localizations, field_nm: tuple[float, float], border_nm: float
     return (x_nm > border_nm) & (x_nm < width - border_nm) & (y_nm > border_nm) & (y_nm < height - border_nm)
 
 
-def safe_roles(found: Localizations, truth: Localizations, *, border_nm: float, min_photons: float | Floats) -> Roles:
-    """Roles under `smlmbench-1`: everything is matched, the inside (of the truth's field) and the bright count.
-
-    Emitters dimmer than `min_photons` (strictly; one number or one each) are neutral. Unknown photons are bright.
-    """
-    bright = ~(truth.photons < min_photons)
-    everything_found, everything_true = np.ones(len(found), dtype=bool), np.ones(len(truth), dtype=bool)
-    found_inside, truth_inside = (inside(table, truth.field_nm, border_nm) for table in (found, truth))
-    return Roles(everything_found, found_inside, everything_true, truth_inside & bright)
-
-
 def challenge_roles(found: Localizations, truth: Localizations, *, border_nm: float, quantile: float = 0.0) -> Roles:
     """Roles under `challenge-2016`: both tables are cut at the border (450 nm) of the truth's field, then matched.
 
@@ -84,10 +73,17 @@ def challenge_roles(found: Localizations, truth: Localizations, *, border_nm: fl
 
 
 def roles(found: Localizations, truth: Localizations, *, scoring: Scoring, min_photons: float | Floats) -> Roles:
-    """Roles under the protocol that a scoring names (`challenge-2016` with T = 0)."""
+    """Roles under the protocol that a scoring names: `challenge-2016` with T = 0, or `smlmbench-1`.
+
+    Under that everything is matched, the inside (of the truth's field) and the bright count; emitters dimmer than
+    `min_photons` (strictly; one number or one each) are neutral. Unknown photons are bright.
+    """
     if scoring.protocol == "challenge-2016":
         return challenge_roles(found, truth, border_nm=scoring.border_nm)
-    return safe_roles(found, truth, border_nm=scoring.border_nm, min_photons=min_photons)
+    bright = ~(truth.photons < min_photons)
+    everything_found, everything_true = np.ones(len(found), dtype=bool), np.ones(len(truth), dtype=bool)
+    found_inside, truth_inside = (inside(table, truth.field_nm, scoring.border_nm) for table in (found, truth))
+    return Roles(everything_found, found_inside, everything_true, truth_inside & bright)
 
 
 def pairs_of(found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool) -> NearPairs:
