@@ -53,11 +53,12 @@ def command(asked: _Asked) -> None:
     from smlmbench.run.progress import Reporter
     from smlmbench.run.using.converting import Conversion, convert
 
-    camera, columns = None, _columns(asked.columns or [])
+    camera = None
     if asked.camera is not None:
         from smlmbench.run.using.predicting import read_camera
 
         camera = read_camera(asked.camera)
+    columns = _columns(asked.columns or [])
     known = TableOptions(
         asked.pixel_size_nm, camera, columns, asked.first_frame, asked.frames, asked.field_nm, asked.origin
     )

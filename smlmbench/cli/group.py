@@ -41,11 +41,7 @@ class Commands(TyperGroup):
         return list(commands())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (the signature is typer's)
-        """Import the file of one command.
-
-        Raises:
-            UnknownNameError: No such command; the nearest is named.
-        """
+        """Import the file of one command; an error about an unknown one names the nearest."""
         if cmd_name not in commands():
             raise unknown_name("command", cmd_name, commands())
         module = import_module(f"smlmbench.cli.{cmd_name.replace('-', '_')}")

@@ -74,8 +74,8 @@ def command(asked: _Asked) -> None:
 
     names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format")
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
-    frames, settings = frame_range(asked.frames), fit_settings(asked.sets or ())
-    wanted = Wanted(**same, camera=read_camera(asked.camera), frames=frames, settings=settings)
+    camera, frames = read_camera(asked.camera), frame_range(asked.frames)
+    wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
