@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option
 
 from smlmbench.cli.options import AsJson
 from smlmbench.cli.output import emit_json, note, table
 
 
 def command(
-    thing: Annotated[str, typer.Argument(metavar="NAME|FILE.py", help="Registered name or file.", show_default=False)],
-    room: Annotated[
-        str | None, typer.Option("--room", help="models, losses, ...; needed where a name is in two.")
-    ] = None,
+    thing: Annotated[str, Argument(metavar="NAME|FILE.py", help="Registered name or file.")],
+    room: Annotated[str | None, Option(help="models, losses, ...; needed where a name is in two.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the conformance suite on one thing: shapes, gradients, determinism, export, card against code.
@@ -48,4 +46,4 @@ def command(
         table(f"{places[0]}: {name}", ["check", "result", "detail"], rows)
         note(f"{len(outcomes) - failed} of {len(outcomes)} checks passed")
     if failed:
-        raise typer.Exit(1)
+        raise Exit(1)

@@ -2,64 +2,46 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, Plugins
+from smlmbench.cli.options import AsJson, Plugins, from_fields
 from smlmbench.cli.output import emit, emit_json, note
-
-if TYPE_CHECKING:
-    from smlmbench.camera import Camera
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Table, movie (or folder of TIFFs), .mat image.", show_default=False)
-    ]
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="File to write.", show_default=False)]
+class _Asked:
+    source: Annotated[Path, Argument(metavar="INPUT", help="Table, movie (or folder of TIFFs), .mat image.")]
+    target: Annotated[Path, Argument(metavar="OUTPUT", help="File to write.")]
     source_format: Annotated[
-        str | None, typer.Option("--from", metavar="FORMAT", help="Format of INPUT; default: found from it.")
+        str | None, Option("--from", metavar="FORMAT", help="Format of INPUT; default: found from it.")
     ] = None
     target_format: Annotated[
-        str | None, typer.Option("--to", metavar="FORMAT", help="Format of OUTPUT; default: that of its suffix.")
+        str | None, Option("--to", metavar="FORMAT", help="Format of OUTPUT; default: that of its suffix.")
     ] = None
-    pixel_size_nm: Annotated[
-        float | None, typer.Option("--pixel-size-nm", min=0.1, help="Pixel; wins over what INPUT states.")
-    ] = None
-    first_frame: Annotated[
-        int | None, typer.Option("--first-frame", help="Number of the first frame in INPUT; default: the format's.")
-    ] = None
-    frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="Frames of the movie that a table belongs to.")
-    ] = None
-    field_nm: Annotated[
-        tuple[float, float] | None, typer.Option("--field-nm", help="Width and height of a table's field.")
-    ] = None
+    pixel_size_nm: Annotated[float | None, Option(min=0.1, help="Pixel; wins over what INPUT states.")] = None
+    first_frame: Annotated[int | None, Option(help="Number of the first frame in INPUT; default: the format's.")] = None
+    frames: Annotated[int | None, Option(min=1, help="Frames of the movie that a table belongs to.")] = None
+    field_nm: Annotated[tuple[float, float] | None, Option(help="Width and height of a table's field.")] = None
     camera: Annotated[
-        str | None,
-        typer.Option("--camera", help="YAML file or '{quantum_efficiency: 0.9, ...}'; for photons and ADU of tables."),
+        str | None, Option(help="YAML file or '{quantum_efficiency: 0.9, ...}'; for photons and ADU of tables.")
     ] = None
     columns: Annotated[
-        list[str] | None,
-        typer.Option("--column", metavar="NAME=HEADER", help="A column of any table, such as 'x_px=pos x'."),
+        list[str] | None, Option("--column", metavar="NAME=HEADER", help="A column of any table, such as 'x_px=pos x'.")
     ] = None
     origin: Annotated[
         Literal["corner", "centre"] | None,
-        typer.Option("--origin", help="Where (0, 0) of any table is in the first pixel; default: its outer corner."),
+        Option(help="Where (0, 0) of any table is in the first pixel; default: its outer corner."),
     ] = None
-    variable: Annotated[str | None, typer.Option("--variable", help="Array of a .mat file.")] = None
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
+    variable: Annotated[str | None, Option(help="Array of a .mat file.")] = None
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False
     plugins: Plugins = None
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Convert tables between formats, movies to TIFF, .mat images to TIFF, and say what is lost.
 
     Formats: `smlmbench list formats`. Movies become BigTIFF above 4 GB and are never held in memory.
@@ -71,23 +53,17 @@ def command(asked: Asked) -> None:
     from smlmbench.run.progress import Reporter
     from smlmbench.run.using.converting import Conversion, convert
 
+    camera = None
+    if asked.camera is not None:
+        from smlmbench.run.using.predicting import read_camera
+
+        camera = read_camera(asked.camera)
+    columns = _columns(asked.columns or [])
     known = TableOptions(
-        pixel_size_nm=asked.pixel_size_nm,
-        camera=_camera(asked.camera),
-        columns=_columns(asked.columns or []),
-        first_frame=asked.first_frame,
-        n_frames=asked.frames,
-        field_nm=asked.field_nm,
-        origin=asked.origin,
+        asked.pixel_size_nm, camera, columns, asked.first_frame, asked.frames, asked.field_nm, asked.origin
     )
     conversion = Conversion(
-        source=asked.source,
-        target=asked.target,
-        source_format=asked.source_format,
-        target_format=asked.target_format,
-        known=known,
-        variable=asked.variable,
-        overwrite=asked.overwrite,
+        asked.source, asked.target, asked.source_format, asked.target_format, known, asked.variable, asked.overwrite
     )
     with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"converting {asked.source.name}", 1)
@@ -111,11 +87,3 @@ def _columns(pairs: list[str]) -> dict[str, str] | None:
             raise ConfigError(f"--column {pair}: not NAME=HEADER; write for example 'x_px=pos x'")
         found[name.strip()] = header.strip()
     return found or None
-
-
-def _camera(text: str | None) -> "Camera | None":
-    if text is None:
-        return None
-    from smlmbench.run.using.predicting import read_camera
-
-    return read_camera(text)

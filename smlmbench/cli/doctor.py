@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,18 +19,8 @@ from smlmbench.errors import SmlmBenchError
 LOW_MEMORY_BYTES = 2 << 30
 LOW_DISK_BYTES = 5 << 30
 PYTHON = (3, 11)
-NEEDED = (
-    "numpy",
-    "scipy",
-    "pydantic",
-    "torch",
-    "torchmetrics",
-    "mlflow",
-    "matplotlib",
-    "tifffile",
-    "h5py",
-)
-EXTRAS = {"onnxruntime": "export", "openvino": "export", "onnx": "export", "dask": "cluster", "optuna": "search"}
+NEEDED = ("numpy", "scipy", "pydantic", "torch", "torchmetrics", "mlflow", "matplotlib", "tifffile", "h5py")
+EXTRAS = ("onnxruntime", "openvino", "onnx", "dask", "optuna")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")
 
 
@@ -69,8 +59,12 @@ def examine(store: str | None) -> Iterator[Finding]:
     yield from _processor()
     yield from _torch()
     yield _memory()
-    yield _tried("disk", lambda: _disk(store))
-    yield _tried("store", lambda: _store(store))
+    for what, look in (("disk", _disk), ("store", _store)):
+        try:
+            ok, seen = look(store)
+        except (SmlmBenchError, OSError) as error:
+            ok, seen = False, str(error)
+        yield Finding(what, ok, seen)
 
 
 def _packages() -> Finding:
@@ -83,7 +77,7 @@ def _packages() -> Finding:
 
 def _extras() -> Finding:
     found = {name: _version(name) for name in EXTRAS}
-    seen = [f"{name} {version}" if version is not None else f"no {name}" for name, version in found.items()]
+    seen = [f"no {name}" if version is None else f"{name} {version}" for name, version in found.items()]
     return Finding("optional packages", True, ", ".join(seen))
 
 
@@ -161,14 +155,6 @@ def _store(store: str | None) -> tuple[bool, str]:
     if not os.access(parent, os.W_OK):
         return False, f"{parent} cannot be written; name another folder with --store"
     return True, f"{where.home} will be made by the first run"
-
-
-def _tried(what: str, look: Callable[[], tuple[bool, str]]) -> Finding:
-    try:
-        ok, seen = look()
-    except (SmlmBenchError, OSError) as error:
-        return Finding(what, False, str(error))
-    return Finding(what, ok, seen)
 
 
 def _gb(count: float) -> str:

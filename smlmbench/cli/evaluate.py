@@ -4,49 +4,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson
+from smlmbench.cli.options import AsJson, from_fields
 from smlmbench.cli.output import emit_json, table
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
-    found: Annotated[Path, typer.Argument(help="Table (csv, xlsx) or image (mat, tif).", show_default=False)]
-    truth: Annotated[Path, typer.Argument(help="True table.", show_default=False)]
-    found_format: Annotated[
-        str | None, typer.Option("--found-format", help="Format of the first file; default: found from it.")
-    ] = None
-    truth_format: Annotated[
-        str | None, typer.Option("--truth-format", help="Format of the true table; default: found from it.")
-    ] = None
-    field_nm: Annotated[
-        tuple[float, float] | None, typer.Option("--field-nm", help="Width and height of the field.")
-    ] = None
+class _Asked:
+    found: Annotated[Path, Argument(help="Table (csv, xlsx) or image (mat, tif).")]
+    truth: Annotated[Path, Argument(help="True table.")]
+    found_format: Annotated[str | None, Option(help="Format of the first file; default: found from it.")] = None
+    truth_format: Annotated[str | None, Option(help="Format of the true table; default: found from it.")] = None
+    field_nm: Annotated[tuple[float, float] | None, Option(help="Width and height of the field.")] = None
     pixel_size_nm: Annotated[
-        float | None,
-        typer.Option("--pixel-size-nm", min=0.1, help="Camera pixel of tables in pixels; wins over what they state."),
+        float | None, Option(min=0.1, help="Camera pixel of tables in pixels; wins over what they state.")
     ] = None
-    border_nm: Annotated[
-        float | None, typer.Option("--border-nm", min=0.0, help="Default 450 with a field, 0 without.")
-    ] = None
-    fine_pixel_nm: Annotated[
-        float, typer.Option("--fine-pixel-nm", min=0.1, help="Pixel of the image, or of the grid tables are drawn on.")
-    ] = 12.5
-    label_rule: Annotated[
-        Literal["floor", "ds"], typer.Option("--label-rule", help="ds only for Deep-STORM's own files.")
-    ] = "floor"
-    matcher: Annotated[Literal["greedy", "hungarian"], typer.Option("--matcher", help="How pairs are formed.")] = (
-        "greedy"
+    border_nm: Annotated[float | None, Option(min=0.0, help="Default 450 with a field, 0 without.")] = None
+    fine_pixel_nm: Annotated[float, Option(min=0.1, help="Pixel of the image, or of the grid tables are drawn on.")] = (
+        12.5
     )
+    label_rule: Annotated[Literal["floor", "ds"], Option(help="ds only for Deep-STORM's own files.")] = "floor"
+    matcher: Annotated[Literal["greedy", "hungarian"], Option(help="How pairs are formed.")] = "greedy"
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Score a localization table, or a reconstructed image, against true positions.
 
     Example: smlmbench evaluate found.csv truth.csv --field-nm 6400 6400
@@ -54,17 +38,10 @@ def command(asked: Asked) -> None:
     from smlmbench.registry import Catalog
     from smlmbench.run.using.comparing import compare
 
-    options = {
-        "field_nm": asked.field_nm,
-        "fine_pixel_nm": asked.fine_pixel_nm,
-        "label_rule": asked.label_rule,
-        "found_format": asked.found_format,
-        "truth_format": asked.truth_format,
-        "pixel_size_nm": asked.pixel_size_nm,
-    }
-    scores, scoring = compare(
-        asked.found, asked.truth, options, Catalog(), matcher=asked.matcher, border_nm=asked.border_nm
-    )
+    names = ("field_nm", "fine_pixel_nm", "label_rule", "found_format", "truth_format", "pixel_size_nm")
+    options = {name: getattr(asked, name) for name in names}
+    matcher, border_nm = asked.matcher, asked.border_nm
+    scores, scoring = compare(asked.found, asked.truth, options, Catalog(), matcher=matcher, border_nm=border_nm)
     if asked.as_json:
         emit_json({"protocol": scoring.protocol, "values": scores.values, "reasons": scores.reasons})
         return

@@ -3,18 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option
 
 from smlmbench.cli.options import AsJson, Plugins, Store
 from smlmbench.cli.output import emit, emit_json, note
 
 
 def command(
-    model: Annotated[
-        str, typer.Argument(help="Run id, cell_id, run's or model's name, or best.pt.", show_default=False)
-    ],
-    form: Annotated[str, typer.Option("--format", help="onnx, openvino, executorch or bioimageio.")] = "onnx",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
+    model: Annotated[str, Argument(help="Run id, cell_id, run's or model's name, or best.pt.")],
+    form: Annotated[str, Option("--format", help="onnx, openvino, executorch or bioimageio.")] = "onnx",
+    out: Annotated[Path, Option("--out", "-o", help="Folder for the files.")] = Path(),
     store: Store = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
@@ -44,4 +42,4 @@ def command(
         verdict = "agrees with" if parity.passed else "DIFFERS from"
         emit(f"{made.size_bytes:,} bytes; {verdict} the network: {parity.gap:.1e} of its range at {sizes} px")
     if not parity.passed:
-        raise typer.Exit(1)
+        raise Exit(1)

@@ -2,66 +2,46 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, DataRoot, Plugins, Sets, Store
+from smlmbench.cli.options import AnyDevice, AsJson, DataRoot, Plugins, Sets, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, note
-
-if TYPE_CHECKING:
-    from smlmbench.run.studies.sources import Sources
-    from smlmbench.tracking.records import RunRecord
-    from smlmbench.tracking.store import Store as OpenStore
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     what: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="RUN|MOVIE",
             help="Run id, cell_id or run's name (or the beginning of an id), a model's name, or a movie's file.",
-            show_default=False,
         ),
     ]
     frame: Annotated[
         int | None,
-        typer.Option(
-            "--frame",
-            min=1,
-            help="Frame of the condition, counted from 1 as in Fiji; default: the one with most true emitters.",
+        Option(
+            min=1, help="Frame of the condition, counted from 1 as in Fiji; default: the one with most true emitters."
         ),
     ] = None
     condition: Annotated[
-        str | None,
-        typer.Option("--condition", help="Test condition, 'val', or a movie of `apply`; default: the first test."),
+        str | None, Option(help="Test condition, 'val', or a movie of `apply`; default: the first test.")
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File: .png, .svg or .pdf; for a projection also .tif with its numbers."),
+        Option("--out", "-o", help="File: .png, .svg or .pdf; for a projection also .tif with its numbers."),
     ] = None
     projection: Annotated[
-        Literal["sum", "mean", "max", "std"] | None,
-        typer.Option("--projection", help="Of a movie, over all its frames, in counts."),
+        Literal["sum", "mean", "max", "std"] | None, Option(help="Of a movie, over all its frames, in counts.")
     ] = None
-    total: Annotated[bool, typer.Option("--sum", help="The same as --projection sum.")] = False
-    pixel_size_nm: Annotated[
-        float | None, typer.Option("--pixel-size-nm", min=0.1, help="Pixel of the movie, for the scale bar.")
-    ] = None
-    histogram: Annotated[
-        bool, typer.Option("--histogram/--no-histogram", help="Distribution of the pixels below the images.")
-    ] = True
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0.0, help="Instead of the one chosen on validation.")
-    ] = None
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
+    total: Annotated[bool, Option("--sum", help="The same as --projection sum.")] = False
+    pixel_size_nm: Annotated[float | None, Option(min=0.1, help="Pixel of the movie, for the scale bar.")] = None
+    histogram: Annotated[bool, Option(help="Distribution of the pixels below the images.")] = True
+    threshold: Threshold = None
+    device: AnyDevice = "auto"
     study: Annotated[
-        Path | None,
-        typer.Option("--study", metavar="STUDY.yaml", help="Where the data are, if they moved since the run."),
+        Path | None, Option(metavar="STUDY.yaml", help="Where the data are, if they moved since the run.")
     ] = None
     sets: Sets = None
     data_root: DataRoot = None
@@ -70,8 +50,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Draw input, prediction, truth, error and pixel histograms of a frame; or a movie summed over time.
 
     Frames are counted from 1, within the condition. A movie is read block by block, whatever its size.
@@ -86,7 +66,7 @@ def command(asked: Asked) -> None:
         _run(asked)
 
 
-def _movie(asked: Asked) -> None:
+def _movie(asked: _Asked) -> None:
     from smlmbench.errors import ConfigError
     from smlmbench.formats import open_movie
     from smlmbench.registry import Catalog
@@ -124,19 +104,26 @@ def _movie(asked: Asked) -> None:
         emit(f"{title} ({image.min():g} to {image.max():g} counts): {out}")
 
 
-def _run(asked: Asked) -> None:
+def _run(asked: _Asked) -> None:
     from smlmbench.tracking.store import open_store
 
     store = open_store(asked.store, create=False)
+    from smlmbench.run.studies.sources import sources_from, sources_of
     from smlmbench.run.using.finding import describe, find_row
     from smlmbench.run.using.projecting import check_folder, picture_format, write_bytes
     from smlmbench.run.using.showing import Look, show
+    from smlmbench.study.load import load_study
 
     image_format = picture_format(asked.out) if asked.out is not None else "png"
     if asked.out is not None:
         check_folder(asked.out)
     record, study = find_row(store, asked.what)
-    sources = _sources(asked, record, study, store)
+    plugins = asked.plugins or []
+    if asked.study is None:
+        sources = sources_of(record, store, study, plugins)
+    else:
+        loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=plugins)
+        sources = sources_from(record, loaded)
     condition = sources.condition(asked.condition)
     look = Look(asked.frame, asked.threshold, asked.device, asked.histogram, image_format)
     shown = show(record, condition, look, sources.catalog)
@@ -150,14 +137,3 @@ def _run(asked: Asked) -> None:
     counts = [f"{count} {name}" for name, count in (("true", shown.true), ("found", shown.found)) if count is not None]
     said = ", ".join([f"{condition.name}, frame {shown.frame} of {shown.frames}", *counts])
     emit(f"{said}: {out}")
-
-
-def _sources(asked: Asked, record: "RunRecord", study: str, store: "OpenStore") -> "Sources":
-    from smlmbench.run.studies.sources import sources_from, sources_of
-    from smlmbench.study.load import load_study
-
-    plugins = asked.plugins or []
-    if asked.study is None:
-        return sources_of(record, store, study, plugins)
-    loaded = load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=plugins)
-    return sources_from(record, loaded)

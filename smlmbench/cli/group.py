@@ -41,11 +41,7 @@ class Commands(TyperGroup):
         return list(commands())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (the signature is typer's)
-        """Import the file of one command.
-
-        Raises:
-            UnknownNameError: No such command; the nearest is named.
-        """
+        """Import the file of one command; an error about an unknown one names the nearest."""
         if cmd_name not in commands():
             raise unknown_name("command", cmd_name, commands())
         module = import_module(f"smlmbench.cli.{cmd_name.replace('-', '_')}")
@@ -59,21 +55,16 @@ class Commands(TyperGroup):
             with formatter.section("Commands"):
                 formatter.write_dl(list(commands().items()))
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,  # noqa: ARG002 (one name, also in tests and under python -m)
-        complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: ARG002 (errors are explained here, never by typer)
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run one command line and exit: 0 done, 2 a mistake of the user, 1 a failure, 130 interrupted."""
-        extra |= {"complete_var": complete_var, "windows_expand_args": windows_expand_args, "standalone_mode": False}
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        """Run one command line and exit: 0 done, 2 a mistake of the user, 1 a failure, 130 interrupted.
+
+        It has one name, also in tests and under python -m; errors are explained here, never by typer.
+        """
+        extra |= {"prog_name": "smlmbench", "standalone_mode": False}
         words = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in words
         try:
-            code = super().main(args=[w for w in words if w != "--debug"], prog_name="smlmbench", **extra)
+            code = super().main(args=[w for w in words if w != "--debug"], **extra)
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 typer.echo(traceback.format_exc().rstrip(), err=True)
@@ -96,9 +87,7 @@ def _explain(error: BaseException) -> int:
             typer.echo(f"smlmbench: {_printable(line)}", err=True)
         return 2 if isinstance(error, UserError) else 1
     usage = getattr(error, "format_message", None)
-    if (
-        usage is not None
-    ):  # typer's own: a wrong option, a missing argument; its class differs between versions of typer
+    if usage is not None:  # typer's own, such as a missing argument; its class differs between versions of typer
         typer.echo(_usage_line(error, usage()), err=True)
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, KeyboardInterrupt | typer.Abort):

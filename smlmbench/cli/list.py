@@ -1,22 +1,20 @@
 """smlmbench list: what is registered, read from the cards."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import typer
+from typer import Argument
 
 from smlmbench.cli.options import AsJson, Plugins
 from smlmbench.cli.output import emit, emit_json, table
 from smlmbench.errors import unknown_name
-from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard, Variant
+from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard
 from smlmbench.registry.listing import facts_of, fidelity, served
 
 
 def command(
-    room: Annotated[
-        str | None, typer.Argument(metavar="[ROOM]", help=f"One of {', '.join(ROOMS)}.", show_default=False)
-    ] = None,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show everything about one.")] = None,
+    room: Annotated[str | None, Argument(metavar="[ROOM]", help=f"One of {', '.join(ROOMS)}.")] = None,
+    name: Annotated[str | None, Argument(metavar="[NAME]", help="Show everything about one.")] = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -25,12 +23,11 @@ def command(
     Example: smlmbench list models fid_storm
     """
     catalog = Catalog(plugins or ())
+    if room is not None and room not in ROOMS:
+        raise unknown_name("room", room, ROOMS)
     if room is None:
         _rooms(catalog, as_json=as_json)
-        return
-    if room not in ROOMS:
-        raise unknown_name("room", room, ROOMS)
-    if name is None:
+    elif name is None:
         _room(catalog, room, as_json=as_json)
     else:
         _one(catalog, room, name, as_json=as_json)
@@ -50,8 +47,7 @@ def _room(catalog: Catalog, room: str, *, as_json: bool) -> None:
         emit_json({name: card.model_dump(mode="json") for name, card in cards.items()})
         return
     rows = [{"name": name, **_facts(catalog, name, card), "summary": card.summary} for name, card in cards.items()]
-    columns = list(dict.fromkeys(key for row in rows for key in row if key != "summary"))
-    columns.append("summary")
+    columns = [*dict.fromkeys(key for row in rows for key in row if key != "summary"), "summary"]
     table("", columns, [[row.get(column, "") for column in columns] for row in rows])
 
 
@@ -78,23 +74,21 @@ def _one(catalog: Catalog, room: str, name: str, *, as_json: bool) -> None:
     emit(f"version {card.version}, {catalog.path(room, name)}")
     for key, value in _paragraphs(catalog, name, card).items():
         emit(f"{key}: {value}")
-    if card.deviations:
-        emit("deviations from the source:")
-        for text in card.deviations:
-            emit(f"  - {text}")
+    _deviations("deviations from the source", card.deviations)
     for key, variant in card.variants.items():
-        _variant(key, variant)
+        chosen = key.replace("=", " ")
+        _deviations(f"deviations with {chosen}", variant.deviations)
+        if variant.ignores:
+            emit(f"settings without meaning with {chosen}: {', '.join(variant.ignores)}")
     if card.settings:
         _settings(card)
 
 
-def _variant(key: str, variant: Variant) -> None:
-    if variant.deviations:
-        emit(f"deviations with {key.replace('=', ' ')}:")
-        for text in variant.deviations:
-            emit(f"  - {text}")
-    if variant.ignores:
-        emit(f"settings without meaning with {key.replace('=', ' ')}: {', '.join(variant.ignores)}")
+def _deviations(title: str, texts: Sequence[str] | None) -> None:
+    if texts:
+        emit(f"{title}:")
+    for text in texts or ():
+        emit(f"  - {text}")
 
 
 def _paragraphs(catalog: Catalog, name: str, card: Card) -> dict[str, str]:

@@ -1,13 +1,11 @@
 """smlmbench plan: what a study would do, without doing it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, DataRoot, Only, Plugins, Repeats, Sets, StudyFile
+from smlmbench.cli.options import AsJson, Only, StudyAsked, from_fields
 from smlmbench.cli.output import emit, emit_json, note, table
 from smlmbench.study.cells import DataPlan, Plan
 from smlmbench.study.load import Loaded
@@ -18,36 +16,25 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 200
 
 
-Check = Annotated[
-    bool, typer.Option("--check", help="Build every distinct network, lay hints side by side, probe hours and GB.")
-]
-All = Annotated[bool, typer.Option("--all", help=f"Print every row, also beyond {SHOWN_ROWS}.")]
-
-
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
-    study: StudyFile
-    sets: Sets = None
+class _Asked(StudyAsked):
     only: Only = None
-    repeats: Repeats = None
-    data_root: DataRoot = None
-    plugins: Plugins = None
-    check: Check = False
-    show_all: All = False
+    check: Annotated[
+        bool, Option("--check", help="Build every distinct network, lay hints side by side, probe hours and GB.")
+    ] = False
+    show_all: Annotated[bool, Option("--all", help=f"Print every row, also beyond {SHOWN_ROWS}.")] = False
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Check a study file and print every training, reference and skipped row.
 
     Example: smlmbench plan experiments/example.yaml --only 'model=fid*' --set training.samples=500
     """
     from smlmbench import api
 
-    loaded = api.load_study(asked.study, sets=asked.sets or (), data_root=asked.data_root, plugins=asked.plugins or ())
+    loaded = asked.loaded()
     plan = api.plan(loaded, only=asked.only or (), repeats=asked.repeats)
     checked = None
     if asked.check:
@@ -79,19 +66,16 @@ def _document(plan: Plan) -> dict[str, Any]:
     from smlmbench.study.planning.plan import plan_hash
     from smlmbench.study.planning.table import plan_table
 
+    data: dict[str, DataPlan] = {row.data.name: row.data for row in plan.references}
+    data |= {cell.data.name: cell.data for cell in plan.cells}
     return {
         "study": plan.study,
         "plan_hash": plan_hash(plan),
         "counts": _counts(plan),
         "rows": plan_table(plan),
-        "data": {name: data.model_dump(mode="json") for name, data in _data(plan).items()},
+        "data": {name: one.model_dump(mode="json") for name, one in data.items()},
         "warnings": plan.warnings,
     }
-
-
-def _data(plan: Plan) -> dict[str, DataPlan]:
-    found = {row.data.name: row.data for row in plan.references}
-    return found | {cell.data.name: cell.data for cell in plan.cells}
 
 
 def _counts(plan: Plan) -> dict[str, int]:
@@ -101,11 +85,11 @@ def _counts(plan: Plan) -> dict[str, int]:
 
 def _print(plan: Plan, *, show_all: bool) -> None:
     from smlmbench.study.planning.plan import plan_hash
-    from smlmbench.study.planning.table import plan_table
+    from smlmbench.study.planning.table import COLUMNS, plan_table
 
     rows = plan_table(plan)
     shown = rows if show_all else rows[:SHOWN_ROWS]
-    columns = _used(shown)
+    columns = [column for column in COLUMNS if any(row[column] for row in shown)]
     table(f"Plan of {plan.study}", columns, [[row[column] for column in columns] for row in shown])
     if len(shown) < len(rows):
         emit(f"... and {len(rows) - len(shown)} more rows (--all prints them)")
@@ -116,25 +100,12 @@ def _print(plan: Plan, *, show_all: bool) -> None:
 
 
 def _print_check(checked: "Checked") -> None:
+    rows = []
+    for one in checked.built:
+        n_params = "" if one.n_params is None else f"{one.n_params:,}"
+        hours = "" if one.hours is None else f"{one.hours:.2g}"
+        rows.append([one.model.name, str(one.upsampling), str(one.cells), n_params, hours, one.problem])
     columns = ["model", "upsampling", "cells", "parameters", "hours", "problem"]
-    rows = [
-        [
-            one.model.name,
-            str(one.upsampling),
-            str(one.cells),
-            "" if one.n_params is None else f"{one.n_params:,}",
-            "" if one.hours is None else f"{one.hours:.2g}",
-            one.problem,
-        ]
-        for one in checked.built
-    ]
     table("Networks, built without memory; hours from a few steps on this machine", columns, rows)
     held = "" if checked.peak_gb is None else f", {checked.peak_gb:.2g} GB held at most while probing"
     emit(f"about {checked.hours:.2g} h of training steps, one cell after the other{held}; data and scoring come on top")
-
-
-def _used(rows: Sequence[dict[str, str]]) -> list[str]:
-    """Columns that say something in some row."""
-    from smlmbench.study.planning.table import COLUMNS
-
-    return [column for column in COLUMNS if any(row[column] for row in rows)]

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, Plugins, Store
+from smlmbench.cli.options import AnyDevice, AsJson, Plugins, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 if TYPE_CHECKING:
@@ -17,56 +16,42 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     model: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="Run id, cell_id, run's name, a model's name (its best run of the newest study that has it), best.pt, "
-            "exported file, or a classical fitter (peaks_gaussian).",
-            show_default=False,
+            "exported file, or a classical fitter (peaks_gaussian)."
         ),
     ]
-    movie: Annotated[Path, typer.Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).", show_default=False)]
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path()
-    camera: Annotated[
-        str | None, typer.Option("--camera", help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")
-    ] = None
-    pixel_size_nm: Annotated[
-        float | None, typer.Option("--pixel-size-nm", min=1.0, help="Camera pixel of the movie.")
-    ] = None
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0.0, help="Instead of the one chosen on validation.")
-    ] = None
-    table_format: Annotated[
-        str, typer.Option("--table-format", help="thunderstorm_csv, picasso_hdf5, smap_csv or smlmbench_csv.")
-    ] = "thunderstorm_csv"
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
-    frames: Annotated[
-        str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B only, counted from 1 as in Fiji.")
-    ] = None
+    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).")]
+    output: Annotated[Path, Option("--output", "-o", help="Folder for the results.")] = Path()
+    camera: Annotated[str | None, Option(help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")] = None
+    pixel_size_nm: Annotated[float | None, Option(min=1.0, help="Camera pixel of the movie.")] = None
+    threshold: Threshold = None
+    table_format: Annotated[str, Option(help="thunderstorm_csv, picasso_hdf5, smap_csv or smlmbench_csv.")] = (
+        "thunderstorm_csv"
+    )
+    device: AnyDevice = "auto"
+    frames: Annotated[str | None, Option(metavar="A:B", help="Frames A to B only, counted from 1 as in Fiji.")] = None
     runtime: Annotated[
         str,
-        typer.Option(
-            "--runtime",
+        Option(
             help="auto, eager, compiled, onnxruntime, openvino ...; auto is what the run's stored timings on this "
-            "computer name the soonest of those that passed the quality gate, else eager.",
+            "computer name the soonest of those that passed the quality gate, else eager."
         ),
     ] = "auto"
-    number_format: Annotated[
-        str | None, typer.Option("--number-format", help="fp32 or bf16; default: fp32, or as auto finds.")
-    ] = None
+    number_format: Annotated[str | None, Option(help="fp32 or bf16; default: fp32, or as auto finds.")] = None
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
+        list[str] | None, Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
     ] = None
     store: Store = None
     plugins: Plugins = None
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Localize a movie with a trained network: a ThunderSTORM table and a summed image that Fiji opens in nm.
 
     Results are written while they come; the same command again continues one that was stopped.
@@ -87,18 +72,10 @@ def command(asked: Asked) -> None:
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    wanted = Wanted(
-        model=asked.model,
-        camera=read_camera(asked.camera),
-        pixel_size_nm=asked.pixel_size_nm,
-        threshold=asked.threshold,
-        frames=frame_range(asked.frames),
-        store=asked.store,
-        device=asked.device,
-        runtime=asked.runtime,
-        number_format=asked.number_format,
-        settings=fit_settings(asked.sets or ()),
-    )
+    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format")
+    same: dict[str, Any] = {name: getattr(asked, name) for name in names}
+    camera, frames = read_camera(asked.camera), frame_range(asked.frames)
+    wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
@@ -128,17 +105,10 @@ def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, 
     return shape
 
 
-def _say(asked: Asked, written: "Written") -> None:
+def _say(asked: _Asked, written: "Written") -> None:
     if asked.as_json:
-        emit_json(
-            {
-                "table": written.table,
-                "image": written.image,
-                "localizations": written.localizations,
-                "frames": written.frames,
-                **({"resumed": written.resumed} if written.resumed else {}),
-            }
-        )
+        names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
+        emit_json({name: getattr(written, name) for name in names})
         return
     if written.resumed:
         note(f"continued after {written.resumed} frames of an earlier command")

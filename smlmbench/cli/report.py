@@ -3,41 +3,25 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.options import AsJson
+from smlmbench.cli.options import AsJson, Store
 from smlmbench.cli.output import emit, emit_json
-
-StudyName = Annotated[
-    str, typer.Argument(metavar="STUDY", help="Name of a study in the store, or its file.", show_default=False)
-]
-Store = Annotated[
-    str | None,
-    typer.Option("--store", "--tracking-uri", metavar="FOLDER|URI", help="Where the results are; default ./mlruns."),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", metavar="FOLDER", help="Folder of the files; default: reports/STUDY in the store."),
-]
-
-
-Budget = Annotated[
-    float | None,
-    typer.Option("--budget-ms", min=0.0, help="Also name the best model that takes at most this for one frame."),
-]
-Device = Annotated[str, typer.Option("--device", help="Device of --budget-ms: cpu, cuda or mps.")]
-Size = Annotated[
-    int | None, typer.Option("--size", help="Frame side in px of --budget-ms; default: the smallest that was timed.")
-]
 
 
 def command(
-    study: StudyName,
+    study: Annotated[str, Argument(metavar="STUDY", help="Name of a study in the store, or its file.")],
     store: Store = None,
-    output: Output = None,
-    budget_ms: Budget = None,
-    device: Device = "cpu",
-    size: Size = None,
+    output: Annotated[
+        Path | None, Option(metavar="FOLDER", help="Folder of the files; default: reports/STUDY in the store.")
+    ] = None,
+    budget_ms: Annotated[
+        float | None, Option(min=0.0, help="Also name the best model that takes at most this for one frame.")
+    ] = None,
+    device: Annotated[str, Option(help="Device of --budget-ms: cpu, cuda or mps.")] = "cpu",
+    size: Annotated[
+        int | None, Option(help="Frame side in px of --budget-ms; default: the smallest that was timed.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a study's leaderboard (.html .csv .md .tex) from the store alone.

@@ -4,32 +4,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, Sets, StudyFile
+from smlmbench.cli.options import AsJson, Sets, StudyFile, from_fields
 from smlmbench.cli.output import emit, emit_json
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
+class _Asked:
     study: StudyFile
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for what is written.")] = Path("simulated")
-    frames: Annotated[int, typer.Option("--frames", min=1, max=100_000)] = 100
-    data: Annotated[str | None, typer.Option("--data", help="Data entry; default the first.")] = None
-    condition: Annotated[str | None, typer.Option("--condition", help="A test condition instead of training.")] = None
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0
-    pairs: Annotated[
-        int | None, typer.Option("--pairs", help="Write image pairs: target pixels per camera pixel, 1, 2, 4 or 8.")
-    ] = None
+    output: Annotated[Path, Option("--output", "-o", help="Folder for what is written.")] = Path("simulated")
+    frames: Annotated[int, Option(min=1, max=100_000)] = 100
+    data: Annotated[str | None, Option(help="Data entry; default the first.")] = None
+    condition: Annotated[str | None, Option(help="A test condition instead of training.")] = None
+    seed: Annotated[int, Option(min=0)] = 0
+    pairs: Annotated[int | None, Option(help="Write image pairs: target pixels per camera pixel, 1, 2, 4 or 8.")] = None
     sets: Sets = None
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Draw a movie (16-bit ADU) and its true positions (ThunderSTORM csv) for any program; or folders of image pairs.
 
     Example: smlmbench simulate experiments/quickstart.yaml --frames 20 -o movie

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from smlmbench.cli.fields import from_fields
-from smlmbench.cli.options import AsJson, Plugins, Sets, Store
+from smlmbench.cli.options import AsJson, Plugins, Sets, Store, from_fields
 from smlmbench.cli.output import emit, emit_json, note, table
 
 COLUMNS = ("model", "size_px", "device", "runtime", "number_format", "median_ms", "q1_ms", "q3_ms", "p90_ms", "cpu_ms")
@@ -16,24 +15,19 @@ FULL = ("batch", "frames_per_s", "mpx_per_s", "end_to_end_ms", "gflops")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The command line."""
-
-    models: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml.", show_default=False),
-    ]
-    sizes: Annotated[str, typer.Option("--sizes", help="Camera frame sides in px, comma separated.")] = "64"
-    upsampling: Annotated[int, typer.Option("--upsampling", help="2, 4 or 8; of untrained models.")] = 8
-    devices: Annotated[str, typer.Option("--devices", "--device", help="cpu, cuda, mps; comma separated.")] = "cpu"
-    runtimes: Annotated[
-        str, typer.Option("--runtimes", help="eager, compiled, onnxruntime, openvino, executorch; comma separated.")
-    ] = "eager"
-    formats: Annotated[str, typer.Option("--formats", help="fp32, bf16, int8; comma separated.")] = "fp32"
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: torch's own.")] = None
-    full: Annotated[bool, typer.Option("--full", help="Also batches, end to end and GFLOPs.")] = False
+class _Asked:
+    models: Annotated[list[str], Argument(metavar="NAME...", help="Registered models, a run, a file, or STUDY.yaml.")]
+    sizes: Annotated[str, Option(help="Camera frame sides in px, comma separated.")] = "64"
+    upsampling: Annotated[int, Option(help="2, 4 or 8; of untrained models.")] = 8
+    devices: Annotated[str, Option("--devices", "--device", help="cpu, cuda, mps; comma separated.")] = "cpu"
+    runtimes: Annotated[str, Option(help="eager, compiled, onnxruntime, openvino, executorch; comma separated.")] = (
+        "eager"
+    )
+    formats: Annotated[str, Option(help="fp32, bf16, int8; comma separated.")] = "fp32"
+    threads: Annotated[int | None, Option(min=1, help="Default: torch's own.")] = None
+    full: Annotated[bool, Option("--full", help="Also batches, end to end and GFLOPs.")] = False
     refuse_busy: Annotated[
-        bool, typer.Option("--refuse-busy", help="End with an error where other programs use the processor.")
+        bool, Option("--refuse-busy", help="End with an error where other programs use the processor.")
     ] = False
     sets: Sets = None
     store: Store = None
@@ -41,8 +35,8 @@ class Asked:
     as_json: AsJson = False
 
 
-@from_fields(Asked)
-def command(asked: Asked) -> None:
+@from_fields(_Asked)
+def command(asked: _Asked) -> None:
     """Time networks, batch 1, warm, interleaved: median, quartiles, CPU time, first call.
 
     Registered models are timed untrained, a run or a file as it is. A study's file times its finished cells, stores
@@ -65,17 +59,16 @@ def command(asked: Asked) -> None:
     rows = _rows(asked, catalog)
     if asked.as_json:
         emit_json(rows)
-        return
-    _show(asked, rows)
+    else:
+        _show(asked, rows)
 
 
-def _rows(asked: Asked, catalog: Any) -> list[dict[str, Any]]:
+def _rows(asked: _Asked, catalog: Any) -> list[dict[str, Any]]:
     from smlmbench.run.timing.untrained import Where, time_file, time_untrained
 
-    where = Where(
-        _listed(asked.devices), _listed(asked.runtimes), _listed(asked.formats), asked.threads, full=asked.full
-    )
-    (first, *more) = asked.models
+    devices, runtimes, formats = (_listed(text) for text in (asked.devices, asked.runtimes, asked.formats))
+    where = Where(devices, runtimes, formats, asked.threads, full=asked.full)
+    first, *more = asked.models
     stored = not more and first not in catalog.names("models")
     if stored and (Path(first).is_file() or not _looks_registered(first, catalog)):
         from smlmbench.run.using.finding import find_trained
@@ -97,7 +90,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _study(asked: Asked) -> None:
+def _study(asked: _Asked) -> None:
     import json
 
     from smlmbench.run.timing.retiming import time_stored
@@ -117,7 +110,7 @@ def _study(asked: Asked) -> None:
         emit(f"leaderboard: {page}")
 
 
-def _show(asked: Asked, rows: list[dict[str, Any]]) -> None:
+def _show(asked: _Asked, rows: list[dict[str, Any]]) -> None:
     from smlmbench.timing import BUSY
 
     columns = [*COLUMNS, *MORE, *(FULL if asked.full else ())]

@@ -8,10 +8,10 @@ import typer
 from smlmbench.cli.options import Store
 from smlmbench.cli.output import emit, note
 
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this computer.")]
 
-
-def command(store: Store = None, port: Port = 5000) -> None:
+def command(
+    store: Store = None, port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this computer.")] = 5000
+) -> None:
     """Show a store in the browser: MLflow's pages, opened on the charts of each study.
 
     The server listens on this computer alone, until Ctrl-C. A store that is a server already is only linked to.

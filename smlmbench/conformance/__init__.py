@@ -1,15 +1,14 @@
 """Does a registered thing keep its contracts? Plain functions, for `smlmbench check` and for the tests.
 
-A room with contracts of its own has a file of its name here; every room has the checks of `cards`. What a card calls a
-variant is checked like the thing itself, the variant's name in brackets.
+A room with contracts of its own has a file of its name here, each public function of which is a check; every room has
+the checks of `cards`. What a card calls a variant is checked like the thing itself, the variant's name in brackets.
 """
 
-import importlib
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from itertools import chain
 
 from smlmbench.conformance import cards
-from smlmbench.conformance.checks import Check, NotApplicable, Outcome, Subject
+from smlmbench.conformance.checks import Check, NotApplicable, Outcome, Subject, collect, public_functions
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 
@@ -22,24 +21,20 @@ ROOMS_WITH_CHECKS = ("models", "losses", "outputs", "psf", "formats", "metrics",
 def checks(catalog: Catalog, room: str, name: str) -> list[Check]:
     """All checks of one registered thing, not yet run; nothing of it is imported.
 
-    Args:
-        catalog: With the plug-in among its files, where it is one.
-        room: Key of `registry.ROOMS`.
-        name: Registered name.
-
     Raises:
         UnknownNameError: Nothing is registered under the name.
     """
     catalog.path(room, name)
     subject = Subject(catalog, room, name)
-    found = cards.checks(subject)
+    of_cards = public_functions(cards).items()
+    found = collect(subject, [check for key, check in of_cards if room in cards.ONLY_IN.get(key, (room,))])
     if room in ROOMS_WITH_CHECKS:
         other = _other_truth(subject)
         if other:
             return [*found, Check("contracts_of_its_room", lambda: _not_here(other))]
-        module = importlib.import_module(f"smlmbench.conformance.{room}")
+        functions = public_functions(import_module(f"smlmbench.conformance.{room}")).values()
         for variant in ("", *_variants(catalog, room, name)):
-            found += module.checks(Subject(catalog, room, name, variant))
+            found += collect(Subject(catalog, room, name, variant), functions)
     return found
 
 
@@ -47,18 +42,13 @@ def _other_truth(subject: Subject) -> str:
     """Why the examples of emitters on frames say nothing of a thing, or empty: none of its tasks takes emitters."""
     catalog, room, name = subject.catalog, subject.room, subject.name
     try:
-        by_room: dict[str, Callable[[], Any]] = {
-            "models": lambda: catalog.served_by(name),
-            "outputs": lambda: subject.card.facts.get("tasks", []),
-            "losses": lambda: [
-                task
-                for kind in getattr(subject.card, "accepts", [])
-                for task in catalog.card("outputs", kind).facts.get("tasks", [])
-            ],
-            "metrics": lambda: getattr(subject.card, "tasks", []),
-            "references": lambda: subject.card.facts.get("tasks", {}),
-        }
-        served = list(by_room[room]()) if room in by_room else []
+        if room == "models":
+            served = catalog.served_by(name)
+        else:
+            card = subject.card
+            holders = [catalog.card("outputs", kind) for kind in getattr(card, "accepts", ())]
+            stated = (one.facts.get("tasks", ()) for one in (card, *holders))
+            served = [*getattr(card, "tasks", ()), *chain.from_iterable(stated)]
         truths = {kind for task in served for kind in catalog.card("tasks", task).facts.get("truths", [])}
     except SmlmBenchError:  # an unreadable card, or a task that is not given, is for the checks themselves to say
         return ""

@@ -1,10 +1,9 @@
 """Checks of every room: the card, its settings, and the functions beside it."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from typing import cast
 
-from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.conformance.checks import Subject, public_functions, require
 from smlmbench.registry import LossCard, ModelCard
 from smlmbench.study.schema import Training
 
@@ -21,11 +20,8 @@ FUNCTIONS = {
     "runtimes": ("prepare",),
     "exports": ("write",),
 }
-FORMAT_FUNCTIONS = {
-    "table": ("recognises", "read_table"),
-    "movie": ("recognises", "open_movie"),
-    "image": ("recognises", "read_image"),
-}
+READING = {"table": "read_table", "movie": "open_movie", "image": "read_image"}
+ONLY_IN = {"names_are_registered": ("models", "losses"), "training_defaults_are_known": ("models",)}
 
 
 def card_is_valid(subject: Subject) -> str:
@@ -58,20 +54,14 @@ def search_space_fits_the_settings(subject: Subject) -> str:
     card = subject.card
     for name, space in card.search.items():
         require(name in card.settings, f"search.{name}: not among the settings {sorted(card.settings)}")
-        for value in _searched(name, space):
+        keys = set(space)
+        fits = keys in ({"choices"}, {"low", "high"}, {"low", "high", "log"})
+        require(fits, f"search.{name}: {sorted(keys)} is not a space; give choices, or low, high and log")
+        for value in space["choices"] if "choices" in space else (space["low"], space["high"]):
             card.settings[name].check(f"{subject.name}.search.{name}", value)
         if "low" in space:
             require(space["low"] < space["high"], f"search.{name}: low must be below high")
     return ", ".join(card.search) or "nothing to search"
-
-
-def training_defaults_are_known(subject: Subject) -> str:
-    """The training block of a model is one that a study could write."""
-    card = subject.card
-    if not isinstance(card, ModelCard):
-        raise NotApplicable("only models have training defaults")
-    Training.model_validate(card.training)
-    return ", ".join(f"{name}={value}" for name, value in card.training.items()) or "house defaults"
 
 
 def functions_are_there_and_documented(subject: Subject) -> str:
@@ -79,18 +69,14 @@ def functions_are_there_and_documented(subject: Subject) -> str:
     module = subject.module
     needed: tuple[str, ...] = FUNCTIONS.get(subject.room, ())
     if subject.room == "formats":
-        facts = subject.card.facts
-        needed = FORMAT_FUNCTIONS[facts["holds"]] + ((f"write_{facts['holds']}",) if facts.get("writes") else ())
+        holds, writes = subject.card.facts["holds"], subject.card.facts.get("writes")
+        needed = ("recognises", READING[holds], *([f"write_{holds}"] if writes else []))
     for name in needed:
-        known = callable(getattr(module, name, None))
-        require(known, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")
-    public = {
-        name: thing
-        for name, thing in vars(module).items()
-        if inspect.isfunction(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
-    }
+        there = callable(getattr(module, name, None))
+        require(there, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")
+    public = public_functions(module)
     for name, function in public.items():
-        require(bool(inspect.getdoc(function)), f"{name}: has no docstring; say what it takes and returns")
+        require(inspect.getdoc(function), f"{name}: has no docstring; say what it takes and returns")
     return ", ".join(public) or "no functions"
 
 
@@ -106,26 +92,8 @@ def names_are_registered(subject: Subject) -> str:
     return ", ".join([*kinds, *losses]) or "speaks of none"
 
 
-def checks(subject: Subject) -> list[Check]:
-    """Checks of any registered thing."""
-    functions: list[Callable[[Subject], str]] = [
-        card_is_valid,
-        settings_accept_their_defaults,
-        tiny_settings_are_accepted,
-        search_space_fits_the_settings,
-        functions_are_there_and_documented,
-    ]
-    if subject.room in ("models", "losses"):
-        functions.append(names_are_registered)
-    if subject.room == "models":
-        functions.append(training_defaults_are_known)
-    return collect(subject, functions)
-
-
-def _searched(name: str, space: dict[str, Any]) -> list[Any]:
-    keys = set(space)
-    require(
-        keys == {"choices"} or keys in ({"low", "high"}, {"low", "high", "log"}),
-        f"search.{name}: {sorted(keys)} is not a space; give choices, or low, high and log",
-    )
-    return list(space["choices"]) if "choices" in space else [space["low"], space["high"]]
+def training_defaults_are_known(subject: Subject) -> str:
+    """The training block of a model is one that a study could write."""
+    training = cast("ModelCard", subject.card).training
+    Training.model_validate(training)
+    return ", ".join(f"{name}={value}" for name, value in training.items()) or "house defaults"

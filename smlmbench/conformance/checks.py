@@ -1,8 +1,9 @@
 """What a check is, and what it may say."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from functools import partial
+from types import FunctionType, ModuleType
 from typing import Any
 
 from smlmbench.errors import SmlmBenchError
@@ -32,8 +33,7 @@ class Outcome:
 class Subject:
     """The thing under test; its card and code are read when they are asked for.
 
-    Attributes:
-        variant: A key of the card's `variants` such as `variant=seed`, or empty for the thing by its defaults.
+    The variant is a key of the card's `variants` such as `variant=seed`, or empty for the thing by its defaults.
     """
 
     catalog: Catalog
@@ -45,9 +45,9 @@ class Subject:
     def card(self) -> Card:
         """The checked card, as it is for the variant."""
         card = self.catalog.card(self.room, self.name)
-        return card.under(self.chosen(card))
+        return card.under(self._chosen(card))
 
-    def chosen(self, card: Card) -> dict[str, Any]:
+    def _chosen(self, card: Card) -> dict[str, Any]:
         """The setting that chooses the variant."""
         name, _, text = self.variant.partition("=")
         return {name: next(c for c in card.settings[name].choices or [] if spelled(c) == text)} if name else {}
@@ -57,7 +57,7 @@ class Subject:
         card = self.card
         ignored = card.variants[self.variant].ignores if self.variant else []
         kept = {name: value for name, value in given.items() if name not in ignored}
-        return card.fill(self.name, {**kept, **self.chosen(card)})
+        return card.fill(self.name, {**kept, **self._chosen(card)})
 
     @property
     def module(self) -> ModuleType:
@@ -85,13 +85,19 @@ class Check:
             return Outcome(self.name, False, f"{type(error).__name__}: {first_line}")
 
 
-def require(holds: bool, otherwise: str) -> None:
+def require(holds: object, otherwise: str) -> None:
     """Fail the check unless something holds."""
     if not holds:
         raise ContractError(otherwise)
 
 
-def collect(subject: Subject, functions: Sequence[Callable[[Subject], str]]) -> list[Check]:
+def collect(subject: Subject, functions: Iterable[Callable[[Subject], str]]) -> list[Check]:
     """Checks named after their functions, and the variant in brackets."""
     after = f"[{subject.variant}]" if subject.variant else ""
-    return [Check(function.__name__ + after, lambda function=function: function(subject)) for function in functions]  # type: ignore[misc]
+    return [Check(function.__name__ + after, partial(function, subject)) for function in functions]
+
+
+def public_functions(module: ModuleType) -> dict[str, FunctionType]:
+    """What a file itself defines under a public name, in its order."""
+    own = {name: thing for name, thing in vars(module).items() if isinstance(thing, FunctionType)}
+    return {name: thing for name, thing in own.items() if thing.__module__ == module.__name__ and name[0] != "_"}

@@ -34,14 +34,8 @@ def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0, channels: int = 
     spots = PHOTONS * down[:, :, None] * across[:, None, :]
     mean = torch.full((frames, side_px, side_px), BACKGROUND_PHOTONS).index_add_(0, sample, spots)
     pixels = torch.poisson(mean, generator=generator)[:, None]
-    truth = Sampled(
-        sample=sample,
-        x_nm=x * PIXEL_SIZE_NM,
-        y_nm=y * PIXEL_SIZE_NM,
-        z_nm=torch.zeros_like(x),
-        photons=torch.full_like(x, PHOTONS),
-        pixel_size_nm=PIXEL_SIZE_NM,
-    )
+    z_nm, photons = torch.zeros_like(x), torch.full_like(x, PHOTONS)
+    truth = Sampled(sample, x * PIXEL_SIZE_NM, y * PIXEL_SIZE_NM, z_nm, photons, PIXEL_SIZE_NM)
     return Batch(pixels.repeat(1, channels, 1, 1), truth)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.conformance.checks import NotApplicable, Subject, require
 from smlmbench.registry import LossCard
 
 LITTLE = 0.005  # of the mass of an emitter
@@ -20,12 +20,12 @@ def parts_are_numbers(subject: Subject) -> str:
         parts: dict[str, Tensor] = loss(raw, targets)
         require("loss" in parts, f"{kind}: the parts {sorted(parts)} have no 'loss'")
         for name, value in parts.items():
-            require(value.ndim == 0 and bool(value.isfinite()), f"{kind}: {name} is not a finite scalar")
+            require(value.ndim == 0 and value.isfinite(), f"{kind}: {name} is not a finite scalar")
             require(name == "loss" or not value.requires_grad, f"{kind}: {name} is not detached")
         (gradient,) = torch.autograd.grad(parts["loss"], raw)
-        require(bool(gradient.isfinite().all()), f"{kind}: its gradient is not finite")
-        require(bool(gradient.any()), f"{kind}: its gradient is zero everywhere")
-    return ", ".join(_accepts(subject))
+        require(gradient.isfinite().all(), f"{kind}: its gradient is not finite")
+        require(gradient.any(), f"{kind}: its gradient is zero everywhere")
+    return ", ".join(cast("LossCard", subject.card).accepts)
 
 
 def nothing_to_find_nothing_is_best(subject: Subject) -> str:
@@ -48,7 +48,7 @@ def the_truth_beats_nothing(subject: Subject) -> str:
     for kind, loss, targets, perfect in _cases(subject):
         right, nothing = (float(loss(raw, targets)["loss"]) for raw in (perfect, torch.zeros_like(perfect)))
         seen = f"{kind}: {right:.4g} for the truth, {nothing:.4g} for nothing"
-        require(right < nothing or bool(excuse), f"{seen}; raise the default weight")
+        require(right < nothing or excuse, f"{seen}; raise the default weight")
         require(not (right < nothing and excuse), f"{seen}; take out the fact truth_is_not_best")
     return excuse or "at the default weight"
 
@@ -79,24 +79,6 @@ def order_in_the_batch_does_not_matter(subject: Subject) -> str:
         )
         require(abs(straight - turned) <= 1e-5 * abs(straight), f"{kind}: {straight:.8g} and {turned:.8g}")
     return "to 1e-5"
-
-
-def checks(subject: Subject) -> list[Check]:
-    """Checks of one loss."""
-    return collect(
-        subject,
-        [
-            parts_are_numbers,
-            nothing_to_find_nothing_is_best,
-            the_truth_beats_nothing,
-            collapse_threshold_is_true,
-            order_in_the_batch_does_not_matter,
-        ],
-    )
-
-
-def _accepts(subject: Subject) -> list[str]:
-    return cast("LossCard", subject.card).accepts
 
 
 def _cases(

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.conformance.checks import Check, Subject, collect, require
+from smlmbench.conformance.checks import Subject, require
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
 from smlmbench.predictions import Localizations
 from smlmbench.registry import MetricCard
@@ -52,18 +52,11 @@ def nothing_beats_the_truth(subject: Subject) -> str:
         pair = best[name], worse[name]
         if facts.direction == "none" or any(isinstance(value, str) or not math.isfinite(value) for value in pair):
             continue
-        sign = 1 if facts.direction == "up" else -1
-        require(
-            sign * (float(pair[0]) - float(pair[1])) >= -NEAR,
-            f"{name}: the truth has {pair[0]:g}, a poor answer {pair[1]:g}; the card says {facts.direction}",
-        )
+        lead = (pair[0] - pair[1]) * (1 if facts.direction == "up" else -1)
+        seen = f"{name}: the truth has {pair[0]:g}, a poor answer {pair[1]:g}"
+        require(lead >= -NEAR, f"{seen}; the card says {facts.direction}")
         told.append(name)
     return ", ".join(told) or "no number with a direction"
-
-
-def checks(subject: Subject) -> list[Check]:
-    """Checks of one metric file."""
-    return collect(subject, [names_are_those_of_the_card, numbers_are_in_range, nothing_beats_the_truth])
 
 
 def _card(subject: Subject) -> MetricCard:
@@ -93,13 +86,9 @@ def _cases() -> dict[str, Evidence]:
     empty = Localizations.empty(n_frames=FRAMES, field_nm=(FIELD_NM, FIELD_NM))
 
     def evidence(found: Localizations, image: NDArray[np.floating]) -> Evidence:
-        return gather(
-            found,
-            truth,
-            facts=Facts(density_per_um2=EMITTERS / FRAMES / (FIELD_NM / 1e3) ** 2),
-            images=Images(image, picture, FINE_NM),
-            signal_free=SignalFree(empty, 100.0),
-        )
+        facts = Facts(density_per_um2=EMITTERS / FRAMES / (FIELD_NM / 1e3) ** 2)
+        images, dark = Images(image, picture, FINE_NM), SignalFree(empty, 100.0)
+        return gather(found, truth, facts=facts, images=images, signal_free=dark)
 
     return {
         "the truth": evidence(truth, picture),

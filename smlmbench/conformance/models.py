@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.conformance.checks import NotApplicable, Subject, require
 from smlmbench.data.contracts import Statistics
 from smlmbench.errors import suggest
 from smlmbench.inference.engine import frame_multiple, padded
@@ -27,8 +27,9 @@ OVERFIT_LR = 1e-2
 
 def parameters_match_the_card(subject: Subject) -> str:
     """Trainable parameters of each stated setting, counted on the meta device."""
+    least = ",".join(part for part in (f"upsampling={FULL_UPSAMPLING}", subject.variant) if part)
     stated_ones = {text: number for text, number in _card(subject).parameters.items() if _is_of(subject, text)}
-    require(bool(stated_ones), f"parameters: state at least the number at {_least(subject)}")
+    require(stated_ones, f"parameters: state at least the number at {least}")
     for stated, number in stated_ones.items():
         upsampling, settings = _parsed(subject, stated)
         with torch.device("meta"):
@@ -56,14 +57,13 @@ def shapes_follow_the_frames(subject: Subject) -> str:
 
 def answers_are_finite(subject: Subject) -> str:
     """Empty, constant and saturated frames give finite numbers, with every normalisation."""
-    kinds = subject.card.settings["normalisation"].choices if "normalisation" in subject.card.settings else None
-    for kind in kinds or [None]:
+    setting = subject.card.settings.get("normalisation")
+    for kind in (setting and setting.choices) or [None]:
         model = _tiny(subject, _upsamplings(subject)[0], {} if kind is None else {"normalisation": kind})
         for photons in (0.0, 7.0, 65535.0):
             raw = _answer(model, torch.full((1, 1, 16, 16), photons))
-            require(
-                bool(raw.isfinite().all()), f"{photons:g} photons everywhere give numbers that are not finite ({kind})"
-            )
+            finite = raw.isfinite().all()
+            require(finite, f"{photons:g} photons everywhere give numbers that are not finite ({kind})")
     return "0, 7 and 65535 photons everywhere"
 
 
@@ -119,9 +119,8 @@ def state_travels(subject: Subject) -> str:
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
-    strange = examples.given(
-        upsampling, channels=_channels(subject), statistics=Statistics(mean=1.0, std=2.0, low=0.0, high=5.0)
-    )
+    unlike = Statistics(mean=1.0, std=2.0, low=0.0, high=5.0)
+    strange = examples.given(upsampling, channels=_channels(subject), statistics=unlike)
     other: nn.Module = subject.module.build(_settings(subject), strange).eval()
     other.load_state_dict(torch.load(file, weights_only=True))
     return _same(_answer(model, frames), _answer(other, frames), "the saved and the loaded network")
@@ -132,7 +131,7 @@ def translation_moves_the_answer(subject: Subject) -> str:
     facts = subject.card.facts
     if not facts.get("translation"):
         raise NotApplicable("the card does not claim it (fact translation)")
-    upsampling, shift = _largest(subject), int(facts.get("shift_px", 1))
+    upsampling, shift = _upsamplings(subject)[-1], int(facts.get("shift_px", 1))
     margin = math.ceil(_receptive_field(subject, upsampling) / 2) + shift
     side = _field(2 * margin + 4)
     model, frames = _tiny(subject, upsampling), _noise(subject, 1, side, side)
@@ -183,7 +182,7 @@ def two_frames_are_learnt(subject: Subject) -> str:
         values.append(value.item())
     course = f"loss {values[0]:.3g} to {values[-1]:.3g} in {OVERFIT_STEPS} steps"
     learnt, excuse = values[-1] < OVERFIT_PART * values[0], subject.card.facts.get("cannot_overfit")
-    require(learnt or bool(excuse), course)
+    require(learnt or excuse, course)
     require(not (learnt and excuse), f"{course}: it can; take out the fact cannot_overfit")
     return f"{course}: {excuse}" if excuse else course
 
@@ -202,33 +201,12 @@ def hint_layers_are_there(subject: Subject) -> str:
 
 def exported_with_free_sizes(subject: Subject) -> str:
     """`torch.export` with dynamic batch, height and width answers as the network does, at two sizes."""
-    model = _tiny(subject, _largest(subject))
+    model = _tiny(subject, _upsamplings(subject)[-1])
     dims = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
     program = torch.export.export(model, (_noise(subject, 2, 16, 24),), dynamic_shapes=(dims,)).module()
     for frames in (_noise(subject, 3, 20, 15), _noise(subject, 1, 9, 32)):
         _same(_answer(model, frames), _answer(program, frames), "the exported and the eager network")
     return "batch, height and width"
-
-
-def checks(subject: Subject) -> list[Check]:
-    """Checks of one network."""
-    return collect(
-        subject,
-        [
-            parameters_match_the_card,
-            shapes_follow_the_frames,
-            answers_are_finite,
-            every_parameter_learns,
-            same_seed_same_network,
-            batch_companions_do_not_matter,
-            state_travels,
-            translation_moves_the_answer,
-            receptive_field_is_true,
-            two_frames_are_learnt,
-            hint_layers_are_there,
-            exported_with_free_sizes,
-        ],
-    )
 
 
 def _card(subject: Subject) -> ModelCard:
@@ -242,34 +220,26 @@ def _upsamplings(subject: Subject) -> list[int]:
     return [upsampling for upsampling in known if card.refusal({"upsampling": upsampling}) is None]
 
 
-def _largest(subject: Subject) -> int:
-    return _upsamplings(subject)[-1]
-
-
 def _settings(subject: Subject, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return subject.settings({**subject.card.tiny, **(chosen or {})})
 
 
-def _tiny(
-    subject: Subject, upsampling: int, chosen: Mapping[str, Any] | None = None, *, awake: bool = True
-) -> nn.Module:
+def _tiny(subject: Subject, upsampling: int, chosen: dict[str, Any] | None = None, *, awake: bool = True) -> nn.Module:
     """The tiny network in eval mode; awake: layers that start at zero are given numbers, so that answers differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model: nn.Module = subject.module.build(
-            _settings(subject, chosen), examples.given(upsampling, channels=_channels(subject))
-        )
+        given = examples.given(upsampling, channels=_channels(subject))
+        model: nn.Module = subject.module.build(_settings(subject, chosen), given)
         if awake:
             for weight in model.parameters():
-                if not bool(weight.any()):
+                if not weight.any():
                     nn.init.normal_(weight, std=0.1)
     return model.eval()
 
 
+@torch.no_grad()
 def _answer(model: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    with torch.no_grad():
-        raw: Tensor = model(frames)
-    return raw
+    return model(frames)
 
 
 def _noise(subject: Subject, count: int, height: int, width: int) -> Tensor:
@@ -326,7 +296,11 @@ def _parsed(subject: Subject, stated: str) -> tuple[int, dict[str, Any]]:
     """Split a canonical settings string such as `blocks=5,upsampling=8` into upsampling and settings."""
     pairs = dict(pair.split("=", 1) for pair in stated.split(","))
     upsampling = int(pairs.pop("upsampling", str(FULL_UPSAMPLING)))
-    chosen = {name: _value(subject, name, text) for name, text in pairs.items()}
+    chosen: dict[str, Any] = {}
+    for name, text in pairs.items():
+        default = subject.card.settings[name].default if name in subject.card.settings else text
+        kind = type(default)
+        chosen[name] = text == "true" if kind is bool else kind(text) if kind in (int, float) else text
     return upsampling, subject.card.fill(f"{subject.name}.parameters", chosen)
 
 
@@ -334,14 +308,3 @@ def _is_of(subject: Subject, stated: str) -> bool:
     """Whether a settings string belongs to the variant, or to none where there is none."""
     pairs = stated.split(",")
     return subject.variant in pairs if subject.variant else not set(pairs) & set(subject.card.variants)
-
-
-def _least(subject: Subject) -> str:
-    return ",".join(part for part in (f"upsampling={FULL_UPSAMPLING}", subject.variant) if part)
-
-
-def _value(subject: Subject, name: str, text: str) -> Any:
-    default = subject.card.settings[name].default if name in subject.card.settings else text
-    if isinstance(default, bool):
-        return text == "true"
-    return type(default)(text) if isinstance(default, int | float) else text

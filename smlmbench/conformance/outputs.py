@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.conformance.checks import NotApplicable, Subject, require
 from smlmbench.data.contracts import Batch
 
 
@@ -25,7 +25,7 @@ def truth_comes_back(subject: Subject) -> str:
         seen = np.stack([found.frame, found.x_nm, found.y_nm], axis=1)
         away = np.abs(truth[:, None] - seen[None])
         hit = (away[..., 0] == 0) & (away[..., 1:] <= half_nm).all(-1)
-        require(bool((hit.sum(1) == 1).all()), f"an emitter is off by more than {half_nm:.1f} nm {where}")
+        require((hit.sum(1) == 1).all(), f"an emitter is off by more than {half_nm:.1f} nm {where}")
         require(found.n_frames == 2, f"n_frames is {found.n_frames} for a batch of 2")
         side_nm = 24 * examples.PIXEL_SIZE_NM
         require(found.field_nm == (side_nm, side_nm), f"field_nm is {found.field_nm}, expected {side_nm:g} nm each way")
@@ -38,7 +38,7 @@ def threshold_only_selects(subject: Subject) -> str:
     noise = torch.randn(perfect.shape, generator=torch.Generator().manual_seed(2))
     low, high = (subject.module.decode(perfect + noise, settings, threshold) for threshold in (0.0, 0.2))
     kept = low.select(low.probability > 0.2)
-    require(bool(np.array_equal(kept.x_nm, high.x_nm)), f"{len(kept)} rows kept, {len(high)} decoded, or others")
+    require(np.array_equal(kept.x_nm, high.x_nm), f"{len(kept)} rows kept, {len(high)} decoded, or others")
     return f"{len(low)} rows, {len(high)} above 0.2"
 
 
@@ -48,18 +48,12 @@ def image_has_unit_mass(subject: Subject) -> str:
         batch = examples.batch()
         settings, perfect = _perfect(subject, batch, upsampling)
         image: Tensor = subject.module.image(perfect, settings)
-        wanted = (2, 16 * upsampling, 16 * upsampling)
-        require(
-            tuple(image.shape) == wanted, f"shape {tuple(image.shape)} at upsampling {upsampling}, expected {wanted}"
-        )
-        mass = float(image.sum())
-        require(
-            abs(mass - len(batch.truth.sample)) < 1e-3 * len(batch.truth.sample),
-            f"mass {mass:.4g} for {len(batch.truth.sample)} emitters",
-        )
-        require(
-            float(subject.module.image(-perfect, settings).min()) >= 0, "the image of a negative answer is negative"
-        )
+        shape, wanted = tuple(image.shape), (2, 16 * upsampling, 16 * upsampling)
+        require(shape == wanted, f"shape {shape} at upsampling {upsampling}, expected {wanted}")
+        mass, emitters = float(image.sum()), len(batch.truth.sample)
+        require(abs(mass - emitters) < 1e-3 * emitters, f"mass {mass:.4g} for {emitters} emitters")
+        lowest = float(subject.module.image(-perfect, settings).min())
+        require(lowest >= 0, "the image of a negative answer is negative")
     return "one per emitter"
 
 
@@ -70,17 +64,11 @@ def empty_is_empty(subject: Subject) -> str:
     batch = replace(full, truth=replace(full.truth, **none))
     upsampling = _upsamplings(subject)[0]
     settings, perfect = _perfect(subject, batch, upsampling)
-    require(
-        perfect.shape == _perfect(subject, full, upsampling)[1].shape, "an empty batch has targets of another shape"
-    )
+    alike = perfect.shape == _perfect(subject, full, upsampling)[1].shape
+    require(alike, "an empty batch has targets of another shape")
     found = subject.module.decode(perfect, settings, 0.0)
     require(len(found) == 0 and found.n_frames == 2, f"{len(found)} detections without emitters")
     return "no rows"
-
-
-def checks(subject: Subject) -> list[Check]:
-    """Checks of one output kind."""
-    return collect(subject, [truth_comes_back, threshold_only_selects, image_has_unit_mass, empty_is_empty])
 
 
 def _upsamplings(subject: Subject) -> list[int]:

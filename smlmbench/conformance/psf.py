@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from smlmbench.conformance.checks import Check, Subject, collect, require
+from smlmbench.conformance.checks import Subject, require
 from smlmbench.psf.contracts import Canvas, Psf, Spots
 
 PIXEL_NM = 100.0
@@ -20,7 +20,7 @@ def light_is_kept(subject: Subject) -> str:
     wanted = (3, side, side)
     require(tuple(image.shape) == wanted, f"shape {tuple(image.shape)}, expected {wanted}")
     require(image.dtype == torch.float32, f"{image.dtype}, expected torch.float32")
-    require(bool((image >= -SMALL).all()) and bool(image.isfinite().all()), "light below zero, or not finite")
+    require((image >= -SMALL).all() and image.isfinite().all(), "light below zero, or not finite")
     for frame, photons in enumerate((PHOTONS, 0.0, PHOTONS)):
         seen = float(image[frame].sum())
         require(abs(seen - photons) <= 0.01 * PHOTONS, f"frame {frame} has {seen:.1f} of {photons:g} photons")
@@ -58,11 +58,6 @@ def reach_is_true(subject: Subject) -> str:
     return f"{optics.reach_nm:g} nm"
 
 
-def checks(subject: Subject) -> list[Check]:
-    """Checks of one PSF."""
-    return collect(subject, [light_is_kept, light_moves_with_the_emitter, light_adds_up, reach_is_true])
-
-
 def _built(subject: Subject) -> tuple[Psf, int]:
     """The PSF by its defaults, and a side in pixels that holds all its light."""
     optics: Psf = subject.module.build(subject.settings(subject.card.tiny))
@@ -71,15 +66,8 @@ def _built(subject: Subject) -> tuple[Psf, int]:
 
 def _drawn(optics: Psf, side: int, places: list[tuple[int, float, float]]) -> torch.Tensor:
     """Emitters (frame, x, y) of `PHOTONS` each, all of the same shape, on three frames."""
-    frame, x, y = (list(column) for column in zip(*places, strict=True))
-    n = len(places)
-    spots = Spots(
-        torch.tensor(frame),
-        torch.tensor(x, dtype=torch.float64),
-        torch.tensor(y, dtype=torch.float64),
-        torch.zeros(n, dtype=torch.float64),
-        torch.full((n,), PHOTONS),
-    )
+    n, (frame, x, y) = len(places), torch.tensor(places, dtype=torch.float64).T
+    spots = Spots(frame.long(), x, y, torch.zeros(n, dtype=torch.float64), torch.full((n,), PHOTONS))
     shapes = optics.shapes(1, torch.Generator().manual_seed(0))
     alike = {name: value.expand(n) for name, value in shapes.items()}
     return optics.render(spots, alike, Canvas(3, side, side, PIXEL_NM))

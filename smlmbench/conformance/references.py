@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import Check, ContractError, NotApplicable, Subject, collect, require
+from smlmbench.conformance.checks import ContractError, NotApplicable, Subject, require
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.truths.emitters import Emitters
@@ -27,7 +27,7 @@ def answers_belong_to_the_frames(subject: Subject) -> str:
         seen, wanted = (answer.table.n_frames, answer.table.field_nm), (condition.frames.n_frames, condition.field_nm)
         require(seen == wanted, f"the table is of {seen}, the condition of {wanted} (frames, field)")
         places = np.stack([answer.table.x_nm, answer.table.y_nm])
-        require(bool(np.isfinite(places).all()), "positions are not finite")
+        require(np.isfinite(places).all(), "positions are not finite")
         told.append(f"{len(answer.table)} rows")
     if answer.image is not None:
         told.append(_image(answer))
@@ -38,9 +38,9 @@ def same_seed_same_answer(subject: Subject) -> str:
     """Nothing but the frames and the seed decides."""
     one, two = (_predict(subject, _condition()) for _ in range(2))
     if one.table is not None and two.table is not None:
-        require(bool(np.array_equal(one.table.x_nm, two.table.x_nm)), "two tables of one seed differ")
+        require(np.array_equal(one.table.x_nm, two.table.x_nm), "two tables of one seed differ")
     if one.image is not None and two.image is not None:
-        require(bool(np.array_equal(one.image.values, two.image.values)), "two images of one seed differ")
+        require(np.array_equal(one.image.values, two.image.values), "two images of one seed differ")
     return "bit for bit"
 
 
@@ -52,17 +52,8 @@ def targets_are_answered_with_images(subject: Subject) -> str:
     return _image(_predict(subject, condition))
 
 
-def checks(subject: Subject) -> list[Check]:
-    """Checks of one reference."""
-    return collect(subject, [answers_belong_to_the_frames, same_seed_same_answer, targets_are_answered_with_images])
-
-
 def _serving(subject: Subject, condition: Condition) -> dict[str, Any]:
-    """What the card says of a task that takes the condition's truth.
-
-    Raises:
-        NotApplicable: It serves no such task.
-    """
+    """What the card says of a task that takes the condition's truth; the check is skipped where it serves none."""
     kind = condition.truth.kind if condition.truth is not None else ""
     for name, facts in subject.card.facts.get("tasks", {}).items():
         if kind in subject.catalog.card("tasks", name).facts.get("truths", ()):
@@ -91,12 +82,8 @@ def _predict(subject: Subject, condition: Condition) -> Prediction:
 def _condition() -> Condition:
     batch = examples.batch(frames=3, side_px=SIDE_PX)
     side_nm, truth = SIDE_PX * examples.PIXEL_SIZE_NM, batch.truth
-    columns = {
-        "frame": truth.sample.numpy(),
-        "x_nm": truth.x_nm.numpy().astype(float),
-        "y_nm": truth.y_nm.numpy().astype(float),
-        "photons": truth.photons.numpy().astype(float),
-    }
+    columns = {name: getattr(truth, name).numpy().astype(float) for name in ("x_nm", "y_nm", "photons")}
+    columns["frame"] = truth.sample.numpy()
     table = Localizations.of(columns, n_frames=3, field_nm=(side_nm, side_nm))
     told = {
         "pixel_size_nm": examples.PIXEL_SIZE_NM,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import torch
 
 from smlmbench import tasks
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import Check, NotApplicable, Subject, collect, require
+from smlmbench.conformance.checks import NotApplicable, Subject, require
 from smlmbench.data.contracts import Asked, Condition, Given, Scope, TrainingSet
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.engine import ReadOut, frame_multiple, padded
@@ -45,7 +45,8 @@ def truth_is_perfect(subject: Subject) -> str:
     """The reference that was told the truth reaches the best value of the primary."""
     with _set(subject) as (task, condition, _):
         found = _scored(task, condition, ceiling=True).values.get(task.primary)
-        best = _best(task)
+        facts = _given(task)[task.primary]
+        best = facts.high if task.direction == "up" else facts.low
         reached = found is not None and (best is None or abs(found - best) < 1e-9)
         require(reached, f"the truth has {task.primary} {found}, the best is {best}")
         return f"{task.primary} {found:g}"
@@ -81,8 +82,8 @@ def validation_knows_no_test(subject: Subject) -> str:
     """Validation and test are other draws, and validation stays as it is whatever is tested."""
     with _set(subject) as (_, condition, again):
         first, test, second = again("val"), condition, again("val")
-        one, other, third = (_first(each) for each in (first, test, second))
-        require(bool(np.array_equal(one, third)), "validation is not the same when it is drawn again")
+        one, other, third = (each.frames.read(0, 1) for each in (first, test, second))
+        require(np.array_equal(one, third), "validation is not the same when it is drawn again")
         require(first.digest != test.digest, "validation and test have one digest")
         return "same digest, same inputs" if one.shape == other.shape else "same inputs"
 
@@ -90,10 +91,10 @@ def validation_knows_no_test(subject: Subject) -> str:
 def without_truth_there_are_reasons(subject: Subject) -> str:
     """An answer to inputs without truth has no primary, but a reason."""
     with _set(subject) as (task, condition, _):
-        answer = task.refer(_referee(task, ceiling=False), condition)
+        answer = task.refer(next(_referees(task, ceiling=False)), condition)
         scores = task.score(answer, replace(condition, truth=None, extras={}), SCORING)
         require(task.primary not in scores.values, f"{task.primary} has a value without a truth")
-        require(bool(scores.reasons.get(task.primary)), f"{task.primary} has no reason without a truth")
+        require(scores.reasons.get(task.primary), f"{task.primary} has no reason without a truth")
         return str(scores.reasons[task.primary])
 
 
@@ -108,7 +109,7 @@ def page_and_picture_are_made(subject: Subject) -> str:
         if number is None:
             return "no picture"
         one = condition.part(number, number + 1)
-        shown = task.panels(task.refer(_referee(task, ceiling=True), one), one)
+        shown = task.panels(task.refer(next(_referees(task, ceiling=True)), one), one)
         require(shown is not None and shown.truth is not None, "the example has no picture with its truth")
         return f"unit {number}"
 
@@ -118,9 +119,12 @@ def two_steps_train(subject: Subject) -> str:
     with _set(subject) as (task, condition, stream):
         name, output, settings, loss = _network(task, stream("train"))
         samples: TrainingSet = stream("train")
-        card, module = task.catalog.card("models", name), task.catalog.module("outputs", output)
-        given = _told(samples, settings, card.fill(name, card.tiny), card)
-        network = task.catalog.module("models", name).build(card.fill(name, card.tiny), given)
+        card, module = cast("ModelCard", task.catalog.card("models", name)), task.catalog.module("outputs", output)
+        chosen = card.fill(name, card.tiny)
+        context, pixel_nm = card.frames_at_once(chosen), samples.output_settings.get("pixel_size_nm", float("nan"))
+        channels, upsampling = samples.sample_shape[0] * context, int(settings.get("upsampling", 1))
+        given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context)
+        network = task.catalog.module("models", name).build(chosen, given)
         multiple = frame_multiple(card.facts, given.upsampling)
         call = padded(network, multiple, given.upsampling)
         optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -140,20 +144,6 @@ def two_steps_train(subject: Subject) -> str:
         scores = task.score(task.at(answer, tuned), condition, SCORING)
         require(task.primary in scores.values or task.primary in scores.reasons, f"no {task.primary}, and no reason")
         return f"{name}: {task.primary} {scores.values.get(task.primary, 'n/a')}"
-
-
-def checks(subject: Subject) -> list[Check]:
-    """Checks of one task."""
-    functions: list[Callable[[Subject], str]] = [
-        truth_is_perfect,
-        others_are_not,
-        sums_give_the_number,
-        validation_knows_no_test,
-        without_truth_there_are_reasons,
-        page_and_picture_are_made,
-        two_steps_train,
-    ]
-    return collect(subject, functions)
 
 
 @contextmanager
@@ -187,56 +177,32 @@ def _description(task: Task, folder: Path) -> Any:
     raise NotApplicable("no registered source that makes a small set brings a truth that it takes")
 
 
-def _referee(task: Task, *, ceiling: bool) -> Referee:
-    found = next(_referees(task, ceiling=ceiling), None)
-    if found is None:
-        raise NotApplicable(f"no reference serves it that {'was' if ceiling else 'was not'} told the truth")
-    return found
-
-
 def _referees(task: Task, *, ceiling: bool) -> Iterator[Referee]:
-    catalog = task.catalog
+    """The references with their defaults that serve the task and were, or were not, told the truth; one at least."""
+    catalog, absent = task.catalog, True
     for name in catalog.names("references"):
         card = catalog.card("references", name)
         serves = task.name in card.facts.get("tasks", {}) or card.facts.get("task") == task.name
         if serves and bool(card.facts.get("ceiling")) == ceiling and card.facts.get("default", True):
-            output = {"upsampling": 2, "pixel_size_nm": examples.PIXEL_SIZE_NM}
+            absent, output = False, {"upsampling": 2, "pixel_size_nm": examples.PIXEL_SIZE_NM}
             yield Referee(catalog.module("references", name), card.fill(name, {}), output)
+    if absent:
+        raise NotApplicable(f"no reference serves it that {'was' if ceiling else 'was not'} told the truth")
 
 
 def _scored(task: Task, condition: Condition, *, ceiling: bool) -> Scores:
-    """Scores of the first reference that has the primary."""
-    scores = None
+    """Scores of the first reference that has the primary, else of the last."""
     for referee in _referees(task, ceiling=ceiling):
         extras = {name: task.refer(referee, extra) for name, extra in condition.extras.items()}
         scores = task.score(task.refer(referee, condition), condition, SCORING, extras)
         if task.primary in scores.values:
             break
-    if scores is None:
-        raise NotApplicable(f"no reference serves it that {'was' if ceiling else 'was not'} told the truth")
     return scores
 
 
 def _given(task: Task) -> dict[str, Any]:
     cards = [task.catalog.card("metrics", name) for name in task.metric_files()]
     return {name: facts for card in cards for name, facts in getattr(card, "gives", {}).items()}
-
-
-def _best(task: Task) -> float | None:
-    facts = _given(task)[task.primary]
-    return float(end) if (end := facts.high if task.direction == "up" else facts.low) is not None else None
-
-
-def _first(condition: Condition) -> Any:
-    return condition.frames.read(0, 1)
-
-
-def _told(stream: TrainingSet, settings: Mapping[str, Any], chosen: Mapping[str, Any], card: Any) -> Given:
-    context = card.frames_at_once(chosen)
-    pixel = float(stream.output_settings.get("pixel_size_nm", float("nan")))
-    return Given(
-        stream.sample_shape[0] * context, int(settings.get("upsampling", 1)), pixel, stream.statistics, context
-    )
 
 
 def _network(task: Task, stream: TrainingSet) -> tuple[str, str, dict[str, Any], Any]:

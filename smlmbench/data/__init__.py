@@ -18,9 +18,8 @@ def training_set(data_plan: DataPlan, scope: Scope, catalog: Catalog) -> Trainin
         UserError: A file that cannot be read or does not fit.
     """
     source = data_plan.train
-    made: TrainingSet = catalog.module("data", source.kind).training_set(
-        source, data_plan.train_identity, scope, catalog
-    )
+    module = catalog.module("data", source.kind)
+    made: TrainingSet = module.training_set(source, data_plan.train_identity, scope, catalog)
     return made
 
 
@@ -40,14 +39,7 @@ def holdout(data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Seque
 def conditions(
     data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()
 ) -> dict[str, Condition]:
-    """The frozen test conditions of a data entry, by name.
-
-    Args:
-        data_plan: The entry.
-        root_seed: Seed of the study.
-        catalog: Where sources are registered.
-        extras: Further sets that the task wants of each.
-    """
+    """The frozen test conditions of a data entry, by name; `extras` are further sets that the task wants of each."""
     asked = Asked("test", root_seed, tuple(extras))
     return {
         name: _condition(name, source, data_plan.test_identity[name], asked, catalog)
@@ -62,19 +54,15 @@ def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, 
         ConfigError: A path that is not a file.
     """
     made: dict[str, Condition] = {}
-    known = data_plan.train
+    known, asked = data_plan.train, Asked("apply", root_seed)
     pixel_nm = getattr(known, "pixel_size_nm", None)
+    facts: dict[str, Any] = {"camera": getattr(known, "camera", "uncalibrated"), "psf": getattr(known, "psf", None)}
     for path in data_plan.apply:
-        source = MovieSource.model_construct(
-            movie=path,
-            pixel_size_nm=float("nan") if pixel_nm is None else pixel_nm,
-            camera=getattr(known, "camera", "uncalibrated"),
-            psf=getattr(known, "psf", None),
-        )
         if not path.exists():
             raise ConfigError(f"apply: '{path}' does not exist; give the path of a movie")
-        identity = {"movie": file_digest(path)}
-        made[str(path)] = _condition(path.name, source, identity, Asked("apply", root_seed), catalog)
+        pixel_size_nm = float("nan") if pixel_nm is None else pixel_nm
+        source = MovieSource.model_construct(movie=path, pixel_size_nm=pixel_size_nm, **facts)
+        made[str(path)] = _condition(path.name, source, {"movie": file_digest(path)}, asked, catalog)
     return made
 
 

@@ -21,6 +21,8 @@ from smlmbench.movies import Frames
 if TYPE_CHECKING:
     import torch
 
+Identity = Mapping[str, Any]  # digests of files, and the description without paths
+
 
 class Truth(Protocol):
     """What is known about a frozen set."""
@@ -28,15 +30,12 @@ class Truth(Protocol):
     @property
     def kind(self) -> str:
         """Name of its kind, as on the cards of tasks."""
-        ...
 
     def __len__(self) -> int:
         """Number of its things: emitters, images, crops."""
-        ...
 
     def part(self, start: int, stop: int) -> Self:
         """The truth of units start .. stop - 1, counted from 0 there."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where the samples of a training stream come from.
+    """Where the samples of a training stream come from: the seed of the study, and the repeat, which moves the stream.
 
-    Attributes:
-        root_seed: Seed of the study.
-        repeat: Number of the repeat; it moves the stream.
-        augment: Whether crops of files are turned and mirrored.
-        context: Consecutive frames in one sample; the truth is that of the middle one.
+    `augment` turns and mirrors crops of files. A sample has `context` consecutive frames and the truth of the middle.
     """
 
     root_seed: int
@@ -106,12 +101,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which frozen set of a description is wanted.
+    """Which frozen set of a description is wanted; two roles (val, test, holdout, apply) never share draws.
 
-    Attributes:
-        role: val, test, holdout or apply; two roles never share draws.
-        root_seed: Seed of the study.
-        extras: Further sets that the task wants, of which a source draws those that it can.
+    Of `extras`, further sets that the task wants, a source draws those that it can.
     """
 
     role: str
@@ -124,22 +116,18 @@ class TrainingSet(Protocol):
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
-        ...
 
     @property
     def statistics(self) -> Statistics:
         """Statistics of training pixels."""
-        ...
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Channels and sides of one frame of a sample, (C, H, W) or (C, L); windows have more channels."""
-        ...
 
     @property
     def output_settings(self) -> Mapping[str, float]:
         """What the data add to the settings of an output kind, `pixel_size_nm` among them (NaN where unknown)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,42 +180,25 @@ class Condition:
             raise SizeError(
                 f"condition '{self.name}' has {self.frames.n_frames} units, not {start + 1} ... {stop}; give fewer"
             )
-        own = getattr(self.frames, "part", None)
-        frames: Frames = own(start, stop) if own is not None else self._held(start, stop)
+        frames: Any = self.frames
+        if hasattr(frames, "part"):
+            frames = frames.part(start, stop)
+        else:
+            frames = ArrayFrames(np.ascontiguousarray(frames.read(start, stop)), getattr(frames, "axes", 2))
         truth = None if self.truth is None else self.truth.part(start, stop)
         return replace(self, frames=frames, truth=truth, extras={})
 
-    def _held(self, start: int, stop: int) -> "ArrayFrames":
-        return ArrayFrames(np.ascontiguousarray(self.frames.read(start, stop)), getattr(self.frames, "axes", 2))
-
 
 class ArrayFrames:
-    """Frames held in memory: (n, H, W), (n, C, H, W) or spectra (n, C, L)."""
+    """Frames held in memory: (n, H, W), (n, C, H, W) or spectra (n, C, L), whose height is 1 and width L.
+
+    One channel has 2 `axes`, of a spectrum 1.
+    """
 
     def __init__(self, values: NDArray[np.float32], axes: int = 2) -> None:
-        """Hold an array.
-
-        Args:
-            values: The frames.
-            axes: Axes of one channel: 2 for images, 1 for spectra.
-        """
-        self.values = values
-        self.axes = axes
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        return len(self.values)
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame; 1 of a spectrum."""
-        return int(self.values.shape[-2]) if self.axes == 2 else 1
-
-    @property
-    def width(self) -> int:
-        """Columns of a frame, or channels of a spectrum's axis."""
-        return int(self.values.shape[-1])
+        self.values, self.axes = values, axes
+        self.n_frames, self.width = len(values), int(values.shape[-1])
+        self.height = int(values.shape[-2]) if axes == 2 else 1
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1."""

@@ -1,7 +1,7 @@
 """Training crops of a movie: sample k is a place, a frame and a symmetry that are hashed from its number."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +33,7 @@ class Place(NamedTuple):
 def turn_crop(crop: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
     """Apply one of the 8 symmetries of the square to (n, n): bit 2 swaps x and y, then bit 0 mirrors x, bit 1 y."""
     turned = crop.T if symmetry & 4 else crop
-    turned = turned[:, ::-1] if symmetry & 1 else turned
-    return turned[::-1] if symmetry & 2 else turned
+    return turned[:: -1 if symmetry & 2 else 1, :: -1 if symmetry & 1 else 1]
 
 
 def turn_places(
@@ -50,30 +49,20 @@ class Pages:
     """Single frames of a movie, held in memory up to 200 MB: all of a small movie, else those used last."""
 
     def __init__(self, frames: Frames, held_bytes: int = HELD_BYTES) -> None:
-        self._frames = frames
-        self._room = max(1, held_bytes // (frames.height * frames.width * 4))
-        self._all: NDArray[np.float32] | None = None
-        self._kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        room = max(1, held_bytes // (frames.height * frames.width * 4))
+        self._frames, self._fits = frames, frames.n_frames <= room
+        self._one = lru_cache(maxsize=room)(lambda number: frames.read(number, number + 1)[0])
 
     def __getitem__(self, number: int) -> NDArray[np.float32]:
-        if self._frames.n_frames <= self._room:
-            if self._all is None:
-                self._all = self._read_all()
-            held: NDArray[np.float32] = self._all[number]
-            return held
-        if number not in self._kept:
-            self._kept[number] = self._frames.read(number, number + 1)[0]
-            if len(self._kept) > self._room:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(number)
-        return self._kept[number]
+        page: NDArray[np.float32] = self._all[number] if self._fits else self._one(number)
+        return page
 
-    def _read_all(self) -> NDArray[np.float32]:
+    @cached_property
+    def _all(self) -> NDArray[np.float32]:
         n = self._frames.n_frames
         held = np.empty((n, self._frames.height, self._frames.width), dtype=np.float32)
         for start in range(0, n, READ_FRAMES):
-            stop = min(start + READ_FRAMES, n)
-            held[start:stop] = self._frames.read(start, stop)
+            held[start : start + READ_FRAMES] = self._frames.read(start, min(start + READ_FRAMES, n))
         return held
 
 
@@ -89,61 +78,35 @@ class CropTraining:
         scope: Scope,
         seeds: tuple[str, ...],
     ) -> None:
-        """Take crops of the whole of `frames`.
+        """Take crops of the whole of `frames`, the train part in photons; their side is cut to its shorter one.
 
-        Args:
-            frames: The train part, in photons.
-            targets: Its targets, corner origin of the same part; dim emitters are already left out.
-            pixel_size_nm: Camera pixel.
-            crop_px: Side of a crop; cut to the frame's shorter side.
-            scope: Seed of the study, augmentation, frames in a window.
-            seeds: Role, digest and repeat.
+        Targets have the corner origin of the same part and no dim emitters; seeds are role, digest and repeat.
         """
-        order = np.argsort(targets.frame, kind="stable")
-        self._targets = targets.select(order)
+        self._targets = targets.select(np.argsort(targets.frame, kind="stable"))
         self._offsets = np.searchsorted(self._targets.frame, np.arange(frames.n_frames + 1))
-        self._frames = frames
-        self._pages = Pages(frames)
+        self._frames, self._pages = frames, Pages(frames)
         self._pixel_size_nm = pixel_size_nm
         self._side = min(crop_px, frames.height, frames.width)
-        self._root_seed, self._context = scope.root_seed, scope.context
-        self._seeds = seeds
+        self._root_seed, self._context, self._seeds = scope.root_seed, scope.context, seeds
         self._symmetries = SYMMETRIES if scope.augment else 1
-        self._statistics: Statistics | None = None
         self._ranges: dict[int, tuple[float, float]] = {}
+        self.output_settings: Mapping[str, float] = {"pixel_size_nm": pixel_size_nm}
+        self.sample_shape: tuple[int, ...] = (1, self._side, self._side)
 
-    @property
-    def output_settings(self) -> Mapping[str, float]:
-        """The camera pixel."""
-        return {"pixel_size_nm": self._pixel_size_nm}
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """One channel, height and width of a crop."""
-        return 1, self._side, self._side
-
-    @property
+    @cached_property
     def statistics(self) -> Statistics:
         """Statistics of up to 256 evenly spaced frames."""
-        if self._statistics is None:
-            n = self._frames.n_frames
-            numbers = np.linspace(0, n - 1, min(n, STATISTICS_FRAMES)).round().astype(int)
-            self._statistics = statistics_of(np.stack([self._pages[int(number)] for number in numbers]))
-        return self._statistics
+        n = self._frames.n_frames
+        numbers = np.linspace(0, n - 1, min(n, STATISTICS_FRAMES)).round().astype(int)
+        return statistics_of(np.stack([self._pages[int(number)] for number in numbers]))
 
     def place(self, sample: int) -> Place:
         """Where sample k is taken."""
         number = derive_seed(self._root_seed, *self._seeds, str(sample))
-        found = []
-        for size in (
-            self._frames.n_frames,
-            self._frames.height - self._side + 1,
-            self._frames.width - self._side + 1,
-            self._symmetries,
-        ):
-            number, digit = divmod(number, size)
-            found.append(digit)
-        return Place(*found)
+        number, frame = divmod(number, self._frames.n_frames)
+        number, row = divmod(number, self._frames.height - self._side + 1)
+        number, column = divmod(number, self._frames.width - self._side + 1)
+        return Place(frame, row, column, number % self._symmetries)
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
@@ -152,17 +115,13 @@ class CropTraining:
         places = [self.place(first + number) for number in range(count)]
         ranges = np.array([self._range(place.frame) for place in places], dtype=np.float32)
         picked = [self._sample(place, frames[number]) for number, place in enumerate(places)]
-        sample = np.repeat(np.arange(count), [len(rows) for _, _, rows in picked])
-        rows = np.concatenate([rows for _, _, rows in picked])
+        sample = torch.from_numpy(np.repeat(np.arange(count, dtype=np.int64), [len(rows) for *_, rows in picked]))
+        x_nm, y_nm, rows = (np.concatenate(parts) for parts in zip(*picked, strict=True))
         extent = side * self._pixel_size_nm
-        truth = Sampled(
-            sample=torch.from_numpy(sample.astype(np.int64)),
-            x_nm=within(np.concatenate([x_nm for x_nm, _, _ in picked]), extent),
-            y_nm=within(np.concatenate([y_nm for _, y_nm, _ in picked]), extent),
-            z_nm=torch.from_numpy(self._targets.z_nm[rows].astype(np.float32)),
-            photons=torch.from_numpy(self._targets.photons[rows].astype(np.float32)),
-            pixel_size_nm=self._pixel_size_nm,
+        z_nm, photons = (
+            torch.from_numpy(column[rows].astype(np.float32)) for column in (self._targets.z_nm, self._targets.photons)
         )
+        truth = Sampled(sample, within(x_nm, extent), within(y_nm, extent), z_nm, photons, self._pixel_size_nm)
         return Batch(torch.from_numpy(frames), truth, first, torch.from_numpy(ranges.reshape(count, 2)))
 
     def _range(self, frame: int) -> tuple[float, float]:

@@ -19,10 +19,7 @@ LEAST_SHIFT = 10
 def facts(truth: Localizations, *, min_photons: float, psf_sigma_nm: float | None) -> dict[str, float]:
     """Measure how crowded a condition is; emitters below `min_photons` do not count, unknown photons do.
 
-    Args:
-        truth: All emitters.
-        min_photons: Dimmer ones are neutral.
-        psf_sigma_nm: Width of the PSF; None leaves out what needs it.
+    Without the width of the PSF what needs it is left out.
 
     Returns:
         `density_per_um2`: emitters per frame and area; `density_local`: density in um^-2 in the 250 nm around an
@@ -34,7 +31,8 @@ def facts(truth: Localizations, *, min_photons: float, psf_sigma_nm: float | Non
     found = {"density_per_um2": len(bright) / (truth.n_frames * area_um2)}
     if not len(bright):
         return found
-    sampled = _sample(bright)
+    every = -(-len(bright) // ROWS)  # evenly spaced frames that hold about `ROWS` emitters
+    sampled = bright if every == 1 else bright.select(bright.frame % every == 0)
     n = len(sampled)
     reach = LOCAL_NM if psf_sigma_nm is None else max(LOCAL_NM, OVERLAP_SIGMAS * psf_sigma_nm)
     pairs, distance = _pairs(sampled, reach)
@@ -70,12 +68,6 @@ def on_time(truth: Localizations) -> float:
     order = np.lexsort((truth.frame, keys))
     same = (np.diff(keys[order]) == 0) & (np.diff(truth.frame[order]) <= 1)
     return len(truth) / (len(truth) - int(np.count_nonzero(same)))
-
-
-def _sample(table: Localizations) -> Localizations:
-    """Evenly spaced frames that hold about `ROWS` emitters."""
-    every = -(-len(table) // ROWS)
-    return table if every == 1 else table.select(table.frame % every == 0)
 
 
 def _pairs(table: Localizations, reach_nm: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

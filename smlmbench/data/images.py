@@ -6,15 +6,16 @@ which brings a typical brightest pixel to 1; predictions come back in the target
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Asked, Batch, Condition, Scope, Statistics
+from smlmbench.data.contracts import Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.crops import SYMMETRIES, Place, turn_crop
 from smlmbench.data.targets import digest_of, statistics_of
 from smlmbench.errors import ConfigError, FormatError, SizeError
@@ -57,36 +58,25 @@ class Held(NamedTuple):
 
 
 class PairFiles:
-    """The pairs of a source's part; those used last stay decoded, up to `held_bytes`, and a few files open."""
+    """The pairs of a source's part; those used last stay decoded, up to `held_bytes`, and a few files open.
+
+    Raises:
+        UserError: Folders that are no pairs, or too few of them.
+    """
 
     def __init__(self, source: ImagesSource, held_bytes: int = HELD_BYTES) -> None:
-        """List the pairs.
-
-        Raises:
-            UserError: Folders that are no pairs, or too few of them.
-        """
         self.pages: tuple[Page, ...] = source.pages
         self._camera = None if source.camera == "uncalibrated" else source.camera
         self._room = held_bytes
         self._used = 0
         self._held: OrderedDict[int, Held] = OrderedDict()
-        self._open: OrderedDict[str, Movie] = OrderedDict()
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One name per pair, with its page where the files have several."""
-        return [page.label for page in self.pages]
+        self._open: OrderedDict[Path, Movie] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.pages)
 
-    def __getitem__(self, number: int) -> tuple[Image, Image]:
-        """Input (H, W) in photons or counts, target (U*H, U*W) in its own unit."""
-        held = self.pair(number)
-        return held.given, held.wanted
-
-    def pair(self, number: int) -> Held:
-        """A decoded pair."""
+    def __getitem__(self, number: int) -> Held:
+        """A decoded pair: input (H, W) in photons or counts, target (U*H, U*W) in its own unit."""
         if number not in self._held:
             page = self.pages[number]
             counts = self._read(page, page.input)
@@ -99,15 +89,13 @@ class PairFiles:
         self._held.move_to_end(number)
         return self._held[number]
 
-    def _read(self, page: Page, path: Any) -> NDArray[np.generic]:
-        key = str(path)
-        if key not in self._open:
-            self._open[key] = open_pages(path)
+    def _read(self, page: Page, path: Path) -> NDArray[np.generic]:
+        if path not in self._open:
+            self._open[path] = open_pages(path)
             while len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(key)
-        pixels: NDArray[np.generic] = self._open[key].read(page.number, page.number + 1)
-        return np.asarray(pixels[0])
+        self._open.move_to_end(path)
+        return np.asarray(self._open[path].read(page.number, page.number + 1)[0])
 
     def __del__(self) -> None:
         for movie in getattr(self, "_open", {}).values():
@@ -129,7 +117,7 @@ class InputFrames:
             SizeError: Outside the pairs, or inputs of several sizes.
         """
         check_block(start, stop, self.n_frames)
-        images = [self._pairs[self._start + number][0] for number in range(start, stop)]
+        images = [self._pairs[self._start + number].given for number in range(start, stop)]
         if len({image.shape for image in images}) > 1:
             raise SizeError("inputs of several sizes make no block of frames; read them one by one")
         return np.stack(images) if images else np.empty((0, self.height, self.width), dtype=np.float32)
@@ -150,57 +138,40 @@ class Wanted:
 
     def __getitem__(self, number: int) -> Image:
         """A target in its own unit."""
-        return self._pairs[number][1]
+        return self._pairs[number].wanted
 
 
 class PairTraining:
     """Square crops of pairs; addressable by sample number."""
 
-    def __init__(
-        self,
-        pairs: PairFiles,
-        source: ImagesSource,
-        scope: Scope,
-        seeds: tuple[str, ...],
-    ) -> None:
-        """Take crops of the whole of every pair.
+    def __init__(self, pairs: PairFiles, source: ImagesSource, scope: Scope, seeds: tuple[str, ...]) -> None:
+        """Take crops of the whole of every pair of the train part, cut to the shortest side of the inputs.
 
-        Args:
-            pairs: The train part.
-            source: The description; crops are cut to the shortest side of the inputs.
-            scope: Seed of the study, and whether samples are turned and mirrored.
-            seeds: Role, digest and repeat.
+        The scope tells the seed of the study and whether samples are turned and mirrored; seeds are role, digest and
+        repeat.
         """
         self._pairs = pairs
-        self._ratio = int(pairs[0][1].shape[0] // pairs[0][0].shape[0])
+        self._ratio = int(pairs[0].wanted.shape[0] // pairs[0].given.shape[0])
         self._pixel_size_nm = float("nan") if source.pixel_size_nm is None else source.pixel_size_nm
         self._side = min(source.crop_px, *(min(page.height, page.width) for page in pairs.pages))
         self._root_seed, self._seeds = scope.root_seed, seeds
         self._symmetries = SYMMETRIES if scope.augment else 1
-        self._statistics: Statistics | None = None
-        self._scale: float | None = None
+        self.sample_shape: tuple[int, ...] = (1, self._side, self._side)
 
     @property
     def output_settings(self) -> Mapping[str, float]:
         """Pixel of the inputs (NaN where it is unknown), and what brings answers to the unit of the targets."""
         return {"pixel_size_nm": self._pixel_size_nm, "image_scale": self.target_scale}
 
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """One channel, height and width of a crop of the input."""
-        return 1, self._side, self._side
-
-    @property
+    @cached_property
     def statistics(self) -> Statistics:
         """Statistics of up to 64 evenly spaced inputs, of as many pixels of each."""
-        if self._statistics is None:
-            images = [self._pairs[number][0].reshape(-1) for number in self._sampled()]
-            count = min(SAMPLED_PIXELS, *[image.size for image in images])
-            rows = [image[:: image.size // count][:count] for image in images]
-            self._statistics = statistics_of(np.stack(rows)[:, None, :])
-        return self._statistics
+        images = [self._pairs[number].given.reshape(-1) for number in self._sampled()]
+        count = min(SAMPLED_PIXELS, *[image.size for image in images])
+        rows = [image[:: image.size // count][:count] for image in images]
+        return statistics_of(np.stack(rows)[:, None, :])
 
-    @property
+    @cached_property
     def target_scale(self) -> float:
         """What a target is divided by: the mean over up to 64 targets of their 99.9 percentile of lit pixels.
 
@@ -209,17 +180,11 @@ class PairTraining:
         Raises:
             FormatError: All of these targets are blank.
         """
-        if self._scale is None:
-            peaks = []
-            for number in self._sampled():
-                wanted = self._pairs[number][1]
-                lit = wanted[wanted > 0]
-                if lit.size:
-                    peaks.append(float(np.percentile(lit, PERCENTILE)))
-            if not peaks:
-                raise FormatError("all target images of the training part are blank; check the folder of targets")
-            self._scale = float(np.mean(peaks))
-        return self._scale
+        targets = (self._pairs[number].wanted for number in self._sampled())
+        peaks = [float(np.percentile(wanted[wanted > 0], PERCENTILE)) for wanted in targets if (wanted > 0).any()]
+        if not peaks:
+            raise FormatError("all target images of the training part are blank; check the folder of targets")
+        return float(np.mean(peaks))
 
     def _sampled(self) -> list[int]:
         count = min(len(self._pairs), SAMPLED_PAGES)
@@ -242,7 +207,7 @@ class PairTraining:
         ranges = np.empty((count, 2), dtype=np.float32)
         for number in range(count):
             pair, row, column, symmetry = self.place(first + number)
-            held = self._pairs.pair(pair)
+            held = self._pairs[pair]
             frames[number, 0] = turn_crop(held.given[row : row + side, column : column + side], symmetry)
             rows, columns = (slice(start * ratio, (start + side) * ratio) for start in (row, column))
             images[number, 0] = turn_crop(held.wanted[rows, columns], symmetry)
@@ -251,14 +216,8 @@ class PairTraining:
         return Batch(torch.from_numpy(frames), truth, first, torch.from_numpy(ranges))
 
 
-def training_set(train: ImagesSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog) -> PairTraining:
-    """Random crops of the train part.
-
-    Args:
-        train: The description.
-        identity: Digests of the pairs and the description without paths.
-        scope: Seed, repeat (it moves the places) and augmentation; pairs are no movie and have no neighbours in time.
-        catalog: Without effect.
+def training_set(train: ImagesSource, identity: Identity, scope: Scope, catalog: Catalog) -> PairTraining:
+    """Random crops of the train part; the repeat moves their places.
 
     Raises:
         UserError: Folders that are no pairs, or too few of them; or a network that wants several frames.
@@ -270,21 +229,8 @@ def training_set(train: ImagesSource, identity: Mapping[str, Any], scope: Scope,
     return PairTraining(PairFiles(train), train, scope, seeds)
 
 
-def condition(
-    name: str, source: ImagesSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog
-) -> Condition:
-    """The pairs of a part that are scored.
-
-    Args:
-        name: Its name on the board.
-        source: The description.
-        identity: Digests of the pairs and the description without paths.
-        asked: Its role; nothing is drawn, and the cut does not depend on a seed.
-        catalog: Without effect.
-
-    Raises:
-        UserError: Folders that are no pairs, or too few of them.
-    """
+def condition(name: str, source: ImagesSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
+    """The pairs of a part that are scored; nothing is drawn, and the cut does not depend on a seed."""
     del catalog
     pairs = PairFiles(source, HELD_SCORED_BYTES)
     return Condition(

@@ -1,16 +1,14 @@
 """Samples of a user's movie and truth table."""
 
 import weakref
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench import formats, movies, psf
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import Asked, Condition, Scope
+from smlmbench.data.contracts import Asked, Condition, Identity, Scope
 from smlmbench.data.crops import CropTraining
 from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.parts import Block, block_of, cut
@@ -28,14 +26,8 @@ CARD = {
 }
 
 
-def training_set(train: MovieSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog) -> CropTraining:
-    """Random crops of the train part.
-
-    Args:
-        train: The description; its crops are cut to the shorter side of the part.
-        identity: File digests and the description without paths.
-        scope: Seed, repeat (it moves the places), augmentation and context.
-        catalog: Where formats and PSFs are registered.
+def training_set(train: MovieSource, identity: Identity, scope: Scope, catalog: Catalog) -> CropTraining:
+    """Random crops of the train part, cut to its shorter side; the repeat moves their places.
 
     Raises:
         ConfigError: There is no truth table to learn from.
@@ -45,31 +37,25 @@ def training_set(train: MovieSource, identity: Mapping[str, Any], scope: Scope, 
     frames, table = _opened(train, catalog)
     if table is None:
         raise ConfigError(f"movie '{train.movie.name}' has no truth table to learn from; give `truth: table.csv`")
-    sigma_px = _in_pixels(_sigma_nm(train, catalog), train)
-    rows = is_target(table.photons, table.background_photons, train.min_photons, sigma_px)
+    rows = is_target(table.photons, table.background_photons, train.min_photons, _sigma(train, catalog)[1])
     seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
     return CropTraining(frames, table.select(rows), train.pixel_size_nm, train.crop_px, scope, seeds)
 
 
-def condition(name: str, source: MovieSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog) -> Condition:
+def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """The part of a movie that is scored; all its emitters are kept, dim ones too.
 
-    Args:
-        name: Its name on the board.
-        source: The description; without a truth table the condition has none.
-        identity: File digests and the description without paths.
-        asked: Its role; nothing is drawn, and further sets are not cut from files.
-        catalog: Where formats and PSFs are registered.
+    Nothing is drawn, and further sets are not cut from files.
 
     Raises:
         PairingError: The table does not belong to the movie.
         SizeError: The part is too small.
     """
     frames, table = _opened(source, catalog)
-    sigma_nm = _sigma_nm(source, catalog)
-    sigma_px, background = _in_pixels(sigma_nm, source), _mean_background(table)
-    known = np.nan if background is None else background
-    min_photons = float(faintest_photons(source.min_photons, known, sigma_px))
+    sigma_nm, sigma_px = _sigma(source, catalog)
+    known = np.empty(0) if table is None else table.background_photons[np.isfinite(table.background_photons)]
+    background = float(known.mean()) if len(known) else None
+    min_photons = float(faintest_photons(source.min_photons, np.nan if background is None else background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": sigma_nm, "background_photons": background}
     iid = source.track == "iid"
     by_frames = source.part is not None and source.part.rule == "frames"
@@ -92,22 +78,8 @@ class MovieFrames:
 
     def __init__(self, movie: movies.Movie, camera: Camera | None, block: Block) -> None:
         self._frames = movies.window(movies.calibrated(movie, camera), frames=block.frames, columns=block.columns)
+        self.n_frames, self.height, self.width = self._frames.n_frames, self._frames.height, self._frames.width
         self.close = weakref.finalize(self, movie.close)
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames of the part."""
-        return self._frames.n_frames
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame."""
-        return self._frames.height
-
-    @property
-    def width(self) -> int:
-        """Columns of the part."""
-        return self._frames.width
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1 of the part, (n, height, width) photons, or counts where uncalibrated."""
@@ -134,12 +106,7 @@ def _read_truth(
 ) -> Localizations:
     field_nm = (movie.width * source.pixel_size_nm, movie.height * source.pixel_size_nm)
     options = formats.TableOptions(
-        pixel_size_nm=source.pixel_size_nm,
-        camera=camera,
-        columns=source.columns,
-        first_frame=source.first_frame,
-        n_frames=movie.n_frames,
-        field_nm=field_nm,
+        source.pixel_size_nm, camera, source.columns, source.first_frame, movie.n_frames, field_nm
     )
     table = formats.read_table(path, catalog=catalog, format=source.truth_format, options=options)
     inside = (table.x_nm >= 0) & (table.x_nm < field_nm[0]) & (table.y_nm >= 0) & (table.y_nm < field_nm[1])
@@ -152,16 +119,9 @@ def _read_truth(
     return table
 
 
-def _sigma_nm(source: MovieSource, catalog: Catalog) -> float | None:
-    return None if source.psf is None else psf.build(source.psf, catalog).sigma_nm
-
-
-def _in_pixels(sigma_nm: float | None, source: MovieSource) -> float | None:
-    return None if sigma_nm is None else sigma_nm / source.pixel_size_nm
-
-
-def _mean_background(truth: Localizations | None) -> float | None:
-    if truth is None:
-        return None
-    known = truth.background_photons[np.isfinite(truth.background_photons)]
-    return float(known.mean()) if len(known) else None
+def _sigma(source: MovieSource, catalog: Catalog) -> tuple[float | None, float | None]:
+    """Width of the PSF in nm and in camera pixels, where it is known."""
+    if source.psf is None:
+        return None, None
+    sigma_nm = psf.build(source.psf, catalog).sigma_nm
+    return sigma_nm, sigma_nm / source.pixel_size_nm

@@ -44,12 +44,10 @@ def _third(part: Part, size: int, *, gap: int, least: int) -> tuple[int, int]:
             f"{size} {part.rule}{guard} cannot be cut into train, val and test of at least {least}; "
             f"give {mend} or val and test files of their own"
         )
-    starts = {"train": 0, "val": train + gap, "test": size - test}
-    lengths = {"train": train, "val": val, "test": test}
-    if lengths[part.role] == 0:
+    start, length = {"train": (0, train), "val": (train + gap, val), "test": (size - test, test)}[part.role]
+    if length == 0:
         raise SizeError(f"the {part.role} part is 0 % of the movie; give {part.role} a fraction, or a file of its own")
-    start = starts[part.role]
-    return start, start + lengths[part.role]
+    return start, start + length
 
 
 def cut(truth: Localizations, block: Block, *, pixel_size_nm: float, height: int) -> Localizations:

@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from smlmbench import psf
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Scope, Statistics
+from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts
 from smlmbench.data.targets import digest_of, statistics_of, within
 from smlmbench.movies import windows
@@ -58,38 +59,26 @@ class SimulatedTraining:
     """
 
     def __init__(self, source: SimulateSource, optics: Psf, scope: Scope, seeds: tuple[str, ...]) -> None:
-        self._source = source
-        self._psf = optics
-        self._scope = scope
-        self._seeds = seeds
+        self._source, self._psf, self._scope, self._seeds = source, optics, scope, seeds
         self._size = chunk_size(source.field_px)
         self._kept: OrderedDict[int, Chunk] = OrderedDict()
         self._room = CHUNKS_KEPT
-        self._statistics: Statistics | None = None
+        self.output_settings: Mapping[str, float] = {"pixel_size_nm": source.pixel_size_nm}
+        self.sample_shape: tuple[int, ...] = (1, source.field_px, source.field_px)
 
-    @property
-    def output_settings(self) -> Mapping[str, float]:
-        """The camera pixel."""
-        return {"pixel_size_nm": self._source.pixel_size_nm}
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """One channel, height and width of a sample."""
-        return 1, self._source.field_px, self._source.field_px
-
-    @property
+    @cached_property
     def statistics(self) -> Statistics:
         """Statistics of the first chunks."""
-        if self._statistics is None:
-            wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
-            chunks = [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
-            self._statistics = statistics_of(torch.cat([chunk.frames for chunk in chunks]).numpy())
-        return self._statistics
+        wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
+        chunks = [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
+        return statistics_of(torch.cat([chunk.frames for chunk in chunks]).numpy())
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
         frames, targets = [], []
-        around = self._around(first, count)
+        half = self._scope.context // 2
+        low = max(0, first - half)
+        around = self._ranges(low, first + count + half - low)  # with their neighbours in windows
         self._room = CHUNKS_KEPT if self._scope.context == 1 else max(CHUNKS_KEPT, len(around))
         for number, start, stop in self._ranges(first, count):
             chunk = self._chunk(number)
@@ -99,15 +88,9 @@ class SimulatedTraining:
             sample = chunk.targets.frame[rows] + (number * self._size - first)
             targets.append((sample, *(column[rows] for column in columns)))
         sample, x_nm, y_nm, z_nm, photons = (torch.cat(parts) for parts in zip(*targets, strict=True))
-        extent = self._source.field_px * self._source.pixel_size_nm
-        truth = truths.Sampled(
-            sample=sample,
-            x_nm=within(x_nm.numpy(), extent),
-            y_nm=within(y_nm.numpy(), extent),
-            z_nm=z_nm.float(),
-            photons=photons.float(),
-            pixel_size_nm=self._source.pixel_size_nm,
-        )
+        pixel_nm = self._source.pixel_size_nm
+        x_nm, y_nm = (within(places.numpy(), self._source.field_px * pixel_nm) for places in (x_nm, y_nm))
+        truth = truths.Sampled(sample, x_nm, y_nm, z_nm.float(), photons.float(), pixel_nm)
         inputs = torch.cat(frames)[:, None] if self._scope.context == 1 else self._windows(first, count, around)
         return Batch(inputs, truth, first)
 
@@ -117,12 +100,6 @@ class SimulatedTraining:
             (number, max(first - number * self._size, 0), min(first + count - number * self._size, self._size))
             for number in range(first // self._size, (first + count - 1) // self._size + 1)
         ]
-
-    def _around(self, first: int, count: int) -> list[tuple[int, int, int]]:
-        """The chunks of some samples and of their neighbours in windows."""
-        half = self._scope.context // 2
-        low = max(0, first - half)
-        return self._ranges(low, first + count + half - low)
 
     def _windows(self, first: int, count: int, around: list[tuple[int, int, int]]) -> torch.Tensor:
         block = torch.cat([self._chunk(number).frames[start:stop] for number, start, stop in around])[:, None]
@@ -135,12 +112,9 @@ class SimulatedTraining:
             return self._kept[number]
         seed = derive_seed(self._scope.root_seed, *self._seeds, str(number))
         frames, emitters = draw(self._source, self._psf, seed, self._size)
-        rows = truths.is_target(
-            emitters.photons.numpy(),
-            emitters.background_photons.numpy(),
-            self._source.min_photons,
-            self._psf.sigma_nm / self._source.pixel_size_nm,
-        )
+        sigma_px = self._psf.sigma_nm / self._source.pixel_size_nm
+        photons, background = emitters.photons.numpy(), emitters.background_photons.numpy()
+        rows = truths.is_target(photons, background, self._source.min_photons, sigma_px)
         targets = emitters.select(torch.from_numpy(rows))
         offsets = torch.searchsorted(targets.frame.contiguous(), torch.arange(self._size + 1))
         self._kept[number] = Chunk(frames, targets, offsets)
@@ -154,38 +128,21 @@ def chunk_size(field_px: int) -> int:
     return max(1, min(CHUNK, CHUNK_PIXELS // field_px**2))
 
 
-def training_set(
-    train: SimulateSource, identity: Mapping[str, Any], scope: Scope, catalog: Catalog
-) -> SimulatedTraining:
-    """The training stream of a description.
-
-    Args:
-        train: The description.
-        identity: Its canonical JSON, which the digest is made of.
-        scope: Seed, repeat and context; every sample is new and no direction is special, so nothing is augmented.
-        catalog: Where the PSF is registered.
-    """
+def training_set(train: SimulateSource, identity: Identity, scope: Scope, catalog: Catalog) -> SimulatedTraining:
+    """The training stream; every sample is new and no direction is special, so nothing is augmented."""
     seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
     return SimulatedTraining(train, psf.build(train.psf, catalog), scope, seeds)
 
 
-def condition(
-    name: str, source: SimulateSource, identity: Mapping[str, Any], asked: Asked, catalog: Catalog
-) -> Condition:
+def condition(name: str, source: SimulateSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """Draw a frozen split; it depends on neither its name nor a repeat.
 
-    One structure is drawn for all frames (one cell), anew for every digest and role.
-
-    Args:
-        name: Its name on the board.
-        source: The description; absent `frames` are 400, for validation enough for 5,000 emitters.
-        identity: Its canonical JSON.
-        asked: Role, seed and further sets: `signal_free` is 64 frames without emitters.
-        catalog: Where the PSF is registered.
+    One structure is drawn for all frames (one cell), anew for every digest and role. Absent `frames` are 400, for
+    validation enough for 5,000 emitters. The further set `signal_free` is 64 frames without emitters.
     """
     optics = psf.build(source.psf, catalog)
     role, digest = asked.role, digest_of(identity, asked.role)
-    n_frames = source.frames or _default_frames(source, role)
+    n_frames = source.frames or (_validation_frames(source) if role == "val" else TEST_FRAMES)
     frames, table = _frozen(source, optics, n_frames, asked.root_seed, (role, digest))
     background, sigma_px = mean_of(plain(source.background_photons)), optics.sigma_nm / source.pixel_size_nm
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
@@ -213,9 +170,7 @@ def small(folder: Path) -> SimulateSource:
     return SimulateSource(field_px=24, frames=12, density_per_um2=1.0, psf={"name": "gaussian", "sigma_nm": 130.0})
 
 
-def _default_frames(source: SimulateSource, role: str) -> int:
-    if role != "val":
-        return TEST_FRAMES
+def _validation_frames(source: SimulateSource) -> int:
     each = mean_of(plain(source.density_per_um2)) * source.area_um2
     return max(VALIDATION_FRAMES, math.ceil(VALIDATION_EMITTERS / each))
 

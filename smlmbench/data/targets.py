@@ -2,19 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Statistics
+from smlmbench.data.contracts import Identity, Statistics
 
 STATISTICS_VALUES = 1 << 20
 
 
-def digest_of(identity: Mapping[str, Any], role: str) -> str:
+def digest_of(identity: Identity, role: str) -> str:
     """sha256 (hex) over canonical JSON of a description (or of file digests) and a role."""
     text = json.dumps({"identity": identity, "role": role}, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -33,11 +33,7 @@ CARD: dict[str, Any] = {
             "low": 0.0,
             "help": "Lateral RMSE, the dimmest 25 % neutral.",
         },
-        "challenge_efficiency_t25": {
-            "direction": "up",
-            "high": 100.0,
-            "help": "Efficiency, the dimmest 25 % neutral.",
-        },
+        "challenge_efficiency_t25": {"direction": "up", "high": 100.0, "help": "Efficiency, the dimmest 25 % neutral."},
     },
 }
 

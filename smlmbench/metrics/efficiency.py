@@ -15,7 +15,7 @@ CARD = {
             "direction": "up",
             "high": 100.0,
             "help": "Detection and precision in one number; 100 is perfect, no detection is 0, may be negative.",
-        },
+        }
     },
 }
 

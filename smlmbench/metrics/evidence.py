@@ -44,22 +44,17 @@ class Images:
         fine_pixel_nm: Pitch of the grid.
     """
 
-    image: NDArray[np.floating] | None
-    truth: NDArray[np.float64] | None
-    fine_pixel_nm: float
+    image: NDArray[np.floating] | None = None
+    truth: NDArray[np.float64] | None = None
+    fine_pixel_nm: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
 class SignalFree:
-    """What was found on the extra frames without emitters.
+    """What was found on the extra frames without emitters, and the area of one frame times their number."""
 
-    Attributes:
-        found: Detections there.
-        area_um2: Area of one frame times the number of frames.
-    """
-
-    found: Localizations
-    area_um2: float
+    found: Localizations | None = None
+    area_um2: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +66,8 @@ class Evidence:
         roles: Which rows take part and count under the headline protocol; None without both tables.
         matches: Headline pairs, as row numbers of `found` and `truth`; None without both tables.
         sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
-        facts: How the condition is scored.
-        image: Summed fine image (H, W), or None.
-        truth_image: Fine image of the truth (H, W) float64, or None.
-        fine_pixel_nm: Pitch of both images; NaN without images.
-        signal_free_found: Detections on the signal-free frames, or None.
-        signal_free_area_um2: Area summed over those frames; NaN without them.
+        image, truth_image, fine_pixel_nm: See `Images`.
+        signal_free_found, signal_free_area_um2: See `SignalFree`.
         reasons: Why a part is missing, by its name: found, truth, image, truth_image, signal_free.
     """
 
@@ -92,16 +83,6 @@ class Evidence:
     signal_free_found: Localizations | None = None
     signal_free_area_um2: float = float("nan")
     reasons: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def density_per_um2(self) -> float:
-        """Emitters of at least min_photons per frame and area."""
-        return self.facts.density_per_um2
-
-    @property
-    def frame_shift(self) -> int:
-        """Smallest cyclic frame shift for chance scores."""
-        return self.facts.frame_shift
 
     def missing(self, *parts: str) -> str | None:
         """Why the first absent one of these parts is absent, or None if all are there."""
@@ -156,22 +137,18 @@ def gather(
     signal_free: SignalFree | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> Evidence:
-    """Match once, pool once, and put together what the metrics look at.
+    """Match once, pool once, and put together what the metrics look at; see `Evidence`.
 
-    Args:
-        found: Predicted table, or None where a row makes only an image.
-        truth: All true emitters, dim ones included, or None where there is no truth.
-        facts: How the condition is scored; by default the headline protocol in 2-D.
-        images: Fine images, or None.
-        signal_free: Detections on signal-free frames, or None.
-        reasons: Why a part is missing, by its name (see `Evidence.reasons`).
+    The truth is all true emitters, dim ones included. By default it is scored by the headline protocol in 2-D.
 
     Raises:
         SizeError: Images that are not (H, W) of one shape, thresholds that are not one per emitter, or true emitters
             outside the movie.
     """
-    facts = facts or Facts()
-    _check_images(images)
+    facts, images, signal_free = facts or Facts(), images or Images(), signal_free or SignalFree()
+    shapes = [image.shape for image in (images.image, images.truth) if image is not None]
+    if any(len(shape) != 2 for shape in shapes) or len(set(shapes)) > 1:
+        raise SizeError(f"images of shape {' and '.join(map(str, shapes))}; give (H, W) on one grid for both")
     who, matches, sums = None, None, None
     if found is not None and truth is not None:
         if np.ndim(facts.min_photons) and np.shape(facts.min_photons) != (len(truth),):
@@ -179,25 +156,5 @@ def gather(
             raise SizeError(f"min_photons of shape {shape} for {len(truth)} emitters; give one each or one number")
         who = roles(found, truth, scoring=facts.scoring, min_photons=facts.min_photons)
         matches, sums = score(found, truth, who, scoring=facts.scoring, three_d=facts.three_d)
-    return Evidence(
-        found=found,
-        truth=truth,
-        roles=who,
-        matches=matches,
-        sums=sums,
-        facts=facts,
-        image=None if images is None else images.image,
-        truth_image=None if images is None else images.truth,
-        fine_pixel_nm=float("nan") if images is None else images.fine_pixel_nm,
-        signal_free_found=None if signal_free is None else signal_free.found,
-        signal_free_area_um2=float("nan") if signal_free is None else signal_free.area_um2,
-        reasons=dict(reasons or {}),
-    )
-
-
-def _check_images(images: Images | None) -> None:
-    if images is None:
-        return
-    shapes = [image.shape for image in (images.image, images.truth) if image is not None]
-    if any(len(shape) != 2 for shape in shapes) or len(set(shapes)) > 1:
-        raise SizeError(f"images of shape {' and '.join(map(str, shapes))}; give (H, W) on one grid for both")
+    seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
+    return Evidence(found, truth, who, matches, sums, facts, *seen, reasons=dict(reasons or {}))

@@ -13,7 +13,7 @@ CARD = {
             "direction": "down",
             "low": 0.0,
             "help": "False detections on signal-free frames, per 1000 square micrometres of frame.",
-        },
+        }
     },
 }
 

@@ -35,9 +35,8 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     if isinstance(tables, str):
         return dict.fromkeys(CARD["gives"], tables)
     facts = tables.facts
-    _, sums = score(
-        tables.found, tables.truth, tables.roles, scoring=facts.scoring, three_d=facts.three_d, matcher="hungarian"
-    )
+    scoring = facts.scoring.model_copy(update={"matcher": "hungarian"})
+    _, sums = score(tables.found, tables.truth, tables.roles, scoring=scoring, three_d=facts.three_d)
     total = sums.sum(axis=0)
     values = {"jaccard_hungarian": float(jaccard(total)), "rmse_hungarian_nm": float(rmse_nm(total))}
     return {name: why_not(tables, name) if math.isnan(value) else value for name, value in values.items()}

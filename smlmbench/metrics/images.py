@@ -20,10 +20,7 @@ class ImagePair:
 
     @property
     def gain(self) -> float:
-        """Least-squares gain a* = <y, x> / <y, y> of the image; 0 if blank.
-
-        At least 0: an inverted image is no match.
-        """
+        """Least-squares gain a* = <y, x> / <y, y> of the image; 0 if blank, and if inverted, which is no match."""
         power = float(np.vdot(self.image, self.image))
         return max(float(np.vdot(self.image, self.truth)) / power, 0.0) if power > 0 else 0.0
 
@@ -43,10 +40,7 @@ class ImagePair:
         return ImagePair(gain * self.image, self.truth)
 
     def blurred(self) -> "ImagePair":
-        """Both blurred with a Gaussian of sigma 1 fine pixel, zero outside.
-
-        On sparse images a shift of one pixel would otherwise cost everything.
-        """
+        """Both blurred (sigma 1 fine px, zero outside): else one pixel of shift costs everything on sparse images."""
         return ImagePair(blur(self.image, BLUR_FINE_PX), blur(self.truth, BLUR_FINE_PX))
 
 

@@ -30,7 +30,6 @@ class NearPairs:
 
     Attributes:
         found, truth: Row of each pair's detection and true emitter, int64 (p,), sorted by cost.
-        lateral_nm: Lateral distance.
         cost_nm: Distance that decides: 3-D where scoring is 3-D, else lateral.
         n_found, n_truth: Rows of the two tables.
     """
@@ -42,11 +41,10 @@ class NearPairs:
     n_found: int
     n_truth: int
 
-    def keep(self, mask: NDArray[np.bool_]) -> "NearPairs":
-        """The pairs that a mask (p,) names."""
-        return NearPairs(
-            self.found[mask], self.truth[mask], self.lateral_nm[mask], self.cost_nm[mask], self.n_found, self.n_truth
-        )
+    def keep(self, which: NDArray[np.bool_] | Ints) -> "NearPairs":
+        """The pairs that a mask (p,) names, or positions in their order."""
+        lateral_nm, cost_nm = self.lateral_nm[which], self.cost_nm[which]
+        return NearPairs(self.found[which], self.truth[which], lateral_nm, cost_nm, self.n_found, self.n_truth)
 
     def within(self, lateral_nm: float) -> "NearPairs":
         """The pairs inside a smaller lateral tolerance."""
@@ -67,50 +65,14 @@ class Matches:
     unmatched_found: Ints
     unmatched_truth: Ints
 
-    @property
-    def n_matched(self) -> int:
-        """Number of pairs."""
-        return len(self.found)
-
-
-def match(
-    found: Localizations,
-    truth: Localizations,
-    *,
-    lateral_nm: float = 250.0,
-    axial_nm: float = 500.0,
-    three_d: bool = False,
-    matcher: Matcher = "greedy",
-) -> Matches:
-    """Pair detections and true emitters frame by frame.
-
-    Args:
-        found: Detections in nm, any order.
-        truth: True emitters, same origin and frame numbers.
-        lateral_nm: Lateral tolerance, inclusive. The 2016 challenge used 250.
-        axial_nm: Axial tolerance, inclusive, only in 3-D. The challenge used 500.
-        three_d: Decide by 3-D distance and check the axial tolerance; a row without z is then never paired.
-        matcher: `greedy` (nearest pair first over the whole frame) or `hungarian` (most pairs, then the
-            least total distance).
-
-    Raises:
-        ConfigError: An unknown matcher.
-        UnitError: A tolerance that is not positive.
-
-    Example:
-        >>> one = Localizations.of({"frame": [0], "x_nm": [0.0], "y_nm": [0.0]}, n_frames=1, field_nm=(100, 100))
-        >>> match(one, one, lateral_nm=50).n_matched
-        1
-    """
-    return assign(near_pairs(found, truth, lateral_nm=lateral_nm, axial_nm=axial_nm, three_d=three_d), matcher)
-
 
 def near_pairs(
     found: Localizations, truth: Localizations, *, lateral_nm: float, axial_nm: float, three_d: bool
 ) -> NearPairs:
-    """List every pair of one frame inside the tolerance, nearest first (ties: in the order of the rows).
+    """List every pair of one frame inside the inclusive tolerances, nearest first (ties: in the order of the rows).
 
-    Rows whose position is not finite are in no pair.
+    The 2016 challenge used 250 and 500 nm. In 3-D the 3-D distance decides, the axial tolerance is checked too, and a
+    row without z is in no pair; nor is one whose lateral position is not finite.
 
     Raises:
         UnitError: A tolerance that is not positive.
@@ -125,13 +87,12 @@ def near_pairs(
         axial = np.abs(found.z_nm[f] - truth.z_nm[t])
         cost = np.hypot(lateral, axial)
         inside &= axial <= axial_nm + ROUNDING_NM
-    f, t, lateral, cost = f[inside], t[inside], lateral[inside], cost[inside]
-    order = np.lexsort((f, t, cost))
-    return NearPairs(f[order], t[order], lateral[order], cost[order], len(found), len(truth))
+    near = NearPairs(f, t, lateral, cost, len(found), len(truth)).keep(inside)
+    return near.keep(np.lexsort((near.found, near.truth, near.cost_nm)))
 
 
 def assign(pairs: NearPairs, matcher: Matcher = "greedy") -> Matches:
-    """Choose one-to-one pairs from the candidates.
+    """Choose one-to-one pairs: `greedy` (nearest first) or `hungarian` (most pairs, then the least total distance).
 
     Raises:
         ConfigError: An unknown matcher.
@@ -157,11 +118,11 @@ def _candidates(found: Localizations, truth: Localizations, lateral_nm: float) -
         return np.empty(0, np.int64), np.empty(0, np.int64)
     # frames lie farther apart than the tolerance, so one tree serves the whole movie
     gap = 4 * lateral_nm
-    trees = [
+    ours, theirs = (
         KDTree(np.column_stack([table.x_nm[rows], table.y_nm[rows], table.frame[rows] * gap]))
         for table, rows in ((found, f), (truth, t))
-    ]
-    near = trees[0].sparse_distance_matrix(trees[1], lateral_nm + 2 * ROUNDING_NM, output_type="ndarray")
+    )
+    near = ours.sparse_distance_matrix(theirs, lateral_nm + 2 * ROUNDING_NM, output_type="ndarray")
     return f[near["i"]], t[near["j"]]
 
 
@@ -173,8 +134,7 @@ def _greedy(pairs: NearPairs) -> Ints:
     """
     left = np.arange(len(pairs.found))
     taken: list[Ints] = []
-    first_found = np.full(pairs.n_found, -1)
-    first_truth = np.full(pairs.n_truth, -1)
+    first_found, first_truth = np.full(pairs.n_found, -1), np.full(pairs.n_truth, -1)
     free_found, free_truth = np.ones(pairs.n_found, dtype=bool), np.ones(pairs.n_truth, dtype=bool)
     while len(left):
         f, t = pairs.found[left], pairs.truth[left]
@@ -199,9 +159,7 @@ def _hungarian(pairs: NearPairs) -> Ints:
     order = np.argsort(cluster, kind="stable")
     starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
     groups = np.split(order, starts[1:])
-    alone = [group for group in groups if len(group) == 1]
-    solved = [_solve(pairs, group) for group in groups if len(group) > 1]
-    return np.sort(np.concatenate(alone + solved))
+    return np.sort(np.concatenate([_solve(pairs, group) if len(group) > 1 else group for group in groups]))
 
 
 def _solve(pairs: NearPairs, group: Ints) -> Ints:

@@ -7,7 +7,7 @@ import numpy as np
 
 from smlmbench.metrics.evidence import Evidence, Tables, tables_of
 from smlmbench.metrics.matching import assign
-from smlmbench.metrics.pooling import Roles, chance_shift, pairs_under, pool
+from smlmbench.metrics.pooling import chance_shift, pairs_of, pool
 from smlmbench.metrics.ratios import jaccard
 from smlmbench.metrics.reasons import NOTHING
 from smlmbench.predictions import Floats, Localizations
@@ -45,15 +45,13 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     tables = tables_of(evidence)
     if isinstance(tables, str):
         return dict.fromkeys(CARD["gives"], tables)
-    found, truth = tables.found, tables.truth
-    apart = tables.facts.frame_shift
+    truth, apart = tables.truth, tables.facts.frame_shift
     shift = chance_shift(truth.n_frames, apart)
     if shift is None:
-        return dict.fromkeys(
-            CARD["gives"], f"{truth.n_frames} frames are too few for a chance score {apart} frames apart"
-        )
+        reason = f"{truth.n_frames} frames are too few for a chance score {apart} frames apart"
+        return dict.fromkeys(CARD["gives"], reason)
     moved = replace(truth, frame=(truth.frame - shift) % truth.n_frames)
-    own, chance = _curve(tables, found, truth), _curve(tables, found, moved)
+    own, chance = _curve(tables, truth), _curve(tables, moved)
     if np.isnan(own + chance).any():
         return dict.fromkeys(CARD["gives"], NOTHING)
     if (chance >= 1).any():
@@ -61,13 +59,10 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     return {"mjac_c": float(np.mean((own - chance) / (1 - chance))), "chance_jaccard": float(chance[-1])}
 
 
-def _curve(tables: Tables, found: Localizations, truth: Localizations) -> Floats:
-    """Pooled Jaccard index at every tolerance."""
-    who: Roles = tables.roles
+def _curve(tables: Tables, truth: Localizations) -> Floats:
+    """Pooled Jaccard index of the detections at every tolerance."""
+    found, who = tables.found, tables.roles
     widest: Scoring = tables.facts.scoring.model_copy(update={"lateral_nm": float(TOLERANCES_NM[-1])})
-    pairs = pairs_under(found, truth, who, scoring=widest, three_d=tables.facts.three_d)
-    totals = [
-        pool(found, truth, assign(pairs.within(lateral_nm), widest.matcher), who).sum(axis=0)
-        for lateral_nm in TOLERANCES_NM
-    ]
-    return jaccard(np.stack(totals))
+    pairs = pairs_of(found, truth, who, scoring=widest, three_d=tables.facts.three_d)
+    matched = (assign(pairs.within(lateral_nm), widest.matcher) for lateral_nm in TOLERANCES_NM)
+    return jaccard(np.stack([pool(found, truth, matches, who).sum(axis=0) for matches in matched]))

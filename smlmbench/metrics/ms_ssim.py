@@ -15,7 +15,7 @@ CARD = {
             "low": 0.0,
             "high": 1.0,
             "help": "Range L = maximum of the blurred true image; needs sides of at least 176 fine pixels.",
-        },
+        }
     },
 }
 
@@ -28,10 +28,6 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     pair = compared(evidence, SMALLEST_PX)
     if isinstance(pair, str):
         return {"ms_ssim": pair}
-    import torch
+    from smlmbench.metrics.structure import multiscale_similarity, tensors
 
-    from smlmbench.metrics.structure import multiscale_similarity
-
-    # float32 is 20 times faster and, in units of the range, exact to 1e-6
-    image, truth = (torch.from_numpy(each / pair.peak)[None, None].float() for each in (pair.image, pair.truth))
-    return {"ms_ssim": multiscale_similarity(image, truth)}
+    return {"ms_ssim": multiscale_similarity(*tensors(pair))}

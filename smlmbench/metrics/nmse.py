@@ -8,9 +8,7 @@ from smlmbench.metrics.images import ImagePair, image_pair
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "|y - x|^2 / |x|^2 of the image y and the true image x; blank = 1. `star`: at the best gain.",
-    "deviations": [
-        "The best gain is not allowed to be negative: an inverted image scores 1, as a blank one does.",
-    ],
+    "deviations": ["The best gain is not allowed to be negative: an inverted image scores 1, as a blank one does."],
     "tasks": ["localization", "image_pairs"],
     "gives": {
         "nmse_star": {

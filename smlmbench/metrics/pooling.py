@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError, UnitError
-from smlmbench.metrics.matching import Matcher, Matches, NearPairs, assign, near_pairs
+from smlmbench.metrics.matching import Matches, NearPairs, assign, near_pairs
 from smlmbench.predictions import Floats, Localizations
 from smlmbench.study.schema import Scoring
 
@@ -45,45 +45,15 @@ def inside(table: Localizations, field_nm: tuple[float, float], border_nm: float
     """Rows strictly inside a border of the field; a border of 0 keeps every row, also those outside the field."""
     if border_nm == 0:
         return np.ones(len(table), dtype=bool)
-    width, height = field_nm
-    return (
-        (table.x_nm > border_nm)
-        & (table.x_nm < width - border_nm)
-        & (table.y_nm > border_nm)
-        & (table.y_nm < height - border_nm)
-    )
-
-
-def border_safe_roles(
-    found: Localizations, truth: Localizations, *, border_nm: float, min_photons: float | Floats
-) -> Roles:
-    """Roles under `smlmbench-1`: everything is matched, the inside and the bright count.
-
-    Args:
-        found: Detections.
-        truth: True emitters; the field is theirs.
-        border_nm: Width of the border, >= 0.
-        min_photons: Dimmer emitters (strictly) are neutral; one number or one per emitter. Unknown photons are bright.
-    """
-    bright = ~(truth.photons < min_photons)
-    everything_found, everything_true = np.ones(len(found), dtype=bool), np.ones(len(truth), dtype=bool)
-    return Roles(
-        found_present=everything_found,
-        found_counted=inside(found, truth.field_nm, border_nm),
-        truth_present=everything_true,
-        truth_counted=inside(truth, truth.field_nm, border_nm) & bright,
-    )
+    x_nm, y_nm, (width, height) = table.x_nm, table.y_nm, field_nm
+    return (x_nm > border_nm) & (x_nm < width - border_nm) & (y_nm > border_nm) & (y_nm < height - border_nm)
 
 
 def challenge_roles(found: Localizations, truth: Localizations, *, border_nm: float, quantile: float = 0.0) -> Roles:
-    """Roles under `challenge-2016`: both tables are cut at the border first, then matched.
+    """Roles under `challenge-2016`: both tables are cut at the border (450 nm) of the truth's field, then matched.
 
-    Args:
-        found: Detections.
-        truth: True emitters; the field is theirs.
-        border_nm: Width of the border (the challenge used 450).
-        quantile: 0 for the threshold T = 0, else T = floor(quantile of the photons inside the border); emitters with at
-            most T photons are dim. Unknown photons are bright.
+    Emitters with at most T photons are dim, T = floor(quantile of the photons inside the border), or 0 at quantile 0.
+    Unknown photons are bright.
 
     Raises:
         UnitError: A quantile of photons that are unknown.
@@ -99,25 +69,24 @@ def challenge_roles(found: Localizations, truth: Localizations, *, border_nm: fl
             raise UnitError("the brightness threshold needs the photons of every true emitter; give them, or use T = 0")
         threshold = float(np.floor(np.quantile(photons, quantile, method="hazen")))
     bright = ~(truth.photons <= threshold)
-    return Roles(
-        found_present=found_inside,
-        found_counted=found_inside,
-        truth_present=truth_inside,
-        truth_counted=truth_inside & bright,
-        facts={"photon_threshold": threshold},
-    )
+    return Roles(found_inside, found_inside, truth_inside, truth_inside & bright, {"photon_threshold": threshold})
 
 
 def roles(found: Localizations, truth: Localizations, *, scoring: Scoring, min_photons: float | Floats) -> Roles:
-    """Roles under the protocol that a scoring names (`challenge-2016` with T = 0)."""
+    """Roles under the protocol that a scoring names: `challenge-2016` with T = 0, or `smlmbench-1`.
+
+    Under that everything is matched, the inside (of the truth's field) and the bright count; emitters dimmer than
+    `min_photons` (strictly; one number or one each) are neutral. Unknown photons are bright.
+    """
     if scoring.protocol == "challenge-2016":
         return challenge_roles(found, truth, border_nm=scoring.border_nm)
-    return border_safe_roles(found, truth, border_nm=scoring.border_nm, min_photons=min_photons)
+    bright = ~(truth.photons < min_photons)
+    everything_found, everything_true = np.ones(len(found), dtype=bool), np.ones(len(truth), dtype=bool)
+    found_inside, truth_inside = (inside(table, truth.field_nm, scoring.border_nm) for table in (found, truth))
+    return Roles(everything_found, found_inside, everything_true, truth_inside & bright)
 
 
-def pairs_under(
-    found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool
-) -> NearPairs:
+def pairs_of(found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool) -> NearPairs:
     """Candidate pairs among the rows that take part, at the tolerances of a scoring."""
     near = near_pairs(found, truth, lateral_nm=scoring.lateral_nm, axial_nm=scoring.axial_nm, three_d=three_d)
     return near.keep(who.found_present[near.found] & who.truth_present[near.truth])
@@ -146,45 +115,29 @@ def pool(found: Localizations, truth: Localizations, matches: Matches, who: Role
     f, t = matches.found[hit], matches.truth[hit]
     false = matches.unmatched_found[who.found_counted[matches.unmatched_found]]
     missed = matches.unmatched_truth[who.truth_counted[matches.unmatched_truth]]
-    error = {axis: getattr(found, axis)[f] - getattr(truth, axis)[t] for axis in ("x_nm", "y_nm", "z_nm")}
-    dx, dy, dz = error["x_nm"], error["y_nm"], np.nan_to_num(error["z_nm"], nan=0.0)
+    dx, dy, dz = (getattr(found, axis)[f] - getattr(truth, axis)[t] for axis in ("x_nm", "y_nm", "z_nm"))
+    dz = np.nan_to_num(dz, nan=0.0)
     neutral = np.setdiff1d(np.arange(len(found)), np.concatenate([f, false]), assume_unique=True)
     where = frame_found[f]
-    columns = {
-        "tp": np.bincount(where, minlength=n_frames),
-        "fp": np.bincount(frame_found[false], minlength=n_frames),
-        "fn": np.bincount(truth.frame[missed], minlength=n_frames),
-        "neutral": np.bincount(frame_found[neutral], minlength=n_frames),
-        "lateral_sq": np.bincount(where, dx**2 + dy**2, n_frames),
-        "axial_sq": np.bincount(where, dz**2, n_frames),
-        "dx": np.bincount(where, dx, n_frames),
-        "dy": np.bincount(where, dy, n_frames),
-        "dz": np.bincount(where, dz, n_frames),
-    }
-    return np.column_stack([columns[name] for name in SUMS]).astype(np.float64)
+    # in the order of SUMS
+    counted = (where, frame_found[false], truth.frame[missed], frame_found[neutral])
+    summed = (dx**2 + dy**2, dz**2, dx, dy, dz)
+    counts = [np.bincount(frames, minlength=n_frames) for frames in counted]
+    return np.column_stack([*counts, *(np.bincount(where, weights, n_frames) for weights in summed)]).astype(np.float64)
 
 
 def score(
-    found: Localizations,
-    truth: Localizations,
-    who: Roles,
-    *,
-    scoring: Scoring,
-    three_d: bool,
-    matcher: Matcher | None = None,
+    found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool
 ) -> tuple[Matches, Floats]:
-    """Match once and pool once; the matcher is the scoring's unless named."""
-    matches = assign(pairs_under(found, truth, who, scoring=scoring, three_d=three_d), matcher or scoring.matcher)
+    """Match once and pool once."""
+    matches = assign(pairs_of(found, truth, who, scoring=scoring, three_d=three_d), scoring.matcher)
     return matches, pool(found, truth, matches, who)
 
 
 def chance_shift(n_frames: int, at_least: int) -> int | None:
     """Smallest cyclic shift that is coprime with the number of frames and keeps frames `at_least` apart both ways.
 
-    Returns:
-        The shift, or None where the movie is too short for one.
+    None where the movie is too short for one.
     """
-    for shift in range(max(1, at_least), n_frames - max(1, at_least) + 1):
-        if gcd(shift, n_frames) == 1:
-            return shift
-    return None
+    least = max(1, at_least)
+    return next((shift for shift in range(least, n_frames - least + 1) if gcd(shift, n_frames) == 1), None)

@@ -12,7 +12,7 @@ CARD = {
             "unit": "dB",
             "direction": "up",
             "help": "Range L = maximum of the blurred true image. A blank image scores high on sparse truth.",
-        },
+        }
     },
 }
 

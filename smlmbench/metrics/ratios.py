@@ -17,53 +17,47 @@ PERCENT_PER_NM_LATERAL = 1.0
 PERCENT_PER_NM_AXIAL = 0.5
 
 
-def _column(sums: Floats, name: str) -> Floats:
-    column: Floats = sums[..., SUMS.index(name)]
-    return column
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    exists: NDArray[np.bool_] = np.asarray(below) != 0
-    return np.where(exists, above / np.where(exists, below, 1.0), np.nan)
+def _ratio(sums: Floats, above: str, *below: str) -> Floats:
+    """A column over the sum of others."""
+    part: Floats = sums[..., SUMS.index(above)]
+    whole = sum(sums[..., SUMS.index(name)] for name in below)
+    exists: NDArray[np.bool_] = np.asarray(whole) != 0
+    return np.where(exists, part / np.where(exists, whole, 1.0), np.nan)
 
 
 def jaccard(sums: Floats) -> Floats:
     """TP / (TP + FP + FN), 0 .. 1."""
-    tp = _column(sums, "tp")
-    return _ratio(tp, tp + _column(sums, "fp") + _column(sums, "fn"))
+    return _ratio(sums, "tp", "tp", "fp", "fn")
 
 
 def precision(sums: Floats) -> Floats:
     """TP / (TP + FP), 0 .. 1."""
-    tp = _column(sums, "tp")
-    return _ratio(tp, tp + _column(sums, "fp"))
+    return _ratio(sums, "tp", "tp", "fp")
 
 
 def recall(sums: Floats) -> Floats:
     """TP / (TP + FN), 0 .. 1."""
-    tp = _column(sums, "tp")
-    return _ratio(tp, tp + _column(sums, "fn"))
+    return _ratio(sums, "tp", "tp", "fn")
 
 
 def f1(sums: Floats) -> Floats:
     """2 TP / (2 TP + FP + FN), 0 .. 1."""
-    twice = 2 * _column(sums, "tp")
-    return _ratio(twice, twice + _column(sums, "fp") + _column(sums, "fn"))
+    return 2 * _ratio(sums, "tp", "tp", "tp", "fp", "fn")
 
 
 def rmse_nm(sums: Floats) -> Floats:
     """Radial error sqrt(sum(dx2 + dy2) / TP): both lateral axes, so sqrt(2) times the error per axis."""
-    return np.sqrt(_ratio(_column(sums, "lateral_sq"), _column(sums, "tp")))
+    return np.sqrt(_ratio(sums, "lateral_sq", "tp"))
 
 
 def rmse_axial_nm(sums: Floats) -> Floats:
     """Axial error sqrt(sum(dz2) / TP)."""
-    return np.sqrt(_ratio(_column(sums, "axial_sq"), _column(sums, "tp")))
+    return np.sqrt(_ratio(sums, "axial_sq", "tp"))
 
 
 def bias_nm(sums: Floats, axis: str) -> Floats:
     """Mean signed error (found - true) along x, y or z."""
-    return _ratio(_column(sums, f"d{axis}"), _column(sums, "tp"))
+    return _ratio(sums, f"d{axis}", "tp")
 
 
 def efficiency(sums: Floats, *, three_d: bool = False) -> Floats:
@@ -83,17 +77,9 @@ def efficiency(sums: Floats, *, three_d: bool = False) -> Floats:
     return 100.0 - (lateral + axial) / 2
 
 
-_BY_NAME: dict[str, Callable[[Floats], Floats]] = {
-    "efficiency": efficiency,
-    "jaccard": jaccard,
-    "precision": precision,
-    "recall": recall,
-    "f1": f1,
-    "rmse_nm": rmse_nm,
-    "rmse_axial_nm": rmse_axial_nm,
-    "bias_x_nm": partial(bias_nm, axis="x"),
-    "bias_y_nm": partial(bias_nm, axis="y"),
-    "bias_z_nm": partial(bias_nm, axis="z"),
+_RATIOS: tuple[Callable[[Floats], Floats], ...] = (efficiency, jaccard, precision, recall, f1, rmse_nm, rmse_axial_nm)
+_BY_NAME = {each.__name__: each for each in _RATIOS} | {
+    f"bias_{axis}_nm": partial(bias_nm, axis=axis) for axis in "xyz"
 }
 
 

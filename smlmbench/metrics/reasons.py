@@ -11,7 +11,7 @@ NO_DETECTION = "no detection counts here"
 NO_EMITTER = "no true emitter counts here"
 NO_PAIR = "no detection was matched"
 FLAT = "scored in 2-D"
-AXIAL = ("rmse_axial_nm", "bias_z_nm")
+AXIAL = {"rmse_axial_nm", "bias_z_nm"}
 
 
 def why_not(tables: Tables, name: str) -> str:
@@ -29,11 +29,7 @@ def pooled(evidence: Evidence, *names: str) -> dict[str, float | str]:
     tables = tables_of(evidence)
     if isinstance(tables, str):
         return dict.fromkeys(names, tables)
-    answers: dict[str, float | str] = {}
-    for name in names:
-        if name in AXIAL and not tables.facts.three_d:
-            answers[name] = FLAT
-            continue
-        value = float(ratio(name, three_d=tables.facts.three_d)(tables.pooled))
-        answers[name] = why_not(tables, name) if math.isnan(value) else value
-    return answers
+    three_d = tables.facts.three_d
+    numbers = {name: float(ratio(name, three_d=three_d)(tables.pooled)) for name in names}
+    answers = {name: why_not(tables, name) if math.isnan(value) else value for name, value in numbers.items()}
+    return answers if three_d else answers | dict.fromkeys(set(names) & AXIAL, FLAT)

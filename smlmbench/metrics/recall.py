@@ -14,7 +14,7 @@ CARD = {
             "low": 0.0,
             "high": 1.0,
             "help": "Share of true emitters that are found.",
-        },
+        }
     },
 }
 

@@ -52,17 +52,11 @@ def plain(value: "float | Range") -> "float | Mapping[str, float | str]":
 def draw(
     source: SimulateSource, psf: Psf, seed: int, count: int, structure_seed: int | None = None
 ) -> tuple[torch.Tensor, Emitters]:
-    """Draw frames and their truth on the CPU.
+    """Draw `count` frames F and their truth on the CPU; same seed, same frames.
 
     Emitters are also placed in a margin around the field, at the same density, so that tails enter; the truth holds
-    those inside the field, dim ones included.
-
-    Args:
-        source: The description; `density_per_um2` counts all emitters inside the field.
-        psf: Its PSF, built.
-        seed: Same seed, same frames.
-        count: Number of frames F.
-        structure_seed: One structure for all frames (one cell); None draws a new one for each frame.
+    those inside the field, dim ones included, and `density_per_um2` counts them all. A structure seed gives one
+    structure to all frames (one cell); None draws a new one for each.
 
     Returns:
         Frames (F, H, W) float32 in photo-electrons after the camera and its inverse (may be negative), and the truth.
@@ -81,20 +75,16 @@ def draw(
     expected += background.float()[:, None, None]
     frames = source.camera.photons_of(source.camera.expose(expected, generator))
     rows = region.inside(placed.x_nm, placed.y_nm)
-    frame = placed.sample[rows]
-    emitters = Emitters(frame, placed.x_nm[rows], placed.y_nm[rows], z_nm[rows], photons[rows], background[frame])
-    return frames, emitters
+    emitters = Emitters(placed.sample, placed.x_nm, placed.y_nm, z_nm, photons, background[placed.sample])
+    return frames, emitters.select(rows)
 
 
 def draw_signal_free(source: SimulateSource, seed: int, count: int = 64) -> NDArray[np.float32]:
-    """Draw frames without emitters, for counting false detections.
+    """Draw frames (count, H, W) without emitters, float32 photo-electrons, for counting false detections.
 
     The first third is flat; in the second the background runs from 0.5 to 1.5 of its mean across the field, in a
     random direction per frame; in the rest 0.2 % of the pixels (at least two a frame) are hot, by 5 to 30 standard
     deviations of the background.
-
-    Returns:
-        (count, H, W) float32 photo-electrons.
     """
     generator = torch.Generator().manual_seed(seed)
     size = source.field_px

@@ -62,8 +62,7 @@ class Filaments(NamedTuple):
 
 
 def _per_frame(expected: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    counts = torch.poisson(expected, generator=generator).long()
-    return torch.repeat_interleave(torch.arange(len(expected)), counts)
+    return torch.repeat_interleave(torch.poisson(expected, generator=generator).long())
 
 
 def uniform(
@@ -80,21 +79,17 @@ def uniform(
 def filaments(
     structure: Structure, region: Region, density: torch.Tensor, generator: torch.Generator, structure_seed: int | None
 ) -> Placed:
-    """Places along filaments with normal distances from their axis.
+    """Places along filaments with normal distances from their axis; (F,) emitters per um2 of the field and frame.
 
     The number per frame is Poisson with mean density x area inside the field, whatever the length of filament there.
-
-    Args:
-        structure: Number, curl and width of the filaments.
-        region: Field and margin.
-        density: (F,) emitters per um2 of the field and frame.
-        generator: Source of all draws but those of a fixed structure.
-        structure_seed: One structure of this seed for all frames; None draws a structure per frame.
+    A structure seed gives one structure to all frames; None draws a structure per frame.
     """
-    one = structure_seed is not None
-    source = torch.Generator().manual_seed(structure_seed) if structure_seed is not None else generator
-    curves = grow(structure, region, 1 if one else len(density), source)
-    owner = torch.zeros(len(density), dtype=torch.int64) if one else torch.arange(len(density))
+    owner = torch.arange(len(density))
+    if structure_seed is None:
+        curves = grow(structure, region, len(density), generator)
+    else:
+        curves = grow(structure, region, 1, torch.Generator().manual_seed(structure_seed))
+        owner = torch.zeros_like(owner)
     expected = density * region.area_um2 * (curves.pieces / curves.per_field)[owner]
     sample = _per_frame(expected, generator)
     own = owner[sample]
@@ -129,13 +124,8 @@ def grow(structure: Structure, region: Region, n: int, generator: torch.Generato
     in_field = region.inside(middle[..., 0], middle[..., 1]).flatten(1).sum(dim=1)
     usual = per_structure * region.field_nm / STEP_NM
     pieces = kept.sum(dim=1)
-    return Filaments(
-        start=start.flatten(1, 3)[kept],
-        step=step.flatten(1, 3)[kept],
-        first=pieces.cumsum(0) - pieces,
-        pieces=pieces,
-        per_field=in_field.double().clamp_min(SPARSE * usual),
-    )
+    start, step = start.flatten(1, 3)[kept], step.flatten(1, 3)[kept]
+    return Filaments(start, step, pieces.cumsum(0) - pieces, pieces, in_field.double().clamp_min(SPARSE * usual))
 
 
 Places = Callable[[Structure, Region, torch.Tensor, torch.Generator, int | None], Placed]

@@ -93,7 +93,7 @@ def test_only_blank_targets_are_refused(tmp_path):
 
 def test_statistics_are_of_the_inputs_in_photons(folder):
     counts = stream_of(folder).statistics
-    everything = np.concatenate([PairFiles(source_of(folder)).pair(number).given.ravel() for number in range(3)])
+    everything = np.concatenate([PairFiles(source_of(folder))[number].given.ravel() for number in range(3)])
     assert everything.min() <= counts.low < counts.mean < counts.high <= everything.max()
     camera = Camera(kind="scmos", baseline_adu=100, e_per_adu=0.5)
     photons = stream_of(folder, camera=camera).statistics
@@ -112,7 +112,7 @@ def test_a_pixel_size_is_handed_on_and_may_be_unknown(folder):
 
 def test_memory_stays_below_its_bound_and_files_are_read_again(folder):
     pairs = PairFiles(source_of(folder))
-    largest = max(pairs.pair(number).n_bytes for number in range(3))
+    largest = max(pairs[number].n_bytes for number in range(3))
     small = PairFiles(source_of(folder), held_bytes=largest)
     for _ in range(2):
         for number in range(3):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tifffile
+from matched import match
 
 from smlmbench import data
 from smlmbench.data.contracts import Scope
-from smlmbench.metrics.matching import match
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
@@ -17,7 +17,7 @@ STRUCTURE = {"name": "filaments", "filaments": 24, "width_nm": 10}
 
 
 def jaccard(found, truth):
-    n_matched = match(found, truth, lateral_nm=100).n_matched
+    n_matched = len(match(found, truth, lateral_nm=100).found)
     return n_matched / (len(found) + len(truth) - n_matched)
 
 

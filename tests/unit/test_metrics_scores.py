@@ -153,7 +153,7 @@ def test_one_detection_50_nm_away():
 def test_the_radial_error_is_root_two_of_the_error_per_axis_and_bias_is_seen():
     truth = scene(n=4000, n_frames=200)
     evidence = gather(moved(truth, sigma_nm=12.0, x_nm=6.25), truth)
-    matched = evidence.matches.n_matched
+    matched = len(evidence.matches.found)
     half_pixel = np.hypot(12.0 * np.sqrt(2), 6.25)
     assert measure("rmse", evidence)["rmse_nm"] == pytest.approx(half_pixel, rel=4 / np.sqrt(2 * matched))
     assert measure("bias", evidence)["bias_x_nm"] == pytest.approx(6.25, abs=4 * 12 / np.sqrt(matched))

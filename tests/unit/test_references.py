@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matched import match
 
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import ArrayFrames, Asked, Condition
 from smlmbench.data.movie import condition as movie_condition
 from smlmbench.errors import ConfigError, SizeError
-from smlmbench.metrics.matching import match
 from smlmbench.predictions import Localizations
 from smlmbench.psf.contracts import Canvas, Spots
 from smlmbench.psf.gaussian import Gaussian
@@ -141,8 +141,8 @@ def test_fits_of_isolated_emitters_reach_the_least_squares_limit(photons, backgr
     made = isolated(photons, background)
     found = predict("peaks_gaussian", made).table
     pairs = match(found, made.truth.table)
-    assert pairs.n_matched / len(made.truth) > 0.95
-    assert pairs.n_matched / len(found) > 0.95
+    assert len(pairs.found) / len(made.truth) > 0.95
+    assert len(pairs.found) / len(found) > 0.95
     x_nm = found.x_nm[pairs.found] - made.truth.table.x_nm[pairs.truth]
     y_nm = found.y_nm[pairs.found] - made.truth.table.y_nm[pairs.truth]
     per_axis = np.sqrt((x_nm**2 + y_nm**2).mean() / 2)
@@ -162,7 +162,7 @@ def test_a_fixed_width_and_a_wider_window_work_too():
         found = predict("peaks_gaussian", made, **settings).table
         pairs = match(found, made.truth.table)
         error = found.x_nm[pairs.found] - made.truth.table.x_nm[pairs.truth]
-        assert pairs.n_matched / len(made.truth) > 0.95
+        assert len(pairs.found) / len(made.truth) > 0.95
         assert np.sqrt((error**2).mean()) == pytest.approx(6.28, rel=0.25)
 
 
@@ -283,7 +283,7 @@ def test_fits_of_a_dense_real_stack_lie_on_its_structure(tubulins):
     assert 10 < len(found) / 30 < 225
     truth = tubulins.truth.part(0, 30).table
     pairs = match(found, truth)
-    assert pairs.n_matched / len(found) > 0.9
+    assert len(pairs.found) / len(found) > 0.9
     # a half-pixel slip of positions would be a mean of 50 nm
     assert abs((found.x_nm[pairs.found] - truth.x_nm[pairs.truth]).mean()) < 10
     assert abs((found.y_nm[pairs.found] - truth.y_nm[pairs.truth]).mean()) < 10
