@@ -43,17 +43,13 @@ class Psf(Protocol):
     @property
     def sigma_nm(self) -> float:
         """Mean lateral standard deviation in focus, as classical rows are told."""
-        ...
 
     @property
     def reach_nm(self) -> float:
         """Lateral distance beyond which an emitter leaves no light."""
-        ...
 
     def shapes(self, n: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
         """Draw what varies from emitter to emitter: one tensor (n,) per quantity."""
-        ...
 
     def render(self, spots: Spots, shapes: Mapping[str, torch.Tensor], canvas: Canvas) -> torch.Tensor:
         """Expected photo-electrons per pixel, (n_frames, height, width) float32, without background."""
-        ...
