@@ -21,6 +21,8 @@ from smlmbench.movies import Frames
 if TYPE_CHECKING:
     import torch
 
+Settings = Mapping[str, Any]  # of a card, all of them, as a study sets them
+
 
 class Truth(Protocol):
     """What is known about a frozen set."""

@@ -5,15 +5,14 @@ and constants; the maps of the encoders are pooled after the ReLU, and the outpu
 frames that lie on the fine grid already; here they are brought there by nearest neighbours, after normalisation.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
 from smlmbench.models.normalisation import Normalisation
 from smlmbench.models.phases import Doubled
@@ -31,7 +30,7 @@ class FineNetwork(nn.Module):
 
     interpolation = "nearest"
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
         self.seed: bool = settings["variant"] == "seed"
         self.upsampling = given.upsampling
@@ -48,7 +47,7 @@ class FineNetwork(nn.Module):
         """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
         raise NotImplementedError
 
-    def _end(self, channels: int, kernel: int, settings: Mapping[str, Any], *, seed_relu: bool = False) -> None:
+    def _end(self, channels: int, kernel: int, settings: Settings, *, seed_relu: bool = False) -> None:
         """Add the output layer `head` after all others and start them; the seed's is normalised, else it is linear."""
         if self.seed:
             self.head: nn.Module = seed_block(channels, 1, kernel, relu=seed_relu)
@@ -144,12 +143,12 @@ def initialise(network: nn.Module, heads: Iterable[nn.Conv2d], *, zero_last: boo
             nn.init.zeros_(head.weight)
 
 
-def widths(channels: Iterable[int], settings: Mapping[str, Any]) -> list[int]:
+def widths(channels: Iterable[int], settings: Settings) -> list[int]:
     """Channels times the setting `width`."""
     return [max(1, round(count * settings["width"])) for count in channels]
 
 
-def refuse_ignored(card: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def refuse_ignored(card: Settings, settings: Settings) -> None:
     """Raise ConfigError where variant seed is chosen with a setting that has no meaning there (`ignores` of a CARD)."""
     if settings["variant"] != "seed":
         return
@@ -164,9 +163,7 @@ def refuse_ignored(card: Mapping[str, Any], settings: Mapping[str, Any]) -> None
 def field_px(layers: str, upsampling: int) -> float:
     """Receptive field in camera pixels of layers on the fine grid.
 
-    Args:
-        layers: From input to output: c for a 3 x 3 convolution, p for pooling by 2, u for nearest upsampling by 2.
-        upsampling: Fine pixels per camera pixel along one axis.
+    From input to output: c for a 3 x 3 convolution, p for pooling by 2, u for nearest upsampling by 2.
     """
     reach = 0
     for low in range(0, max(8, upsampling), upsampling):  # poolings make positions differ within blocks of 8

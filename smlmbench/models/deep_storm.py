@@ -1,11 +1,8 @@
 """Deep-STORM: an encoder and decoder on the fine grid, without skip connections."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor, nn
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.models.blocks import FineNetwork, Hourglass, down_and_up, field_px, refuse_ignored, widths
 
 CARD = {
@@ -99,7 +96,7 @@ class DeepStorm(FineNetwork):
         Layers of the authors' CNN_Model.py; Nehme et al. 2018, doi:10.1364/OPTICA.5.000458.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         first, second, third, deep = widths(CHANNELS, settings)
         trunk = Hourglass(
@@ -113,13 +110,13 @@ class DeepStorm(FineNetwork):
         return raw
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+def build(settings: Settings, given: Given) -> nn.Module:
     """Make a Deep-STORM network from all settings of the card; ConfigError: one without meaning with variant seed."""
     refuse_ignored(CARD, settings)
     return DeepStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; larger at smaller upsampling.
 
     The poolings work on blocks of 8 fine pixels; as published the reach is 32 / U - 1 camera pixels each way for U > 1.

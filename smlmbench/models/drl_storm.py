@@ -1,14 +1,13 @@
 """DRL-STORM: two encoder-decoder stages; the second sees the frame without what the first one found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import ceil
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
 from smlmbench.losses.l1l2 import corner_profile
 from smlmbench.models.blocks import (
@@ -155,7 +154,7 @@ class DrlStorm(FineNetwork):
         The DL4SMLM package, after the idea of Yao B. et al. 2020, Optics Express 28(10):15432-15446.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         channels = widths(CHANNELS, settings)
         self.finder = Stage(given.channels, channels, 1)
@@ -192,7 +191,7 @@ class SeedResidual(nn.Module):
 class SeedDrlStorm(FineNetwork):
     """DRL-STORM as the DL4SMLM package wires it, with its defective residual (`SeedResidual`); nowhere negative."""
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         if given.channels != 1:
             raise ConfigError(f"drl_storm: variant seed takes one frame, not {given.channels}; take variant published")
@@ -208,7 +207,7 @@ class SeedDrlStorm(FineNetwork):
         return raw
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+def build(settings: Settings, given: Given) -> nn.Module:
     """Make a DRL-STORM network from all settings of the card.
 
     Raises:
@@ -218,7 +217,7 @@ def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
     return (SeedDrlStorm if settings["variant"] == "seed" else DrlStorm)(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see: two stages and the spots between them."""
     if settings["variant"] == "seed":
         return field_px("ccpcpcpcucucuc" + "c" + "cpcpcpcucucuc" + "c", upsampling)

@@ -1,14 +1,12 @@
 """FID-STORM: all depth on the camera grid, upsampling only at the end."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from math import sqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
 from smlmbench.models.blocks import FineNetwork, field_px, refuse_ignored, widths
 from smlmbench.models.normalisation import Normalisation
@@ -143,7 +141,7 @@ class FidStorm(nn.Module):
         Layers of the authors' myModel.py; Zhou et al. 2023, doi:10.1364/BOE.484540.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
         trunk, *inner = widths(CHANNELS, settings)
         stages = given.upsampling.bit_length() - 1
@@ -176,7 +174,7 @@ class FidStorm(nn.Module):
 class SeedFidStorm(FineNetwork):
     """FID-STORM as the DL4SMLM package wires it: nothing is upsampled, and the last three convolutions are linear."""
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         trunk, *inner = widths(CHANNELS, settings)
         self.trunk = Trunk(given.channels, trunk, SEED_BLOCKS, seed=True)
@@ -196,7 +194,7 @@ def _conv(inside: int, outside: int, *, bias: bool = False) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, 3, padding=1, bias=bias)
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+def build(settings: Settings, given: Given) -> nn.Module:
     """Make a FID-STORM network from all settings of the card.
 
     Raises:
@@ -210,7 +208,7 @@ def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
     return FidStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; the decoder adds one pixel each way."""
     if settings["variant"] == "seed":
         return field_px("c" * (1 + SEED_BLOCKS + len(CHANNELS)), upsampling)

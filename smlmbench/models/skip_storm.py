@@ -1,12 +1,9 @@
 """Skip-STORM: Deep-STORM whose output layer also sees the upsampled frame."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.models.blocks import FineNetwork, Hourglass, field_px, refuse_ignored, widths
 
 CARD = {
@@ -92,7 +89,7 @@ class SkipStorm(FineNetwork):
         The DL4SMLM package; there is no publication.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         first, second, third, deep = widths(CHANNELS, settings)
         self.trunk = Hourglass(
@@ -105,13 +102,13 @@ class SkipStorm(FineNetwork):
         return raw
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+def build(settings: Settings, given: Given) -> nn.Module:
     """Make a Skip-STORM network from all settings of the card; ConfigError: one without meaning with variant seed."""
     refuse_ignored(CARD, settings)
     return SkipStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; as published like Deep-STORM's for U > 1.
 
     The fine pixel that the 3 x 3 output adds each way only completes a pair that the last upsampling made of one.

@@ -1,12 +1,11 @@
 """SRCNN: three convolutions on the interpolated frame; a deliberately small baseline."""
 
-from collections.abc import Mapping
 from math import floor
-from typing import Any, cast
+from typing import cast
 
 from torch import Tensor, nn
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.models.blocks import FineNetwork, field_px, refuse_ignored, seed_block, widths
 
 CARD = {
@@ -98,7 +97,7 @@ class Srcnn(FineNetwork):
         Dong et al. 2016, doi:10.1109/TPAMI.2015.2439281, as described by its re-implementations.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         first, second = widths(CHANNELS, settings)
         if self.seed:
@@ -119,7 +118,7 @@ class Srcnn(FineNetwork):
         return raw
 
 
-def _kernels(settings: Mapping[str, Any]) -> list[int]:
+def _kernels(settings: Settings) -> list[int]:
     return [int(side) for side in settings["kernels"].split("-")]
 
 
@@ -130,13 +129,13 @@ def _conv(inside: int, outside: int, kernel: int) -> nn.Conv2d:
     return convolution
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+def build(settings: Settings, given: Given) -> nn.Module:
     """Make an SRCNN network from all settings of the card; ConfigError: one without meaning with variant seed."""
     refuse_ignored(CARD, settings)
     return Srcnn(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see, interpolation included."""
     if settings["variant"] == "seed":
         return field_px("cc", upsampling)

@@ -1,13 +1,12 @@
 """U-STORM: a small U-Net on the fine grid."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.models.blocks import FineNetwork, block, field_px, refuse_ignored, seed_block, widths
 
 CARD = {
@@ -87,7 +86,7 @@ class UStorm(FineNetwork):
         The DL4SMLM package, after the idea of Yao W. et al. 2018, Neurocomputing 312:364-371.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         part: Callable[..., nn.Sequential] = seed_block if self.seed else block
         first, second, third, deep, last = widths(CHANNELS, settings)
@@ -111,12 +110,12 @@ def _joined(skip: Tensor, coarse: Tensor) -> Tensor:
     return torch.cat((skip, functional.interpolate(coarse, size=skip.shape[-2:], mode="nearest")), dim=1)
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
+def build(settings: Settings, given: Given) -> nn.Module:
     """Make a U-STORM network from all settings of the card; ConfigError: one without meaning with variant seed."""
     refuse_ignored(CARD, settings)
     return UStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:  # noqa: ARG001
+def receptive_field_px(settings: Settings, upsampling: int) -> float:  # noqa: ARG001
     """Camera pixels across that the output within one camera pixel can see, the same in both variants."""
     return field_px("ccpcpcucu", upsampling)
