@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from smlmbench.registry import Catalog
 from smlmbench.study.load import Loaded
 from smlmbench.study.load import load_study as load_study
 
@@ -214,7 +215,6 @@ def models(plugins: Sequence[Path] = ()) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from smlmbench.registry import Catalog
     from smlmbench.registry.listing import model_rows
 
     return pd.DataFrame(model_rows(Catalog(plugins)))
@@ -257,7 +257,6 @@ def predict(
             found = smlmbench.predict("peaks_gaussian", "movie/frames.tif", pixel_size_nm=100)
             found.to_pandas().head()
     """
-    from smlmbench.registry import Catalog
     from smlmbench.run.using.asking import Wanted, in_memory
     from smlmbench.run.using.predicting import read_camera
 
@@ -302,7 +301,6 @@ def evaluate(
             found = smlmbench.predict("peaks_gaussian", movie, pixel_size_nm=100, camera=camera)
             smlmbench.evaluate(found, truth).values["recall"]
     """
-    from smlmbench.registry import Catalog
     from smlmbench.run.using.comparing import compare
 
     sizes = {"field_nm": field_nm, "pixel_size_nm": pixel_size_nm, "fine_pixel_nm": fine_pixel_nm}
@@ -338,7 +336,6 @@ def simulate(
 
             movie, truth = smlmbench.simulate({"density_per_um2": 2.0, "field_px": 32}, 10)
     """
-    from smlmbench.registry import Catalog
     from smlmbench.run.using.drawing import described, draw_frames, find_source
 
     if isinstance(study, str | os.PathLike | Loaded):
@@ -376,7 +373,6 @@ def export(
 
             smlmbench.export("fid_storm", "onnx", "models").files
     """
-    from smlmbench.registry import Catalog
     from smlmbench.run.using.exporting import export_model
 
     return export_model(str(model), format, Path(folder), store, Catalog(plugins))[1]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 Identity = Mapping[str, Any]  # digests of files, and the description without paths
+Settings = Mapping[str, Any]  # of a card, all of them, as a study sets them
 
 
 class Truth(Protocol):

@@ -8,6 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
+from smlmbench.losses.sparse import SparseLoss
+
 CARD = {
     "version": 1,
     "summary": "Blurred squared error plus L1 sparsity, the loss of Deep-STORM.",
@@ -53,7 +55,7 @@ RADIUS = 3
 SIGMA_PX = 1.0
 
 
-class L1L2(nn.Module):
+class L1L2(SparseLoss):
     """(lambda / A) / 2 * mean((g * (k p - t))^2) + mean |p| for raw p and spikes t in label units.
 
     g is a 7 x 7 Gaussian of sigma 1 fine pixel and unit sum, zero-padded; k is 1 (kernel unit) or 2 (official).
@@ -61,66 +63,25 @@ class L1L2(nn.Module):
     emitter, in units of its true one, is 1 - 12.55 / lambda (unit) or 1/2 - 3.14 / lambda (official), and 0 where that
     is negative; official with lambda = 200 and A = 100 is the authors' loss.
 
-    Args:
-        weight: Lambda, >= 0, for targets of unit mass.
-        amplitude: Mass A of one emitter in the targets.
-        gain: k.
+    With kernel seed (lambda / A) / 2 * mean((c * p - c * t)^2) + mean |c * p|. c is the 3 x 3 kernel of the DL4SMLM
+    package, of unit sum and with its peak in a corner; nothing is padded, so maps have 3 pixels or more each way. It
+    moves prediction and target alike, so that positions stay. The best mass is 1 - 3.96 / lambda.
 
     Source:
-        Nehme et al. 2018, doi:10.1364/OPTICA.5.000458, and the authors' CNN_Model.py.
+        Nehme et al. 2018, doi:10.1364/OPTICA.5.000458, and the authors' CNN_Model.py; seed: the DL4SMLM package, whose
+        blur of the target presumes spikes.
     """
 
-    def __init__(self, weight: float, amplitude: float, gain: float) -> None:
-        super().__init__()
-        self.weight = weight
-        self.amplitude = amplitude
-        self.gain = gain
+    def __init__(self, weight: float, amplitude: float, kernel: str) -> None:
+        super().__init__(weight, amplitude)
+        self.kernel = kernel
 
-    def forward(self, raw: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Score raw maps (B, 1, UH, UW) against targets["spikes"] of the same shape.
-
-        Returns:
-            `loss`, and its detached parts `fidelity` (the squared term with its weight) and `sparsity`; always float32.
-        """
-        with torch.autocast(raw.device.type, enabled=False):
-            given = raw.float()
-            difference = blurred(self.gain * given - targets["spikes"].float())
-            fidelity = 0.5 * self.weight / self.amplitude * difference.square().mean()
-            sparsity = given.abs().mean()
-            return {"loss": fidelity + sparsity, "fidelity": fidelity.detach(), "sparsity": sparsity.detach()}
-
-
-class SeedL1L2(nn.Module):
-    """(lambda / A) / 2 * mean((k * p - k * t)^2) + mean |k * p| for raw p and spikes t in label units.
-
-    k is the 3 x 3 kernel of the DL4SMLM package, of unit sum and with its peak in a corner; nothing is padded. It moves
-    prediction and target alike, so that positions stay. The best mass of an isolated emitter, in units of its true one,
-    is 1 - 3.96 / lambda, and 0 where that is negative.
-
-    Args:
-        weight: Lambda, >= 0, for targets of unit mass.
-        amplitude: Mass A of one emitter in the targets.
-
-    Source:
-        The DL4SMLM package; its blur of the target presumes spikes.
-    """
-
-    def __init__(self, weight: float, amplitude: float) -> None:
-        super().__init__()
-        self.weight = weight
-        self.amplitude = amplitude
-
-    def forward(self, raw: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Score raw maps (B, 1, UH, UW), 3 pixels or more each way, against targets["spikes"] of the same shape.
-
-        Returns:
-            As those of `L1L2`.
-        """
-        with torch.autocast(raw.device.type, enabled=False):
-            seen, wanted = corner_blurred(raw.float()), corner_blurred(targets["spikes"].float())
-            fidelity = 0.5 * self.weight / self.amplitude * (seen - wanted).square().mean()
-            sparsity = seen.abs().mean()
-            return {"loss": fidelity + sparsity, "fidelity": fidelity.detach(), "sparsity": sparsity.detach()}
+    def _compared(self, given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        if self.kernel == "seed":
+            seen = corner_blurred(given)
+            return (seen - corner_blurred(wanted)).square().mean(), seen
+        gain = 2.0 if self.kernel == "official" else 1.0
+        return blurred(gain * given - wanted).square().mean(), given
 
 
 def corner_profile() -> Tensor:
@@ -162,19 +123,5 @@ def _band(size: int, device: torch.device) -> Tensor:
 
 
 def build(settings: Mapping[str, Any], output_settings: Mapping[str, Any]) -> nn.Module:
-    """Make the loss.
-
-    Args:
-        settings: `weight` (lambda for targets of unit mass) and `kernel`.
-        output_settings: Of which `amplitude` is used.
-
-    Returns:
-        A module called as loss(raw, targets) with targets["spikes"]; see `L1L2`, and for kernel seed `SeedL1L2`.
-    """
-    if settings["kernel"] == "seed":
-        return SeedL1L2(settings["weight"], output_settings["amplitude"])
-    return L1L2(settings["weight"], output_settings["amplitude"], _gain(settings))
-
-
-def _gain(settings: Mapping[str, Any]) -> float:
-    return 2.0 if settings.get("kernel") == "official" else 1.0
+    """Make the loss, called as loss(raw, targets) with targets["spikes"]; `amplitude` of the output is used."""
+    return L1L2(settings["weight"], output_settings["amplitude"], settings["kernel"])

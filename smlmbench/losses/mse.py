@@ -26,10 +26,8 @@ CARD = {
 class Mse(nn.Module):
     """mean((p - t)^2) for raw p and targets t in label units; the best answer is t itself.
 
-    Its value grows with the square of the amplitude of the targets: never compare it between amplitudes.
-
-    Args:
-        blur: Whether the spikes are blurred first.
+    Its value grows with the square of the amplitude of the targets: never compare it between amplitudes. With `blur`
+    the spikes are blurred first.
     """
 
     def __init__(self, *, blur: bool) -> None:
@@ -46,13 +44,5 @@ class Mse(nn.Module):
 
 
 def build(settings: Mapping[str, Any], output_settings: Mapping[str, Any]) -> nn.Module:  # noqa: ARG001
-    """Make the loss.
-
-    Args:
-        settings: `blur`.
-        output_settings: Ignored.
-
-    Returns:
-        A module called as loss(raw, targets) with targets["spikes"]; see `Mse`.
-    """
+    """Make the loss, called as loss(raw, targets) with targets["spikes"]."""
     return Mse(blur=settings["blur"] == "unit")

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from smlmbench.losses.sparse import SparseLoss
 
 CARD = {
     "version": 1,
@@ -20,7 +21,7 @@ CARD = {
 }
 
 
-class WeightedMae(nn.Module):
+class WeightedMae(SparseLoss):
     """lambda / 2 * mean |p - t| + mean |p| for raw p and spikes t in label units.
 
     The best answer is t in each fine pixel for lambda > 2 and 0 for lambda < 2, whatever the amplitude of the targets;
@@ -28,38 +29,14 @@ class WeightedMae(nn.Module):
     where its probability is above 1/2 + 1 / lambda, else nothing. So where emitters are not known to a fine pixel the
     all-zero map may be the best answer at any lambda.
 
-    Args:
-        weight: Lambda, >= 0; the same for every amplitude.
-
     Source:
         The formula of the DL4SMLM package.
     """
 
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, raw: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Score raw maps (B, 1, UH, UW) against targets["spikes"] of the same shape.
-
-        Returns:
-            `loss`, and its detached parts `fidelity` (the difference with its weight) and `sparsity`; always float32.
-        """
-        with torch.autocast(raw.device.type, enabled=False):
-            given = raw.float()
-            fidelity = 0.5 * self.weight * (given - targets["spikes"].float()).abs().mean()
-            sparsity = given.abs().mean()
-            return {"loss": fidelity + sparsity, "fidelity": fidelity.detach(), "sparsity": sparsity.detach()}
+    def _compared(self, given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        return (given - wanted).abs().mean(), given
 
 
 def build(settings: Mapping[str, Any], output_settings: Mapping[str, Any]) -> nn.Module:  # noqa: ARG001
-    """Make the loss.
-
-    Args:
-        settings: `weight` (lambda).
-        output_settings: Ignored: lambda does not depend on the amplitude.
-
-    Returns:
-        A module called as loss(raw, targets) with targets["spikes"]; see `WeightedMae`.
-    """
+    """Make the loss, called as loss(raw, targets) with targets["spikes"]; lambda is the same at every amplitude."""
     return WeightedMae(settings["weight"])

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from smlmbench.losses.l1l2 import blurred
+from smlmbench.losses.sparse import SparseLoss
 
 CARD = {
     "version": 1,
@@ -34,51 +34,25 @@ CARD = {
 }
 
 
-class WeightedMse(nn.Module):
+class WeightedMse(SparseLoss):
     """(lambda / A) / 2 * mean((p - t)^2) + mean |p| for raw p and targets t in label units.
 
     All fine pixels weigh alike. The best answer is max(t - A / lambda, 0) in each of them: an emitter alone in its fine
     pixel keeps the part 1 - 1 / lambda of its mass, and nothing from lambda = 1 down. With blur unit t is 0.15924 A at
     most, so that nothing is left from lambda = 6.28 down.
 
-    Args:
-        weight: Lambda, >= 0, for targets of unit mass.
-        amplitude: Mass A of one emitter in the targets.
-        blur: Whether the spikes are blurred first.
-
     Source:
         The formula of the DL4SMLM package; blur is an addition.
     """
 
     def __init__(self, weight: float, amplitude: float, *, blur: bool) -> None:
-        super().__init__()
-        self.weight = weight
-        self.amplitude = amplitude
+        super().__init__(weight, amplitude)
         self.blur = blur
 
-    def forward(self, raw: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Score raw maps (B, 1, UH, UW) against targets["spikes"] of the same shape.
-
-        Returns:
-            `loss`, and its detached parts `fidelity` (the squared term with its weight) and `sparsity`; always float32.
-        """
-        with torch.autocast(raw.device.type, enabled=False):
-            given, wanted = raw.float(), targets["spikes"].float()
-            if self.blur:
-                wanted = blurred(wanted)
-            fidelity = 0.5 * self.weight / self.amplitude * (given - wanted).square().mean()
-            sparsity = given.abs().mean()
-            return {"loss": fidelity + sparsity, "fidelity": fidelity.detach(), "sparsity": sparsity.detach()}
+    def _compared(self, given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        return (given - (blurred(wanted) if self.blur else wanted)).square().mean(), given
 
 
 def build(settings: Mapping[str, Any], output_settings: Mapping[str, Any]) -> nn.Module:
-    """Make the loss.
-
-    Args:
-        settings: `weight` (lambda for targets of unit mass) and `blur`.
-        output_settings: Of which `amplitude` is used.
-
-    Returns:
-        A module called as loss(raw, targets) with targets["spikes"]; see `WeightedMse`.
-    """
+    """Make the loss, called as loss(raw, targets) with targets["spikes"]; `amplitude` of the output is used."""
     return WeightedMse(settings["weight"], output_settings["amplitude"], blur=settings["blur"] == "unit")

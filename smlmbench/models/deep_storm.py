@@ -1,16 +1,9 @@
 """Deep-STORM: an encoder and decoder on the fine grid, without skip connections."""
 
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Any
-
 from torch import Tensor, nn
 
-from smlmbench.data.contracts import Given
-from smlmbench.models.blocks import block, down_and_up, initialise, on_fine_grid
-from smlmbench.models.normalisation import Normalisation
-from smlmbench.models.phases import Doubled
-from smlmbench.models.seed_wiring import SeedNetwork, Trunk, field_px, refuse_ignored, seed_block, up_first, widths
+from smlmbench.data.contracts import Given, Settings
+from smlmbench.models.blocks import FineNetwork, Hourglass, down_and_up, field_px, refuse_ignored, widths
 
 CARD = {
     "version": 1,
@@ -94,71 +87,36 @@ CARD = {
 CHANNELS = (32, 64, 128, 512)
 
 
-class DeepStorm(nn.Module):
+class DeepStorm(FineNetwork):
     """Three pooled blocks, a bottleneck at 1/8 of the fine grid, three upsampled blocks, a linear 1 x 1 output.
 
-    Args:
-        settings: As on the card.
-        given: Channels, upsampling and training statistics.
+    Variant seed upsamples before the bottleneck already, and its output is normalised.
 
     Source:
         Layers of the authors' CNN_Model.py; Nehme et al. 2018, doi:10.1364/OPTICA.5.000458.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
-        super().__init__()
-        first, second, third, deep = (max(1, round(channels * settings["width"])) for channels in CHANNELS)
-        self.upsampling = given.upsampling
-        self.normalisation = Normalisation(settings["normalisation"], given.statistics)
-        self.encoder = nn.ModuleList(
-            [block(inside, outside, pool=True) for inside, outside in pairwise((given.channels, first, second, third))]
-        )
-        self.bottleneck = block(third, deep)
-        self.decoder = nn.ModuleList([block(*pair, kind=Doubled) for pair in pairwise((deep, third, second, first))])
-        self.head = nn.Conv2d(first, 1, 1, bias=False)
-        initialise(self, [self.head], zero_last=settings["zero_last"])
-
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
-        maps = on_fine_grid(self.normalisation(frames, frame_range), self.upsampling)
-        raw: Tensor = self.head(down_and_up(maps, self.encoder, self.bottleneck, self.decoder))
-        return raw
-
-
-class SeedDeepStorm(SeedNetwork):
-    """Deep-STORM as the DL4SMLM package wires it: see `seed_wiring.Trunk`, and a normalised 1 x 1 output."""
-
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
-        channels = widths(CHANNELS, settings)
-        trunk = Trunk(given.channels, channels)
+        first, second, third, deep = widths(CHANNELS, settings)
+        trunk = Hourglass(
+            (given.channels, first, second, third), (deep, third, second, first), seed=self.seed, early=self.seed
+        )
         self.encoder, self.bottleneck, self.decoder = trunk.encoder, trunk.bottleneck, trunk.decoder
-        self.head = seed_block(channels[0], 1, 1, relu=False)
+        self._end(first, 1, settings)
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
-        fine = self.on_fine(frames, frame_range)
-        raw: Tensor = self.head(up_first(fine, self.encoder, self.bottleneck, self.decoder))
+    def _answer(self, fine: Tensor) -> Tensor:
+        raw: Tensor = self.head(down_and_up(fine, self.encoder, (self.bottleneck, *self.decoder), early=self.seed))
         return raw
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
-    """Make a Deep-STORM network.
-
-    Args:
-        settings: All settings of the card.
-        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
-
-    Raises:
-        ConfigError: Variant seed with a setting that has no meaning there.
-    """
-    if settings["variant"] == "seed":
-        refuse_ignored(CARD, settings)
-        return SeedDeepStorm(settings, given)
+def build(settings: Settings, given: Given) -> nn.Module:
+    """Make a Deep-STORM network from all settings of the card; ConfigError: one without meaning with variant seed."""
+    refuse_ignored(CARD, settings)
     return DeepStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; larger at smaller upsampling.
 
     The poolings work on blocks of 8 fine pixels; as published the reach is 32 / U - 1 camera pixels each way for U > 1.

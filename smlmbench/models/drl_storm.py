@@ -1,20 +1,25 @@
 """DRL-STORM: two encoder-decoder stages; the second sees the frame without what the first one found."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from math import ceil
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
 from smlmbench.losses.l1l2 import corner_profile
-from smlmbench.models.blocks import Hourglass, block, down_and_up, initialise, on_fine_grid
-from smlmbench.models.normalisation import Normalisation
-from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, seed_block, widths
+from smlmbench.models.blocks import (
+    FineNetwork,
+    Hourglass,
+    block,
+    field_px,
+    initialise,
+    refuse_ignored,
+    seed_block,
+    widths,
+)
 
 CARD = {
     "version": 1,
@@ -105,20 +110,13 @@ SIGMAS = 3  # the spots of the residual end here
 
 
 class Stage(nn.Module):
-    """A block, an encoder and decoder, and a linear output; (B, C, H, W) to (B, 1, H, W).
+    """A block, an encoder and decoder, and a linear output of side `kernel`; (B, C, H, W) to (B, 1, H, W)."""
 
-    Args:
-        inside: Channels C.
-        width: Multiplies the channels.
-        kernel: Side of the output layer.
-    """
-
-    def __init__(self, inside: int, width: float, kernel: int) -> None:
+    def __init__(self, inside: int, channels: Sequence[int], kernel: int) -> None:
         super().__init__()
-        first, second, third, deep = (max(1, round(channels * width)) for channels in CHANNELS)
-        self.first = block(inside, first)
-        self.trunk = Hourglass((first, second, third, deep), (deep, third, second, first), last_relu=False)
-        self.head = nn.Conv2d(first, 1, kernel, padding=kernel // 2, bias=False)
+        self.first = block(inside, channels[0])
+        self.trunk = Hourglass(channels, channels[::-1], last_relu=False)
+        self.head = nn.Conv2d(channels[0], 1, kernel, padding=kernel // 2, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """The map of this stage."""
@@ -130,11 +128,7 @@ class Spots(nn.Module):
     """Draw a map of spikes as a camera would: a Gaussian per spike, zero beyond the edges and beyond 3 sigma.
 
     Values are per camera pixel, so that they compare with those of a frame: the kernel sums to the square of the
-    upsampling.
-
-    Args:
-        sigma_px: Standard deviation in camera pixels.
-        upsampling: Fine pixels per camera pixel along one axis.
+    upsampling. Its standard deviation `sigma_px` is in camera pixels.
     """
 
     profile: Tensor
@@ -153,54 +147,26 @@ class Spots(nn.Module):
         return functional.conv2d(down, profile[None, None, None, :], padding=(0, self.radius))
 
 
-class DrlStorm(nn.Module):
+class DrlStorm(FineNetwork):
     """s1 + s2, where s1 is the first stage's map of the frame and s2 the second's of the frame - gain * spots(s1).
-
-    Args:
-        settings: As on the card.
-        given: Channels, upsampling and training statistics.
 
     Source:
         The DL4SMLM package, after the idea of Yao B. et al. 2020, Optics Express 28(10):15432-15446.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
-        super().__init__()
-        self.upsampling = given.upsampling
-        self.normalisation = Normalisation(settings["normalisation"], given.statistics)
-        self.finder = Stage(given.channels, settings["width"], 1)
+    def __init__(self, settings: Settings, given: Given) -> None:
+        super().__init__(settings, given)
+        channels = widths(CHANNELS, settings)
+        self.finder = Stage(given.channels, channels, 1)
         self.spots = Spots(settings["sigma_px"], given.upsampling)
         self.gain = nn.Parameter(torch.ones(given.channels, 1, 1))
-        self.corrector = Stage(given.channels, settings["width"], 3)
+        self.corrector = Stage(given.channels, channels, 3)
         initialise(self, [self.finder.head, self.corrector.head], zero_last=settings["zero_last"])
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
-        fine = on_fine_grid(self.normalisation(frames, frame_range), self.upsampling)
+    def _answer(self, fine: Tensor) -> Tensor:
         found: Tensor = self.finder(fine)
         corrected: Tensor = self.corrector(fine - self.gain * self.spots(found))
         return found + corrected
-
-
-class SeedStage(nn.Module):
-    """Three pooled blocks, of which the last has no ReLU, a bottleneck, three upsampled blocks; same size out as in."""
-
-    def __init__(self, channels: Sequence[int]) -> None:
-        super().__init__()
-        first, second, third, deep = channels
-        self.encoder = nn.ModuleList(
-            [
-                seed_block(first, second, pool=True),
-                seed_block(second, third, pool=True),
-                seed_block(third, deep, relu=False, pool=True),
-            ]
-        )
-        self.bottleneck = seed_block(deep, deep)
-        self.decoder = nn.ModuleList([seed_block(*pair) for pair in pairwise((deep, third, second, first))])
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, first, H, W) to the same shape."""
-        return down_and_up(maps, self.encoder, self.bottleneck, self.decoder)
 
 
 class SeedResidual(nn.Module):
@@ -222,44 +188,36 @@ class SeedResidual(nn.Module):
         return fine - functional.conv2d(maps, kernel, padding=1)
 
 
-class SeedDrlStorm(SeedNetwork):
-    """DRL-STORM as the DL4SMLM package wires it, with its defective residual; see `SeedResidual`."""
+class SeedDrlStorm(FineNetwork):
+    """DRL-STORM as the DL4SMLM package wires it, with its defective residual (`SeedResidual`); nowhere negative."""
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         if given.channels != 1:
             raise ConfigError(f"drl_storm: variant seed takes one frame, not {given.channels}; take variant published")
         channels = widths(CHANNELS, settings)
         self.first = seed_block(1, channels[0])
-        self.finder = SeedStage(channels)
+        self.finder = Hourglass(channels, channels[::-1], last_relu=False, seed=True)
         self.residual = SeedResidual()
-        self.corrector = SeedStage(channels)
+        self.corrector = Hourglass(channels, channels[::-1], last_relu=False, seed=True)
         self.head = seed_block(channels[0], 1)
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W), nowhere negative; `frame_range` as in `Normalisation`."""
-        fine = self.on_fine(frames, frame_range)
+    def _answer(self, fine: Tensor) -> Tensor:
         raw: Tensor = self.head(self.corrector(self.residual(fine, self.finder(self.first(fine)))))
         return raw
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
-    """Make a DRL-STORM network.
-
-    Args:
-        settings: All settings of the card.
-        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
+def build(settings: Settings, given: Given) -> nn.Module:
+    """Make a DRL-STORM network from all settings of the card.
 
     Raises:
-        ConfigError: Variant seed with a setting that has no meaning there, or with more than one channel.
+        ConfigError: Variant seed with a setting without meaning there, or with more than one channel.
     """
-    if settings["variant"] == "seed":
-        refuse_ignored(CARD, settings)
-        return SeedDrlStorm(settings, given)
-    return DrlStorm(settings, given)
+    refuse_ignored(CARD, settings)
+    return (SeedDrlStorm if settings["variant"] == "seed" else DrlStorm)(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see: two stages and the spots between them."""
     if settings["variant"] == "seed":
         return field_px("ccpcpcpcucucuc" + "c" + "cpcpcpcucucuc" + "c", upsampling)

@@ -1,18 +1,16 @@
 """FID-STORM: all depth on the camera grid, upsampling only at the end."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from math import sqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from smlmbench.data.contracts import Given
+from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
+from smlmbench.models.blocks import FineNetwork, field_px, refuse_ignored, widths
 from smlmbench.models.normalisation import Normalisation
 from smlmbench.models.phases import Doubled
-from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, widths
 
 CARD = {
     "version": 1,
@@ -114,48 +112,44 @@ SEED_BLOCKS = 5
 
 
 class Trunk(nn.Module):
-    """Input convolution, plain blocks, and their sum over one global skip; (B, C, H, W) to (B, channels, H, W)."""
+    """Input convolution, plain blocks, and their sum over one global skip; (B, C, H, W) to (B, channels, H, W).
 
-    def __init__(self, inside: int, channels: int, blocks: int) -> None:
+    With seed biases, no activation after the first convolution, and both maps joined: (B, 2 channels, H, W).
+    """
+
+    def __init__(self, inside: int, channels: int, blocks: int, *, seed: bool = False) -> None:
         super().__init__()
-        self.first = nn.Sequential(_conv(inside, channels), nn.LeakyReLU(SLOPE, inplace=True))
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(_conv(channels, channels), nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE, inplace=True))
-                for _ in range(blocks)
-            )
-        )
+        self.seed = seed
+        first = _conv(inside, channels, bias=seed)
+        self.first = first if seed else nn.Sequential(first, nn.LeakyReLU(SLOPE, inplace=True))
+        self.blocks = nn.Sequential()
+        for _ in range(blocks):
+            convolution, active = _conv(channels, channels, bias=seed), nn.LeakyReLU(SLOPE, inplace=not seed)
+            self.blocks.append(nn.Sequential(convolution, nn.BatchNorm2d(channels), active))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Features on the camera grid."""
+        """Features of the size of the input."""
         maps: Tensor = self.first(frames)
         deep: Tensor = self.blocks(maps)
-        return maps + deep
+        return torch.cat((maps, deep), dim=1) if self.seed else maps + deep
 
 
 class FidStorm(nn.Module):
     """A trunk on the camera grid, then log2(U) stages of nearest upsampling and convolution.
 
-    Args:
-        settings: As on the card.
-        given: Channels, upsampling and training statistics.
-
     Source:
         Layers of the authors' myModel.py; Zhou et al. 2023, doi:10.1364/BOE.484540.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
-        trunk, *inner = (max(1, round(channels * settings["width"])) for channels in CHANNELS)
+        trunk, *inner = widths(CHANNELS, settings)
         stages = given.upsampling.bit_length() - 1
-        widths = (trunk, *inner[: stages - 1], 1)
+        pairs = enumerate(pairwise((trunk, *inner[: stages - 1], 1)), start=1)
         self.normalisation = Normalisation(settings["normalisation"], given.statistics)
         self.trunk = Trunk(given.channels, trunk, settings["blocks"])
         self.decoder = nn.ModuleList(
-            [
-                _stage(inside, outside, linear=settings["linear_output"] and stage == stages)
-                for stage, (inside, outside) in enumerate(pairwise(widths), start=1)
-            ]
+            [_stage(*pair, linear=settings["linear_output"] and stage == stages) for stage, pair in pairs]
         )
         self._initialise(zero_last=settings["zero_last"])
 
@@ -177,73 +171,44 @@ class FidStorm(nn.Module):
         return maps
 
 
-class SeedTrunk(nn.Module):
-    """Input convolution without activation, five blocks, both maps joined; (B, C, H, W) to (B, 2 channels, H, W)."""
-
-    def __init__(self, inside: int, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(inside, channels, 3, padding=1)
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(
-                    nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE)
-                )
-                for _ in range(SEED_BLOCKS)
-            )
-        )
-
-    def forward(self, fine: Tensor) -> Tensor:
-        """Features of the size of the input."""
-        maps: Tensor = self.first(fine)
-        return torch.cat((maps, self.blocks(maps)), dim=1)
-
-
-class SeedFidStorm(SeedNetwork):
+class SeedFidStorm(FineNetwork):
     """FID-STORM as the DL4SMLM package wires it: nothing is upsampled, and the last three convolutions are linear."""
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         trunk, *inner = widths(CHANNELS, settings)
-        self.trunk = SeedTrunk(given.channels, trunk)
-        self.decoder = nn.Sequential(*(nn.Conv2d(*pair, 3, padding=1) for pair in pairwise((2 * trunk, *inner, 1))))
+        self.trunk = Trunk(given.channels, trunk, SEED_BLOCKS, seed=True)
+        self.decoder = nn.Sequential(*(_conv(*pair, bias=True) for pair in pairwise((2 * trunk, *inner, 1))))
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
-        fine = self.on_fine(frames, frame_range)
+    def _answer(self, fine: Tensor) -> Tensor:
         raw: Tensor = self.decoder(self.trunk(fine))
         return raw
 
 
 def _stage(inside: int, outside: int, *, linear: bool) -> nn.Sequential:
-    layers: list[nn.Module] = [_conv(inside, outside)]
-    if not linear:
-        layers.append(nn.LeakyReLU(SLOPE, inplace=True))
-    return Doubled(*layers)
+    convolution = _conv(inside, outside)
+    return Doubled(convolution) if linear else Doubled(convolution, nn.LeakyReLU(SLOPE, inplace=True))
 
 
-def _conv(inside: int, outside: int) -> nn.Conv2d:
-    return nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+def _conv(inside: int, outside: int, *, bias: bool = False) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, 3, padding=1, bias=bias)
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
-    """Make a FID-STORM network.
-
-    Args:
-        settings: All settings of the card.
-        given: Channels, upsampling (2, 4, 8; seed also 1), pixel size and statistics of the training pixels.
+def build(settings: Settings, given: Given) -> nn.Module:
+    """Make a FID-STORM network from all settings of the card.
 
     Raises:
-        ConfigError: Variant seed with a setting that has no meaning there, or variant published at upsampling 1.
+        ConfigError: Variant seed with a setting without meaning there, or variant published at upsampling 1.
     """
+    refuse_ignored(CARD, settings)
     if settings["variant"] == "seed":
-        refuse_ignored(CARD, settings)
         return SeedFidStorm(settings, given)
     if given.upsampling == 1:
         raise ConfigError("fid_storm has no upsampling stage at upsampling 1; take variant: seed or upsampling 2, 4, 8")
     return FidStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; the decoder adds one pixel each way."""
     if settings["variant"] == "seed":
         return field_px("c" * (1 + SEED_BLOCKS + len(CHANNELS)), upsampling)

@@ -20,14 +20,8 @@ class Normalisation(nn.Module):
     | frame_minmax | each frame to 0 .. 1 by its own extremes |
     | frame_minmax_zscore | frame_minmax, then a z-score with the training statistics on the scale of low .. high |
 
-    A constant frame, or training statistics without spread, divide by 1.
-
-    Args:
-        kind: One of `KINDS`.
-        statistics: Training pixels, in photons; kept as the buffers `offset` and `scale`, so they travel.
-
-    Raises:
-        ConfigError: Unknown kind.
+    A constant frame, or training statistics without spread, divide by 1. The statistics (of training pixels, in
+    photons) are kept as the buffers `offset` and `scale`, so they travel. Another kind raises ConfigError.
     """
 
     offset: Tensor
@@ -48,12 +42,10 @@ class Normalisation(nn.Module):
         return self.kind.startswith("frame_")
 
     def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Normalise frames (B, C, H, W).
+        """Normalise photons (B, C, H, W).
 
-        Args:
-            frames: Photons.
-            frame_range: (B, 2) lowest and highest value of each whole frame, where `frames` are tiles of larger ones;
-                by default those of `frames`. Ignored by kinds that do not look at frames.
+        `frame_range` (B, 2) is the lowest and highest value of each whole frame, where `frames` are tiles of larger
+        ones; by default those of `frames`. Kinds that do not look at frames ignore it.
         """
         if self.per_frame:
             frames = _stretched(frames, frame_range)

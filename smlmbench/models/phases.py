@@ -38,11 +38,7 @@ class Doubled(nn.Sequential):
 
 
 class PhaseConv(nn.Module):
-    """A trained 3 x 3 convolution with its phase kernels made once; for use, not for training.
-
-    Args:
-        conv: Its weights, with or without bias.
-    """
+    """A trained 3 x 3 convolution, with or without bias, its phase kernels made once; for use, not for training."""
 
     weight: Tensor
     kernels: Tensor
@@ -66,13 +62,7 @@ class PhaseConv(nn.Module):
 def on_doubled(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """conv2d(nearest-doubled maps, weight, bias, padding=1), equal to rounding.
 
-    Args:
-        maps: (B, C, H, W).
-        weight: (O, C, 3, 3).
-        bias: (O,) or None.
-
-    Returns:
-        (B, O, 2H, 2W), channels last.
+    Of maps (B, C, H, W), weight (O, C, 3, 3) and bias (O,) or None: (B, O, 2H, 2W), channels last.
     """
     return _interleaved(maps, phase_kernels(weight), bias)
 

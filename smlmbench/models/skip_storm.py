@@ -1,15 +1,10 @@
 """Skip-STORM: Deep-STORM whose output layer also sees the upsampled frame."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from smlmbench.data.contracts import Given
-from smlmbench.models.blocks import Hourglass, initialise, on_fine_grid
-from smlmbench.models.normalisation import Normalisation
-from smlmbench.models.seed_wiring import SeedNetwork, Trunk, field_px, refuse_ignored, seed_block, widths
+from smlmbench.data.contracts import Given, Settings
+from smlmbench.models.blocks import FineNetwork, Hourglass, field_px, refuse_ignored, widths
 
 CARD = {
     "version": 1,
@@ -87,66 +82,33 @@ CARD = {
 CHANNELS = (32, 64, 128, 512)
 
 
-class SkipStorm(nn.Module):
-    """The trunk of Deep-STORM, joined with the upsampled frame before a linear 3 x 3 output.
-
-    Args:
-        settings: As on the card.
-        given: Channels, upsampling and training statistics.
+class SkipStorm(FineNetwork):
+    """The trunk of Deep-STORM, joined with the upsampled frame before a linear 3 x 3 output (seed: a normalised one).
 
     Source:
         The DL4SMLM package; there is no publication.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
-        super().__init__()
-        first, second, third, deep = (max(1, round(channels * settings["width"])) for channels in CHANNELS)
-        self.upsampling = given.upsampling
-        self.normalisation = Normalisation(settings["normalisation"], given.statistics)
-        self.trunk = Hourglass((given.channels, first, second, third), (deep, third, second, first))
-        self.head = nn.Conv2d(first + given.channels, 1, 3, padding=1, bias=False)
-        initialise(self, [self.head], zero_last=settings["zero_last"])
-
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
-        fine = on_fine_grid(self.normalisation(frames, frame_range), self.upsampling)
-        raw: Tensor = self.head(torch.cat((self.trunk(fine), fine), dim=1))
-        return raw
-
-
-class SeedSkipStorm(SeedNetwork):
-    """Skip-STORM as the DL4SMLM package wires it: see `seed_wiring.Trunk`, and a normalised 3 x 3 output."""
-
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
-        channels = widths(CHANNELS, settings)
-        self.trunk = Trunk(given.channels, channels)
-        self.head = seed_block(channels[0] + given.channels, 1, relu=False)
+        first, second, third, deep = widths(CHANNELS, settings)
+        self.trunk = Hourglass(
+            (given.channels, first, second, third), (deep, third, second, first), seed=self.seed, early=self.seed
+        )
+        self._end(first + given.channels, 3, settings)
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
-        fine = self.on_fine(frames, frame_range)
+    def _answer(self, fine: Tensor) -> Tensor:
         raw: Tensor = self.head(torch.cat((self.trunk(fine), fine), dim=1))
         return raw
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
-    """Make a Skip-STORM network.
-
-    Args:
-        settings: All settings of the card.
-        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
-
-    Raises:
-        ConfigError: Variant seed with a setting that has no meaning there.
-    """
-    if settings["variant"] == "seed":
-        refuse_ignored(CARD, settings)
-        return SeedSkipStorm(settings, given)
+def build(settings: Settings, given: Given) -> nn.Module:
+    """Make a Skip-STORM network from all settings of the card; ConfigError: one without meaning with variant seed."""
+    refuse_ignored(CARD, settings)
     return SkipStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see; as published like Deep-STORM's for U > 1.
 
     The fine pixel that the 3 x 3 output adds each way only completes a pair that the last upsampling made of one.

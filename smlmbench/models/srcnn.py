@@ -1,15 +1,12 @@
 """SRCNN: three convolutions on the interpolated frame; a deliberately small baseline."""
 
-from collections.abc import Mapping
 from math import floor
-from typing import Any, cast
+from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from smlmbench.data.contracts import Given
-from smlmbench.models.normalisation import Normalisation
-from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, seed_block, widths
+from smlmbench.data.contracts import Given, Settings
+from smlmbench.models.blocks import FineNetwork, field_px, refuse_ignored, seed_block, widths
 
 CARD = {
     "version": 1,
@@ -93,59 +90,35 @@ CARD = {
 CHANNELS = (64, 32)
 
 
-class Srcnn(nn.Module):
-    """Interpolation, patch extraction, non-linear map, reconstruction.
-
-    Args:
-        settings: As on the card.
-        given: Channels, upsampling and training statistics.
+class Srcnn(FineNetwork):
+    """Interpolation, patch extraction, non-linear map, reconstruction; seed: kernels 3, 1, 3, each normalised.
 
     Source:
         Dong et al. 2016, doi:10.1109/TPAMI.2015.2439281, as described by its re-implementations.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
-        super().__init__()
-        first, second = (max(1, round(channels * settings["width"])) for channels in CHANNELS)
-        kernels = _kernels(settings)
-        self.upsampling = given.upsampling
-        self.interpolation: str = settings["interpolation"]
-        self.normalisation = Normalisation(settings["normalisation"], given.statistics)
-        self.extraction = nn.Sequential(_conv(given.channels, first, kernels[0]), nn.ReLU(inplace=True))
-        self.mapping = nn.Sequential(_conv(first, second, kernels[1]), nn.ReLU(inplace=True))
-        self.head = _conv(second, 1, kernels[2])
-        if settings["zero_last"]:
-            nn.init.zeros_(self.head.weight)
-
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
-        size = (frames.shape[-2] * self.upsampling, frames.shape[-1] * self.upsampling)
-        # Without align_corners both modes keep pixel edges in place, so fine pixel j stays centred at (j + 0.5) / U.
-        fine: Tensor = functional.interpolate(
-            self.normalisation(frames, frame_range), size=size, mode=self.interpolation
-        )
-        raw: Tensor = self.head(self.mapping(self.extraction(fine)))
-        return raw
-
-
-class SeedSrcnn(SeedNetwork):
-    """SRCNN as the DL4SMLM package wires it: kernels 3, 1, 3, batch normalisation after each of them."""
-
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
         first, second = widths(CHANNELS, settings)
-        self.extraction = seed_block(given.channels, first)
-        self.mapping = seed_block(first, second, 1)
-        self.head = seed_block(second, 1, relu=False)
+        if self.seed:
+            self.extraction = seed_block(given.channels, first)
+            self.mapping = seed_block(first, second, 1)
+            self.head: nn.Module = seed_block(second, 1, relu=False)
+            return
+        kernels = _kernels(settings)
+        self.interpolation = settings["interpolation"]
+        self.extraction = nn.Sequential(_conv(given.channels, first, kernels[0]), nn.ReLU(inplace=True))
+        self.mapping = nn.Sequential(_conv(first, second, kernels[1]), nn.ReLU(inplace=True))
+        self.head = head = _conv(second, 1, kernels[2])
+        if settings["zero_last"]:
+            nn.init.zeros_(head.weight)
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W); `frame_range` as in `Normalisation`."""
-        fine = self.on_fine(frames, frame_range)
+    def _answer(self, fine: Tensor) -> Tensor:
         raw: Tensor = self.head(self.mapping(self.extraction(fine)))
         return raw
 
 
-def _kernels(settings: Mapping[str, Any]) -> list[int]:
+def _kernels(settings: Settings) -> list[int]:
     return [int(side) for side in settings["kernels"].split("-")]
 
 
@@ -156,23 +129,13 @@ def _conv(inside: int, outside: int, kernel: int) -> nn.Conv2d:
     return convolution
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
-    """Make an SRCNN network.
-
-    Args:
-        settings: All settings of the card.
-        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
-
-    Raises:
-        ConfigError: Variant seed with a setting that has no meaning there.
-    """
-    if settings["variant"] == "seed":
-        refuse_ignored(CARD, settings)
-        return SeedSrcnn(settings, given)
+def build(settings: Settings, given: Given) -> nn.Module:
+    """Make an SRCNN network from all settings of the card; ConfigError: one without meaning with variant seed."""
+    refuse_ignored(CARD, settings)
     return Srcnn(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:
+def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see, interpolation included."""
     if settings["variant"] == "seed":
         return field_px("cc", upsampling)

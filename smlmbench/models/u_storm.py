@@ -1,16 +1,13 @@
 """U-STORM: a small U-Net on the fine grid."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smlmbench.data.contracts import Given
-from smlmbench.models.blocks import block, initialise, on_fine_grid
-from smlmbench.models.normalisation import Normalisation
-from smlmbench.models.seed_wiring import SeedNetwork, field_px, refuse_ignored, seed_block, widths
+from smlmbench.data.contracts import Given, Settings
+from smlmbench.models.blocks import FineNetwork, block, field_px, refuse_ignored, seed_block, widths
 
 CARD = {
     "version": 1,
@@ -80,56 +77,27 @@ CARD = {
 CHANNELS = (32, 64, 128, 32, 16)
 
 
-class UStorm(nn.Module):
+class UStorm(FineNetwork):
     """Two poolings, two upsamplings with skips, a linear 1 x 1 output.
 
-    Args:
-        settings: As on the card.
-        given: Channels, upsampling and training statistics.
+    Variant seed has biases, poolings after the skips, and an output of batch normalisation and ReLU: nowhere negative.
 
     Source:
         The DL4SMLM package, after the idea of Yao W. et al. 2018, Neurocomputing 312:364-371.
     """
 
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
-        super().__init__()
-        first, second, third, deep, last = (max(1, round(channels * settings["width"])) for channels in CHANNELS)
-        self.upsampling = given.upsampling
-        self.normalisation = Normalisation(settings["normalisation"], given.statistics)
-        self.first = block(given.channels, first)
-        self.second = block(first, second, pool=True)
-        self.third = block(second, third, pool=True)
-        self.bottleneck = block(third, deep)
-        self.decoder = block(second + deep, last)
-        self.head = nn.Conv2d(first + last, 1, 1, bias=False)
-        initialise(self, [self.head], zero_last=settings["zero_last"])
-
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
-        full = self.first(on_fine_grid(self.normalisation(frames, frame_range), self.upsampling))
-        half = self.second(full)
-        deep = self.bottleneck(self.third(half))
-        thin = self.decoder(_joined(half, deep))
-        raw: Tensor = self.head(_joined(full, thin))
-        return raw
-
-
-class SeedUStorm(SeedNetwork):
-    """U-STORM as the DL4SMLM package wires it: with biases, poolings after the skips, an output of BN and ReLU."""
-
-    def __init__(self, settings: Mapping[str, Any], given: Given) -> None:
+    def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__(settings, given)
+        part: Callable[..., nn.Sequential] = seed_block if self.seed else block
         first, second, third, deep, last = widths(CHANNELS, settings)
-        self.first = seed_block(given.channels, first)
-        self.second = seed_block(first, second, pool=True)
-        self.third = seed_block(second, third, pool=True)
-        self.bottleneck = seed_block(third, deep)
-        self.decoder = seed_block(second + deep, last)
-        self.head = seed_block(first + last, 1, 1)
+        self.first = part(given.channels, first)
+        self.second = part(first, second, pool=True)
+        self.third = part(second, third, pool=True)
+        self.bottleneck = part(third, deep)
+        self.decoder = part(second + deep, last)
+        self._end(first + last, 1, settings, seed_relu=True)
 
-    def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Photons (B, C, H, W) to spikes (B, 1, U*H, U*W), nowhere negative; `frame_range` as in `Normalisation`."""
-        fine = self.on_fine(frames, frame_range)
+    def _answer(self, fine: Tensor) -> Tensor:
         full = self.first(fine)
         half = self.second(full)
         deep = self.bottleneck(self.third(half))
@@ -142,22 +110,12 @@ def _joined(skip: Tensor, coarse: Tensor) -> Tensor:
     return torch.cat((skip, functional.interpolate(coarse, size=skip.shape[-2:], mode="nearest")), dim=1)
 
 
-def build(settings: Mapping[str, Any], given: Given) -> nn.Module:
-    """Make a U-STORM network.
-
-    Args:
-        settings: All settings of the card.
-        given: Channels, upsampling (1, 2, 4 or 8), pixel size and statistics of the training pixels.
-
-    Raises:
-        ConfigError: Variant seed with a setting that has no meaning there.
-    """
-    if settings["variant"] == "seed":
-        refuse_ignored(CARD, settings)
-        return SeedUStorm(settings, given)
+def build(settings: Settings, given: Given) -> nn.Module:
+    """Make a U-STORM network from all settings of the card; ConfigError: one without meaning with variant seed."""
+    refuse_ignored(CARD, settings)
     return UStorm(settings, given)
 
 
-def receptive_field_px(settings: Mapping[str, Any], upsampling: int) -> float:  # noqa: ARG001
+def receptive_field_px(settings: Settings, upsampling: int) -> float:  # noqa: ARG001
     """Camera pixels across that the output within one camera pixel can see, the same in both variants."""
     return field_px("ccpcpcucu", upsampling)

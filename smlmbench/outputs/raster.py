@@ -5,7 +5,6 @@ out at (j + 0.5). Label units: an emitter has mass A (`amplitude`); unit mass: a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from smlmbench.errors import ConfigError
-from smlmbench.predictions import Localizations
+from smlmbench.predictions import Floats, Ints, Localizations
 from smlmbench.truths.emitters import Sampled
 from smlmbench.truths.target_images import Taught
 
@@ -59,25 +58,17 @@ class Batch(Protocol):
     @property
     def inputs(self) -> Tensor:
         """(B, C, H, W), for the shape."""
-        ...
 
     @property
     def truth(self) -> Any:
         """Emitters, or target images."""
-        ...
 
 
 def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Rasterise the emitters of a batch; those outside the field are dropped.
+    """Rasterise the emitters of a batch to `spikes` (B, 1, U*H, U*W), float32 in label units; none outside the field.
 
     A batch with target images brings its own; a loss compares them as it would compare spikes, so that the best answer
-    is the target itself where both sides of the loss are blurred alike.
-
-    Returns:
-        `spikes` (B, 1, U*H, U*W) float32 in label units.
-
-    Raises:
-        ConfigError: A truth of another kind.
+    is the target itself where both sides of the loss are blurred alike. A truth of another kind raises ConfigError.
     """
     upsampling, amplitude, truth = settings["upsampling"], settings["amplitude"], batch.truth
     if isinstance(truth, Taught):
@@ -124,31 +115,22 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
 
     Args:
         raw: (B, 1, U*H, U*W) in label units.
-        settings: All settings of the card, and `pixel_size_nm` (the camera pixel), which the caller adds.
+        settings: All of the card, and `pixel_size_nm` (the camera pixel), which the caller adds.
         threshold: Score that a detection must exceed, >= 0.
 
     Returns:
         Frames from 0 in the batch, in order; `probability` is the score in unit mass (about 1 for one emitter, more for
         unresolved ones); photons NaN. The position of a spike has an error of at least fine pixel / sqrt(12) per axis.
-
-    Raises:
-        ConfigError: `pixel_size_nm` is not among the settings.
     """
     if "pixel_size_nm" not in settings:
         raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
     fine_nm = settings["pixel_size_nm"] / settings["upsampling"]
     maps = raw[:, 0].detach().float().clamp_min(0)
-    found = _detections(maps, _radius(settings))
-    score = found.mass / settings["amplitude"]
-    kept = score > threshold
-    columns = {
-        "frame": found.frame[kept],
-        "x_nm": (found.x_px[kept] + 0.5) * fine_nm,
-        "y_nm": (found.y_px[kept] + 0.5) * fine_nm,
-        "probability": score[kept],
-    }
-    field_nm = (maps.shape[2] * fine_nm, maps.shape[1] * fine_nm)
-    return Localizations.of(columns, n_frames=len(maps), field_nm=field_nm)
+    frame, x_px, y_px, mass = _detections(maps, _radius(settings))
+    score = mass / settings["amplitude"]
+    columns = {"frame": frame, "x_nm": (x_px + 0.5) * fine_nm, "y_nm": (y_px + 0.5) * fine_nm, "probability": score}
+    kept = {name: values[score > threshold] for name, values in columns.items()}
+    return Localizations.of(kept, n_frames=len(maps), field_nm=(maps.shape[2] * fine_nm, maps.shape[1] * fine_nm))
 
 
 def reach_fine_px(settings: Mapping[str, Any]) -> int:
@@ -161,17 +143,8 @@ def _radius(settings: Mapping[str, Any]) -> int:
     return int(settings["radius"] or (1 if settings["upsampling"] <= 2 else 2))
 
 
-@dataclass(frozen=True, slots=True)
-class _Detections:
-    """Frame, centroid in fine-pixel indices and mass in label units, each (n,)."""
-
-    frame: np.ndarray[Any, np.dtype[np.int64]]
-    x_px: np.ndarray[Any, np.dtype[np.float64]]
-    y_px: np.ndarray[Any, np.dtype[np.float64]]
-    mass: np.ndarray[Any, np.dtype[np.float64]]
-
-
-def _detections(maps: Tensor, radius: int) -> _Detections:
+def _detections(maps: Tensor, radius: int) -> tuple[Ints, Floats, Floats, Floats]:
+    """Frame, centroid x and y in fine-pixel indices and mass in label units, each (n,)."""
     padded = functional.pad(maps, (radius, radius, radius, radius))
     peaks = (maps == _windowed_maximum(padded, radius)) & (maps > SMALLEST_PEAK)
     frame, row, column = torch.nonzero(peaks, as_tuple=True)
@@ -192,7 +165,7 @@ def _detections(maps: Tensor, radius: int) -> _Detections:
     weight = np.bincount(group, total).astype(np.float64)
     x_px = np.bincount(group, x + column.cpu().numpy() * total) / weight
     y_px = np.bincount(group, y + row.cpu().numpy() * total) / weight
-    return _Detections(frame.cpu().numpy()[first], x_px, y_px, weight)
+    return frame.cpu().numpy()[first], x_px, y_px, weight
 
 
 def _windowed_maximum(padded: Tensor, radius: int) -> Tensor:
@@ -206,7 +179,7 @@ def _windowed_maximum(padded: Tensor, radius: int) -> Tensor:
     return padded
 
 
-def _plateaus(centre: Tensor, values: Tensor, stride: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _plateaus(centre: Tensor, values: Tensor, stride: int) -> Ints:
     """Number the candidates, adjacent ones alike, in the order of their first member."""
     count = len(centre)
     rank = torch.full(values.shape, -1, dtype=torch.int64, device=values.device)
@@ -215,7 +188,6 @@ def _plateaus(centre: Tensor, values: Tensor, stride: int) -> np.ndarray[Any, np
     joined = neighbour >= 0
     if not bool(joined.any()):
         return np.arange(count)
-    one = rank[centre].expand_as(neighbour)[joined].cpu().numpy()
-    other = neighbour[joined].cpu().numpy()
+    one, other = (ranks[joined].cpu().numpy() for ranks in (rank[centre].expand_as(neighbour), neighbour))
     graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -9,19 +9,13 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Spots:
-    """Emitters to be rendered.
+    """Emitters to be rendered, all (n,); positions are float64 from the outer corner and may lie outside the field."""
 
-    Attributes:
-        sample: (n,) int64, which frame each emitter is in.
-        x_nm, y_nm, z_nm: (n,) float64; corner origin, may lie outside the field.
-        photons: (n,) float32 detected photo-electrons, >= 0.
-    """
-
-    sample: torch.Tensor
+    sample: torch.Tensor  # int64, which frame each emitter is in
     x_nm: torch.Tensor
     y_nm: torch.Tensor
     z_nm: torch.Tensor
-    photons: torch.Tensor
+    photons: torch.Tensor  # float32 detected photo-electrons, >= 0
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -43,17 +37,13 @@ class Psf(Protocol):
     @property
     def sigma_nm(self) -> float:
         """Mean lateral standard deviation in focus, as classical rows are told."""
-        ...
 
     @property
     def reach_nm(self) -> float:
         """Lateral distance beyond which an emitter leaves no light."""
-        ...
 
     def shapes(self, n: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
         """Draw what varies from emitter to emitter: one tensor (n,) per quantity."""
-        ...
 
     def render(self, spots: Spots, shapes: Mapping[str, torch.Tensor], canvas: Canvas) -> torch.Tensor:
         """Expected photo-electrons per pixel, (n_frames, height, width) float32, without background."""
-        ...

@@ -8,12 +8,9 @@ import torch
 
 
 def drawn(value: float | Mapping[str, Any], n: int, generator: torch.Generator) -> torch.Tensor:
-    """Give n values, (n,) float64.
+    """Give n values, (n,) float64, of a number or of {min, max, law} with law `uniform` (default) or `log_uniform`.
 
-    Args:
-        value: A number, or {min, max, law} with law `uniform` (default) or `log_uniform`.
-        n: How many values.
-        generator: Advanced by n draws for a range, untouched for a number.
+    The generator is advanced by n draws for a range, and untouched for a number.
     """
     if not isinstance(value, Mapping):
         return torch.full((n,), float(value), dtype=torch.float64)

@@ -55,11 +55,7 @@ class Gaussian:
         return {"sigma_nm": drawn(self._sigma_nm, n, generator)}
 
     def render(self, spots: Spots, shapes: Mapping[str, torch.Tensor], canvas: Canvas) -> torch.Tensor:
-        """Sum all spots on their frames, each on a window of at least 4.5 sigma around it.
-
-        Returns:
-            (n_frames, height, width) float32; within 1e-4 of the peak of the sum over all pixels.
-        """
+        """Sum all spots, each on a window of at least 4.5 sigma around it: within 1e-4 of the peak of the whole sum."""
         image = torch.zeros(canvas.n_frames * canvas.height * canvas.width)
         if len(spots) == 0:
             return image.view(canvas.n_frames, canvas.height, canvas.width)

@@ -1,12 +1,9 @@
 """Interpolation instead of a network: every frame upsampled, its background removed, all summed."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.movies import blocks
 from smlmbench.predictions import Prediction
 from smlmbench.references.canvas import raster_of, upsampling_of
@@ -28,9 +25,7 @@ CARD = {
 FINE_PIXELS = 1 << 23  # held at a time
 
 
-def predict(
-    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
-) -> Prediction:
+def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Interpolate each frame on the fine grid (corners aligned) and sum the positive parts."""
     del seed
     up = upsampling_of(output_settings)

@@ -1,11 +1,8 @@
 """Nothing at all: what a score says about a row that finds nothing."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.references.canvas import raster_of, upsampling_of
 
@@ -16,9 +13,7 @@ CARD = {
 }
 
 
-def predict(
-    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
-) -> Prediction:
+def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Predict nothing."""
     del settings, seed
     up = upsampling_of(output_settings)

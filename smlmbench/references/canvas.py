@@ -1,19 +1,16 @@
 """The fine grid that a reference draws on."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.predictions import Raster
 
 UPSAMPLING = 8
 BLOCK_FRAMES = 64
 
 
-def upsampling_of(output_settings: Mapping[str, Any]) -> int:
+def upsampling_of(output_settings: Settings) -> int:
     """Fine pixels per camera pixel; 8 where the output kind has no grid."""
     return int(output_settings.get("upsampling", UPSAMPLING))
 

@@ -1,14 +1,12 @@
 """What another program made of the same movie: a reconstructed image or a table of localizations."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench import formats
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.errors import ConfigError, SizeError
 from smlmbench.predictions import Prediction, Raster
 from smlmbench.registry import Catalog
@@ -19,12 +17,7 @@ CARD = {
     "settings": {
         "path": {"default": "", "help": "File with the image or the table"},
         "format": {"default": "", "help": "Registered format; by default found from the file"},
-        "pixel_nm": {
-            "default": None,
-            "min": 0.1,
-            "max": 10000.0,
-            "help": "Pixel of an image; needed for images",
-        },
+        "pixel_nm": {"default": None, "min": 0.1, "max": 10000.0, "help": "Pixel of an image; needed for images"},
         "variable": {"default": "", "help": "Name of the array in a file that holds several"},
         "label_rule": {
             "default": "floor",
@@ -38,15 +31,11 @@ CARD = {
 EDGE_PX = 1.0  # an image may miss or exceed the field by one of its pixels
 
 
-def predict(
-    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
-) -> Prediction:
+def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Read the file; an image is given back on its own grid (`label_rule` is for drawing the truth that it is held to).
 
     Raises:
-        ConfigError: No path, or an image without pixel_nm.
-        FormatError: The file cannot be read.
-        SizeError: The image does not cover the field.
+        ConfigError, FormatError, SizeError: No path or pixel size; an unreadable file; an image of another field.
     """
     del output_settings, seed
     if not settings["path"]:

@@ -20,32 +20,20 @@ X, Y, PHOTONS, BACKGROUND, SIGMA = range(5)
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """One fit per window, all (n,); positions in pixels from the outer corner of the window's first pixel.
-
-    Attributes:
-        x_px, y_px: Position.
-        photons, background: Volume of the Gaussian and constant per pixel, in the unit of the windows.
-        sigma_px: Width (the start where it is fixed).
-        settled: Whether the last step was below 1e-4 px.
-    """
+    """One fit per window, all (n,); positions in pixels from the outer corner of the window's first pixel."""
 
     x_px: Floats
     y_px: Floats
-    photons: Floats
-    background: Floats
-    sigma_px: Floats
-    settled: NDArray[np.bool_]
+    photons: Floats  # volume of the Gaussian, in the unit of the windows
+    background: Floats  # constant per pixel, in that unit
+    sigma_px: Floats  # the start where it is fixed
+    settled: NDArray[np.bool_]  # whether the last step was below 1e-4 px
 
 
 def fit(windows: NDArray[np.float32], x_px: Floats, y_px: Floats, sigma_px: float, *, free_sigma: bool) -> Fits:
-    """Fit every window.
+    """Fit windows (n, s, s) in photons or counts, starting inside each at x_px and y_px (n,).
 
-    Args:
-        windows: (n, s, s) pixels in photons or counts.
-        x_px: (n,) where each fit starts, inside its window.
-        y_px: The same along y.
-        sigma_px: Width, or its start.
-        free_sigma: Whether the width is fitted too.
+    `sigma_px` is the width, or where its fit starts (`free_sigma`).
     """
     values = np.asarray(windows, dtype=np.float64)
     found = _start(values, x_px, y_px, sigma_px)

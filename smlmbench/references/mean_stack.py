@@ -1,11 +1,8 @@
 """The widefield image: the mean of all frames."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.movies import blocks
 from smlmbench.predictions import Prediction
 from smlmbench.references.canvas import BLOCK_FRAMES, raster_of, upsampling_of
@@ -17,9 +14,7 @@ CARD = {
 }
 
 
-def predict(
-    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
-) -> Prediction:
+def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Average the frames; the fine pixels of a camera pixel share its value, so that the sum is kept."""
     del settings, seed
     up = upsampling_of(output_settings)

@@ -6,15 +6,13 @@ precision: the least-squares formula of Mortensen et al. 2010, doi:10.1038/nmeth
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.movies import blocks
 from smlmbench.predictions import Floats, Ints, Localizations, Prediction, concatenate
 from smlmbench.references.canvas import BLOCK_FRAMES
@@ -67,9 +65,7 @@ class Plan:
     free_sigma: bool
 
 
-def predict(
-    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
-) -> Prediction:
+def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Detect and fit; the probability column is the height of the maximum in standard deviations of the noise."""
     del output_settings, seed
     plan = _plan(condition, settings)
@@ -82,7 +78,7 @@ def predict(
     return Prediction(concatenate(tables, n_frames=n_frames, field_nm=field_nm))
 
 
-def _plan(condition: Condition, settings: Mapping[str, Any]) -> Plan:
+def _plan(condition: Condition, settings: Settings) -> Plan:
     pixel = condition.pixel_size_nm
     sigma_nm = settings["sigma_nm"] or condition.told.get("psf_sigma_nm") or START_SIGMA_PX * pixel
     sigma_px = sigma_nm / pixel

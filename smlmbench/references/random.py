@@ -1,11 +1,8 @@
 """Chance: uniform positions, as many in each frame as there are true emitters."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.truths.emitters import Emitters
 
@@ -18,9 +15,7 @@ CARD = {
 DENSITY_PER_UM2 = 1.0  # where nothing is known
 
 
-def predict(
-    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
-) -> Prediction:
+def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Draw uniform positions.
 
     Each frame has as many as it has true emitters of at least min_photons; where there are none at all (no truth, or

@@ -1,12 +1,10 @@
 """The truth itself: the self-test of every score."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import Condition, Settings
 from smlmbench.errors import ConfigError
 from smlmbench.predictions import Prediction
 from smlmbench.references.canvas import raster_of, upsampling_of
@@ -26,9 +24,7 @@ CARD = {
 }
 
 
-def predict(
-    condition: Condition, settings: Mapping[str, Any], output_settings: Mapping[str, Any], seed: int
-) -> Prediction:
+def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Give back the truth: its table with probability 1, or its image; nothing where the condition has none.
 
     Raises:

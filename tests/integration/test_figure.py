@@ -32,6 +32,8 @@ def test_a_frame_of_a_network_by_every_name(done, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     row = done.row("fid_storm")
     for name in (row.run_id, row.run_id[:10], row.cell_id, row.name, "fid_storm"):
+        assert find_row(done.store, name)[0].run_id == row.run_id
+    for name in (row.run_id[:10], "fid_storm"):
         result = figure(name, "--frame", 2, "--condition", "high", "--store", done.store.home, "--json")
         assert result.exit_code == 0, result.output
         said = json.loads(result.stdout)

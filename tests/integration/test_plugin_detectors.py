@@ -1,6 +1,7 @@
 """A network that sees three frames of two detectors and tells heights, trained in localization: nobody else notices."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +25,21 @@ STUDY = """
 study: detectors
 seed: 5
 repeats: 1
-data: [{name: two, train: {two_detectors: {}}}]
+data: [{name: two, train: {two_detectors: {frames: 60}}}]
 models: [window_net]
 references: [truth, blank]
-training: {samples: 2400, batch_size: 16, validations: 4}
+training: {samples: 2400, batch_size: 16, validations: 2}
 timing: {devices: [cpu], runtimes: [eager], sizes_px: [16]}
 """
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(tmp_path_factory, empty_store, short_timing):
     folder = tmp_path_factory.mktemp("detectors")
     path = folder / "detectors.yaml"
     path.write_text(STUDY + f"plugins: {json.dumps([str(file) for file in FILES])}\n")
     loaded = load_study(path)
-    store = open_store(str(folder / "store"))
+    store = open_store(shutil.copytree(empty_store, folder / "store"))
     finished = run_study(loaded, make_plan(loaded), store, Reporter(quiet=True), Options())
     return loaded, store, finished
 

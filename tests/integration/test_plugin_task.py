@@ -1,6 +1,7 @@
 """A whole task from files outside the package: source, truth, output kind, network, loss, metric, references, page."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -27,19 +28,19 @@ data:
     train: {spectra: {counts: 300}}
     test: {bright: {spectra: {counts: 600}}, dim: {spectra: {counts: 30}}}
 models: [line_net]
-training: {samples: 1600, batch_size: 16, validations: 4}
+training: {samples: 1600, batch_size: 16, validations: 2}
 timing: {devices: [cpu], runtimes: [eager], sizes_px: [32]}
 """
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(tmp_path_factory, empty_store, short_timing):
     folder = tmp_path_factory.mktemp("gauge")
     path = folder / "gauge.yaml"
     path.write_text(STUDY + f"plugins: {json.dumps([str(file) for file in FILES])}\n")
     loaded = load_study(path)
     plan = make_plan(loaded)
-    store = open_store(str(folder / "store"))
+    store = open_store(shutil.copytree(empty_store, folder / "store"))
     finished = run_study(loaded, plan, store, Reporter(quiet=True), Options())
     return loaded, plan, store, finished
 
