@@ -32,12 +32,7 @@ def address(path: Path) -> str:
 
 
 def open_storage(url: str, *, exists: bool = False) -> "optuna.storages.RDBStorage":
-    """Open the database, made where it is absent; no connection stays open between two uses.
-
-    Args:
-        url: Its address.
-        exists: It was made and looked at before.
-    """
+    """Open the database, made where it is absent, or one that `exists`; no connection stays open between two uses."""
     import optuna
     from sqlalchemy.pool import NullPool
 
