@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Self
+
+import optuna
+from optuna import samplers
+from optuna.trial import FrozenTrial, TrialState
 
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.search.storage import HEARTBEAT_S, accepted, open_storage, retry
 from smlmbench.seeds import derive_seed
 from smlmbench.study.planning.spaces import Axis
-
-if TYPE_CHECKING:
-    import optuna
 
 Direction = Literal["maximize", "minimize"]
 Status = Literal["done", "pruned", "collapsed", "failed", "repeated"]
@@ -65,12 +66,10 @@ class Searcher:
     """One search: proposes settings, is told what became of them. The same calls after a crash continue it."""
 
     def __init__(self, url: str, name: str, axes: Sequence[Axis], sorts: Sorts) -> None:
-        import optuna
-
         self.url, self.name, self.axes, self.sorts = url, name, tuple(axes), sorts
         self.objectives = list(sorts.directions)
         self._storage = open_storage(url)
-        none: dict[str, Any] = {"sampler": optuna.samplers.RandomSampler(), "pruner": optuna.pruners.NopPruner()}
+        none: dict[str, Any] = {"sampler": samplers.RandomSampler(), "pruner": optuna.pruners.NopPruner()}
         directions = list(sorts.directions.values())
         self._study = optuna.create_study(
             study_name=name, storage=self._storage, directions=directions, load_if_exists=True, **none
@@ -84,13 +83,10 @@ class Searcher:
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
 
-    def __enter__(self) -> "Searcher":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         """End the heartbeat."""
         self._stop.set()
         if self._heart is not None:
@@ -113,9 +109,7 @@ class Searcher:
         Returns:
             Numbers of the former.
         """
-        import optuna
-
-        running = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         owned = [trial for trial in running if OWNER in trial.user_attrs]
         left = [trial.number for trial in owned if is_dead(trial.user_attrs[OWNER])]
         for number in left:
@@ -171,8 +165,6 @@ class Searcher:
             facts: Further user attributes.
             like: What became of the earlier trial with the same settings.
         """
-        from optuna.trial import TrialState
-
         self.note(number, {STATUS: status, **facts})
         asked = self._rest(number)
         wanted, single, collapsed = self.objectives, len(self.objectives) == 1, "collapsed" in (status, like)
@@ -200,8 +192,6 @@ class Searcher:
 
     def give_back(self, number: int) -> None:
         """Queue the settings of a trial again that ended without a result."""
-        from optuna.trial import TrialState
-
         self._rest(number)
         self._study.tell(number, state=TrialState.FAIL)
         with accepted():
@@ -209,7 +199,7 @@ class Searcher:
             frozen.user_attrs.clear()
             retry()(self._study, frozen)
 
-    def _rest(self, number: int) -> "optuna.Trial | None":
+    def _rest(self, number: int) -> optuna.Trial | None:
         """End the heartbeat of a trial, and forget it."""
         self._beating.discard(number)
         return self._asked.pop(number, None)
@@ -220,8 +210,6 @@ class Searcher:
 
     def importances(self) -> dict[str, float]:
         """Share of each setting in the variation of the first objective; empty where there are too few trials."""
-        import optuna
-
         done = [trial for trial in self._study.get_trials(deepcopy=False) if trial.values and not _is_infeasible(trial)]
         if len(done) < 4:
             return {}
@@ -236,9 +224,7 @@ class Searcher:
             return {}
         return {name: float(share) for name, share in found.items()}
 
-    def _sampler(self, seed: int, position: int) -> "optuna.samplers.BaseSampler":
-        from optuna import samplers
-
+    def _sampler(self, seed: int, position: int) -> samplers.BaseSampler:
         if self.sorts.sampler == "random" or position < self.sorts.startup:
             return samplers.RandomSampler(seed=seed)
         if self.sorts.sampler == "gp":
@@ -265,7 +251,7 @@ class Searcher:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
 
-def _suggest(trial: "optuna.trial.Trial", axis: Axis) -> Any:
+def _suggest(trial: optuna.Trial, axis: Axis) -> Any:
     if axis.choices is not None:
         return trial.suggest_categorical(axis.name, list(axis.choices))
     if axis.whole:
@@ -273,11 +259,11 @@ def _suggest(trial: "optuna.trial.Trial", axis: Axis) -> Any:
     return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)
 
 
-def _is_infeasible(trial: "optuna.trial.FrozenTrial") -> bool:
+def _is_infeasible(trial: FrozenTrial) -> bool:
     return any(value > 0 for value in trial.constraints.values())
 
 
-def _trial(trial: "optuna.trial.FrozenTrial", objectives: Sequence[str]) -> Trial:
+def _trial(trial: FrozenTrial, objectives: Sequence[str]) -> Trial:
     facts = dict(trial.user_attrs)
     state: State = facts.get(STATUS) or ("left" if trial.state.is_finished() else "running")
     if trial.state.name == "WAITING":

@@ -3,14 +3,14 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import optuna
 
 from smlmbench.search.storage import accepted, open_storage
 
-if TYPE_CHECKING:
-    import optuna
-
 Pruner = Literal["median", "percentile", "none"]
+_opened = lru_cache(maxsize=4)(open_storage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,8 @@ class Rule:
     keep_percent: float = 75.0  # the best so many of hundred go on, with percentile
     validations: int = 10  # of a training; its points of comparison
 
-    def optuna(self) -> "optuna.pruners.BasePruner":
+    def as_pruner(self) -> optuna.pruners.BasePruner:
         """The rule as Optuna's pruner."""
-        import optuna
-
         if self.pruner == "none":
             return optuna.pruners.NopPruner()
         percentile = 50.0 if self.pruner == "median" else self.keep_percent
@@ -47,10 +45,8 @@ class Judge:
         """Report a score at a fraction of the training; True where the trial shall stop."""
         if self.rule.pruner == "none":
             return False
-        import optuna
-
-        point, storage = round(done * self.rule.validations), _opened(self.url)
-        sampler, pruner = optuna.samplers.RandomSampler(), self.rule.optuna()
+        point, storage = round(done * self.rule.validations), _opened(self.url, exists=True)
+        sampler, pruner = optuna.samplers.RandomSampler(), self.rule.as_pruner()
         with accepted():
             study = optuna.load_study(study_name=self.study, storage=storage, sampler=sampler, pruner=pruner)
             study_id = storage.get_study_id_from_name(self.study)
@@ -59,8 +55,3 @@ class Judge:
             if point not in storage.get_trial(identity).intermediate_values:
                 trial.report(score, point)
             return done < 1.0 and trial.should_prune()
-
-
-@lru_cache(maxsize=4)
-def _opened(url: str) -> "optuna.storages.RDBStorage":
-    return open_storage(url, exists=True)
