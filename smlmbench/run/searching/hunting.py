@@ -1,7 +1,7 @@
 """Searches of a study: proposals become cells, their numbers go back; the picks are trained and tested as rows."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from smlmbench.errors import ConfigError
 from smlmbench.run.searching.costs import Costs
 from smlmbench.run.searching.record import Hunted, final_cells, log_search
-from smlmbench.run.searching.trials import Outcome, as_trial, judged, run_trial_spec
+from smlmbench.run.searching.trials import Outcome, as_trial, run_trial, run_trial_spec
 from smlmbench.run.session import Session
 from smlmbench.run.studies.study import Finished, Options, begin, run_study
 from smlmbench.run.studies.trainings import Batch, Slots, is_afar, open_workers, width
@@ -62,12 +62,6 @@ class _Sent:
 def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Options) -> Finished:
     """Search every model, then train, test and report the picks beside the defaults; what was done before is kept.
 
-    Args:
-        loaded: A study with a block `search`.
-        store: An open store.
-        reporter: What the user sees.
-        options: As of `run`.
-
     Raises:
         ConfigError: The study has no block `search`, or from `begin`.
         KeyboardInterrupt: The running trials were given back; the same command continues them.
@@ -117,17 +111,16 @@ def _hunt(loaded: Loaded, space: Space, search: Search, team: Team) -> Hunted:
     pruner = search.pruner if list(wanted) == [f"val/{primary}"] else "none"
     rule = Rule(pruner, search.startup, search.warmup, search.keep_percent, first.training.validations)
     sorts = Sorts(wanted, search.sampler, seed, search.startup, rule)
-    random = Sorts(wanted, "random", seed, search.startup, Rule("none"))
-    url = address(team.session.store.optuna_path)
+    random = replace(sorts, sampler="random", rule=Rule("none"))
     found, complete = [], True
     for baseline, kind, count in ((False, sorts, search.trials), (True, random, search.baseline)):
         name = search_name(loaded, space, baseline=baseline)
-        with Searcher(url, name, space.axes, kind) as searcher:
+        with Searcher(address(team.session.store.optuna_path), name, space.axes, kind) as searcher:
             hunt = _Hunt(loaded, space, searcher, team, holdout=search.holdout)
             if count > 0:
                 hunt.begin(count, baseline=baseline)
                 complete = hunt.run(count) and complete
-            found.append((name, searcher.trials(), searcher.importances()))
+            found.append((name, searcher.trials(), {} if baseline else searcher.importances()))
     (name, trials, shares), (other, drawn, _) = found
     return Hunted(name, wanted, primary, trials, shares, other, drawn, complete)
 
@@ -179,11 +172,10 @@ class _Hunt:
                 if not self.team.may_begin():
                     self._line(f"time is over, {left} trials are left; the same command continues them")
                     return False
-                wave = self._wave(min(left, self.team.width))
-                if wave is None:
+                if not self._ask(min(left, self.team.width)):
                     self._line("every setting was tried; nothing new is proposed")
                     break
-                self._train(wave)
+                self._train()
             return True
         finally:
             for sent in self._open.values():
@@ -196,8 +188,8 @@ class _Hunt:
     def _cell(self, values: Mapping[str, Any]) -> Cell:
         return as_trial(trial_cell(self.loaded, self.space, values), self._task_version)
 
-    def _wave(self, width: int) -> list[_Sent] | None:
-        """Ask for new settings, their costs measured; None where only known ones are proposed.
+    def _ask(self, width: int) -> bool:
+        """Ask for new settings, their costs measured; False where only known ones are proposed.
 
         Settings that were tried before are told what they reached, without training.
         """
@@ -210,7 +202,8 @@ class _Hunt:
                 self.searcher.tell(proposal.number, "failed", facts={"reason": str(error)})
                 asked += 1
                 continue
-            earlier = next((each for each in self.searcher.trials() if _is_same(each.facts, cell)), None)
+            trials = (each for each in self.searcher.trials() if each.counts)
+            earlier = next((each for each in trials if each.facts.get("cell_id") == cell.cell_id), None)
             if earlier is not None:
                 known = {key: value for key, value in earlier.facts.items() if key not in ("status", "owner")}
                 known["known_as"] = earlier.number
@@ -223,10 +216,10 @@ class _Hunt:
             sent.costs.update(self.team.costs.of(cell, self.searcher.sorts.directions))
             self.searcher.note(proposal.number, sent.costs)
             asked, repeats = asked + 1, 0
-        return list(self._open.values()) or ([] if asked else None)
+        return asked > 0
 
-    def _train(self, wave: Sequence[_Sent]) -> None:
-        session, sent = self.team.session, {each.cell.cell_id: each for each in wave}
+    def _train(self) -> None:
+        session, sent = self.team.session, dict(self._open)
 
         def on_result(spec: Mapping[str, Any], result: Mapping[str, Any]) -> None:
             number = str(spec["id"])
@@ -237,12 +230,12 @@ class _Hunt:
                 self._told(sent[number], Outcome("failed", "", str(result.get("reason", "")), {}, {}))
 
         def here(cell: Cell) -> dict[str, Any]:
-            return judged(cell, sent[cell.cell_id].proposal.judge, session, holdout=self.holdout)
+            return run_trial(cell, sent[cell.cell_id].proposal.judge, session, holdout=self.holdout)
 
         def more(cell: Cell) -> dict[str, Any]:
             return {"judge": asdict(sent[cell.cell_id].proposal.judge), "holdout": self.holdout}
 
-        batch = Batch([each.cell for each in wave], session)
+        batch = Batch([each.cell for each in sent.values()], session)
         batch.map(self.team.workers, here, run_trial_spec, on_result, more=more)
 
     def _told(self, sent: _Sent, outcome: Outcome) -> None:
@@ -272,10 +265,6 @@ class _Hunt:
         if STUDY_TAG not in store.client.get_run(run_id).data.tags:
             run = Run(store, run_id, experiment_id=self.team.session.experiment_id, heartbeat=False)
             run.set_tags({STUDY_TAG: self.searcher.name, "optuna.trial": number})
-
-
-def _is_same(facts: Mapping[str, Any], cell: Cell) -> bool:
-    return facts.get("cell_id") == cell.cell_id and facts.get("status") in ("done", "pruned", "collapsed", "failed")
 
 
 def _is_dead(facts: Mapping[str, Any]) -> bool:

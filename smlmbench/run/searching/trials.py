@@ -42,14 +42,13 @@ def as_trial(cell: Cell, task_version: int) -> Cell:
     return cell.model_copy(update={"data": data, "eval_id": scored})
 
 
-def run_trial(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> Outcome:
-    """Train a trial unless its settings were trained before, also as a cell of the grid, and score it.
+def run_trial(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> dict[str, Any]:
+    """Train a cell from `as_trial` unless its settings were trained before, also as a cell of the grid, and score it.
 
-    Args:
-        cell: From `as_trial`.
-        judge: Says whether to stop the training.
-        session: The command.
-        holdout: Score it on the holdout set, where the data have one.
+    The judge says whether to stop the training; `holdout` scores it on the holdout set too, where the data have one.
+
+    Returns:
+        status, and the outcome as plain values.
     """
     primary = str(session.catalog.card("tasks", cell.task).facts["primary"])
 
@@ -70,12 +69,7 @@ def run_trial(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> O
         record = _ended_as(cell, session, "done") or record
     shown = {key: value for key, value in record.metrics.items() if key.startswith(("val/", "holdout/"))}
     params = {key: record.params[key] for key in ("n_params", "samples_seen", "train_s") if key in record.params}
-    return Outcome(record.status, record.run_id, record.reason, shown, params)
-
-
-def judged(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> dict[str, Any]:
-    """The outcome of `run_trial` as plain values."""
-    outcome = run_trial(cell, judge, session, holdout=holdout)
+    outcome = Outcome(record.status, record.run_id, record.reason, shown, params)
     return {"status": outcome.status, "outcome": asdict(outcome)}
 
 
@@ -83,7 +77,7 @@ def run_trial_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A trial in a worker process; its judge opens the search's database, which must be on the same machine."""
     judge = Judge(**{**spec["judge"], "rule": Rule(**spec["judge"]["rule"])})
     cell, session = unpacked(spec)
-    return judged(cell, judge, session, holdout=bool(spec["holdout"]))
+    return run_trial(cell, judge, session, holdout=bool(spec["holdout"]))
 
 
 def _ended_as(cell: Cell, session: Session, *ends: str) -> RunRecord | None:

@@ -54,14 +54,7 @@ class Checked:
 
 
 def check_plan(plan: Plan, catalog: Catalog, device_name: str = "auto", *, probes: bool = True) -> Checked:
-    """Check a plan before anything is trained.
-
-    Args:
-        plan: From `make_plan`.
-        catalog: Registered things.
-        device_name: Where steps are timed.
-        probes: Time a few steps of every distinct training.
-    """
+    """Check a plan before anything is trained; `probes` times a few steps of every distinct training on a device."""
     materials, device = Materials(catalog), resolve_device(device_name)
     built: list[Built] = []
     reasons: dict[str, str] = {}
@@ -104,12 +97,11 @@ def hint_problem(cell: Cell, materials: Materials) -> str:
     settings, teacher = cell.method.settings, _teacher(cell)
     if "teacher_layer" not in settings or teacher is None:
         return ""
-    catalog, sides = materials.catalog, (teacher, cell.model)
+    catalog, upsampling, sides = materials.catalog, upsampling_of(cell), (teacher, cell.model)
     cards = [catalog.card("models", side.name).under(side.settings) for side in sides]
-    layers = tuple(card.facts.get("hint_layers", ()) for card in cards)
+    theirs, ours = (card.facts.get("hint_layers", ()) for card in cards)
     try:
-        pair, upsampling = chosen_pair(settings, (layers[0], layers[1]), upsampling_of(cell)), upsampling_of(cell)
-        frames = _frames(cell, materials)
+        pair, frames = chosen_pair(settings, (theirs, ours), upsampling), _frames(cell, materials)
         networks = [_on_meta(side, upsampling, catalog, frames.shape[1]).eval() for side in sides]
         shapes = [_shape(network, layer, frames) for network, layer in zip(networks, pair, strict=True)]
         adapter(shapes[1], shapes[0], str(settings["resize"]))

@@ -44,14 +44,10 @@ def completed(plan: Plan, session: Session, *, measures: bool = True) -> Plan:
 def measure(pending: Pending, materials: Materials, device_name: str) -> Longer:
     """Seconds of teacher and student from a few steps, and how many times longer the student could train."""
     device, size = resolve_device(device_name), pending.student.training.batch_size
-    teacher_step, _ = step_seconds(pending.teacher, materials, device)
-    student_step, _ = step_seconds(pending.student, materials, device)
+    both = [(cell.training, step_seconds(cell, materials, device)[0]) for cell in (pending.teacher, pending.student)]
     _, answer = step_seconds(pending.teacher, materials, device, size=size)
     sample = _sample_seconds(pending.student, materials)
-    teacher_s, student_s = (
-        cell.training.steps * (step + cell.training.batch_size * sample)
-        for cell, step in ((pending.teacher, teacher_step), (pending.student, student_step))
-    )
+    teacher_s, student_s = (training.steps * (step + training.batch_size * sample) for training, step in both)
     answers_s = pending.student.training.steps * answer + pending.judged * (answer / size + sample)
     factor = max(2, ceil((teacher_s + student_s + answers_s) / student_s))
     seconds = {"teacher_s": teacher_s, "student_s": student_s, "answers_s": answers_s}

@@ -51,18 +51,15 @@ def _task(name: str, catalog: Catalog) -> dict[str, Any]:
         "summary": card.summary,
         "primary": {"name": card.facts["primary"], "direction": card.facts.get("direction", "up")},
         "headline": list(card.facts.get("headline", [])),
-        "columns": columns(catalog, name),
+        "columns": _columns(catalog, name),
     }
 
 
-def columns(catalog: Catalog, task: str) -> dict[str, dict[str, Any]]:
+def _columns(catalog: Catalog, task: str) -> dict[str, dict[str, Any]]:
     """Unit, direction and help of every number that the task's metrics give."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in catalog.names("metrics"):
-        card = catalog.card("metrics", name)
-        if isinstance(card, MetricCard) and task in card.tasks:
-            found |= {key: facts.model_dump() for key, facts in card.gives.items()}
-    return found
+    cards = [catalog.card("metrics", name) for name in catalog.names("metrics")]
+    given = [card.gives for card in cards if isinstance(card, MetricCard) and task in card.tasks]
+    return {key: facts.model_dump() for gives in given for key, facts in gives.items()}
 
 
 def _cell(cell: Cell, card: Card) -> dict[str, Any]:

@@ -92,15 +92,7 @@ def begin(loaded: Loaded, store: Store, reporter: Reporter, options: Options) ->
 def run_study(
     loaded: Loaded, plan: Plan, store: Store, reporter: Reporter, options: Options, *, whole: Plan | None = None
 ) -> Finished:
-    """Run what is left of a study and rebuild its report.
-
-    Args:
-        loaded: The study.
-        plan: What to run of it.
-        store: An open store.
-        reporter: What the user sees.
-        options: From the command line.
-        whole: Everything that the report shows, where `plan` was filtered.
+    """Run what is left of a study's plan and rebuild its report, which shows the `whole` plan of a filtered one.
 
     Raises:
         ConfigError, EngineError, StoreError: From `begin`; nothing was begun.

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,8 +134,7 @@ def _is_running(cell: Cell, session: Session) -> bool:
     return decide(runs, cell.eval_id, retry_failed=session.retry_failed).kind == "leave"
 
 
-@contextmanager
-def open_workers(slots: Slots, session: Session) -> "Iterator[Workers]":
+def open_workers(slots: Slots, session: Session) -> "AbstractContextManager[Workers]":
     """The workers that a command asked for, until the block is left."""
     from smlmbench.engine import clusters
     from smlmbench.engine.jobs import read_jobs
@@ -143,18 +142,14 @@ def open_workers(slots: Slots, session: Session) -> "Iterator[Workers]":
 
     if slots.scheduler is not None:
         session.reporter.line(f"cells run at the scheduler {slots.scheduler}")
-        with clusters.existing_workers(slots.scheduler) as workers:
-            yield workers
-    elif slots.cluster is not None:
+        return clusters.existing_workers(slots.scheduler)
+    if slots.cluster is not None:
         jobs = read_jobs(slots.cluster)
         session.reporter.line(f"cells run in {slots.workers or jobs.jobs} jobs of {jobs.kind}")
-        with clusters.queued_workers(jobs, slots.workers) as workers:
-            yield workers
-    else:
-        count = slots.workers or 1
-        session.reporter.line(f"starting {count} workers with {thread_count(count)} threads each ...")
-        with clusters.local_workers(count) as workers:
-            yield workers
+        return clusters.queued_workers(jobs, slots.workers)
+    count = slots.workers or 1
+    session.reporter.line(f"starting {count} workers with {thread_count(count)} threads each ...")
+    return clusters.local_workers(count)
 
 
 def width(slots: Slots, workers: "Workers") -> int:
@@ -193,24 +188,18 @@ class Batch:
             return
         self.job = workers.job
         packed = pack_session(self.session, workers.job)
-
-        def pack(spec: Spec) -> Spec:
-            cell = self.cells[spec["id"]]
-            return {**pack_cell(cell, packed), **more(cell)}
-
-        hooks = replace(hooks, pack=pack, on_event=self._on_event, on_death=self._on_death)
+        hooks = replace(
+            hooks,
+            pack=lambda spec: pack_cell(self.cells[spec["id"]], packed) | more(self.cells[spec["id"]]),
+            on_event=lambda message: retell(self.session.reporter, message, self.labels),
+            on_death=lambda spec, reason: self.bury(str(spec["id"]), reason, failed=False),
+        )
         workers.map_cells(there, self.specs(), on_result=on_result, hooks=hooks)
 
     def bury(self, number: str, reason: str, *, failed: bool) -> None:
         """Close what the dead worker of a cell has left running."""
         row = row_of(self.cells[number], self.job)
         bury(self.session.store, self.session.experiment_id, row, reason, failed=failed)
-
-    def _on_event(self, message: Mapping[str, Any]) -> None:
-        retell(self.session.reporter, message, self.labels)
-
-    def _on_death(self, spec: Spec, reason: str) -> None:
-        self.bury(str(spec["id"]), reason, failed=False)
 
 
 class _Work(Batch):
