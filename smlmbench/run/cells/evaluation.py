@@ -51,16 +51,10 @@ def choose_on_validation(
 
 
 def score_conditions(
-    trained: Trained,
-    cell: Cell,
-    splits: Splits,
-    catalog: Catalog,
-    on_frames: OnFrames,
-    on_validation: tuple[Tuned, Scores],
+    trained: Trained, cell: Cell, splits: Splits, catalog: Catalog, on_frames: OnFrames, tuned: tuple[Tuned, Scores]
 ) -> Evaluation:
     """Score every test condition with what was tuned."""
-    task, model = tasks.load(cell.task, catalog), answering(trained)
-    made = Evaluation(*on_validation)
+    task, model, made = tasks.load(cell.task, catalog), answering(trained), Evaluation(*tuned)
     for name, condition in splits.tests.items():
         drawn = example_picture(task, model, condition, trained.tuned)
         if drawn is not None:

@@ -17,20 +17,15 @@ from smlmbench.tracking.runs import Run
 
 
 def log_evaluation(
-    run: Run,
-    evaluation: Evaluation,
-    conditions: Mapping[str, Condition],
-    scoring: Scoring,
-    task: Task,
-    samples_seen: int = 0,
+    run: Run, evaluation: Evaluation, conditions: Mapping[str, Condition], scoring: Scoring, task: Task, step: int = 0
 ) -> None:
     """Log scores, sums per unit, answers, pictures and the environment of one row.
 
-    Final validation scores get `samples_seen` as their step, so that they end the curve that training drew.
+    Final validation scores get the samples seen as their step, so that they end the curve that training drew.
     """
     if evaluation.validation is not None:
         chosen = {f"val/{name}": value for name, value in evaluation.validation.values.items()}
-        run.log_metrics(chosen, step=samples_seen)
+        run.log_metrics(chosen, step=step)
     run.log_metrics({f"test/{name}": value for name, value in mean_over_conditions(evaluation.tests).items()})
     for condition, scores in evaluation.tests.items():
         run.log_metrics({f"test.{condition}/{name}": value for name, value in scores.values.items()})

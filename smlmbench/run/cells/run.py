@@ -11,14 +11,7 @@ from smlmbench.errors import CollapsedError, FormatError, PrunedError, StoreLost
 from smlmbench.inference.allocator import place
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
 from smlmbench.inference.devices import resolve_device
-from smlmbench.run.cells.evaluation import (
-    Evaluation,
-    OnFrames,
-    Picture,
-    answer_applied,
-    choose_on_validation,
-    score_conditions,
-)
+from smlmbench.run.cells.evaluation import Evaluation, OnFrames, answer_applied, choose_on_validation, score_conditions
 from smlmbench.run.cells.logging import log_answer, log_evaluation
 from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
 from smlmbench.run.cells.training import Events, train_cell
@@ -158,9 +151,9 @@ def _trained(cell: Cell, session: Session, run: Run, events: Events) -> tuple[Tr
     teacher = find_teacher(cell, session)
     run.log_params({} if teacher is None else teacher.costs)
     trainee = train_cell(cell, session.materials, run.work_dir, events, session.device, teacher)
-    trained, progress = trainee.trained, trainee.progress
+    run.log_params(trainee.params)
+    trained = trainee.trained
     trained.network = place(trained.network, resolve_device(session.scoring_device))
-    seen = {"samples_seen": progress.step * cell.training.batch_size}
     facts = {
         **cell.labels,
         "study": cell.study,
@@ -168,21 +161,10 @@ def _trained(cell: Cell, session: Session, run: Run, events: Events) -> tuple[Tr
         "protocol": cell.scoring.protocol,
         "pixel_size_nm": trainee.given.pixel_size_nm,
         "calibrated": session.materials.splits(cell).validation.calibrated,
-        **seen,
+        "samples_seen": trainee.params["samples_seen"],
     }
     model = cell.model.model_dump(exclude={"plugin"})
     output = {**cell.output.model_dump(exclude={"plugin"}), "settings": dict(trained.output_settings)}
-    run.log_params(
-        {
-            "n_params": trainee.n_params,
-            "number_format": trainee.number_format,
-            "device": trainee.device,
-            "threads": torch.get_num_threads(),
-            **seen,
-            "train_s": round(progress.train_s, 2),
-            "best_step": progress.best_step,
-        }
-    )
     return trained, checkpoint_of(trained.network, trainee.given, model, output, facts)
 
 
@@ -203,9 +185,6 @@ def _events(cell: Cell, session: Session, run: Run, task: Task, watch: Watch | N
     label = describe(cell)
     session.reporter.start(label, cell.training.steps, "training")
 
-    def on_step(step: int, steps: int, loss: float) -> None:
-        session.reporter.advance(step, steps, f"loss {loss:.3g}")
-
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
         run.flush()
@@ -214,10 +193,11 @@ def _events(cell: Cell, session: Session, run: Run, task: Task, watch: Watch | N
         if watch is not None:
             watch(step / cell.training.steps, numbers)
 
-    def on_picture(step: int, image: Picture) -> None:
-        run.log_image(image, "val_example", step=step * cell.training.batch_size)
-
-    return Events(on_step, on_validation, on_picture)
+    return Events(
+        lambda step, steps, loss: session.reporter.advance(step, steps, f"loss {loss:.3g}"),
+        on_validation,
+        lambda step, image: run.log_image(image, "val_example", step=step * cell.training.batch_size),
+    )
 
 
 def _frames_reporter(cell: Cell, session: Session) -> OnFrames:

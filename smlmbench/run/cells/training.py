@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from smlmbench.run.cells.teachers import Teacher, lesson_of, seed_of
 from smlmbench.run.materials import Materials, first_units
 from smlmbench.study.cells import Cell
 from smlmbench.tasks.values import Watch
-from smlmbench.training import Progress, Validation, fit
+from smlmbench.training import Validation, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,7 @@ class Trainee:
 
     trained: Trained
     given: Given
-    progress: Progress
-    n_params: int
-    number_format: str
-    device: str
+    params: dict[str, Any]  # of its run: what it cost, on what, and how far it went
 
 
 def output_settings(cell: Cell, materials: Materials) -> dict[str, object]:
@@ -89,8 +87,16 @@ def train_cell(
     progress = fit(
         recipe, stream, cell.training, trial.validate, trial.tell, folder=folder, device=device, on_step=events.on_step
     )
-    number_format = resolve_number_format(cell.training.number_format, device)
-    return Trainee(trained, given, progress, count, number_format, str(device))
+    params = {
+        "n_params": count,
+        "number_format": resolve_number_format(cell.training.number_format, device),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "samples_seen": progress.step * cell.training.batch_size,
+        "train_s": round(progress.train_s, 2),
+        "best_step": progress.best_step,
+    }
+    return Trainee(trained, given, params)
 
 
 def n_trainable(network: nn.Module) -> int:
