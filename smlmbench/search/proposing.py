@@ -69,10 +69,10 @@ class Searcher:
         self.url, self.name, self.axes, self.sorts = url, name, tuple(axes), sorts
         self.objectives = list(sorts.directions)
         self._storage = open_storage(url)
-        none: dict[str, Any] = {"sampler": samplers.RandomSampler(), "pruner": optuna.pruners.NopPruner()}
+        unused: dict[str, Any] = {"sampler": samplers.RandomSampler(), "pruner": optuna.pruners.NopPruner()}
         directions = list(sorts.directions.values())
         self._study = optuna.create_study(
-            study_name=name, storage=self._storage, directions=directions, load_if_exists=True, **none
+            study_name=name, storage=self._storage, directions=directions, load_if_exists=True, **unused
         )
         self._id = self._storage.get_study_id_from_name(name)
         if self._study.metric_names != self.objectives:
