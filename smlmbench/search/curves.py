@@ -18,11 +18,9 @@ class Best:
 
 
 def best_of(chosen_by: Sequence[float], shown: Sequence[float]) -> Best:
-    """The pick after each trial, in the order of the trials.
+    """What is `shown` of the pick, such as its number on another set, after each trial in their order.
 
-    Args:
-        chosen_by: What picks, up is better; NaN for trials without a number (pruned, failed), which count too.
-        shown: What is shown of the pick, such as its number on another set.
+    `chosen_by` picks, up is better; it is NaN for trials without a number (pruned, failed), which count too.
     """
     mean = _running(np.asarray(chosen_by, dtype=float)[None], np.asarray(shown, dtype=float)[None])[0].tolist()
     return Best(mean, mean, mean)

@@ -152,18 +152,12 @@ class Searcher:
         facts: Mapping[str, Any] = NOTHING,
         like: Status | None = None,
     ) -> None:
-        """Say what became of a trial.
+        """Say what became of a trial, with its objectives by name and further user attributes.
 
-        With several objectives Optuna knows no pruned trials; a collapsed one counts as infeasible there, so that the
-        sampler learns to keep away and no Pareto front holds it.
-
-        Args:
-            number: Of the trial.
-            status: done needs all objectives; pruned and collapsed trials teach the sampler, failed ones do not;
-                repeated is a trial whose settings an earlier one has had.
-            reached: Objectives by name.
-            facts: Further user attributes.
-            like: What became of the earlier trial with the same settings.
+        Done needs all objectives; pruned and collapsed trials teach the sampler, failed ones do not; repeated is a
+        trial whose settings an earlier one has had, and `like` what became of that. With several objectives Optuna
+        knows no pruned trials; a collapsed one counts as infeasible there, so that the sampler learns to keep away and
+        no Pareto front holds it.
         """
         self.note(number, {STATUS: status, **facts})
         asked = self._rest(number)

@@ -35,11 +35,8 @@ Watch = Callable[[float, Mapping[str, float]], None]
 def run_cell(cell: Cell, session: Session, watch: Watch | None = None) -> str:
     """Do what there is to do for a cell.
 
-    Args:
-        cell: What to train and to score.
-        session: The command.
-        watch: Makes the cell a trial of a search: called at every validation with the fraction of the training and
-            its numbers, it raises PrunedError to stop the training.
+    A `watch` makes it a trial of a search: called at every validation with the fraction of the training and its
+    numbers, it raises PrunedError to stop the training.
 
     Returns:
         keep or leave where nothing was done, skipped for a student without its teacher, else done, pruned, failed or
