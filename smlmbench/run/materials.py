@@ -1,18 +1,20 @@
 """Data sets of a study, drawn or opened once per process and shared by its cells."""
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from smlmbench import data
 from smlmbench.data.contracts import Condition, Given, Scope, TrainingSet
+from smlmbench.inference.engine import frame_multiple
 from smlmbench.registry import Catalog, ModelCard
-from smlmbench.study.cells import Cell, Reference
+from smlmbench.study.cells import Cell, Picked, Reference
 from smlmbench.study.identity import short_hash
 
 KEPT = 4
-Kept = TypeVar("Kept")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,67 +26,71 @@ class Splits:
 
 
 class Materials:
-    """Opens sources on demand and keeps the last few."""
+    """Opens sources on demand and keeps the last few of each kind."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self._splits: OrderedDict[str, Splits] = OrderedDict()
-        self._training: OrderedDict[str, TrainingSet] = OrderedDict()
-        self._holdouts: OrderedDict[str, Condition | None] = OrderedDict()
+        self._kept: dict[str, OrderedDict[str, Any]] = defaultdict(OrderedDict)
+
+    def _once(self, kind: str, content: Any, make: Callable[[], Made]) -> Made:
+        kept, key = self._kept[kind], short_hash(content)
+        if key not in kept:
+            kept[key] = make()
+        kept.move_to_end(key)
+        while len(kept) > KEPT:
+            kept.popitem(last=False)
+        made: Made = kept[key]
+        return made
 
     def splits(self, row: Cell | Reference) -> Splits:
         """Validation and test conditions of a row's data, with the further sets that its task wants."""
-        plan, extras = row.data, self._extras(row)
-        key = short_hash(
-            {"train": plan.train_identity, "test": plan.test_identity, "seed": row.root_seed, "extras": extras}
+        plan, extras, asked = row.data, self._extras(row), (row.root_seed, self.catalog)
+        content = [plan.train_identity, plan.test_identity, row.root_seed, extras]
+        return self._once(
+            "splits", content, lambda: Splits(data.validation(plan, *asked), data.conditions(plan, *asked, extras))
         )
-        if key not in self._splits:
-            self._splits[key] = Splits(
-                data.validation(plan, row.root_seed, self.catalog),
-                data.conditions(plan, row.root_seed, self.catalog, extras),
-            )
-        return _fresh(self._splits, key)
 
     def holdout(self, cell: Cell) -> Condition | None:
         """The third frozen set of a data entry, or None where none can be drawn."""
-        extras = self._extras(cell)
-        key = short_hash({"holdout": cell.data.train_identity, "seed": cell.root_seed, "extras": extras})
-        if key not in self._holdouts:
-            self._holdouts[key] = data.holdout(cell.data, cell.root_seed, self.catalog, extras)
-        return _fresh(self._holdouts, key)
+        seed, extras = cell.root_seed, self._extras(cell)
+        content = [cell.data.train_identity, seed, extras]
+        return self._once("holdout", content, lambda: data.holdout(cell.data, seed, self.catalog, extras))
 
     def _extras(self, row: Cell | Reference) -> list[str]:
         return list(self.catalog.card("tasks", row.task).facts.get("extras", ()))
 
     def training(self, cell: Cell) -> TrainingSet:
         """The training stream of a cell."""
-        scope = Scope(cell.root_seed, cell.repeat, cell.training.augment, self._context(cell))
-        key = short_hash({"train": cell.data.train_identity, **asdict(scope)})
-        if key not in self._training:
-            self._training[key] = data.training_set(cell.data, scope, self.catalog)
-        return _fresh(self._training, key)
-
-    def _context(self, cell: Cell) -> int:
-        card = self.catalog.card("models", cell.model.name)
-        return card.frames_at_once(cell.model.settings) if isinstance(card, ModelCard) else 1
+        scope = Scope(cell.root_seed, cell.repeat, cell.training.augment, context_of(cell.model, self.catalog))
+        content = [cell.data.train_identity, asdict(scope)]
+        return self._once("training", content, lambda: data.training_set(cell.data, scope, self.catalog))
 
     def given(self, cell: Cell) -> Given:
         """What the cell's network is told about its data."""
-        stream, context = self.training(cell), self._context(cell)
+        stream, context = self.training(cell), context_of(cell.model, self.catalog)
         return Given(
             channels=stream.sample_shape[0] * context,
-            upsampling=int(cell.output.settings.get("upsampling", 1)),
+            upsampling=upsampling_of(cell),
             pixel_size_nm=float(stream.output_settings.get("pixel_size_nm", math.nan)),
             statistics=stream.statistics,
             context=context,
         )
 
+    def multiple_px(self, cell: Cell) -> int:
+        """Camera pixels of which the sides of the network's frames are a multiple."""
+        card = self.catalog.card("models", cell.model.name).under(cell.model.settings)
+        return frame_multiple(card.facts, upsampling_of(cell))
 
-def _fresh(kept: "OrderedDict[str, Kept]", key: str) -> Kept:
-    kept.move_to_end(key)
-    while len(kept) > KEPT:
-        kept.popitem(last=False)
-    return kept[key]
+
+def upsampling_of(cell: Cell) -> int:
+    """Fine pixels per camera pixel of a cell's output along one axis."""
+    return int(cell.output.settings.get("upsampling", 1))
+
+
+def context_of(model: Picked, catalog: Catalog) -> int:
+    """Consecutive frames that a model sees at once."""
+    card = catalog.card("models", model.name)
+    return card.frames_at_once(model.settings) if isinstance(card, ModelCard) else 1
 
 
 def first_units(condition: Condition, count: int | None) -> Condition:

@@ -5,8 +5,9 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+
+from smlmbench.engine.link import current
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -31,12 +32,6 @@ class _Row:
     first: tuple[int, float] | None = None
     moved_s: float = 0.0
     last_plain_s: float = field(default_factory=time.monotonic)
-
-    def advance(self, done: int, total: int, note: str) -> None:
-        self.moved_s = time.monotonic()
-        if self.first is None:
-            self.first = (done, self.moved_s)  # what an earlier command has done says nothing about the pace
-        self.done, self.total, self.note = done, total, note
 
     def eta_s(self) -> float | None:
         """Seconds to the end at the pace so far, or None where there is no pace yet."""
@@ -67,20 +62,8 @@ class Reporter:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
-    def start(self, label: str, total: int, state: str = "") -> None:
-        """Begin a piece of long work in this process."""
-        self.show(ONE, label, state, total)
-
-    def advance(self, done: int, total: int, note: str = "") -> None:
-        """Say how far the piece is."""
-        self.moved(ONE, done, total, note)
-
-    def stop(self) -> None:
-        """End the piece, and the table with it where it has no other row."""
-        self.drop(ONE)
-
-    def show(self, key: str, label: str, state: str, total: int) -> None:
-        """Begin a row of the table, or another state of it."""
+    def start(self, label: str, total: int, state: str = "", *, key: str = ONE) -> None:
+        """Begin a piece of long work as a row of the table, or another state of it."""
         with self._lock:
             before = self._rows.get(key)
             self._rows[key] = row = _Row(label, state, total)
@@ -88,14 +71,15 @@ class Reporter:
                 row.last_plain_s = before.last_plain_s
             self._draw()
 
-    def moved(self, key: str, done: int, total: int, note: str = "") -> None:
-        """Say how far a row is."""
+    def advance(self, done: int, total: int, note: str = "", *, key: str = ONE) -> None:
+        """Say how far a piece is."""
         with self._lock:
             row = self._rows.get(key)
             if row is None:
                 return
-            row.advance(done, total, note)
-            now = time.monotonic()
+            row.moved_s = now = time.monotonic()
+            row.first = row.first or (done, now)  # what an earlier command has done says nothing about the pace
+            row.done, row.total, row.note = done, total, note
             if self._terminal:
                 self._draw()
             elif now - row.last_plain_s >= PLAIN_EVERY_S and done > 0:
@@ -105,8 +89,8 @@ class Reporter:
                 left = "" if eta_s is None else f" (ETA {eta_s:.0f} s)"
                 self.line(f"  {row.label}: {said}{done}/{total} {note}{left}")
 
-    def drop(self, key: str) -> None:
-        """End a row."""
+    def stop(self, *, key: str = ONE) -> None:
+        """End a piece, and the table with it where it has no other row."""
         with self._lock:
             self._rows.pop(key, None)
             self._draw()
@@ -127,23 +111,16 @@ class Reporter:
     def _draw(self) -> None:
         if not self._terminal:
             return
-        if not self._rows:
-            if self._live is not None:
-                self._live.stop()
-                self._live = None
-            return
-        if self._live is None:
+        if not self._rows and self._live is not None:
+            self._live.stop()
+            self._live = None
+        elif self._rows and self._live is None:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(
-                get_renderable=self._table,
-                console=Console(stderr=True),
-                transient=True,
-                refresh_per_second=REFRESH_PER_S,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
+            look: dict[str, Any] = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
+            console = Console(stderr=True)
+            self._live = Live(get_renderable=self._table, console=console, refresh_per_second=REFRESH_PER_S, **look)
             self._live.start()
 
     def _table(self) -> "Table":
@@ -153,9 +130,7 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -180,10 +155,8 @@ def table(rows: Mapping[str, _Row], counts: Mapping[str, int]) -> "Table":
 
 def clock(seconds: float | None) -> str:
     """Time as h:mm:ss, or "" where it is not known."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    whole = round(seconds or 0)
+    return "" if seconds is None else f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 class Relay(Reporter):
@@ -200,13 +173,13 @@ class Relay(Reporter):
         """Pass a line on."""
         self._tell(kind="line", text=text)
 
-    def start(self, label: str, total: int, state: str = "") -> None:
+    def start(self, label: str, total: int, state: str = "", *, key: str = ONE) -> None:  # noqa: ARG002 (its cell is it)
         """Pass on that a piece of work begins."""
         self._sent_s = time.monotonic()
         self._tell(kind="show", label=label, total=int(total), state=state)
         self._stop_here()
 
-    def advance(self, done: int, total: int, note: str = "") -> None:
+    def advance(self, done: int, total: int, note: str = "", *, key: str = ONE) -> None:  # noqa: ARG002 (as in start)
         """Pass on how far it is.
 
         Raises:
@@ -218,41 +191,31 @@ class Relay(Reporter):
             self._sent_s = now
             self._tell(kind="moved", done=int(done), total=int(total), note=note)
 
-    def stop(self) -> None:
+    def stop(self, *, key: str = ONE) -> None:
         """The row ends with its cell."""
 
     def _tell(self, **message: Any) -> None:
-        from smlmbench.engine.link import current
-
         current().tell({"id": self.cell_id, **message})
 
     def _stop_here(self) -> None:
-        from smlmbench.engine.link import current
-
         if current().stop.is_set():
             raise KeyboardInterrupt
 
 
 def retell(reporter: Reporter, message: Mapping[str, Any], labels: Mapping[str, str]) -> None:
-    """Show what a worker said of its cell.
-
-    Args:
-        reporter: What the user sees.
-        message: From `Relay`, or from the engine.
-        labels: A cell in one short line, by id.
-    """
-    key = str(message.get("id", ""))
-    kind = message.get("kind")
+    """Show what a worker's `Relay`, or the engine, said of a cell; `labels` are cells in one short line, by id."""
+    key, kind = str(message.get("id", "")), message.get("kind")
+    label = labels.get(key, key)
     if kind == "line":
         reporter.line(str(message["text"]))
     elif kind == "begun":
-        reporter.show(key, labels.get(key, key), "starting", 1)
+        reporter.start(label, 1, "starting", key=key)
     elif kind == "show":
-        reporter.show(key, str(message["label"]), str(message["state"]), int(message["total"]))
+        reporter.start(str(message["label"]), int(message["total"]), str(message["state"]), key=key)
     elif kind == "moved":
-        reporter.moved(key, int(message["done"]), int(message["total"]), str(message["note"]))
+        reporter.advance(int(message["done"]), int(message["total"]), str(message["note"]), key=key)
     elif kind == "repeat":
-        reporter.drop(key)
-        reporter.line(f"{labels.get(key, key)}: {message['reason']}; it is repeated")
+        reporter.stop(key=key)
+        reporter.line(f"{label}: {message['reason']}; it is repeated")
     elif kind == "stopping":
         reporter.line(f"stopping: {message['running']} running cells keep their state (Ctrl-C again stops at once)")

@@ -20,27 +20,16 @@ PACKAGES = ("torch", "mlflow", "numpy", "scipy", "torchmetrics", "tifffile", "py
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One command at work on one study.
-
-    Attributes:
-        store: Where results go.
-        experiment_id: The study's experiment.
-        materials: Data sets of this process.
-        reporter: What the user sees.
-        device: auto, cpu, cuda or mps.
-        retry_failed: Repeat failed and collapsed rows.
-        infer_device: Where trained networks are scored; None takes `device`.
-        job: Name of the command's work in workers, or "".
-    """
+    """One command at work on one study."""
 
     store: Store
     experiment_id: str
-    materials: Materials
+    materials: Materials  # data sets of this process
     reporter: Reporter
-    device: str = "auto"
-    retry_failed: bool = False
-    infer_device: str | None = None
-    job: str = ""
+    device: str = "auto"  # auto, cpu, cuda or mps
+    retry_failed: bool = False  # repeat failed and collapsed rows
+    infer_device: str | None = None  # where trained networks are scored; None takes `device`
+    job: str = ""  # name of the command's work in workers
 
     @property
     def scoring_device(self) -> str:
@@ -55,13 +44,14 @@ class Session:
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of what numbers depend on."""
-    found = {"python": platform.python_version(), "smlmbench": __version__}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return {"python": platform.python_version(), "smlmbench": __version__} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def host() -> dict[str, Any]:

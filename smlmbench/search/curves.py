@@ -10,24 +10,17 @@ DRAWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The number of the pick after K trials, for K = 1, 2, ...; NaN before there is one.
+    """The number of the pick after K trials, for K = 1, 2, ...; NaN before there is one."""
 
-    Attributes:
-        mean: Of one order of trials, or the mean over random orders.
-        low, high: 10 % and 90 % over random orders; equal to the mean for one order.
-    """
-
-    mean: list[float]
-    low: list[float]
-    high: list[float]
+    mean: list[float]  # of one order of trials, or the mean over random orders
+    low: list[float]  # 10 % over random orders; equal to the mean for one order, and so is
+    high: list[float]  # 90 %
 
 
 def best_of(chosen_by: Sequence[float], shown: Sequence[float]) -> Best:
-    """The pick after each trial, in the order of the trials.
+    """What is `shown` of the pick, such as its number on another set, after each trial in their order.
 
-    Args:
-        chosen_by: What picks, up is better; NaN for trials without a number (pruned, failed), which count too.
-        shown: What is shown of the pick, such as its number on another set.
+    `chosen_by` picks, up is better; it is NaN for trials without a number (pruned, failed), which count too.
     """
     mean = _running(np.asarray(chosen_by, dtype=float)[None], np.asarray(shown, dtype=float)[None])[0].tolist()
     return Best(mean, mean, mean)
@@ -36,24 +29,15 @@ def best_of(chosen_by: Sequence[float], shown: Sequence[float]) -> Best:
 def best_of_random(chosen_by: Sequence[float], shown: Sequence[float], *, first: int = 0, seed: int = 0) -> Best:
     """The same over random orders of trials that were drawn independently.
 
-    Args:
-        chosen_by: What picks, up is better; NaN for trials without a number.
-        shown: What is shown of the pick.
-        first: Trials at the beginning that were not drawn (the defaults) and keep their place.
-        seed: Of the orders.
+    The `first` trials at the beginning were not drawn (the defaults) and keep their place; `seed` draws the orders.
     """
     scores, values = np.asarray(chosen_by, dtype=float), np.asarray(shown, dtype=float)
     draws = np.random.default_rng(seed)
     free = np.arange(min(first, len(scores)), len(scores))
     orders = np.stack([np.r_[: len(scores) - len(free), draws.permutation(free)] for _ in range(DRAWS)])
-    curves = _running(scores[orders], values[orders])
-    mean, low, high = [], [], []
-    for column in curves.T:
-        known = column[np.isfinite(column)]
-        mean.append(float(known.mean()) if len(known) else float("nan"))
-        low.append(float(np.percentile(known, 10)) if len(known) else float("nan"))
-        high.append(float(np.percentile(known, 90)) if len(known) else float("nan"))
-    return Best(mean, low, high)
+    known = [column[np.isfinite(column)] for column in _running(scores[orders], values[orders]).T]
+    rows = [(one.mean(), *np.percentile(one, [10, 90])) if len(one) else (np.nan,) * 3 for one in known]
+    return Best(*np.array(rows, dtype=float).reshape(-1, 3).T.tolist())
 
 
 def front(points: Sequence[Sequence[float]], directions: Sequence[str]) -> list[bool]:
@@ -61,8 +45,8 @@ def front(points: Sequence[Sequence[float]], directions: Sequence[str]) -> list[
     from smlmbench.statistics import pareto_front
 
     signs = np.array([1.0 if direction == "minimize" else -1.0 for direction in directions])
-    table = np.array(points, dtype=float).reshape(-1, len(signs)) * signs
-    return [bool(each) for each in pareto_front(table)] if len(table) else []
+    found: list[bool] = pareto_front(np.array(points, dtype=float).reshape(-1, len(signs)) * signs).tolist()
+    return found
 
 
 def _running(scores: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -3,81 +3,58 @@
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import optuna
+from optuna import samplers
+from optuna.trial import FrozenTrial, TrialState
 
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.search.storage import HEARTBEAT_S, accepted, open_storage, retry
 from smlmbench.seeds import derive_seed
 from smlmbench.study.planning.spaces import Axis
 
-if TYPE_CHECKING:
-    import optuna
-
 Direction = Literal["maximize", "minimize"]
 Status = Literal["done", "pruned", "collapsed", "failed", "repeated"]
 State = Literal["done", "pruned", "collapsed", "failed", "repeated", "running", "waiting", "left"]
-STATUS, CELL, RUN, REASON, HOLDOUT, OWNER, SHOWN = (
-    *("status", "cell_id", "mlflow_run_id", "reason", "holdout", "owner", "known_as"),
-)
+STATUS, HOLDOUT, OWNER = "status", "holdout", "owner"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Sorts:
-    """How a search goes about it.
+    """How a search goes about it."""
 
-    Attributes:
-        directions: maximize or minimize, by objective, in order.
-        sampler: tpe, random, gp or nsga2.
-        seed: Root of the sampler's seeds.
-        startup: Trials drawn at random.
-        rule: When trials are pruned.
-    """
-
-    directions: Mapping[str, Direction]
-    sampler: str = "tpe"
-    seed: int = 0
-    startup: int = 10
+    directions: Mapping[str, Direction]  # by objective, in order
+    sampler: str = "tpe"  # or random, gp, nsga2
+    seed: int = 0  # root of the sampler's seeds
+    startup: int = 10  # trials drawn at random
     rule: Rule = field(default_factory=Rule)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Settings to try.
+    """Settings to try."""
 
-    Attributes:
-        number: Number of the trial.
-        values: Settings by name of their axis.
-        judge: Says during the training whether to stop it.
-    """
-
-    number: int
-    values: dict[str, Any]
+    number: int  # of the trial
+    values: dict[str, Any]  # by name of their axis
     judge: Judge
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial as the database has it.
+    """One trial as the database has it."""
 
-    Attributes:
-        number: In the order of asking.
-        state: done, pruned, collapsed, failed; repeated (the settings of an earlier trial); running, waiting (queued);
-            left (ended without a result, queued again).
-        values: Settings.
-        reached: Objectives by name, where it is done.
-        holdout: Primary number on the holdout set, or None.
-        facts: User attributes: cell_id, mlflow_run_id, reason, ...
-        seconds: From asking to telling.
-    """
-
-    number: int
-    state: State
+    number: int  # in the order of asking
+    state: State  # repeated: the settings of an earlier trial; waiting: queued; left: without a result, queued again
     values: Mapping[str, Any]
-    reached: Mapping[str, float]
-    holdout: float | None
-    facts: Mapping[str, Any]
-    seconds: float | None
+    reached: Mapping[str, float]  # objectives by name, where it is done
+    holdout: float | None  # primary number on the holdout set
+    facts: Mapping[str, Any]  # user attributes: cell_id, mlflow_run_id, reason, ...
+    seconds: float | None  # from asking to telling
 
     @property
     def counts(self) -> bool:
@@ -89,34 +66,27 @@ class Searcher:
     """One search: proposes settings, is told what became of them. The same calls after a crash continue it."""
 
     def __init__(self, url: str, name: str, axes: Sequence[Axis], sorts: Sorts) -> None:
-        import optuna
-
         self.url, self.name, self.axes, self.sorts = url, name, tuple(axes), sorts
+        self.objectives = list(sorts.directions)
         self._storage = open_storage(url)
+        unused: dict[str, Any] = {"sampler": samplers.RandomSampler(), "pruner": optuna.pruners.NopPruner()}
+        directions = list(sorts.directions.values())
         self._study = optuna.create_study(
-            study_name=name,
-            storage=self._storage,
-            directions=list(sorts.directions.values()),
-            load_if_exists=True,
-            sampler=optuna.samplers.RandomSampler(),
-            pruner=optuna.pruners.NopPruner(),
+            study_name=name, storage=self._storage, directions=directions, load_if_exists=True, **unused
         )
         self._id = self._storage.get_study_id_from_name(name)
-        if self._study.metric_names != list(sorts.directions):
+        if self._study.metric_names != self.objectives:
             with accepted():
-                self._study.set_metric_names(list(sorts.directions))
+                self._study.set_metric_names(self.objectives)
         self._beating: set[int] = set()
         self._asked: dict[int, optuna.Trial] = {}
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
 
-    def __enter__(self) -> "Searcher":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         """End the heartbeat."""
         self._stop.set()
         if self._heart is not None:
@@ -134,21 +104,16 @@ class Searcher:
         self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
     def reap(self, is_dead: Callable[[Mapping[str, Any]], bool]) -> list[int]:
-        """Queue trials again whose process is gone: by their owner's facts at once, else by their heartbeat.
-
-        Args:
-            is_dead: From the facts of the owner, as they were given to `ask`.
+        """Queue trials again whose process is gone: by their owner's facts (as in `ask`) at once, else by heartbeat.
 
         Returns:
-            Their numbers.
+            Numbers of the former.
         """
-        import optuna
-
-        left = []
-        for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            if OWNER in trial.user_attrs and is_dead(trial.user_attrs[OWNER]):
-                self.give_back(trial.number)
-                left.append(trial.number)
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        owned = [trial for trial in running if OWNER in trial.user_attrs]
+        left = [trial.number for trial in owned if is_dead(trial.user_attrs[OWNER])]
+        for number in left:
+            self.give_back(number)
         with accepted():
             optuna.storages.fail_stale_trials(self._study)
         return left
@@ -182,39 +147,28 @@ class Searcher:
         self,
         number: int,
         status: Status,
-        reached: Mapping[str, float] | None = None,
+        reached: Mapping[str, float] = NOTHING,
         *,
-        facts: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any] = NOTHING,
         like: Status | None = None,
     ) -> None:
-        """Say what became of a trial.
+        """Say what became of a trial, with its objectives by name and further user attributes.
 
-        With several objectives Optuna knows no pruned trials; a collapsed one counts as infeasible there, so that the
-        sampler learns to keep away and no Pareto front holds it.
-
-        Args:
-            number: Of the trial.
-            status: done needs all objectives; pruned and collapsed trials teach the sampler, failed ones do not;
-                repeated is a trial whose settings an earlier one has had.
-            reached: Objectives by name.
-            facts: Further user attributes.
-            like: What became of the earlier trial with the same settings.
+        Done needs all objectives; pruned and collapsed trials teach the sampler, failed ones do not; repeated is a
+        trial whose settings an earlier one has had, and `like` what became of that. With several objectives Optuna
+        knows no pruned trials; a collapsed one counts as infeasible there, so that the sampler learns to keep away and
+        no Pareto front holds it.
         """
-        from optuna.trial import TrialState
-
-        self.note(number, {STATUS: status, **(facts or {})})
-        self._beating.discard(number)
-        asked = self._asked.pop(number, None)
-        wanted = list(self.sorts.directions)
-        known = reached or {}
-        values = [float(known[name]) for name in wanted] if all(name in known for name in wanted) else None
-        single, collapsed = len(wanted) == 1, "collapsed" in (status, like)
+        self.note(number, {STATUS: status, **facts})
+        asked = self._rest(number)
+        wanted, single, collapsed = self.objectives, len(self.objectives) == 1, "collapsed" in (status, like)
+        values = [float(reached[name]) for name in wanted] if reached.keys() >= set(wanted) else None
         with warnings.catch_warnings(), accepted():
             warnings.simplefilter("ignore", UserWarning)
             if not single and asked is not None and (collapsed or values is not None):
                 asked.set_constraint("collapsed", 1.0 if collapsed else 0.0)
             if collapsed and not single:
-                self._study.tell(number, self._of_blank(known))
+                self._study.tell(number, self._of_blank(reached))
             elif status in ("done", "repeated") and values is not None:
                 self._study.tell(number, values)
             elif status in ("pruned", "collapsed", "repeated") and single:
@@ -225,37 +179,32 @@ class Searcher:
     def _of_blank(self, known: Mapping[str, float]) -> list[float]:
         """Objectives of a network that answers nothing: what is known of it, else 0, or the worst of what falls."""
         blank = {name: 0.0 for name, direction in self.sorts.directions.items() if direction == "maximize"}
-        trials = self.trials() if self.sorts.directions.keys() - known.keys() - blank.keys() else []
-        worst = {
-            name: max((trial.reached[name] for trial in trials if name in trial.reached), default=1.0)
-            for name in self.sorts.directions
-        }
-        return [float({**worst, **blank, **known}[name]) for name in self.sorts.directions]
+        blank |= {name: known[name] for name in self.objectives if name in known}
+        trials = self.trials() if set(self.objectives) - blank.keys() else []
+        found = {name: [trial.reached[name] for trial in trials if name in trial.reached] for name in self.objectives}
+        return [float(blank[name] if name in blank else max(found[name], default=1.0)) for name in self.objectives]
 
     def give_back(self, number: int) -> None:
         """Queue the settings of a trial again that ended without a result."""
-        from optuna.trial import TrialState
-
-        self._beating.discard(number)
-        self._asked.pop(number, None)
+        self._rest(number)
         self._study.tell(number, state=TrialState.FAIL)
         with accepted():
             frozen = self._study.get_trials()[number]
             frozen.user_attrs.clear()
             retry()(self._study, frozen)
 
+    def _rest(self, number: int) -> optuna.Trial | None:
+        """End the heartbeat of a trial, and forget it."""
+        self._beating.discard(number)
+        return self._asked.pop(number, None)
+
     def trials(self) -> list[Trial]:
         """All trials, in the order of asking."""
-        return [_trial(trial, list(self.sorts.directions)) for trial in self._study.get_trials(deepcopy=False)]
+        return [_trial(trial, self.objectives) for trial in self._study.get_trials(deepcopy=False)]
 
     def importances(self) -> dict[str, float]:
         """Share of each setting in the variation of the first objective; empty where there are too few trials."""
-        import optuna
-
-        trials = self._study.get_trials(deepcopy=False)
-        done = [
-            trial for trial in trials if trial.values and not any(value > 0 for value in trial.constraints.values())
-        ]
+        done = [trial for trial in self._study.get_trials(deepcopy=False) if trial.values and not _is_infeasible(trial)]
         if len(done) < 4:
             return {}
         kept = optuna.create_study(directions=self._study.directions)  # in memory, without collapsed trials
@@ -269,9 +218,7 @@ class Searcher:
             return {}
         return {name: float(share) for name, share in found.items()}
 
-    def _sampler(self, seed: int, position: int) -> "optuna.samplers.BaseSampler":
-        from optuna import samplers
-
+    def _sampler(self, seed: int, position: int) -> samplers.BaseSampler:
         if self.sorts.sampler == "random" or position < self.sorts.startup:
             return samplers.RandomSampler(seed=seed)
         if self.sorts.sampler == "gp":
@@ -290,17 +237,15 @@ class Searcher:
     def _beat_on(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             for number in list(self._beating):
-                try:
+                with suppress(Exception):  # a busy database must not end a training
                     self._storage.record_heartbeat(self._trial_id(number))
-                except Exception:  # noqa: S112  a busy database must not end a training
-                    continue
         self._storage.scoped_session.remove()
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
 
-def _suggest(trial: "optuna.trial.Trial", axis: Axis) -> Any:
+def _suggest(trial: optuna.Trial, axis: Axis) -> Any:
     if axis.choices is not None:
         return trial.suggest_categorical(axis.name, list(axis.choices))
     if axis.whole:
@@ -308,12 +253,15 @@ def _suggest(trial: "optuna.trial.Trial", axis: Axis) -> Any:
     return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)
 
 
-def _trial(trial: "optuna.trial.FrozenTrial", objectives: Sequence[str]) -> Trial:
+def _is_infeasible(trial: FrozenTrial) -> bool:
+    return any(value > 0 for value in trial.constraints.values())
+
+
+def _trial(trial: FrozenTrial, objectives: Sequence[str]) -> Trial:
     facts = dict(trial.user_attrs)
     state: State = facts.get(STATUS) or ("left" if trial.state.is_finished() else "running")
     if trial.state.name == "WAITING":
         state = "waiting"
-    infeasible = any(value > 0 for value in trial.constraints.values())
-    reached = {} if infeasible else dict(zip(objectives, trial.values or (), strict=False))
+    reached = {} if _is_infeasible(trial) else dict(zip(objectives, trial.values or (), strict=False))
     took = trial.duration.total_seconds() if trial.duration is not None else None
     return Trial(trial.number, state, dict(trial.params), reached, facts.get(HOLDOUT), facts, took)

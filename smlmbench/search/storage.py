@@ -4,10 +4,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import optuna
+import optuna
+from sqlalchemy.pool import NullPool
 
 HEARTBEAT_S = 60
 GRACE_S = 600
@@ -18,10 +17,8 @@ RETRIES = 5
 @contextmanager
 def accepted() -> Iterator[None]:
     """Use Optuna's heartbeat, which is marked experimental and warns outside of `optimize`; we beat ourselves."""
-    from optuna.exceptions import ExperimentalWarning
-
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
         yield
 
@@ -31,16 +28,8 @@ def address(path: Path) -> str:
     return f"sqlite:///{path.absolute().as_posix()}"
 
 
-def open_storage(url: str, *, exists: bool = False) -> "optuna.storages.RDBStorage":
-    """Open the database, made where it is absent; no connection stays open between two uses.
-
-    Args:
-        url: Its address.
-        exists: It was made and looked at before.
-    """
-    import optuna
-    from sqlalchemy.pool import NullPool
-
+def open_storage(url: str, *, exists: bool = False) -> optuna.storages.RDBStorage:
+    """Open the database, made where it is absent, or one that `exists`; no connection stays open between two uses."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with accepted():
         return optuna.storages.RDBStorage(
@@ -54,9 +43,7 @@ def open_storage(url: str, *, exists: bool = False) -> "optuna.storages.RDBStora
         )
 
 
-def retry() -> "optuna.storages.RetryHeartbeatStaleTrialCallback":
+def retry() -> optuna.storages.RetryHeartbeatStaleTrialCallback:
     """Queue the settings of a trial that ended without a result again."""
-    import optuna
-
     with accepted():
         return optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)

@@ -109,10 +109,10 @@ def test_the_table_shows_state_step_loss_eta_and_counts():
     from rich.console import Console
 
     screen = Reporter(quiet=True)
-    screen.show("a", "sim srcnn", "training", 100)
-    screen.moved("a", 5, 100, "loss 0.6")
+    screen.start("sim srcnn", 100, "training", key="a")
+    screen.advance(5, 100, "loss 0.6", key="a")
     assert screen._rows["a"].eta_s() is None
-    screen.moved("a", 25, 100, "loss 0.5")
+    screen.advance(25, 100, "loss 0.5", key="a")
     screen._rows["a"].first = (5, time.monotonic() - 40)
     text = io.StringIO()
     Console(file=text, width=100).print(table(screen._rows, {"done": 3, "failed": 1, "left": 20}))
@@ -124,10 +124,10 @@ def test_the_table_shows_state_step_loss_eta_and_counts():
 
 def test_a_continued_cell_has_an_eta_from_its_own_pace():
     screen = Reporter(quiet=True)
-    screen.show("a", "sim srcnn", "training", 100)
-    screen.moved("a", 50, 100)
+    screen.start("sim srcnn", 100, "training", key="a")
+    screen.advance(50, 100, key="a")
     screen._rows["a"].first = (50, time.monotonic() - 10)
-    screen.moved("a", 60, 100)
+    screen.advance(60, 100, key="a")
     assert screen._rows["a"].eta_s() == pytest.approx(40, rel=0.1)
     # Nothing was heard for 30 s: the end comes nearer all the same, and is never past.
     screen._rows["a"].moved_s -= 30
@@ -144,8 +144,8 @@ def test_on_a_narrow_terminal_the_name_gives_way_and_not_the_numbers():
     from rich.console import Console
 
     screen = Reporter(quiet=True)
-    screen.show("a", "sim fid_storm ← deep_storm (attentive_imitation) l1l2 λ=400 repeat 0", "training", 12500)
-    screen.moved("a", 1250, 12500, "loss 0.613")
+    screen.start("sim fid_storm ← deep_storm (attentive_imitation) l1l2 λ=400 repeat 0", 12500, "training", key="a")
+    screen.advance(1250, 12500, "loss 0.613", key="a")
     text = io.StringIO()
     Console(file=text, width=80).print(table(screen._rows, {}))
     (row,) = [line for line in text.getvalue().splitlines() if "…" in line]

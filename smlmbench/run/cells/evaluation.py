@@ -24,41 +24,25 @@ from smlmbench.tasks import Task
 from smlmbench.tasks.contracts import Model
 from smlmbench.tasks.values import Answers, Scores, Tuned
 
-OnFrames = Callable[[str, int, int], None]
+OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All scores of one row.
+    """All scores of one row, what was answered and (where there is a truth) an example's picture, by condition."""
 
-    Attributes:
-        tuned: Chosen on validation; None for references.
-        validation: Scores on validation with it; None for references.
-        tests: Scores by condition.
-        answers: What was answered, by condition.
-        pictures: Input, truth, answer and error of an example, by condition, where there is a truth.
-    """
-
-    tuned: Tuned | None = None
+    tuned: Tuned | None = None  # chosen on validation; None for references, and so are its scores there
     validation: Scores | None = None
     tests: dict[str, Scores] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)  # input, truth, answer and error
 
 
 def choose_on_validation(
     trained: Trained, cell: Cell, splits: Splits, catalog: Catalog, on_frames: OnFrames
 ) -> tuple[Tuned, Scores]:
-    """Let the task tune on the whole validation set, keep that with the network, score validation there; fp32.
-
-    Args:
-        trained: Network with output kind; what is chosen is set here.
-        cell: What was trained.
-        splits: Frozen sets.
-        catalog: Where task and metrics are registered.
-        on_frames: Progress: condition, frames done, frames in all.
-    """
+    """Let the task tune on the whole validation set, keep that with the network, score validation there; fp32."""
     task, validation = tasks.load(cell.task, catalog), splits.validation
     found = task.answer(answering(trained), validation, on_units=_progress(validation, on_frames))
     chosen = task.tune(found, validation, cell.scoring)
@@ -67,16 +51,10 @@ def choose_on_validation(
 
 
 def score_conditions(
-    trained: Trained,
-    cell: Cell,
-    splits: Splits,
-    catalog: Catalog,
-    on_frames: OnFrames,
-    on_validation: tuple[Tuned, Scores],
+    trained: Trained, cell: Cell, splits: Splits, catalog: Catalog, on_frames: OnFrames, tuned: tuple[Tuned, Scores]
 ) -> Evaluation:
     """Score every test condition with what was tuned."""
-    task, model = tasks.load(cell.task, catalog), answering(trained)
-    made = Evaluation(*on_validation)
+    task, model, made = tasks.load(cell.task, catalog), answering(trained), Evaluation(*tuned)
     for name, condition in splits.tests.items():
         drawn = example_picture(task, model, condition, trained.tuned)
         if drawn is not None:
@@ -88,11 +66,7 @@ def score_conditions(
 
 
 def answers_of(
-    task: Task,
-    model: Model,
-    condition: Condition,
-    tuned: Mapping[str, float],
-    on_frames: OnFrames = lambda *_: None,
+    task: Task, model: Model, condition: Condition, tuned: Mapping[str, float], on_frames: OnFrames = lambda *_: None
 ) -> Answers:
     """What a network says about a condition and its further sets."""
     own = task.answer(model, condition, tuned, on_units=_progress(condition, on_frames))
@@ -116,35 +90,22 @@ def _drawn(task: Task, answer: Any, condition: Condition) -> Picture | None:
 
 @dataclass(frozen=True, slots=True)
 class Referee:
-    """A reference as tasks see it: something that answers a condition.
+    """A reference as tasks see it: something that answers a condition."""
 
-    Attributes:
-        module: Its file.
-        settings, output_settings: Its own, and those of the grid that it draws on.
-        scope: What its seed is derived from, beside the digest of what it answers.
-    """
-
-    module: ModuleType
+    module: ModuleType  # its file
     settings: Mapping[str, Any]
-    output_settings: Mapping[str, Any]
-    scope: tuple[int, str]
-
-    @property
-    def output(self) -> Mapping[str, Any]:
-        """Settings of the grid."""
-        return self.output_settings
+    output: Mapping[str, Any]  # settings of the grid that it draws on
+    scope: tuple[int, str]  # root seed and name, from which with the digest of what it answers its seed is derived
 
     def __call__(self, condition: Condition) -> Any:
         """Its answer."""
         root_seed, name = self.scope
         seed = derive_seed(root_seed, "reference", name, condition.digest)
-        output = {**self.output_settings, "pixel_size_nm": condition.pixel_size_nm}
+        output = {**self.output, "pixel_size_nm": condition.pixel_size_nm}
         return self.module.predict(condition, self.settings, output, seed)
 
 
-def evaluate_reference(
-    reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog, on_frames: OnFrames
-) -> Evaluation:
+def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog) -> Evaluation:
     """Score a row that needs no training on every condition."""
     task, picked = tasks.load(reference.task, catalog), reference.reference
     one_movie = bool(catalog.card("references", picked.name).facts.get("one_movie"))
@@ -152,7 +113,6 @@ def evaluate_reference(
     referee = Referee(module, picked.settings, reference.output.settings, (reference.root_seed, picked.name))
     made = Evaluation()
     for name, condition in conditions.items():
-        on_frames(name, 0, condition.frames.n_frames)
         found = task.refer(referee, condition)
         further = {} if one_movie else condition.extras
         extras = {extra: task.refer(referee, frozen) for extra, frozen in further.items()}

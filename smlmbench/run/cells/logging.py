@@ -6,40 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from smlmbench.data.contracts import Condition
-from smlmbench.run.cells.evaluation import Evaluation
+from smlmbench.run.cells.evaluation import Evaluation, Picture
 from smlmbench.run.session import host, versions
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import Task
 from smlmbench.tasks.contracts import mean_over_conditions
-from smlmbench.tasks.values import Scores, Tuned
+from smlmbench.tasks.values import Scores
 from smlmbench.tracking.runs import Run
 
 
 def log_evaluation(
-    run: Run,
-    evaluation: Evaluation,
-    conditions: Mapping[str, Condition],
-    scoring: Scoring,
-    task: Task,
-    samples_seen: int = 0,
+    run: Run, evaluation: Evaluation, conditions: Mapping[str, Condition], scoring: Scoring, task: Task, step: int = 0
 ) -> None:
     """Log scores, sums per unit, answers, pictures and the environment of one row.
 
-    Final validation scores get `samples_seen` as their step, so that they end the curve that training drew.
+    Final validation scores get the samples seen as their step, so that they end the curve that training drew.
     """
     if evaluation.validation is not None:
         chosen = {f"val/{name}": value for name, value in evaluation.validation.values.items()}
-        run.log_metrics(chosen, step=samples_seen)
-    numbers: dict[str, float | str] = {}
-    for name, value in mean_over_conditions(evaluation.tests).items():
-        numbers[f"test/{name}"] = value
+        run.log_metrics(chosen, step=step)
+    run.log_metrics({f"test/{name}": value for name, value in mean_over_conditions(evaluation.tests).items()})
     for condition, scores in evaluation.tests.items():
-        numbers |= {f"test.{condition}/{name}": value for name, value in scores.values.items()}
-    run.log_metrics(numbers)
+        run.log_metrics({f"test.{condition}/{name}": value for name, value in scores.values.items()})
     run.log_dict(_metrics_json(evaluation, scoring, conditions), "metrics.json")
     run.log_dict({"versions": versions(), "host": host()}, "environment.json")
     for condition, scores in evaluation.tests.items():
@@ -52,38 +41,32 @@ def log_evaluation(
 
 
 def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[str, Condition]) -> dict[str, Any]:
+    """Scores with their reasons, and what was tuned by name, each with its curve."""
+    tuned: dict[str, Any] = {}
+    if (chosen := evaluation.tuned) is not None:
+        curve = {"tried": list(chosen.tried), "reached": list(chosen.curve)}
+        tuned = {**chosen.settings, **{f"{name}_curve": curve for name in chosen.settings}}
     return {
         "protocol": scoring.protocol,
         "matcher": scoring.matcher,
         "scoring": scoring.model_dump(),
-        **({} if evaluation.tuned is None else _tuned(evaluation.tuned)),
+        **tuned,
         "val": {} if evaluation.validation is None else _block(evaluation.validation),
         "test": {name: _block(scores) for name, scores in evaluation.tests.items()},
         "facts": {name: {**condition.facts, "frame_shift": condition.block} for name, condition in conditions.items()},
     }
 
 
-def _tuned(chosen: Tuned) -> dict[str, Any]:
-    """What was tuned by name, each with its curve."""
-    curve = {"tried": list(chosen.tried), "reached": list(chosen.curve)}
-    return {**chosen.settings, **{f"{name}_curve": curve for name in chosen.settings}}
-
-
 def _block(scores: Scores) -> dict[str, Any]:
-    return {
-        "values": dict(scores.values),
-        "intervals": {name: list(ends) for name, ends in scores.intervals.items()},
-        "reasons": dict(scores.reasons),
-    }
+    intervals = {name: list(ends) for name, ends in scores.intervals.items()}
+    return {"values": dict(scores.values), "intervals": intervals, "reasons": dict(scores.reasons)}
 
 
 def _csv(per_unit: Mapping[str, Any]) -> str:
     import pandas as pd
 
-    text: str = pd.DataFrame(dict(per_unit)).to_csv(
-        index_label="frame", float_format="%.10g", na_rep="nan", lineterminator="\n"
-    )
-    return text
+    table = pd.DataFrame(dict(per_unit))
+    return str(table.to_csv(index_label="frame", float_format="%.10g", na_rep="nan", lineterminator="\n"))
 
 
 def log_answer(run: Run, answer: Any, name: str, task: Task, folder: str = "predictions") -> None:
@@ -93,7 +76,7 @@ def log_answer(run: Run, answer: Any, name: str, task: Task, folder: str = "pred
             run.log_artifact(path, folder)
 
 
-def _png(drawn: NDArray[np.uint8]) -> bytes:
+def _png(drawn: Picture) -> bytes:
     from PIL import Image
 
     target = io.BytesIO()

@@ -11,39 +11,27 @@ from smlmbench.tracking.runs import reason_of
 
 
 def run_reference(reference: Reference, session: Session) -> str:
-    """Score a reference where that was not done before.
-
-    Returns:
-        keep or leave where nothing was done, else done or failed.
-    """
-    name = reference.reference.name
-    row = Row(
-        cell_id=reference.reference_id,
-        eval_id=reference.eval_id,
-        name=f"{name}-{reference.reference_id[:6]}",
-        role="reference",
-        tags={"smlmbench.study": reference.study, "smlmbench.reference_id": reference.reference_id},
-    )
+    """Score a reference where that was not done before: keep or leave where nothing was done, else done or failed."""
+    name, number = reference.reference.name, reference.reference_id
+    tags = {"smlmbench.study": reference.study, "smlmbench.reference_id": number}
+    row = Row(number, reference.eval_id, f"{name}-{number[:6]}", role="reference", tags=tags)
     held = claim(session.store, session.experiment_id, row, retry_failed=session.retry_failed)
     if held.run is None:
         return held.decision.kind
-    session.reporter.line(f"{reference.data.name} {name}: scoring (no training)")
+    where = reference.data.name
+    session.reporter.line(f"{where} {name}: scoring (no training)")
     try:
         with held.run as run:
-            splits = session.materials.splits(reference)
+            tests = session.materials.splits(reference).tests
             run.log_params(_params(reference))
-            for condition_name, condition in splits.tests.items():
-                run.log_input(
-                    f"{reference.data.name}.{condition_name}", condition.digest, condition_name, dict(condition.facts)
-                )
-            evaluation = evaluate_reference(reference, splits.tests, session.catalog, lambda *_: None)
-            log_evaluation(
-                run, evaluation, splits.tests, reference.scoring, tasks.load(reference.task, session.catalog)
-            )
+            for condition_name, condition in tests.items():
+                run.log_input(f"{where}.{condition_name}", condition.digest, condition_name, dict(condition.facts))
+            evaluation = evaluate_reference(reference, tests, session.catalog)
+            log_evaluation(run, evaluation, tests, reference.scoring, tasks.load(reference.task, session.catalog))
     except StoreLostError:
         raise
     except Exception as error:
-        session.reporter.line(f"{reference.data.name} {name}: failed: {reason_of(error)}")
+        session.reporter.line(f"{where} {name}: failed: {reason_of(error)}")
         return "failed"
     return "done"
 

@@ -2,26 +2,24 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from smlmbench import tasks
 from smlmbench.errors import CollapsedError, FormatError, PrunedError, StoreLostError
 from smlmbench.inference.allocator import place
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
 from smlmbench.inference.devices import resolve_device
-from smlmbench.run.cells.evaluation import Evaluation, answer_applied, choose_on_validation, score_conditions
+from smlmbench.run.cells.evaluation import Evaluation, OnFrames, answer_applied, choose_on_validation, score_conditions
 from smlmbench.run.cells.logging import log_answer, log_evaluation
 from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
-from smlmbench.run.cells.training import Events, Trainee, train_cell
+from smlmbench.run.cells.training import Events, train_cell
 from smlmbench.run.materials import Splits
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
-from smlmbench.tasks.values import Tuned
+from smlmbench.study.schema import Scoring
+from smlmbench.tasks import Task
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.claims import Row, claim
 from smlmbench.tracking.records import record_of
@@ -29,29 +27,27 @@ from smlmbench.tracking.runs import Run, reason_of
 from smlmbench.training import save_atomically
 
 CHECKPOINT = "best.pt"
+TRAINING = ("steps", "batch_size", "lr", "optimiser", "schedule", "regime")  # what a run names of it
+ENDS: dict[type[Exception], str] = {CollapsedError: "collapsed", PrunedError: "pruned"}
 Watch = Callable[[float, Mapping[str, float]], None]
 
 
 def run_cell(cell: Cell, session: Session, watch: Watch | None = None) -> str:
     """Do what there is to do for a cell.
 
-    Args:
-        cell: What to train and to score.
-        session: The command.
-        watch: Makes the cell a trial of a search: called at every validation with the fraction of the training and
-            its numbers, it raises PrunedError to stop the training.
+    A `watch` makes it a trial of a search: called at every validation with the fraction of the training and its
+    numbers, it raises PrunedError to stop the training.
 
     Returns:
         keep or leave where nothing was done, skipped for a student without its teacher, else done, pruned, failed or
         collapsed; an interrupt is passed on, its run is closed as interrupted.
     """
+    label, row, retry = describe(cell), row_of(cell, session.job), session.retry_failed
     missing = why_no_teacher(cell, session)
     if missing is not None:
-        session.reporter.line(f"{describe(cell)}: skipped: {missing}")
+        session.reporter.line(f"{label}: skipped: {missing}")
         return "skipped"
-    row, retry = row_of(cell, session.job), session.retry_failed
     held = claim(session.store, session.experiment_id, row, retry_failed=retry, keep_pruned=watch is not None)
-    label = describe(cell)
     if held.run is None:
         session.reporter.line(f"{label}: {'done before' if held.decision.kind == 'keep' else 'another process has it'}")
         return held.decision.kind
@@ -62,8 +58,7 @@ def run_cell(cell: Cell, session: Session, watch: Watch | None = None) -> str:
     except StoreLostError:
         raise
     except Exception as error:
-        ends = {CollapsedError: "collapsed", PrunedError: "pruned"}
-        end = next((name for kind, name in ends.items() if isinstance(error, kind)), "failed")
+        end = ENDS.get(type(error), "failed")
         session.reporter.line(f"{label}: {end}: {reason_of(error)}")
     finally:
         session.reporter.stop()
@@ -89,37 +84,27 @@ def row_of(cell: Cell, job: str = "") -> Row:
 
 
 def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_only: bool) -> None:
-    splits = session.materials.splits(cell)
+    splits, catalog, task = session.materials.splits(cell), session.catalog, tasks.load(cell.task, session.catalog)
     session.reporter.line(f"{describe(cell)}: {'scoring' if score_only else 'training'}")
     on_frames = _frames_reporter(cell, session)
     if score_only:
         trained, content = _stored(run, session)
-        chosen, validation = choose_on_validation(trained, cell, splits, session.catalog, on_frames)
     else:
         _log_plan(cell, run, splits)
-        teacher, events = find_teacher(cell, session), _events(cell, session, run, watch)
-        run.log_params({} if teacher is None else teacher.costs)
-        trainee = train_cell(cell, session.materials, run.work_dir, events, session.device, teacher)
-        trained = trainee.trained
-        trained.network = place(trained.network, resolve_device(session.scoring_device))
-        chosen, validation = choose_on_validation(trained, cell, splits, session.catalog, on_frames)
-        content = _content(cell, trainee, session)
-        run.log_params(_outcome(trainee, cell))
-    content["facts"]["tuned"] = dict(chosen.settings)
+        trained, content = _trained(cell, session, run, _events(cell, session, run, task, watch))
+    on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
+    content["facts"]["tuned"] = dict(trained.tuned)
     _log_checkpoint(run, content)
-    _log_tuned(run, cell, chosen, trained)
-    evaluation = score_conditions(trained, cell, splits, session.catalog, on_frames, (chosen, validation))
-    seen = int(content["facts"]["samples_seen"])
-    task = tasks.load(cell.task, session.catalog)
-    log_evaluation(run, evaluation, splits.tests, cell.scoring, task, seen)
-    for name, answer in answer_applied(trained, cell, session.catalog, on_frames).items():
+    _log_tuned(run, cell.scoring, trained)
+    evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
+    log_evaluation(run, evaluation, splits.tests, cell.scoring, task, int(content["facts"]["samples_seen"]))
+    for name, answer in answer_applied(trained, cell, catalog, on_frames).items():
         log_answer(run, answer, name, task, folder="applied")
-    session.reporter.line(f"{describe(cell)}: {_reached(cell, session, evaluation)}")
+    session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation)}")
 
 
-def _reached(cell: Cell, session: Session, evaluation: Evaluation) -> str:
+def _reached(task: Task, evaluation: Evaluation) -> str:
     """The primary metric on every condition, and what was tuned."""
-    task = tasks.load(cell.task, session.catalog)
     scored = evaluation.tests
     if not scored and evaluation.validation is not None:
         scored = {"val": evaluation.validation}
@@ -142,16 +127,10 @@ def _stored(run: Run, session: Session) -> tuple[Trained, dict[str, Any]]:
 
 
 def _log_plan(cell: Cell, run: Run, splits: Splits) -> None:
-    training = cell.training
     run.log_params(
         {
             **cell.labels,
-            "steps": training.steps,
-            "batch_size": training.batch_size,
-            "lr": training.lr,
-            "optimiser": training.optimiser,
-            "schedule": training.schedule,
-            "regime": training.regime,
+            **{name: getattr(cell.training, name) for name in TRAINING},
             "upsampling": cell.output.settings.get("upsampling", 1),
             "amplitude": cell.output.settings.get("amplitude", 1),
             **{f"model.{name}": value for name, value in cell.model.settings.items()},
@@ -164,60 +143,44 @@ def _log_plan(cell: Cell, run: Run, splits: Splits) -> None:
         run.log_input(f"{cell.data.name}.{name}", condition.digest, name, dict(condition.facts))
 
 
-def _outcome(trainee: Trainee, cell: Cell) -> dict[str, Any]:
-    progress = trainee.progress
-    return {
-        "n_params": trainee.n_params,
-        "number_format": trainee.number_format,
-        "device": trainee.device,
-        "threads": torch.get_num_threads(),
-        "samples_seen": progress.step * cell.training.batch_size,
-        "train_s": round(progress.train_s, 2),
-        "best_step": progress.best_step,
-    }
-
-
-def _log_tuned(run: Run, cell: Cell, chosen: Tuned, trained: Trained) -> None:
-    scoring = cell.scoring
-    tuned = {"threshold": "none", **{name: f"{value:.6g}" for name, value in chosen.settings.items()}}
-    params = {**tuned, "protocol": scoring.protocol, "matcher": scoring.matcher}
-    run.log_params({**params, "infer_device": str(next(trained.network.parameters()).device)})
-
-
-def _content(cell: Cell, trainee: Trainee, session: Session) -> dict[str, Any]:
-    splits = session.materials.splits(cell)
+def _trained(cell: Cell, session: Session, run: Run, events: Events) -> tuple[Trained, dict[str, Any]]:
+    """Train a cell; its network on the scoring device, and the content of its checkpoint."""
+    teacher = find_teacher(cell, session)
+    run.log_params({} if teacher is None else teacher.costs)
+    trainee = train_cell(cell, session.materials, run.work_dir, events, session.device, teacher)
+    run.log_params(trainee.params)
+    trained = trainee.trained
+    trained.network = place(trained.network, resolve_device(session.scoring_device))
     facts = {
         **cell.labels,
         "study": cell.study,
         "cell_id": cell.cell_id,
         "protocol": cell.scoring.protocol,
         "pixel_size_nm": trainee.given.pixel_size_nm,
-        "calibrated": splits.validation.calibrated,
-        "samples_seen": trainee.progress.step * cell.training.batch_size,
+        "calibrated": session.materials.splits(cell).validation.calibrated,
+        "samples_seen": trainee.params["samples_seen"],
     }
-    return checkpoint_of(
-        trainee.trained.network,
-        trainee.given,
-        {"name": cell.model.name, "version": cell.model.version, "settings": dict(cell.model.settings)},
-        {"name": cell.output.name, "version": cell.output.version, "settings": dict(trainee.trained.output_settings)},
-        facts,
-    )
+    model = cell.model.model_dump(exclude={"plugin"})
+    output = {**cell.output.model_dump(exclude={"plugin"}), "settings": dict(trained.output_settings)}
+    return trained, checkpoint_of(trained.network, trainee.given, model, output, facts)
+
+
+def _log_tuned(run: Run, scoring: Scoring, trained: Trained) -> None:
+    tuned = {"threshold": "none", **{name: f"{value:.6g}" for name, value in trained.tuned.items()}}
+    params = {**tuned, "protocol": scoring.protocol, "matcher": scoring.matcher}
+    run.log_params({**params, "infer_device": str(next(trained.network.parameters()).device)})
 
 
 def _log_checkpoint(run: Run, content: Mapping[str, Any]) -> None:
-    path: Path = run.work_dir / CHECKPOINT
+    path = run.work_dir / CHECKPOINT
     save_atomically(content, path)
     run.log_artifact(path)
     run.mark_trained()
 
 
-def _events(cell: Cell, session: Session, run: Run, watch: Watch | None) -> Events:
+def _events(cell: Cell, session: Session, run: Run, task: Task, watch: Watch | None) -> Events:
     label = describe(cell)
-    task = tasks.load(cell.task, session.catalog)
     session.reporter.start(label, cell.training.steps, "training")
-
-    def on_step(step: int, steps: int, loss: float) -> None:
-        session.reporter.advance(step, steps, f"loss {loss:.3g}")
 
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
@@ -227,19 +190,21 @@ def _events(cell: Cell, session: Session, run: Run, watch: Watch | None) -> Even
         if watch is not None:
             watch(step / cell.training.steps, numbers)
 
-    def on_picture(step: int, image: NDArray[np.uint8]) -> None:
-        run.log_image(image, "val_example", step=step * cell.training.batch_size)
+    return Events(
+        lambda step, steps, loss: session.reporter.advance(step, steps, f"loss {loss:.3g}"),
+        on_validation,
+        lambda step, image: run.log_image(image, "val_example", step=step * cell.training.batch_size),
+    )
 
-    return Events(on_step, on_validation, on_picture)
 
-
-def _frames_reporter(cell: Cell, session: Session) -> Any:
-    state = {"name": ""}
+def _frames_reporter(cell: Cell, session: Session) -> OnFrames:
+    shown = ""
 
     def on_frames(condition: str, done: int, total: int) -> None:
-        if state["name"] != condition:
+        nonlocal shown
+        if shown != condition:
             session.reporter.start(describe(cell), total, f"scoring {condition}")
-            state["name"] = condition
+            shown = condition
         session.reporter.advance(done, total)
 
     return on_frames

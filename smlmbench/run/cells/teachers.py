@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 from pathlib import Path
 from typing import Any
@@ -32,23 +32,14 @@ UNUSABLE = ("failed", "collapsed", "pruned")
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A network that teaches.
-
-    Attributes:
-        network: On the student's device.
-        upsampling: It answers with so many fine pixels per camera pixel.
-        multiple_px: Frame sides that it wants are multiples of this.
-        layers: `hint_layers` of its card.
-        costs: What it took, for the student's row: teacher_n_params, teacher_run and teacher_train_s where known.
-        history: Mean training losses between its validations, empty where unknown.
-    """
+    """A network that teaches, on the student's device."""
 
     network: nn.Module
-    upsampling: int
-    multiple_px: int
-    layers: Sequence[Mapping[str, Any]]
-    costs: Mapping[str, Any]
-    history: Sequence[float] = ()
+    upsampling: int  # fine pixels per camera pixel of its answers
+    multiple_px: int  # of which the sides of its frames are a multiple
+    layers: Sequence[Mapping[str, Any]]  # `hint_layers` of its card
+    costs: Mapping[str, Any]  # for the student's row: teacher_n_params; teacher_run and teacher_train_s where known
+    history: Sequence[float] = ()  # mean training losses between its validations, empty where unknown
 
 
 def why_no_teacher(cell: Cell, session: Session) -> str | None:
@@ -82,20 +73,23 @@ def find_teacher(cell: Cell, session: Session) -> Teacher | None:
     teaching = cell.teaching
     if teaching is None:
         return None
-    device = resolve_device(session.device)
+    device, catalog = resolve_device(session.device), session.catalog
     if teaching.untrained:
         return untrained_teacher(cell, session.materials, device, _checkpoint_model(teaching, session))
-    if teaching.path is not None:
-        return _from_file(_unchanged(teaching), session.catalog, device, {}, ())
-    record = _record(cell, teaching, session)
-    path = record.artifact(CHECKPOINT)
-    if path is None:
-        raise FormatError(f"run {record.run_id} has no {CHECKPOINT}, so it cannot teach; name another teacher")
-    costs = {"teacher_run": record.run_id}
-    if "train_s" in record.params:
-        costs["teacher_train_s"] = record.params["train_s"]
-    history = tuple(point.value for point in metric_history(session.store, record.run_id, "train/loss"))
-    return _from_file(path, session.catalog, device, costs, history)
+    costs: dict[str, Any] = {}
+    history: Sequence[float] = ()
+    if (path := teaching.path) is None:
+        record = _record(cell, teaching, session)
+        path, costs = _checkpoint(record), {"teacher_run": record.run_id}
+        if "train_s" in record.params:
+            costs["teacher_train_s"] = record.params["train_s"]
+        history = tuple(point.value for point in metric_history(session.store, record.run_id, "train/loss"))
+    elif hashlib.sha256(path.read_bytes()).hexdigest() != teaching.sha256:
+        raise FormatError(f"'{path}' has changed since the study was planned; run the command again")
+    trained = load_trained(path, catalog, device)
+    model = Picked.model_validate(trained.facts["model"])
+    made = _teacher(trained.network, model, catalog, int(trained.output_settings["upsampling"]))
+    return replace(made, multiple_px=trained.multiple_px, costs={**made.costs, **costs}, history=history)
 
 
 def _record(cell: Cell, teaching: Teaching, session: Session) -> RunRecord:
@@ -108,59 +102,45 @@ def _record(cell: Cell, teaching: Teaching, session: Session) -> RunRecord:
     return usable[0]
 
 
-def _unchanged(teaching: Teaching) -> Path:
-    assert teaching.path is not None  # noqa: S101 (asked by the caller)
-    if hashlib.sha256(teaching.path.read_bytes()).hexdigest() != teaching.sha256:
-        raise FormatError(f"'{teaching.path}' has changed since the study was planned; run the command again")
-    return teaching.path
+def _checkpoint(record: RunRecord) -> Path:
+    path = record.artifact(CHECKPOINT)
+    if path is None:
+        raise FormatError(f"run {record.run_id} has no {CHECKPOINT}, so it cannot teach; name another teacher")
+    return path
 
 
 def _checkpoint_model(teaching: Teaching, session: Session) -> Picked:
     """The network of an untrained teacher: as named, else as in the checkpoint that it stands beside."""
     if teaching.model is not None:
         return teaching.model
-    path = teaching.path or find_run(session.store, teaching.run).artifact(CHECKPOINT)
-    if path is None:
-        raise FormatError(f"run {teaching.run} has no {CHECKPOINT}, so it cannot teach; name another teacher")
-    model = load_trained(path, session.catalog).facts["model"]
-    return Picked(name=model["name"], version=model["version"], settings=model["settings"])
-
-
-def _from_file(
-    path: Path, catalog: Catalog, device: torch.device, costs: Mapping[str, Any], history: Sequence[float]
-) -> Teacher:
-    trained = load_trained(path, catalog, device)
-    model = trained.facts["model"]
-    made = _teacher(trained.network, Picked.model_validate(model), catalog, int(trained.output_settings["upsampling"]))
-    return Teacher(made.network, made.upsampling, trained.multiple_px, made.layers, {**made.costs, **costs}, history)
+    path = teaching.path or _checkpoint(find_run(session.store, teaching.run))
+    return Picked.model_validate(load_trained(path, session.catalog).facts["model"])
 
 
 def untrained_teacher(cell: Cell, materials: Materials, device: torch.device, model: Picked) -> Teacher:
     """A teacher at its random start; weights depend on root seed, model and repeat alone."""
     given = materials.given(cell)
-    scope = (model.name, short_hash(model.settings), str(cell.repeat))
-    torch.manual_seed(derive_seed(cell.root_seed, "untrained teacher", *scope) % 2**63)
+    torch.manual_seed(seed_of("untrained teacher", cell, model))
     network = place(build_network(materials.catalog, model.name, model.settings, given), device)
     return _teacher(network, model, materials.catalog, given.upsampling)
 
 
+def seed_of(role: str, cell: Cell, model: Picked) -> int:
+    """Seed of what is drawn for a model of a cell; depends on root seed, model and repeat alone."""
+    return derive_seed(cell.root_seed, role, model.name, short_hash(model.settings), str(cell.repeat))
+
+
 def _teacher(network: nn.Module, model: Picked, catalog: Catalog, upsampling: int) -> Teacher:
     facts = catalog.card("models", model.name).under(model.settings).facts
-    count = sum(parameter.numel() for parameter in network.parameters())
-    return Teacher(
-        network.eval().requires_grad_(False),
-        upsampling,
-        frame_multiple(facts, upsampling),
-        facts.get("hint_layers", ()),
-        {"teacher_n_params": count},
-    )
+    costs = {"teacher_n_params": sum(parameter.numel() for parameter in network.parameters())}
+    multiple_px, frozen = frame_multiple(facts, upsampling), network.eval().requires_grad_(False)
+    return Teacher(frozen, upsampling, multiple_px, facts.get("hint_layers", ()), costs)
 
 
 def lesson_of(cell: Cell, materials: Materials, given: Given, teacher: Teacher) -> Lesson:
     """What the recipe of a student is given."""
     catalog = materials.catalog
     facts = catalog.card("models", cell.model.name).under(cell.model.settings).facts
-    scope = (cell.model.name, short_hash(cell.model.settings), str(cell.repeat))
     return Lesson(
         teacher=teacher.network,
         answer=padded(teacher.network, teacher.multiple_px, teacher.upsampling),
@@ -170,7 +150,7 @@ def lesson_of(cell: Cell, materials: Materials, given: Given, teacher: Teacher) 
         upsampling=given.upsampling,
         layers=(teacher.layers, facts.get("hint_layers", ())),
         target=str(catalog.card("outputs", cell.output.name).facts.get("perfect_raw", "")),
-        multiple_px=lcm(teacher.multiple_px, frame_multiple(facts, given.upsampling)),
-        seed=derive_seed(cell.root_seed, "adapter", *scope),
+        multiple_px=lcm(teacher.multiple_px, materials.multiple_px(cell)),
+        seed=seed_of("adapter", cell, cell.model),
         history=teacher.history,
     )

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from smlmbench import tasks
@@ -15,31 +14,23 @@ from smlmbench.inference.allocator import keep_buffers, place
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import Trained, build_network
 from smlmbench.inference.devices import resolve_device, resolve_number_format
-from smlmbench.inference.engine import frame_multiple, padded
+from smlmbench.inference.engine import padded
 from smlmbench.recipes.contracts import Recipe
-from smlmbench.run.cells.evaluation import example_picture
-from smlmbench.run.cells.teachers import Teacher, lesson_of
+from smlmbench.run.cells.evaluation import Picture, example_picture
+from smlmbench.run.cells.teachers import Teacher, lesson_of, seed_of
 from smlmbench.run.materials import Materials, first_units
-from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell
-from smlmbench.study.identity import short_hash
 from smlmbench.tasks.values import Watch
-from smlmbench.training import Progress, Validation, fit
+from smlmbench.training import Validation, fit
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What a cell tells while it trains.
+    """What a cell tells while it trains."""
 
-    Attributes:
-        on_step: step, steps, loss.
-        on_validation: step, numbers (`train/...`, `val/...`).
-        on_picture: step, uint8 panel (H, W, 3) of the example frame.
-    """
-
-    on_step: Callable[[int, int, float], None]
-    on_validation: Callable[[int, Mapping[str, float]], None]
-    on_picture: Callable[[int, NDArray[np.uint8]], None]
+    on_step: Callable[[int, int, float], None]  # step, steps, loss
+    on_validation: Callable[[int, Mapping[str, float]], None]  # step, numbers (`train/...`, `val/...`)
+    on_picture: Callable[[int, Picture], None]  # step, panel (H, W, 3) of the example frame
 
 
 @dataclass(slots=True)
@@ -48,10 +39,7 @@ class Trainee:
 
     trained: Trained
     given: Given
-    progress: Progress
-    n_params: int
-    number_format: str
-    device: str
+    params: dict[str, Any]  # of its run: what it cost, on what, and how far it went
 
 
 def output_settings(cell: Cell, materials: Materials) -> dict[str, object]:
@@ -63,48 +51,29 @@ def build_recipe(
     cell: Cell, materials: Materials, device: torch.device, teacher: Teacher | None = None
 ) -> tuple[Recipe, Given]:
     """Network, loss and targets of a cell on a device; weights depend on root seed, model and repeat alone."""
-    catalog = materials.catalog
-    given = materials.given(cell)
-    scope = (cell.model.name, short_hash(cell.model.settings), str(cell.repeat))
-    torch.manual_seed(derive_seed(cell.root_seed, "init", *scope) % 2**63)
-    network = build_network(catalog, cell.model.name, cell.model.settings, given)
-    network = place(network, device)
-    settings = output_settings(cell, materials)
+    catalog, given, settings = materials.catalog, materials.given(cell), output_settings(cell, materials)
+    torch.manual_seed(seed_of("init", cell, cell.model))
+    network = place(build_network(catalog, cell.model.name, cell.model.settings, given), device)
     loss = catalog.module("losses", cell.loss.name).build(cell.loss.settings, settings)
     if isinstance(loss, nn.Module):
         loss = loss.to(device)
     output = catalog.module("outputs", cell.output.name)
-    card = catalog.card("models", cell.model.name).under(cell.model.settings)
-    multiple_px = frame_multiple(card.facts, given.upsampling)
     recipe: Recipe = catalog.module("recipes", cell.method.name).build(
         network,
         loss,
         lambda batch: output.targets(batch, settings),
         device,
         cell.method.settings,
-        padded(network, multiple_px, given.upsampling),
+        padded(network, materials.multiple_px(cell), given.upsampling),
         **({} if teacher is None else {"lesson": lesson_of(cell, materials, given, teacher)}),
     )
     return recipe, given
 
 
 def train_cell(
-    cell: Cell,
-    materials: Materials,
-    folder: Path,
-    events: Events,
-    device_name: str = "auto",
-    teacher: Teacher | None = None,
+    cell: Cell, materials: Materials, folder: Path, events: Events, device_name: str, teacher: Teacher | None = None
 ) -> Trainee:
-    """Train a cell, continuing from `folder` where it holds a state.
-
-    Args:
-        cell: What to train.
-        materials: Data sets.
-        folder: Working folder of this cell's run.
-        events: Who is told.
-        device_name: auto, cpu, cuda or mps.
-        teacher: Of a student.
+    """Train a cell, continuing from the working `folder` of its run where that holds a state.
 
     Raises:
         TrainingError: Diverged or collapsed.
@@ -112,26 +81,30 @@ def train_cell(
     keep_buffers()
     device = resolve_device(device_name)
     recipe, given = build_recipe(cell, materials, device, teacher)
-    # Counted before training: a recipe may freeze a part on the way.
-    parameters = sum(parameter.numel() for parameter in recipe.network.parameters() if parameter.requires_grad)
-    trained = _untrained(cell, materials, recipe.network, given)
-    trial = Trial(cell, materials, trained, device)
+    count = n_trainable(recipe.network)  # before training: a recipe may freeze a part on the way
+    trained, stream = _untrained(cell, materials, recipe.network, given), materials.training(cell)
+    trial = Trial(cell, materials, trained, device, events)
     progress = fit(
-        recipe,
-        materials.training(cell),
-        cell.training,
-        trial.validate,
-        lambda step, numbers: trial.tell(step, numbers, events),
-        folder=folder,
-        device=device,
-        on_step=events.on_step,
+        recipe, stream, cell.training, trial.validate, trial.tell, folder=folder, device=device, on_step=events.on_step
     )
-    number_format = resolve_number_format(cell.training.number_format, device)
-    return Trainee(trained, given, progress, parameters, number_format, str(device))
+    params = {
+        "n_params": count,
+        "number_format": resolve_number_format(cell.training.number_format, device),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "samples_seen": progress.step * cell.training.batch_size,
+        "train_s": round(progress.train_s, 2),
+        "best_step": progress.best_step,
+    }
+    return Trainee(trained, given, params)
+
+
+def n_trainable(network: nn.Module) -> int:
+    """Number of parameters that a training may change."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def _untrained(cell: Cell, materials: Materials, network: nn.Module, given: Given) -> Trained:
-    card = materials.catalog.card("models", cell.model.name).under(cell.model.settings)
     return Trained(
         network=network,
         output=materials.catalog.module("outputs", cell.output.name),
@@ -141,15 +114,17 @@ def _untrained(cell: Cell, materials: Materials, network: nn.Module, given: Give
         channels=given.channels,
         context=given.context,
         keep_table=bool(materials.catalog.card("tasks", cell.task).facts.get("keeps_table", True)),
-        multiple_px=frame_multiple(card.facts, given.upsampling),
+        multiple_px=materials.multiple_px(cell),
     )
 
 
 class Trial:
     """A network that is judged while it trains, on the first units of validation."""
 
-    def __init__(self, cell: Cell, materials: Materials, trained: Trained, device: torch.device) -> None:
-        self._task, self._scoring = tasks.load(cell.task, materials.catalog), cell.scoring
+    def __init__(
+        self, cell: Cell, materials: Materials, trained: Trained, device: torch.device, events: Events
+    ) -> None:
+        self._task, self._scoring, self._events = tasks.load(cell.task, materials.catalog), cell.scoring, events
         self._quick = first_units(materials.splits(cell).validation, cell.training.validation_frames)
         self._model = Answering(trained.network, trained.read_out(), device)
         self._watch: Watch | None = None
@@ -160,10 +135,10 @@ class Trial:
         self._watch = self._task.watch(answer, self._quick, self._scoring)
         return Validation(self._watch.score, self._watch.mass, self._watch.numbers)
 
-    def tell(self, step: int, numbers: Mapping[str, float], events: Events) -> None:
+    def tell(self, step: int, numbers: Mapping[str, float]) -> None:
         """Pass the numbers of a validation on, with a picture where there is one."""
-        events.on_validation(step, numbers)
+        self._events.on_validation(step, numbers)
         tuned = {} if self._watch is None else self._watch.tuned
         example = example_picture(self._task, self._model, self._quick, tuned)
         if example is not None:
-            events.on_picture(step, example)
+            self._events.on_picture(step, example)

@@ -22,20 +22,16 @@ from smlmbench.tracking.records import cell_runs
 from smlmbench.tracking.store import Store
 
 THREADS = "OMP_NUM_THREADS"
+CARRIED = ("experiment_id", "device", "infer_device", "retry_failed")  # of a session, as it is
 
 
 def pack_session(session: Session, job: str) -> dict[str, Any]:
     """What a worker needs to make the same session; plug-ins travel with their text."""
+    store, plugins = session.store, session.catalog.plugins
     return {
-        "uri": session.store.uri,
-        "home": str(session.store.home),
-        "served": session.store.served,
-        "experiment_id": session.experiment_id,
-        "device": session.device,
-        "infer_device": session.infer_device,
-        "retry_failed": session.retry_failed,
-        "job": job,
-        "plugins": [[str(plugin.path), plugin.path.read_bytes().decode()] for plugin in session.catalog.plugins],
+        "store": {"uri": store.uri, "home": str(store.home), "served": store.served},
+        "session": {name: getattr(session, name) for name in CARRIED} | {"job": job},
+        "plugins": [[str(plugin.path), plugin.path.read_bytes().decode()] for plugin in plugins],
     }
 
 
@@ -45,64 +41,44 @@ def pack_cell(cell: Cell, packed_session: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what there is to do for a cell.
-
-    Args:
-        spec: From `pack_cell`.
-
-    Returns:
-        status: done, failed or collapsed as the store has it now; left where another process has the cell.
+    """Do what there is to do for a cell from `pack_cell`, see `outcome`.
 
     Raises:
         KeyboardInterrupt: The cell was asked to stop; its run is closed as interrupted.
         StoreLostError: The store has gone away.
     """
-    session = session_of(spec)
-    cell = Cell.model_validate(spec["cell"])
+    return outcome(*unpacked(spec))
+
+
+def unpacked(spec: Mapping[str, Any]) -> tuple[Cell, Session]:
+    """The cell of a spec and this process's session for it."""
+    session, cell = _session(json.dumps(spec["session"], sort_keys=True)), Cell.model_validate(spec["cell"])
     if isinstance(session.reporter, Relay):
         session.reporter.cell_id = cell.cell_id
-    return outcome(cell, session)
-
-
-def session_of(spec: Mapping[str, Any]) -> Session:
-    """This process's session for a spec."""
-    return _session(json.dumps(spec["session"], sort_keys=True))
+    return cell, session
 
 
 def outcome(cell: Cell, session: Session) -> dict[str, Any]:
-    """Run a cell; the result says how the cell stands in the store, whoever brought it there."""
+    """Run a cell; status is done, failed or collapsed as the store has it now, left where another process has it."""
     end = run_cell(cell, session)
     # A scheduler that repeats cells by itself sends one here whose worker on another machine has died.
-    if end == "leave" and session.job and _close_dead(cell, session):
+    store, experiment_id, row = session.store, session.experiment_id, row_of(cell, session.job)
+    if end == "leave" and session.job and bury(store, experiment_id, row, "its worker died", failed=False):
         end = run_cell(cell, session)
-    if end == "leave":
-        return {"status": "left"}
     if end == "keep":
-        runs = cell_runs(session.store, session.experiment_id, cell.cell_id)
+        runs = cell_runs(store, experiment_id, cell.cell_id)
         end = next((run.status for run in runs if not run.superseded), "left")
-    return {"status": end}
-
-
-def _close_dead(cell: Cell, session: Session) -> bool:
-    return bury(session.store, session.experiment_id, row_of(cell, session.job), "its worker died", failed=False)
+    return {"status": "left" if end == "leave" else end}
 
 
 @lru_cache(maxsize=1)
 def _session(text: str) -> Session:
     packed = json.loads(text)
     _set_threads()
-    store = Store(packed["uri"], Path(packed["home"]), served=packed["served"])
+    place = packed["store"]
+    store = Store(place["uri"], Path(place["home"]), served=place["served"])
     catalog = Catalog([_plugin(Path(path), content) for path, content in packed["plugins"]])
-    return Session(
-        store,
-        packed["experiment_id"],
-        Materials(catalog),
-        Relay(),
-        packed["device"],
-        packed["retry_failed"],
-        packed["infer_device"],
-        packed["job"],
-    )
+    return Session(store=store, materials=Materials(catalog), reporter=Relay(), **packed["session"])
 
 
 def _set_threads() -> None:

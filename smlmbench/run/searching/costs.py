@@ -6,7 +6,7 @@ import torch
 
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.checkpoint import build_network
-from smlmbench.inference.engine import frame_multiple
+from smlmbench.run.cells.training import n_trainable
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import timing_id
@@ -18,32 +18,26 @@ BUDGET_S = 1.0
 
 
 class Costs:
-    """Measures each network once, in this process, while nothing trains.
-
-    Attributes:
-        session: The command.
-        timing: Device, runtime, size and threads: the first of each counts.
-    """
+    """Measures each network once, in this process, while nothing trains; of each list of `timing` the first counts."""
 
     def __init__(self, session: Session, timing: Timing) -> None:
-        self.session, self.timing = session, timing
+        self.materials, self.timing = session.materials, timing
         self._known: dict[str, float] = {}
 
     def of(self, cell: Cell, wanted: Collection[str]) -> dict[str, float]:
         """The numbers that are wanted of `device/latency_ms` and `n_params`."""
         found: dict[str, float] = {}
         if N_PARAMS in wanted:
-            network = self._network(cell)
-            found[N_PARAMS] = float(sum(each.numel() for each in network.parameters() if each.requires_grad))
+            found[N_PARAMS] = float(n_trainable(self._network(cell)))
         if LATENCY in wanted:
             found[LATENCY] = self._latency_ms(cell)
         return found
 
     def learn(self, cell: Cell, latency_ms: float) -> None:
         """Take over what an earlier command has measured on this machine."""
-        self._known.setdefault(self.key(cell), latency_ms)
+        self._known.setdefault(self._key(cell), latency_ms)
 
-    def key(self, cell: Cell) -> str:
+    def _key(self, cell: Cell) -> str:
         """Identity of the timing."""
         size = self.timing.sizes_px[0]
         on = {
@@ -56,22 +50,18 @@ class Costs:
         return timing_id(model=cell.model, output=cell.output, shape=(1, 1, size, size), on=on)
 
     def _network(self, cell: Cell) -> torch.nn.Module:
-        given = self.session.materials.given(cell)
-        return build_network(self.session.catalog, cell.model.name, cell.model.settings, given)
+        return build_network(self.materials.catalog, cell.model.name, cell.model.settings, self.materials.given(cell))
 
     def _latency_ms(self, cell: Cell) -> float:
-        key = self.key(cell)
+        key, size = self._key(cell), self.timing.sizes_px[0]
         if key not in self._known:
             keep_buffers()
-            device, catalog = check_device(self.timing.devices[0]), self.session.catalog
-            given = self.session.materials.given(cell)
-            card = catalog.card("models", cell.model.name).under(cell.model.settings)
-            multiple = frame_multiple(card.facts, given.upsampling)
-            _, *sides = self.session.materials.training(cell).sample_shape
+            device, given = check_device(self.timing.devices[0]), self.materials.given(cell)
+            _, *sides = self.materials.training(cell).sample_shape
             if len(sides) == 2:
-                sides = [self.timing.sizes_px[0] + -self.timing.sizes_px[0] % multiple] * 2
+                sides = [size + -size % self.materials.multiple_px(cell)] * 2
             frames = torch.full((1, given.channels, *sides), given.statistics.mean, device=device)
-            runtime = catalog.module("runtimes", self.timing.runtimes[0])
+            runtime = self.materials.catalog.module("runtimes", self.timing.runtimes[0])
             with threads(self.timing.threads):
                 prepared = runtime.prepare(self._network(cell).to(device).eval(), frames, "fp32")
                 found = time_calls({key: lambda: prepared(frames)}, device, budget_s=BUDGET_S)

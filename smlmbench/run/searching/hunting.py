@@ -1,25 +1,18 @@
 """Searches of a study: proposals become cells, their numbers go back; the picks are trained and tested as rows."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from smlmbench import engine
-from smlmbench.engine import Hooks
 from smlmbench.errors import ConfigError
-from smlmbench.inference.devices import resolve_device
-from smlmbench.run.cells.run import describe, row_of
-from smlmbench.run.cells.worker import pack_cell, pack_session
-from smlmbench.run.materials import Materials
-from smlmbench.run.progress import retell
 from smlmbench.run.searching.costs import Costs
 from smlmbench.run.searching.record import Hunted, final_cells, log_search
-from smlmbench.run.searching.trials import Outcome, as_trial, pack_judge, run_trial, run_trial_spec
+from smlmbench.run.searching.trials import Outcome, as_trial, run_trial, run_trial_spec
 from smlmbench.run.session import Session
-from smlmbench.run.studies.study import Finished, Options, run_study
-from smlmbench.run.studies.trainings import Slots, check_slots, is_afar, open_workers, width
+from smlmbench.run.studies.study import Finished, Options, begin, run_study
+from smlmbench.run.studies.trainings import Batch, Slots, is_afar, open_workers, width
 from smlmbench.search import Direction, Proposal, Searcher, Sorts
 from smlmbench.search.pruning import Rule
 from smlmbench.search.storage import address
@@ -30,8 +23,6 @@ from smlmbench.study.planning.spaces import Space, search_name, spaces, trial_ce
 from smlmbench.study.reading.search import LATENCY, N_PARAMS, directions
 from smlmbench.study.schema import Timing
 from smlmbench.study.schema.search import Search
-from smlmbench.timing import check_device
-from smlmbench.tracking.claims import bury, reap
 from smlmbench.tracking.owners import Owner, this_process
 from smlmbench.tracking.runs import Run
 from smlmbench.tracking.store import Store
@@ -71,32 +62,15 @@ class _Sent:
 def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Options) -> Finished:
     """Search every model, then train, test and report the picks beside the defaults; what was done before is kept.
 
-    Args:
-        loaded: A study with a block `search`.
-        store: An open store.
-        reporter: What the user sees.
-        options: As of `run`.
-
     Raises:
-        ConfigError: The study has no block `search`.
+        ConfigError: The study has no block `search`, or from `begin`.
         KeyboardInterrupt: The running trials were given back; the same command continues them.
     """
-    study, search = loaded.study, _block(loaded)
-    resolve_device(options.device)
-    timing = study.timing or Timing()
-    for name in timing.devices:
-        check_device(name)
-    if not options.slots.inline:
-        _check_afar(search, options.slots)
-        check_slots(options.slots, uri=store.uri, served=store.served)
-    experiment_id = store.ensure_experiment(study.study)
-    materials = Materials(loaded.catalog)
-    session = Session(store, experiment_id, materials, reporter, options.device, options.retry_failed)
-    session = replace(session, infer_device=options.infer_device)
-    for stale in reap(store, experiment_id):
-        reporter.line(f"run {stale.run_id[:8]} ({stale.name}) was left by a process that is gone: {stale.reason}")
-    hours = options.max_hours or study.max_hours
-    team = Team(session, Costs(session, timing), until_s=None if hours is None else time.monotonic() + 3600 * hours)
+    study = loaded.study
+    _check_afar(_block(loaded), options.slots)
+    session, hours = begin(loaded, store, reporter, options), options.max_hours or study.max_hours
+    until_s = None if hours is None else time.monotonic() + 3600 * hours
+    team = Team(session, Costs(session, study.timing or Timing()), until_s=until_s)
     finals: dict[str, Cell] = {}
     with ExitStack() as stack:
         if not options.slots.inline:
@@ -115,11 +89,7 @@ def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Op
 
 
 def _check_afar(search: Search, slots: Slots) -> None:
-    """Refuse pruning where workers may not see the database of trials.
-
-    Raises:
-        ConfigError: The trials would fail one after the other.
-    """
+    """Refuse pruning where workers may not see the database of trials: they would fail one after the other."""
     if is_afar(slots) and search.pruner != "none" and len(search.objectives) < 2:
         raise ConfigError(
             f"search: pruner: {search.pruner} compares trials in optuna.db, which workers on other machines cannot "
@@ -136,30 +106,23 @@ def _block(loaded: Loaded) -> Search:
 def _hunt(loaded: Loaded, space: Space, search: Search, team: Team) -> Hunted:
     """The search of one space, and random search to compare it with."""
     first = trial_cell(loaded, space, space.defaults()[0])
-    wanted = objectives(loaded, search, first)
+    wanted, primary = objectives(loaded, search, first), _primary(loaded, first)
     seed = loaded.study.seed if search.seed is None else search.seed
-    single = len(wanted) == 1 and next(iter(wanted)) == f"val/{_primary(loaded, first)}"
-    rule = Rule(
-        search.pruner if single else "none",
-        search.startup,
-        search.warmup,
-        search.keep_percent,
-        first.training.validations,
-    )
+    pruner = search.pruner if list(wanted) == [f"val/{primary}"] else "none"
+    rule = Rule(pruner, search.startup, search.warmup, search.keep_percent, first.training.validations)
     sorts = Sorts(wanted, search.sampler, seed, search.startup, rule)
-    random = Sorts(wanted, "random", seed, search.startup, Rule("none"))
-    url = address(team.session.store.optuna_path)
+    random = replace(sorts, sampler="random", rule=Rule("none"))
     found, complete = [], True
     for baseline, kind, count in ((False, sorts, search.trials), (True, random, search.baseline)):
         name = search_name(loaded, space, baseline=baseline)
-        with Searcher(url, name, space.axes, kind) as searcher:
+        with Searcher(address(team.session.store.optuna_path), name, space.axes, kind) as searcher:
             hunt = _Hunt(loaded, space, searcher, team, holdout=search.holdout)
             if count > 0:
                 hunt.begin(count, baseline=baseline)
                 complete = hunt.run(count) and complete
-            found.append((name, searcher.trials(), searcher.importances()))
+            found.append((name, searcher.trials(), {} if baseline else searcher.importances()))
     (name, trials, shares), (other, drawn, _) = found
-    return Hunted(name, wanted, _primary(loaded, first), trials, shares, other, drawn, complete)
+    return Hunted(name, wanted, primary, trials, shares, other, drawn, complete)
 
 
 def objectives(loaded: Loaded, search: Search, cell: Cell) -> dict[str, Direction]:
@@ -179,43 +142,40 @@ class _Hunt:
     """One Optuna study at work."""
 
     def __init__(self, loaded: Loaded, space: Space, searcher: Searcher, team: Team, *, holdout: bool) -> None:
-        self.loaded, self.space, self.searcher, self.team = loaded, space, searcher, team
-        self.holdout = holdout
+        self.loaded, self.space, self.searcher, self.team, self.holdout = loaded, space, searcher, team, holdout
         self._task_version = loaded.catalog.card("tasks", loaded.task).version
         self._open: dict[str, _Sent] = {}
         self._count = 0
 
     def begin(self, count: int, *, baseline: bool) -> None:
         """Queue the defaults, take up what an earlier command has left."""
-        session = self.team.session
         for values in self.space.defaults()[:count]:
             self.searcher.begin_with(values)
         self.searcher.describe({"study": self.loaded.study.study, "data": self.space.data, "model": self.space.label})
-        left = self.searcher.reap(_is_dead)
-        if left:
-            session.reporter.line(
-                f"{self.searcher.name}: unfinished and tried again: trial {', '.join(map(str, left))}"
-            )
+        if left := self.searcher.reap(_is_dead):
+            self._line(f"unfinished and tried again: trial {', '.join(map(str, left))}")
         for trial in self.searcher.trials():
             if LATENCY in trial.facts:
                 self.team.costs.learn(self._cell(trial.values), float(trial.facts[LATENCY]))
-        done = sum(trial.counts for trial in self.searcher.trials())
-        what = "random search" if baseline else "search"
-        session.reporter.line(f"{what} {self.searcher.name}: {done} of {count} trials done before")
+        what = f"{'random search' if baseline else 'search'} {self.searcher.name}"
+        self.team.session.reporter.line(f"{what}: {self._counted} of {count} trials done before")
+
+    @property
+    def _counted(self) -> int:
+        return sum(trial.counts for trial in self.searcher.trials())
 
     def run(self, count: int) -> bool:
         """Try settings until `count` were tried or nothing new is proposed; False where time was over before."""
         self._count = count
         try:
-            while (left := count - sum(trial.counts for trial in self.searcher.trials())) > 0:
+            while (left := count - self._counted) > 0:
                 if not self.team.may_begin():
                     self._line(f"time is over, {left} trials are left; the same command continues them")
                     return False
-                wave = self._wave(min(left, self.team.width))
-                if wave is None:
+                if not self._ask(min(left, self.team.width)):
                     self._line("every setting was tried; nothing new is proposed")
                     break
-                self._train(wave)
+                self._train()
             return True
         finally:
             for sent in self._open.values():
@@ -228,8 +188,8 @@ class _Hunt:
     def _cell(self, values: Mapping[str, Any]) -> Cell:
         return as_trial(trial_cell(self.loaded, self.space, values), self._task_version)
 
-    def _wave(self, width: int) -> list[_Sent] | None:
-        """Ask for new settings, their costs measured; None where only known ones are proposed.
+    def _ask(self, width: int) -> bool:
+        """Ask for new settings, their costs measured; False where only known ones are proposed.
 
         Settings that were tried before are told what they reached, without training.
         """
@@ -242,61 +202,41 @@ class _Hunt:
                 self.searcher.tell(proposal.number, "failed", facts={"reason": str(error)})
                 asked += 1
                 continue
-            earlier = next((each for each in self.searcher.trials() if _is_same(each.facts, cell)), None)
+            trials = (each for each in self.searcher.trials() if each.counts)
+            earlier = next((each for each in trials if each.facts.get("cell_id") == cell.cell_id), None)
             if earlier is not None:
-                known = {**earlier.facts, "known_as": earlier.number}
-                for key in ("status", "owner"):
-                    known.pop(key, None)
+                known = {key: value for key, value in earlier.facts.items() if key not in ("status", "owner")}
+                known["known_as"] = earlier.number
                 like: Any = earlier.state
                 self.searcher.tell(proposal.number, "repeated", earlier.reached, facts=known, like=like)
                 repeats += 1
                 continue
             self.searcher.note(proposal.number, {"cell_id": cell.cell_id})
-            sent = _Sent(proposal, cell, {})
-            self._open[cell.cell_id] = sent
+            sent = self._open[cell.cell_id] = _Sent(proposal, cell, {})
             sent.costs.update(self.team.costs.of(cell, self.searcher.sorts.directions))
             self.searcher.note(proposal.number, sent.costs)
             asked, repeats = asked + 1, 0
-        return list(self._open.values()) or ([] if asked else None)
+        return asked > 0
 
-    def _train(self, wave: Sequence[_Sent]) -> None:
-        session, workers = self.team.session, self.team.workers
-        sent = {each.cell.cell_id: each for each in wave}
-        specs = [{"id": number} for number in sent]
+    def _train(self) -> None:
+        session, sent = self.team.session, dict(self._open)
 
         def on_result(spec: Mapping[str, Any], result: Mapping[str, Any]) -> None:
             number = str(spec["id"])
-            session.reporter.drop(number)
+            session.reporter.stop(key=number)
             if "outcome" in result:
                 self._told(sent[number], Outcome(**result["outcome"]))
             elif result["status"] == "failed":
                 self._told(sent[number], Outcome("failed", "", str(result.get("reason", "")), {}, {}))
 
-        def here(spec: Mapping[str, Any]) -> dict[str, Any]:
-            one = sent[str(spec["id"])]
-            outcome = run_trial(one.cell, one.proposal.judge, session, holdout=self.holdout)
-            return {"status": outcome.status, "outcome": asdict(outcome)}
+        def here(cell: Cell) -> dict[str, Any]:
+            return run_trial(cell, sent[cell.cell_id].proposal.judge, session, holdout=self.holdout)
 
-        if workers is None:
-            engine.map_cells(here, specs, on_result=on_result)
-            return
-        packed = pack_session(session, workers.job)
-        labels = {number: describe(each.cell) for number, each in sent.items()}
+        def more(cell: Cell) -> dict[str, Any]:
+            return {"judge": asdict(sent[cell.cell_id].proposal.judge), "holdout": self.holdout}
 
-        def pack(spec: Mapping[str, Any]) -> dict[str, Any]:
-            one = sent[str(spec["id"])]
-            judge = pack_judge(one.proposal.judge)
-            return {**pack_cell(one.cell, packed), "judge": judge, "holdout": self.holdout}
-
-        def on_death(spec: Mapping[str, Any], reason: str) -> None:
-            row = row_of(sent[str(spec["id"])].cell, workers.job)
-            bury(session.store, session.experiment_id, row, reason, failed=False)
-
-        def on_event(message: Mapping[str, Any]) -> None:
-            retell(session.reporter, message, labels)
-
-        hooks = Hooks(pack=pack, on_event=on_event, on_death=on_death)
-        workers.map_cells(run_trial_spec, specs, on_result=on_result, hooks=hooks)
+        batch = Batch([each.cell for each in sent.values()], session)
+        batch.map(self.team.workers, here, run_trial_spec, on_result, more=more)
 
     def _told(self, sent: _Sent, outcome: Outcome) -> None:
         """Tell the search what became of a trial."""
@@ -307,20 +247,17 @@ class _Hunt:
         if status == "done" and missing:
             status, reason = "failed", f"no number for {', '.join(missing)}"
         primary = _primary(self.loaded, sent.cell)
-        facts: dict[str, Any] = {"mlflow_run_id": outcome.run_id, "reason": reason, **outcome.params}
-        facts |= {
-            "holdout": outcome.metrics.get(f"holdout/{primary}"),
-            "primary": outcome.metrics.get(f"val/{primary}"),
-        }
+        own = {"holdout": outcome.metrics.get(f"holdout/{primary}"), "primary": outcome.metrics.get(f"val/{primary}")}
+        facts: dict[str, Any] = {"mlflow_run_id": outcome.run_id, "reason": reason, **outcome.params, **own}
         known = {key: value for key, value in facts.items() if value not in (None, "")}
         del self._open[sent.cell.cell_id]
         told: Any = status if status in ("done", "pruned", "collapsed") else "failed"
-        self.searcher.tell(sent.proposal.number, told, reached if told in ("done", "collapsed") else None, facts=known)
+        self.searcher.tell(sent.proposal.number, told, reached if told in ("done", "collapsed") else {}, facts=known)
         if outcome.run_id:
             self._tag(outcome.run_id, sent.proposal.number)
         said = ", ".join(f"{name} {value:.4g}" for name, value in reached.items()) if told == "done" else told
-        counted = sum(trial.counts for trial in self.searcher.trials())
-        self._line(f"trial {sent.proposal.number}, {counted} of {self._count}: {said} ({_short(sent.proposal.values)})")
+        short = _short(sent.proposal.values)
+        self._line(f"trial {sent.proposal.number}, {self._counted} of {self._count}: {said} ({short})")
 
     def _tag(self, run_id: str, number: int) -> None:
         """Name the search on a run; random search, which shares trials, does not take over the name."""
@@ -328,10 +265,6 @@ class _Hunt:
         if STUDY_TAG not in store.client.get_run(run_id).data.tags:
             run = Run(store, run_id, experiment_id=self.team.session.experiment_id, heartbeat=False)
             run.set_tags({STUDY_TAG: self.searcher.name, "optuna.trial": number})
-
-
-def _is_same(facts: Mapping[str, Any], cell: Cell) -> bool:
-    return facts.get("cell_id") == cell.cell_id and facts.get("status") in ("done", "pruned", "collapsed", "failed")
 
 
 def _is_dead(facts: Mapping[str, Any]) -> bool:

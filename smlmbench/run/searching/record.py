@@ -3,9 +3,9 @@
 import csv
 import io
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,32 +22,21 @@ from smlmbench.tracking.runs import Run, open_run
 
 SEARCH_TAG = "smlmbench.search"
 FILE = "search.json"
-COLUMNS = ("trial", "state", "cell_id", "mlflow_run_id", "seconds", "n_params", "samples_seen", "train_s", "reason")
+FACTS = ("cell_id", "mlflow_run_id", "seconds", "n_params", "samples_seen", "train_s", "reason")  # last in the table
 
 
 @dataclass(frozen=True)
 class Hunted:
-    """One search and the random search beside it, as they stand.
+    """One search and the random search beside it, as they stand."""
 
-    Attributes:
-        name: Of the Optuna study.
-        directions: maximize or minimize, by objective; the first picks.
-        primary: The task's primary metric on these data.
-        trials: In the order of asking.
-        shares: Importance of each setting.
-        baseline_name: Of the Optuna study of random search.
-        baseline: Its trials.
-        complete: Whether all trials were made, so that its pick may be tested.
-    """
-
-    name: str
-    directions: Mapping[str, str]
-    primary: str
-    trials: Sequence[Trial]
-    shares: Mapping[str, float]
-    baseline_name: str
-    baseline: Sequence[Trial]
-    complete: bool = True
+    name: str  # of the Optuna study
+    directions: Mapping[str, str]  # maximize or minimize, by objective; the first picks
+    primary: str  # the task's primary metric on these data
+    trials: Sequence[Trial]  # in the order of asking
+    shares: Mapping[str, float]  # importance of each setting
+    baseline_name: str  # of the Optuna study of random search
+    baseline: Sequence[Trial]  # its trials
+    complete: bool = True  # whether all trials were made, so that its pick may be tested
 
     @property
     def objective(self) -> str:
@@ -65,9 +54,19 @@ class Hunted:
         return [trial for trial in self.trials if trial.counts]
 
     @cached_property
+    def drawn(self) -> list[Trial]:
+        """Those of random search."""
+        return [trial for trial in self.baseline if trial.counts]
+
+    @cached_property
     def done(self) -> list[Trial]:
         """Those with all numbers."""
         return [trial for trial in self.counted if trial.state == "done"]
+
+    @cached_property
+    def on_holdout(self) -> bool:
+        """Whether there is a holdout set, whose number is then shown instead of that on validation."""
+        return any(trial.holdout is not None for trial in self.done)
 
     @property
     def pick(self) -> Trial | None:
@@ -90,19 +89,16 @@ def final_cells(loaded: Loaded, space: Space, hunted: Hunted) -> list[Cell]:
     """All repeats of the pick and of the defaults: the rows that are tested; none before the search is over."""
     if hunted.pick is None or not hunted.complete:
         return []
-    repeats = loaded.study.repeats
-    cells = trial_cells(loaded, space, hunted.pick.values, repeats=repeats)
     model = hunted.pick.values.get("model")
     first = next(values for values in space.defaults() if values.get("model") == model)
-    cells += trial_cells(loaded, space, first, repeats=repeats)
-    return list({cell.cell_id: cell for cell in cells}.values())
+    both = [trial_cells(loaded, space, one, repeats=loaded.study.repeats) for one in (hunted.pick.values, first)]
+    return list({cell.cell_id: cell for cells in both for cell in cells}.values())
 
 
 def log_search(loaded: Loaded, space: Space, hunted: Hunted, session: Session) -> None:
     """Write the run of a search; one that is there already is brought up to date."""
+    default, best = default_of(space, hunted), _curves(hunted, len(space.defaults()))
     with _run(hunted, session) as run:
-        default = default_of(space, hunted)
-        best = _curves(hunted, len(space.defaults()))
         document = _document(loaded, space, hunted, default, best)
         run.log_params({key: document[key] for key in ("study", "data", "model", "sampler", "objectives", "asked")})
         run.log_metrics(_metrics(hunted, default))
@@ -127,25 +123,25 @@ def _said(hunted: Hunted, default: Trial | None) -> str:
     pick = hunted.pick
     if pick is None:
         return f"no trial of {len(hunted.counted)} reached a number, so there is no pick"
-    reached = f"{hunted.objective} {pick.reached[hunted.objective]:.4g}"
+    said = f"pick of {len(hunted.counted)} trials: {hunted.objective} {pick.reached[hunted.objective]:.4g}"
     if default is None or default.state != "done":
-        return f"pick of {len(hunted.counted)} trials: {reached}"
-    return f"pick of {len(hunted.counted)} trials: {reached}, defaults {default.reached[hunted.objective]:.4g}"
+        return said
+    return f"{said}, defaults {default.reached[hunted.objective]:.4g}"
 
 
 def _curves(hunted: Hunted, defaults: int) -> dict[str, Best]:
     """Numbers of the pick after K trials: on the holdout set, or on validation where there is none."""
-    on_holdout = any(trial.holdout is not None for trial in hunted.done)
 
     def shown(trial: Trial) -> float:
-        value = trial.holdout if on_holdout else trial.reached.get(hunted.objective)
+        value = trial.holdout if hunted.on_holdout else trial.reached.get(hunted.objective)
         return math.nan if value is None or trial.state != "done" else float(value)
 
-    curves = {"search": best_of([hunted.score(one) for one in hunted.counted], [shown(one) for one in hunted.counted])}
-    drawn = [trial for trial in hunted.baseline if trial.counts]
-    if drawn:
-        scores, values = [hunted.score(one) for one in drawn], [shown(one) for one in drawn]
-        curves["random"] = best_of_random(scores, values, first=min(defaults, len(drawn)))
+    def columns(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
+        return [hunted.score(one) for one in trials], [shown(one) for one in trials]
+
+    curves = {"search": best_of(*columns(hunted.counted))}
+    if hunted.drawn:
+        curves["random"] = best_of_random(*columns(hunted.drawn), first=defaults)
     return curves
 
 
@@ -164,7 +160,8 @@ def _document(
     assert search is not None  # noqa: S101 (there is no search without it)
     cells = final_cells(loaded, space, hunted)
     plan = Plan(study=loaded.study.study, cells=cells, references=[], skipped=[])
-    picked = hunted.pick
+    table = [[trial.reached[name] for name in hunted.directions] for trial in hunted.done]
+    on_front = front(table, list(hunted.directions.values()))
     return {
         "name": hunted.name,
         "study": loaded.study.study,
@@ -178,12 +175,12 @@ def _document(
         "tried": len(hunted.counted),
         "states": dict(Counter(trial.state for trial in hunted.trials)),
         "space": [str(axis) for axis in space.axes],
-        "pick": _brief(picked),
+        "pick": _brief(hunted.pick),
         "default": _brief(default),
-        "front": [_brief(trial) for trial, on in zip(hunted.done, _on_front(hunted), strict=True) if on],
+        "front": [_brief(trial) for trial, on in zip(hunted.done, on_front, strict=True) if on],
         "importances": dict(hunted.shares),
-        "random": {"name": hunted.baseline_name, "tried": sum(trial.counts for trial in hunted.baseline)},
-        "best_of": {name: {"mean": one.mean, "low": one.low, "high": one.high} for name, one in best.items()},
+        "random": {"name": hunted.baseline_name, "tried": len(hunted.drawn)},
+        "best_of": {name: asdict(one) for name, one in best.items()},
         "trial_cells": _by_model(space, hunted),
         "samples": sum(int(float(trial.facts.get("samples_seen", 0))) for trial in hunted.counted),
         "cells": plan_document(loaded.study, plan, loaded.catalog)["cells"] if cells else [],
@@ -192,17 +189,11 @@ def _document(
 
 def _by_model(space: Space, hunted: Hunted) -> dict[str, list[str]]:
     """Identities of the trials of each model, those of random search too."""
-    found: dict[str, list[str]] = {}
-    for trial in [*hunted.counted, *(each for each in hunted.baseline if each.counts)]:
-        if "cell_id" in trial.facts:
-            label = str(trial.values.get("model", next(iter(space.models))))
-            found.setdefault(str(space.models[label]["name"]), []).append(str(trial.facts["cell_id"]))
-    return {name: list(dict.fromkeys(numbers)) for name, numbers in found.items()}
-
-
-def _on_front(hunted: Hunted) -> list[bool]:
-    table = [[trial.reached[name] for name in hunted.directions] for trial in hunted.done]
-    return front(table, list(hunted.directions.values()))
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for trial in (each for each in (*hunted.counted, *hunted.drawn) if "cell_id" in each.facts):
+        label = str(trial.values.get("model", next(iter(space.models))))
+        found[str(space.models[label]["name"])][str(trial.facts["cell_id"])] = None
+    return {name: list(numbers) for name, numbers in found.items()}
 
 
 def _metrics(hunted: Hunted, default: Trial | None) -> dict[str, float]:
@@ -218,20 +209,17 @@ def _metrics(hunted: Hunted, default: Trial | None) -> dict[str, float]:
 
 
 def _table(space: Space, hunted: Hunted) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [axis.name for axis in space.axes]
-    holdout = f"holdout/{hunted.primary}"
-    further = [name for name in COLUMNS[2:] if name not in hunted.directions]
-    writer.writerow(["search", *COLUMNS[:2], *hunted.directions, holdout, *names, *further])
+    text, holdout = io.StringIO(), f"holdout/{hunted.primary}"
+    columns = ["search", "trial", "state", *hunted.directions, holdout, *(axis.name for axis in space.axes)]
+    further = [name for name in FACTS if name not in hunted.directions]
+    writer = csv.DictWriter(text, [*columns, *further], restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for kind, trials in (("search", hunted.trials), ("random", hunted.baseline)):
         for one in trials:
-            facts = {**one.facts, "seconds": "" if one.seconds is None else round(one.seconds, 1)}
-            reached = [one.reached.get(name, "") for name in hunted.directions]
-            shown = "" if one.holdout is None else one.holdout
-            settings = [one.values.get(name, "") for name in names]
-            rest = [facts.get(key, "") for key in further]
-            writer.writerow([kind, one.number, one.state, *reached, shown, *settings, *rest])
+            facts = {name: one.facts.get(name) for name in further}
+            row = {"search": kind, "trial": one.number, "state": one.state, holdout: one.holdout}
+            seconds = None if one.seconds is None else round(one.seconds, 1)
+            writer.writerow({**facts, "seconds": seconds, **one.values, **one.reached, **row})
     return text.getvalue()
 
 
@@ -247,7 +235,6 @@ def _figures(space: Space, hunted: Hunted, default: Trial | None, best: Mapping[
     settings = {axis.name: [trial.values.get(axis.name) for trial in trials] for axis in space.axes}
     if settings and hunted.done:
         drawn["slices"] = figures.slices(settings, values, objective, [axis.name for axis in space.axes if axis.log])
-    on_holdout = any(trial.holdout is not None for trial in hunted.done)
     words = {"search": "search", "random": "random search (mean over orders, 10 to 90 %)"}
     steps = [
         {"label": words[name], "x": count, "y": mean, "low": low, "high": high}
@@ -257,7 +244,7 @@ def _figures(space: Space, hunted: Hunted, default: Trial | None, best: Mapping[
     known = math.nan
     if default is not None and default.state == "done":
         known = float(default.reached[objective] if default.holdout is None else default.holdout)
-    label = f"{hunted.primary} of the pick on the holdout set" if on_holdout else f"{objective} of the pick"
+    label = f"{hunted.primary} of the pick on the holdout set" if hunted.on_holdout else f"{objective} of the pick"
     drawn["best_of_k"] = figures.best_of(steps, label, default=known)
     for other in list(hunted.directions)[1:] if hunted.done else ():
         costs = [(trial.reached[other], trial.reached[objective]) for trial in hunted.done]

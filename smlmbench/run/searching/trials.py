@@ -10,9 +10,8 @@ from smlmbench.inference.checkpoint import load_trained
 from smlmbench.inference.devices import resolve_device
 from smlmbench.run.cells.evaluation import score_conditions
 from smlmbench.run.cells.run import CHECKPOINT, describe, run_cell
-from smlmbench.run.cells.worker import session_of
+from smlmbench.run.cells.worker import unpacked
 from smlmbench.run.materials import Splits
-from smlmbench.run.progress import Relay
 from smlmbench.run.session import Session
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.study.cells import Cell
@@ -27,21 +26,13 @@ HOLDOUT = "holdout"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a trial ended.
+    """How a trial ended."""
 
-    Attributes:
-        status: done, pruned, collapsed or failed.
-        run_id: Its run.
-        reason: Why it is not done, or "".
-        metrics: Numbers on validation and holdout.
-        params: Those of its run that cost: n_params, samples_seen, train_s.
-    """
-
-    status: str
+    status: str  # done, pruned, collapsed or failed
     run_id: str
-    reason: str
-    metrics: dict[str, float]
-    params: dict[str, str]
+    reason: str  # why it is not done, or ""
+    metrics: dict[str, float]  # on validation and holdout
+    params: dict[str, str]  # of its run, those that cost: n_params, samples_seen, train_s
 
 
 def as_trial(cell: Cell, task_version: int) -> Cell:
@@ -51,63 +42,47 @@ def as_trial(cell: Cell, task_version: int) -> Cell:
     return cell.model_copy(update={"data": data, "eval_id": scored})
 
 
-def run_trial(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> Outcome:
-    """Train a trial unless its settings were trained before, also as a cell of the grid, and score it.
+def run_trial(cell: Cell, judge: Judge, session: Session, *, holdout: bool) -> dict[str, Any]:
+    """Train a cell from `as_trial` unless its settings were trained before, also as a cell of the grid, and score it.
 
-    Args:
-        cell: From `as_trial`.
-        judge: Says whether to stop the training.
-        session: The command.
-        holdout: Score it on the holdout set, where the data have one.
+    The judge says whether to stop the training; `holdout` scores it on the holdout set too, where the data have one.
+
+    Returns:
+        status, and the outcome as plain values.
     """
     primary = str(session.catalog.card("tasks", cell.task).facts["primary"])
 
     def watch(done: float, numbers: Mapping[str, float]) -> None:
         score = numbers.get(f"val/{primary}")
         if score is not None and judge.is_hopeless(done, score):
-            raise PrunedError(
-                f"{primary} {score:.3g} after {done:.0%} of the training, worse than earlier trials there"
-            )
+            said = f"{primary} {score:.3g} after {done:.0%} of the training"
+            raise PrunedError(f"{said}, worse than earlier trials there")
 
-    record = _trained(cell, session)
+    record = _ended_as(cell, session, "done")
     while record is None:
         if run_cell(cell, session, watch) == "leave":
             session.reporter.line(f"{describe(cell)}: waiting until the other process has trained it")
             time.sleep(WAIT_S)
-        record = _trained(cell, session) or _ended(cell, session)
+        record = _ended_as(cell, session, "done") or _ended_as(cell, session, "pruned", "collapsed", "failed")
     if holdout and record.status == "done" and f"holdout/{primary}" not in record.metrics:
         _score_holdout(cell, record, session)
-        record = _trained(cell, session) or record
+        record = _ended_as(cell, session, "done") or record
     shown = {key: value for key, value in record.metrics.items() if key.startswith(("val/", "holdout/"))}
     params = {key: record.params[key] for key in ("n_params", "samples_seen", "train_s") if key in record.params}
-    return Outcome(record.status, record.run_id, record.reason, shown, params)
-
-
-def pack_judge(judge: Judge) -> dict[str, Any]:
-    """A judge as plain values."""
-    return asdict(judge)
+    outcome = Outcome(record.status, record.run_id, record.reason, shown, params)
+    return {"status": outcome.status, "outcome": asdict(outcome)}
 
 
 def run_trial_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A trial in a worker process; its judge opens the search's database, which must be on the same machine."""
-    session = session_of(spec)
     judge = Judge(**{**spec["judge"], "rule": Rule(**spec["judge"]["rule"])})
-    cell = Cell.model_validate(spec["cell"])
-    if isinstance(session.reporter, Relay):
-        session.reporter.cell_id = cell.cell_id
-    outcome = run_trial(cell, judge, session, holdout=bool(spec["holdout"]))
-    return {"status": outcome.status, "outcome": asdict(outcome)}
+    cell, session = unpacked(spec)
+    return run_trial(cell, judge, session, holdout=bool(spec["holdout"]))
 
 
-def _trained(cell: Cell, session: Session) -> RunRecord | None:
-    """The run that has trained these settings, however it was scored."""
+def _ended_as(cell: Cell, session: Session, *ends: str) -> RunRecord | None:
+    """The run of these settings that has ended so, however it was scored."""
     runs = cell_runs(session.store, session.experiment_id, cell.cell_id)
-    return next((run for run in runs if run.status == "done" and not run.superseded), None)
-
-
-def _ended(cell: Cell, session: Session) -> RunRecord | None:
-    runs = cell_runs(session.store, session.experiment_id, cell.cell_id)
-    ends = ("pruned", "collapsed", "failed")
     return next((run for run in runs if run.status in ends and not run.superseded), None)
 
 

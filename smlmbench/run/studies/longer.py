@@ -5,10 +5,9 @@ again, also on another machine, takes the number from there, so that the control
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import ceil
 from statistics import median
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from smlmbench.run.materials import Materials
 from smlmbench.run.session import Session
 from smlmbench.study.cells import SUPERVISED, Cell, Longer, Pending, Plan
 from smlmbench.study.planning.students import with_longer
+from smlmbench.timing import synchronise
 from smlmbench.tracking.records import read_study
 
 WARM_UP = 2
@@ -26,53 +26,32 @@ DRAWN = 128  # samples: two blocks of a simulated stream
 
 
 def completed(plan: Plan, session: Session, *, measures: bool = True) -> Plan:
-    """The plan with the length of its controls, from the store where it was measured before.
-
-    Args:
-        plan: Of a study that the store has an experiment of.
-        session: The command.
-        measures: Measure what the store does not know; else it stays pending.
-    """
+    """The plan with the length of its controls; what the store does not know is measured, or stays pending."""
     if not plan.pending and not any(cell.teaching for cell in plan.cells):
         return plan
-    known = stored(read_study(session.store, plan.study).plan)
+    stored = read_study(session.store, plan.study).plan.get("longer", {})
+    known = {key: Longer.model_validate(item) for key, item in stored.items()}
     for pending in plan.pending if measures else ():
         if pending.key not in known:
-            known[pending.key] = measure(pending, session.materials, session.device)
-            session.reporter.line(_said(pending, known[pending.key]))
+            known[pending.key] = found = measure(pending, session.materials, session.device)
+            names = f"{pending.student.model.name} beside teacher {pending.teacher.model.name}"
+            spent = f"{found.teacher_s:.3g} s + {found.student_s:.3g} s + {found.answers_s:.3g} s"
+            why = f"({spent} for teacher, student and the teacher's answers)"
+            session.reporter.line(f"control longer, {names}: {found.factor} x samples {why}")
     return with_longer(plan, known)
-
-
-def stored(document: Mapping[str, Any]) -> dict[str, Longer]:
-    """What an earlier `plan.json` says, by key."""
-    return {key: Longer.model_validate(item) for key, item in document.get("longer", {}).items()}
-
-
-def _said(pending: Pending, found: Longer) -> str:
-    names = f"{pending.student.model.name} beside teacher {pending.teacher.model.name}"
-    spent = f"{found.teacher_s:.3g} s + {found.student_s:.3g} s + {found.answers_s:.3g} s"
-    return f"control longer, {names}: {found.factor} x samples ({spent} for teacher, student and the teacher's answers)"
 
 
 def measure(pending: Pending, materials: Materials, device_name: str) -> Longer:
     """Seconds of teacher and student from a few steps, and how many times longer the student could train."""
     device, size = resolve_device(device_name), pending.student.training.batch_size
-    teacher_step, _ = step_seconds(pending.teacher, materials, device)
-    student_step, _ = step_seconds(pending.student, materials, device)
+    both = [(cell.training, step_seconds(cell, materials, device)[0]) for cell in (pending.teacher, pending.student)]
     _, answer = step_seconds(pending.teacher, materials, device, size=size)
     sample = _sample_seconds(pending.student, materials)
-    teacher_s, student_s = (
-        cell.training.steps * (step + cell.training.batch_size * sample)
-        for cell, step in ((pending.teacher, teacher_step), (pending.student, student_step))
-    )
+    teacher_s, student_s = (training.steps * (step + training.batch_size * sample) for training, step in both)
     answers_s = pending.student.training.steps * answer + pending.judged * (answer / size + sample)
     factor = max(2, ceil((teacher_s + student_s + answers_s) / student_s))
-    return Longer(
-        factor=factor,
-        teacher_s=round(teacher_s, 2),
-        student_s=round(student_s, 2),
-        answers_s=round(answers_s, 2),
-    )
+    seconds = {"teacher_s": teacher_s, "student_s": student_s, "answers_s": answers_s}
+    return Longer(factor=factor, **{name: round(spent_s, 2) for name, spent_s in seconds.items()})
 
 
 def step_seconds(
@@ -80,16 +59,11 @@ def step_seconds(
 ) -> tuple[float, float]:
     """Median seconds of one supervised step, and of answering its batch without gradients; data not counted.
 
-    Args:
-        cell: Its network, loss and batch size; nothing of it is kept.
-        materials: Data sets.
-        device: Where.
-        size: Samples in the batch instead of the cell's.
+    Nothing of the cell's training is kept; `size` is the number of samples in the batch instead of the cell's.
     """
     recipe, _ = build_recipe(cell.model_copy(update={"method": SUPERVISED, "teaching": None}), materials, device)
     batch = materials.training(cell).batch(0, size or cell.training.batch_size)
-    parameters = next(iter(recipe.players().values()))
-    optimiser = torch.optim.Adam(parameters, lr=cell.training.lr)
+    optimiser = torch.optim.Adam(next(iter(recipe.players().values())), lr=cell.training.lr)
     reduced = resolve_number_format(cell.training.number_format, device) == "bf16"
 
     def step() -> None:
@@ -123,8 +97,7 @@ def _median_s(work: Callable[[], None], device: torch.device) -> float:
     for number in range(WARM_UP + MEASURED):
         began = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronise(device)
         if number >= WARM_UP:
             spent.append(time.perf_counter() - began)
     return median(spent)

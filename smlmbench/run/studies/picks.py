@@ -1,5 +1,6 @@
 """The validation pick of each model and data as MLflow's LoggedModel."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -24,15 +25,9 @@ EXAMPLE_PHOTONS = 10.0
 
 
 def picks(cells: Sequence[Cell], runs: Mapping[str, RunRecord], catalog: Catalog) -> list[Cell]:
-    """The best repeat of the combination with the best mean validation score, for every model and data.
-
-    Args:
-        cells: Trained cells.
-        runs: Their runs by cell_id.
-        catalog: Where tasks are registered, which know the metric that ranks.
-    """
+    """The best repeat of the combination with the best mean validation score, for every model and data."""
     known = {name: tasks.load(name, catalog) for name in {cell.task for cell in cells}}
-    combined: dict[tuple[str, str], dict[str, list[Cell]]] = {}
+    combined: dict[tuple[str, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in (one for one in cells if not one.control):
         settings = {
             "model": cell.model.settings,
@@ -41,8 +36,7 @@ def picks(cells: Sequence[Cell], runs: Mapping[str, RunRecord], catalog: Catalog
             "training": cell.training.model_dump(mode="json"),
             "method": [cell.method.name, cell.method.settings, cell.teaching.label if cell.teaching else ""],
         }
-        group = combined.setdefault((cell.data.name, cell.model.name), {})
-        group.setdefault(short_hash(settings), []).append(cell)
+        combined[cell.data.name, cell.model.name][short_hash(settings)].append(cell)
 
     def score(cell: Cell) -> float:
         task = known[cell.task]

@@ -51,18 +51,15 @@ def _task(name: str, catalog: Catalog) -> dict[str, Any]:
         "summary": card.summary,
         "primary": {"name": card.facts["primary"], "direction": card.facts.get("direction", "up")},
         "headline": list(card.facts.get("headline", [])),
-        "columns": columns(catalog, name),
+        "columns": _columns(catalog, name),
     }
 
 
-def columns(catalog: Catalog, task: str) -> dict[str, dict[str, Any]]:
+def _columns(catalog: Catalog, task: str) -> dict[str, dict[str, Any]]:
     """Unit, direction and help of every number that the task's metrics give."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in catalog.names("metrics"):
-        card = catalog.card("metrics", name)
-        if isinstance(card, MetricCard) and task in card.tasks:
-            found |= {key: facts.model_dump() for key, facts in card.gives.items()}
-    return found
+    cards = [catalog.card("metrics", name) for name in catalog.names("metrics")]
+    given = [card.gives for card in cards if isinstance(card, MetricCard) and task in card.tasks]
+    return {key: facts.model_dump() for gives in given for key, facts in gives.items()}
 
 
 def _cell(cell: Cell, card: Card) -> dict[str, Any]:
@@ -85,9 +82,8 @@ def _cell(cell: Cell, card: Card) -> dict[str, Any]:
 def _taught(cell: Cell) -> dict[str, Any]:
     """What a student adds: method, teacher and what it is compared with."""
     said: dict[str, Any] = {"control": cell.control} if cell.control else {}
-    if cell.teaching is None:
+    if (teaching := cell.teaching) is None:
         return said
-    teaching = cell.teaching
     teacher: dict[str, Any] = {"untrained": True} if teaching.untrained else {}
     if teaching.model is not None:
         teacher["settings"] = dict(teaching.model.settings)
@@ -99,19 +95,17 @@ def _taught(cell: Cell) -> dict[str, Any]:
 
 def _reference(row: Reference, catalog: Catalog) -> dict[str, Any]:
     card = catalog.card("references", row.reference.name)
-    serves = serving(card, row.task) or {}
+    serves, settings = serving(card, row.task) or {}, dict(row.reference.settings)
+    if settings.get("path"):
+        settings["path"] = str(settings["path"]).replace("\\", "/").rsplit("/", 1)[-1]  # without its folder
     return {
         "reference_id": row.reference_id,
         "eval_id": row.eval_id,
         "task": row.task,
         "data": row.data.name,
         "reference": row.reference.name,
-        "settings": {key: _without_folder(key, value) for key, value in row.reference.settings.items()},
+        "settings": settings,
         "knows": list(serves.get("knows", [])),
         "gives": serves.get("gives", ""),
         "ceiling": bool(card.facts.get("ceiling")),
     }
-
-
-def _without_folder(key: str, value: Any) -> Any:
-    return str(value).replace("\\", "/").rsplit("/", 1)[-1] if key == "path" and value else value

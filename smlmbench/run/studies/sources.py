@@ -1,6 +1,7 @@
 """`sources.json`: what every row of a study was scored on, so that a frame can be shown again."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ FILE = "sources.json"
 DIGEST = "_sha256"
 
 
+@dataclass(frozen=True, slots=True)
 class Sources:
     """The data entry of one row, with what is needed to open it."""
 
-    def __init__(self, plan: DataPlan, root_seed: int, catalog: Catalog) -> None:
-        self.plan, self.root_seed, self.catalog = plan, root_seed, catalog
+    plan: DataPlan
+    root_seed: int
+    catalog: Catalog
 
     @property
     def names(self) -> list[str]:
@@ -36,18 +39,17 @@ class Sources:
             UnknownNameError: No such condition; the nearest is named.
             ConfigError: A file is not there any more, or has changed since.
         """
-        wanted = name or self.names[0]
+        plan, wanted, asked = self.plan, name or self.names[0], (self.root_seed, self.catalog)
         if wanted not in self.names:
             raise unknown_name("condition", wanted, self.names)
-        plan = self.plan
         if wanted in plan.tests:
             self._check(wanted, plan.tests[wanted], plan.test_identity[wanted])
             kept = {"tests": {wanted: plan.tests[wanted]}}
-            return data.conditions(plan.model_copy(update=kept), self.root_seed, self.catalog)[wanted]
+            return data.conditions(plan.model_copy(update=kept), *asked)[wanted]
         if wanted == "val":
-            return data.validation(plan, self.root_seed, self.catalog)
+            return data.validation(plan, *asked)
         path = next(path for path in plan.apply if path.name == wanted)
-        return data.applied(plan.model_copy(update={"apply": [path]}), self.root_seed, self.catalog)[str(path)]
+        return data.applied(plan.model_copy(update={"apply": [path]}), *asked)[str(path)]
 
     def _check(self, name: str, source: Any, identity: Mapping[str, Any]) -> None:
         try:
@@ -62,8 +64,7 @@ class Sources:
 
 def sources_document(plan: Plan, root_seed: int) -> dict[str, Any]:
     """The data entries of a plan as plain JSON values, with the rows that use them."""
-    rows = {cell.cell_id: cell.data for cell in plan.cells}
-    rows |= {row.reference_id: row.data for row in plan.references}
+    rows = _rows(plan)
     entries = {entry.name: entry for entry in rows.values()}
     return {
         "root_seed": root_seed,
@@ -79,8 +80,7 @@ def sources_of(record: RunRecord, store: Store, study: str, plugins: list[Path])
     Raises:
         ConfigError: The store does not say, or a plug-in is gone.
     """
-    documents = [run.json(FILE) for run in read_study(store, study).runs if run.role == "study"]
-    documents = [said for said in documents if said]
+    documents = [said for run in read_study(store, study).runs if run.role == "study" and (said := run.json(FILE))]
     found = next((said for said in documents if record.cell_id in said["rows"]), None)
     name = found["rows"][record.cell_id] if found else record.params.get("data", "")
     if found is None:
@@ -88,12 +88,12 @@ def sources_of(record: RunRecord, store: Store, study: str, plugins: list[Path])
         named = [said for said in documents if name in said["data"]]
         alike = all(said["data"][name] == named[0]["data"][name] for said in named)
         found = named[0] if named and alike else None
-    if found is not None:
-        there = [Path(path) for path in found["plugins"] if Path(path).is_file()]
-        return Sources(DataPlan.model_validate(found["data"][name]), found["root_seed"], _catalog(there, plugins))
-    raise ConfigError(
-        f"the store does not say what run {record.run_id[:12]} ({record.name}) was scored on; give --study FILE"
-    )
+    if found is None:
+        which = f"run {record.run_id[:12]} ({record.name})"
+        raise ConfigError(f"the store does not say what {which} was scored on; give --study FILE")
+    there = [Path(path) for path in found["plugins"] if Path(path).is_file()]
+    catalog = Catalog(list({path.resolve(): path for path in (*there, *plugins)}.values()))
+    return Sources(DataPlan.model_validate(found["data"][name]), found["root_seed"], catalog)
 
 
 def sources_from(record: RunRecord, loaded: Loaded) -> Sources:
@@ -103,7 +103,7 @@ def sources_from(record: RunRecord, loaded: Loaded) -> Sources:
         ConfigError: The study has no such row.
     """
     plan = make_plan(loaded)
-    rows = {cell.cell_id: cell.data for cell in plan.cells} | {row.reference_id: row.data for row in plan.references}
+    rows = _rows(plan)
     if record.cell_id not in rows:
         raise ConfigError(
             f"study '{plan.study}' has no row {record.cell_id} ({record.name}); give the file and the --set of its run"
@@ -111,6 +111,5 @@ def sources_from(record: RunRecord, loaded: Loaded) -> Sources:
     return Sources(rows[record.cell_id], loaded.study.seed, loaded.catalog)
 
 
-def _catalog(remembered: list[Path], given: list[Path]) -> Catalog:
-    files = {path.resolve(): path for path in (*remembered, *given)}
-    return Catalog(list(files.values()))
+def _rows(plan: Plan) -> dict[str, DataPlan]:
+    return {cell.cell_id: cell.data for cell in plan.cells} | {row.reference_id: row.data for row in plan.references}

@@ -1,6 +1,7 @@
 """A whole study: plan, rows, picks, timing, report; the same command again does only what is left."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from smlmbench.study.load import Loaded
 from smlmbench.study.planning.students import with_longer
 from smlmbench.timing import check_device
 from smlmbench.tracking.claims import reap
-from smlmbench.tracking.records import RunRecord, StudyRecord, read_study
+from smlmbench.tracking.records import StudyRecord, read_study
 from smlmbench.tracking.runs import open_run
 from smlmbench.tracking.store import Store
 
@@ -34,20 +35,12 @@ BAD = ("failed", "collapsed")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line adds to a study.
+    """What the command line adds to a study."""
 
-    Attributes:
-        device: auto, cpu, cuda or mps for training, and for scoring where `infer_device` is None.
-        retry_failed: Repeat failed and collapsed cells.
-        max_hours: Start no new cell after this time.
-        infer_device: auto, cpu, cuda or mps for scoring and predicting after training.
-        slots: Where cells run.
-    """
-
-    device: str = "auto"
-    retry_failed: bool = False
-    max_hours: float | None = None
-    infer_device: str | None = None
+    device: str = "auto"  # auto, cpu, cuda or mps for training, and for scoring where `infer_device` is None
+    retry_failed: bool = False  # repeat failed and collapsed cells
+    max_hours: float | None = None  # start no new cell after this time
+    infer_device: str | None = None  # the same names, for scoring and predicting after training
     slots: Slots = INLINE
 
 
@@ -75,22 +68,12 @@ class Finished:
     failed_references: list[str]
 
 
-def run_study(
-    loaded: Loaded, plan: Plan, store: Store, reporter: Reporter, options: Options, *, whole: Plan | None = None
-) -> Finished:
-    """Run what is left of a study and rebuild its report.
-
-    Args:
-        loaded: The study.
-        plan: What to run of it.
-        store: An open store.
-        reporter: What the user sees.
-        options: From the command line.
-        whole: Everything that the report shows, where `plan` was filtered.
+def begin(loaded: Loaded, store: Store, reporter: Reporter, options: Options) -> Session:
+    """The session of a command; nothing is begun before its devices and workers are known to be there.
 
     Raises:
-        ConfigError: A device that this machine does not have; nothing was begun.
-        KeyboardInterrupt: After the running cell was checkpointed; what is left was said.
+        ConfigError: A device that this machine does not have.
+        EngineError, StoreError: From `check_slots`.
     """
     study = loaded.study
     resolve_device(options.device)
@@ -99,21 +82,26 @@ def run_study(
         check_device(name)
     if not options.slots.inline:
         check_slots(options.slots, uri=store.uri, served=store.served)
-    experiment_id = store.ensure_experiment(study.study)
-    session = Session(
-        store,
-        experiment_id,
-        Materials(loaded.catalog),
-        reporter,
-        options.device,
-        options.retry_failed,
-        options.infer_device,
-    )
+    experiment_id, materials = store.ensure_experiment(study.study), Materials(loaded.catalog)
     for stale in reap(store, experiment_id):
         reporter.line(f"run {stale.run_id[:8]} ({stale.name}) was left by a process that is gone: {stale.reason}")
+    device, retry, infer_device = options.device, options.retry_failed, options.infer_device
+    return Session(store, experiment_id, materials, reporter, device, retry, infer_device)
+
+
+def run_study(
+    loaded: Loaded, plan: Plan, store: Store, reporter: Reporter, options: Options, *, whole: Plan | None = None
+) -> Finished:
+    """Run what is left of a study's plan and rebuild its report, which shows the `whole` plan of a filtered one.
+
+    Raises:
+        ConfigError, EngineError, StoreError: From `begin`; nothing was begun.
+        KeyboardInterrupt: After the running cell was checkpointed; what is left was said.
+    """
+    study, session = loaded.study, begin(loaded, store, reporter, options)
     plan = completed(plan, session)
     whole = None if whole is None else with_longer(completed(whole, session, measures=False), plan.longer)
-    with open_run(store, experiment_id, role="study", name=study.study) as run:
+    with open_run(store, session.experiment_id, role="study", name=study.study) as run:
         run.log_text(loaded.text, "study.yaml")
         run.log_dict(plan_document(study, whole or plan, loaded.catalog), "plan.json")
         run.log_dict(sources_document(whole or plan, study.seed), SOURCES)
@@ -121,9 +109,8 @@ def run_study(
             _work(loaded, plan, session, options)
         except KeyboardInterrupt:
             reporter.close()
-            left = Counter(_statuses(plan, read_study(store, study.study)).values())
-            count = left.total() - sum(left[status] for status in ENDED)
-            reporter.line(f"stopped; {count} of {len(plan.cells)} cells are left; the same command continues them")
+            left = _unfinished(_statuses(plan, read_study(store, study.study)))
+            reporter.line(f"stopped; {left} of {len(plan.cells)} cells are left; the same command continues them")
             raise
         return _report(plan, session)
 
@@ -133,37 +120,31 @@ def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> Non
     for reference in plan.references:
         run_reference(reference, session)
     train(plan.cells, session, options.slots, options.max_hours or study.max_hours)
-    runs = _done(plan, session.store, study.study)
+    record, wanted = read_study(session.store, study.study), {cell.cell_id: cell.eval_id for cell in plan.cells}
+    ended = [row for row in reversed(record.rows("cell")) if row.status == "done"]
+    runs = {row.cell_id: row for row in ended if wanted.get(row.cell_id) == row.eval_id}  # scored as planned
     done = [cell for cell in plan.cells if cell.cell_id in runs]
     if study.timing is not None and done:
         time_study(done, runs, study.timing, session)
     if study.timing is not None:
-        rows = read_study(session.store, study.study).rows("reference")
-        time_fitters(plan.references, {row.cell_id: row for row in rows if row.status == "done"}, study.timing, session)
+        references = {row.cell_id: row for row in record.rows("reference") if row.status == "done"}
+        time_fitters(plan.references, references, study.timing, session)
     if study.log_models != "none" and done:
         log_picks(done, runs, session, everything=study.log_models == "all")
-
-
-def _done(plan: Plan, store: Store, study: str) -> dict[str, RunRecord]:
-    """Runs of the plan's cells that are done and scored as planned, by cell_id."""
-    wanted = {cell.cell_id: cell.eval_id for cell in plan.cells}
-    rows = read_study(store, study).rows("cell")
-    return {
-        row.cell_id: row for row in reversed(rows) if row.status == "done" and wanted.get(row.cell_id) == row.eval_id
-    }
 
 
 def _report(plan: Plan, session: Session) -> Finished:
     files = report_study(session.store, plan.study)
     record = read_study(session.store, plan.study)
-    statuses = Counter(_statuses(plan, record).values())
-    unfinished = statuses.total() - sum(statuses[status] for status in ENDED)
-    statuses["skipped"] += len(plan.skipped)
-    if not statuses["skipped"]:
-        del statuses["skipped"]
+    known = _statuses(plan, record)
+    statuses = Counter([*known.values(), *("skipped" for _ in plan.skipped)])
     failing = {row.cell_id for row in record.rows("reference") if row.status == "failed"}
     failed = [row.reference.name for row in plan.references if row.reference_id in failing]
-    return Finished(dict(statuses), files.html, unfinished, failed)
+    return Finished(dict(statuses), files.html, _unfinished(known), failed)
+
+
+def _unfinished(statuses: Mapping[str, str]) -> int:
+    return sum(status not in ENDED for status in statuses.values())
 
 
 def _statuses(plan: Plan, record: StudyRecord) -> dict[str, str]:

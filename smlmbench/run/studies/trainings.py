@@ -1,16 +1,17 @@
 """The trainings of a plan over the slots that a command has: this process, or workers."""
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smlmbench import engine
-from smlmbench.engine import Hooks
-from smlmbench.engine.contracts import PLANNED
+from smlmbench.engine import Hooks, Result, Spec
+from smlmbench.engine.contracts import PLANNED, OnResult, RunCell
+from smlmbench.engine.inline import NO_HOOKS
 from smlmbench.errors import EngineError, StoreError
 from smlmbench.run.cells.run import describe, row_of
 from smlmbench.run.cells.worker import outcome, pack_cell, pack_session, run_spec
@@ -31,17 +32,11 @@ WAIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Where cells run.
+    """Where cells run."""
 
-    Attributes:
-        workers: Processes on this machine, or jobs; 1 without the others is this process.
-        scheduler: Address of a scheduler that runs already.
-        cluster: `cluster.yaml` of a job queue.
-    """
-
-    workers: int | None = None
-    scheduler: str | None = None
-    cluster: Path | None = None
+    workers: int | None = None  # processes on this machine, or jobs; 1 without the others is this process
+    scheduler: str | None = None  # address of a scheduler that runs already
+    cluster: Path | None = None  # `cluster.yaml` of a job queue
 
     @property
     def inline(self) -> bool:
@@ -77,9 +72,11 @@ def check_slots(slots: Slots, *, uri: str, served: bool) -> None:
 
 def is_afar(slots: Slots) -> bool:
     """Whether workers may be on other machines."""
+    if slots.scheduler is None:
+        return slots.cluster is not None
     from smlmbench.engine.clusters import is_local
 
-    return slots.cluster is not None or (slots.scheduler is not None and not is_local(slots.scheduler))
+    return slots.cluster is not None or not is_local(slots.scheduler)
 
 
 def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: float | None) -> None:
@@ -93,7 +90,11 @@ def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: floa
     until = None if max_hours is None else time.monotonic() + 3600 * max_hours
     kept = _kept(cells, session)
     left = [cell for cell in cells if cell.cell_id not in kept]
-    _say_kept(cells, kept, session)
+    if len(kept) > NAMED_ROWS:
+        session.reporter.line(f"{len(kept)} cells: done before")
+    else:
+        for cell in (each for each in cells if each.cell_id in kept):
+            session.reporter.line(f"{describe(cell)}: done before")
     if not left:
         return
     hooks = Hooks(may_begin=lambda: until is None or time.monotonic() < until)
@@ -101,32 +102,12 @@ def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: floa
         stack.callback(session.reporter.close)
         workers = None if slots.inline else stack.enter_context(open_workers(slots, session))
         while left:
-            work = _Work(left, session, kept)
+            work, settled = _Work(left, session, kept), replace(hooks, settled=kept)
             work.show_counts()
-            _map(work, workers, replace(hooks, settled=kept))
+            work.map(workers, lambda cell: outcome(cell, session), run_spec, work.on_result, settled)
             waited = _wait_for_teachers(work, hooks)
             kept = _kept(cells, session) if waited else kept
             left = [cell for cell in waited if cell.cell_id not in kept]
-
-
-def _map(work: "_Work", workers: "Workers | None", hooks: Hooks) -> None:
-    """Run the cells of some work, here or in the workers."""
-    if workers is None:
-        engine.map_cells(
-            lambda spec: outcome(work.cells[spec["id"]], work.session),
-            work.specs(),
-            on_result=work.on_result,
-            hooks=hooks,
-        )
-        return
-    packed = work.packed(workers.job)
-    hooks = replace(
-        hooks,
-        pack=lambda spec: pack_cell(work.cells[spec["id"]], packed),
-        on_event=work.on_event,
-        on_death=work.on_death,
-    )
-    workers.map_cells(run_spec, work.specs(), on_result=work.on_result, hooks=hooks)
 
 
 def _wait_for_teachers(work: "_Work", hooks: Hooks) -> list[Cell]:
@@ -153,8 +134,7 @@ def _is_running(cell: Cell, session: Session) -> bool:
     return decide(runs, cell.eval_id, retry_failed=session.retry_failed).kind == "leave"
 
 
-@contextmanager
-def open_workers(slots: Slots, session: Session) -> "Iterator[Workers]":
+def open_workers(slots: Slots, session: Session) -> "AbstractContextManager[Workers]":
     """The workers that a command asked for, until the block is left."""
     from smlmbench.engine import clusters
     from smlmbench.engine.jobs import read_jobs
@@ -162,18 +142,14 @@ def open_workers(slots: Slots, session: Session) -> "Iterator[Workers]":
 
     if slots.scheduler is not None:
         session.reporter.line(f"cells run at the scheduler {slots.scheduler}")
-        with clusters.existing_workers(slots.scheduler) as workers:
-            yield workers
-    elif slots.cluster is not None:
+        return clusters.existing_workers(slots.scheduler)
+    if slots.cluster is not None:
         jobs = read_jobs(slots.cluster)
         session.reporter.line(f"cells run in {slots.workers or jobs.jobs} jobs of {jobs.kind}")
-        with clusters.queued_workers(jobs, slots.workers) as workers:
-            yield workers
-    else:
-        count = slots.workers or 1
-        session.reporter.line(f"starting {count} workers with {thread_count(count)} threads each ...")
-        with clusters.local_workers(count) as workers:
-            yield workers
+        return clusters.queued_workers(jobs, slots.workers)
+    count = slots.workers or 1
+    session.reporter.line(f"starting {count} workers with {thread_count(count)} threads each ...")
+    return clusters.local_workers(count)
 
 
 def width(slots: Slots, workers: "Workers") -> int:
@@ -185,35 +161,61 @@ def width(slots: Slots, workers: "Workers") -> int:
     return read_jobs(slots.cluster).jobs if slots.cluster is not None else max(1, len(workers.client.nthreads()))
 
 
-class _Work:
-    """What is left of a study, and how it goes on."""
+class Batch:
+    """Cells that are run here or in workers, and what is heard of them from there."""
 
-    def __init__(self, cells: Sequence[Cell], session: Session, kept: Mapping[str, str]) -> None:
+    def __init__(self, cells: Sequence[Cell], session: Session) -> None:
         self.cells = {cell.cell_id: cell for cell in cells}
-        self.job = ""
-        self._labels = {cell.cell_id: describe(cell) for cell in cells}
-        self.session = session
-        self._statuses: dict[str, str] = {}
-        self._ends: Counter[str] = Counter(kept.values())
-        self._left = len(cells)
+        self.labels = {cell.cell_id: describe(cell) for cell in cells}
+        self.session, self.job = session, ""
 
     def specs(self) -> list[dict[str, Any]]:
         """Light specs; what travels is made when a cell's turn has come."""
         return [{"id": number, "needs": list(cell.needs)} for number, cell in self.cells.items()]
 
-    def packed(self, job: str) -> dict[str, Any]:
-        """The session as it travels to the workers of a job."""
-        self.job = job
-        return pack_session(self.session, job)
+    def map(
+        self,
+        workers: "Workers | None",
+        here: Callable[[Cell], Result],
+        there: RunCell,
+        on_result: OnResult,
+        hooks: Hooks = NO_HOOKS,
+        more: Callable[[Cell], dict[str, Any]] = lambda _: {},
+    ) -> None:
+        """Run the cells in this process, or the specs made of them (and of what `more` adds) in the workers."""
+        if workers is None:
+            engine.map_cells(lambda spec: here(self.cells[spec["id"]]), self.specs(), on_result=on_result, hooks=hooks)
+            return
+        self.job = workers.job
+        packed = pack_session(self.session, workers.job)
+        hooks = replace(
+            hooks,
+            pack=lambda spec: pack_cell(self.cells[spec["id"]], packed) | more(self.cells[spec["id"]]),
+            on_event=lambda message: retell(self.session.reporter, message, self.labels),
+            on_death=lambda spec, reason: self.bury(str(spec["id"]), reason, failed=False),
+        )
+        workers.map_cells(there, self.specs(), on_result=on_result, hooks=hooks)
+
+    def bury(self, number: str, reason: str, *, failed: bool) -> None:
+        """Close what the dead worker of a cell has left running."""
+        row = row_of(self.cells[number], self.job)
+        bury(self.session.store, self.session.experiment_id, row, reason, failed=failed)
+
+
+class _Work(Batch):
+    """What is left of a study, and how it goes on."""
+
+    def __init__(self, cells: Sequence[Cell], session: Session, kept: Mapping[str, str]) -> None:
+        super().__init__(cells, session)
+        self._statuses: dict[str, str] = {}
+        self._ends: Counter[str] = Counter(kept.values())
+        self._left = len(cells)
 
     def waiting(self) -> tuple[list[Cell], list[Cell]]:
         """Cells that another process has, and those that were not begun because they need one of them."""
         gone = {number for number, status in self._statuses.items() if status == LEFT}
-        held = [
-            cell
-            for cell in self.cells.values()
-            if self._statuses.get(cell.cell_id) == PLANNED and gone.intersection(cell.needs)
-        ]
+        planned = [cell for number, cell in self.cells.items() if self._statuses.get(number) == PLANNED]
+        held = [cell for cell in planned if gone.intersection(cell.needs)]
         needs = {number for cell in held for number in cell.needs}
         return [self.cells[number] for number in self.cells if number in gone & needs], held
 
@@ -221,52 +223,30 @@ class _Work:
         failed = self._ends["failed"] + self._ends["collapsed"] + self._ends["blocked"]
         self.session.reporter.counts({"done": self._ends[ENDED_WELL], "failed": failed, "left": self._left})
 
-    def on_event(self, message: Mapping[str, Any]) -> None:
-        retell(self.session.reporter, message, self._labels)
-
-    def on_result(self, spec: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    def on_result(self, spec: Spec, result: Result) -> None:
         number, status, reason = str(spec["id"]), str(result["status"]), result.get("reason")
         self._ends[status] += 1
         self._statuses[number] = status
         if status in (ENDED_WELL, "failed", "collapsed", "blocked"):
             self._left -= 1
-        self.session.reporter.drop(number)
+        self.session.reporter.stop(key=number)
         self.show_counts()
         if result.get("given_up"):  # its worker could not write it
-            bury(
-                self.session.store,
-                self.session.experiment_id,
-                row_of(self.cells[number], self.job),
-                str(reason),
-                failed=True,
-            )
+            self.bury(number, str(reason), failed=True)
         if reason and status != PLANNED:
-            self.session.reporter.line(f"{self._labels[number]}: {status}: {reason}")
-
-    def on_death(self, spec: Mapping[str, Any], reason: str) -> None:
-        row = row_of(self.cells[str(spec["id"])], self.job)
-        bury(self.session.store, self.session.experiment_id, row, reason, failed=False)
+            self.session.reporter.line(f"{self.labels[number]}: {status}: {reason}")
 
 
 def _kept(cells: Sequence[Cell], session: Session) -> dict[str, str]:
     """Status by cell_id of the cells that need nothing, from one reading of the store."""
-    runs: dict[str, list[RunRecord]] = {}
+    runs: dict[str, list[RunRecord]] = defaultdict(list)
     for run in read_study(session.store, cells[0].study).runs if cells else ():
         if run.role == "cell":
-            runs.setdefault(run.cell_id, []).append(run)
+            runs[run.cell_id].append(run)
     kept: dict[str, str] = {}
     for cell in cells:
-        held = runs.get(cell.cell_id, [])
+        held = runs[cell.cell_id]
         decision = decide(held, cell.eval_id, retry_failed=session.retry_failed)
         if decision.kind == "keep":
             kept[cell.cell_id] = next(run.status for run in held if run.run_id == decision.run_id)
     return kept
-
-
-def _say_kept(cells: Sequence[Cell], kept: Mapping[str, str], session: Session) -> None:
-    if len(kept) > NAMED_ROWS:
-        session.reporter.line(f"{len(kept)} cells: done before")
-        return
-    for cell in cells:
-        if cell.cell_id in kept:
-            session.reporter.line(f"{describe(cell)}: done before")
