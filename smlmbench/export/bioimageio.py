@@ -60,14 +60,8 @@ def _described(graph: Graph, folder: Path) -> dict[str, Any]:
     batch, channel = {"type": "batch"}, {"type": "channel", "channel_names": _channels(graph)}
     sides = [{"type": "space", "id": axis, "size": size, "unit": "nanometer", "scale": pixel_nm} for axis in ("y", "x")]
     fine = [
-        {
-            "type": "space",
-            "id": axis,
-            "size": {"tensor_id": INPUT, "axis_id": axis},
-            "unit": "nanometer",
-            "scale": pixel_nm / graph.upsampling,
-        }
-        for axis in ("y", "x")
+        {**side, "size": {"tensor_id": INPUT, "axis_id": side["id"]}, "scale": pixel_nm / graph.upsampling}
+        for side in sides
     ]
     return {
         "type": "model",

@@ -39,6 +39,5 @@ def write(graph: Graph, path: Path) -> list[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "model.onnx"
         onnx.save(graph, source)
-        model = core().read_model(str(source))
-        openvino.save_model(model, str(path), compress_to_fp16=False)
+        openvino.save_model(core().read_model(str(source)), str(path), compress_to_fp16=False)
     return [path, path.with_suffix(".bin"), write_sidecar(graph, path)]

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,11 @@ TIMEOUT_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Outcome of the comparison.
+    """Outcome of the comparison."""
 
-    Attributes:
-        gap: Largest difference over the range of the expected output, over all sizes.
-        sizes: Shapes of the frames compared.
-        tolerance: Largest gap that passes.
-    """
-
-    gap: float
-    sizes: list[list[int]]
-    tolerance: float = TOLERANCE
+    gap: float  # largest difference over the range of the expected output, over all sizes
+    sizes: list[list[int]]  # shapes of the frames compared
+    tolerance: float = TOLERANCE  # largest gap that passes
 
     @property
     def passed(self) -> bool:
@@ -40,17 +34,11 @@ class Parity:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"gap": self.gap, "sizes": self.sizes, "tolerance": self.tolerance, "passed": self.passed}
+        return {**asdict(self), "passed": self.passed}
 
 
 def check_parity(graph: Graph, kind: str, path: Path, shapes: list[tuple[int, int, int, int]]) -> Parity:
-    """Compare a file with its network on random frames of several shapes.
-
-    Args:
-        graph: The network that was written.
-        kind: onnx, openvino or executorch.
-        path: The file.
-        shapes: (batch, channel, height, width) of the frames.
+    """Compare a file of a kind (onnx, openvino, executorch) with its network on random frames of shapes (B, C, H, W).
 
     Raises:
         FormatError: The file does not run; the other process's last line is given.

@@ -30,25 +30,19 @@ class Journal:
         table: Where the finished table will be.
         identity: What the results depend on; other results are begun anew.
         append: Adds rows to a table on disk, given the number of rows that it has.
-        first: First frame to predict.
-
-    Attributes:
-        resumed: Frames that an earlier process had finished.
-        rows: Rows of the table so far.
-        image: Sum so far, float64, or None.
     """
 
-    def __init__(self, table: Path, identity: Mapping[str, Any], append: Append, first: int = 0) -> None:
+    def __init__(self, table: Path, identity: Mapping[str, Any], append: Append) -> None:
         self._path = table.with_name(table.name + ".journal.json")
         self.part = table.with_name(table.name + ".part")
         self._identity = json.loads(json.dumps(dict(identity), default=str))
         self._append = append
-        self.done, self.rows = first, 0
-        self.image: NDArray[np.float64] | None = None
+        self.done = self.rows = 0
+        self.image: NDArray[np.float64] | None = None  # the sum so far
         self._turn, self._wait_s = 0, COMMIT_S
         self._committed_at = time.monotonic()
         self._read()
-        self.resumed = self.done - first
+        self.resumed = self.done  # frames that an earlier process had finished
 
     def _read(self) -> None:
         try:

@@ -1,13 +1,10 @@
 """OpenVINO: fp32, bf16 as a hint, int8 by NNCF calibrated on training frames; the precision is always set."""
 
-import contextlib
 import gc
-import io
-import logging
+import importlib.util
 import os
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from torch import nn
 
 from smlmbench.errors import ConfigError
 from smlmbench.export import onnx
-from smlmbench.export.graph import Graph, need, plain
+from smlmbench.export.graph import SAFE_MULTIPLE_PX, Graph, check_frames, need, plain, quiet
 from smlmbench.export.openvino import core
 
 CARD = {
@@ -31,15 +28,12 @@ CARD = {
     },
 }
 
-SAFE_MULTIPLE_PX = 8
 # Left alone, OpenVINO runs an fp32 file in bf16 where the processor has it.
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def why_not(device: torch.device, number_format: str) -> str:
     """Why it cannot run here, or empty."""
-    import importlib.util
-
     if device.type != "cpu":
         return f"OpenVINO is used on the processor; it does not run on {device.type}"
     if number_format == "int8" and importlib.util.find_spec("nncf") is None:
@@ -52,13 +46,7 @@ def why_not(device: torch.device, number_format: str) -> str:
 def prepare(
     model: nn.Module, example: torch.Tensor, number_format: str, calibration: Sequence[torch.Tensor] = ()
 ) -> Callable[..., torch.Tensor]:
-    """Translate the network and compile it for the processor.
-
-    Args:
-        model: Network in fp32.
-        example: Frames (B, C, H, W).
-        number_format: fp32, bf16 or int8.
-        calibration: Training frames, each (b, C, H, W); needed for int8.
+    """Translate the network and compile it for the processor; calibration frames are (b, C, H, W) each.
 
     Raises:
         MissingExtraError: A package of the extra is missing.
@@ -122,12 +110,11 @@ def quantised(graph: Any, calibration: Sequence[torch.Tensor]) -> Any:
     Raises:
         ConfigError: No frames to calibrate on.
     """
-    if not calibration:
-        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
+    check_frames(calibration)
     need(("nncf",), "int8")
     frames = [np.ascontiguousarray(each.cpu().numpy()) for each in calibration]
     os.environ.setdefault("NNCF_CI", "1")  # its usage statistics are sent unless this stands
-    with _quiet():
+    with quiet():
         import nncf
 
         core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # loads our plug-in before that of nncf's own cores
@@ -135,16 +122,3 @@ def quantised(graph: Any, calibration: Sequence[torch.Tensor]) -> Any:
         made = nncf.quantize(graph, data, subset_size=len(frames), preset=nncf.QuantizationPreset.MIXED)
         gc.collect()  # which go here, on the thread that made them
         return made
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the quantiser's bars and advice."""
-    earlier = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(earlier)

@@ -42,9 +42,9 @@ def find_source(loaded: Loaded, data: str | None, condition: str | None) -> Simu
     """
     entries = {entry.name: entry for entry in loaded.study.data}
     name = data or next(iter(entries))
-    if name not in entries:
+    entry = entries.get(name)
+    if entry is None:
         raise unknown_name("data", name, entries)
-    entry = entries[name]
     if condition is not None and condition not in entry.test:
         raise unknown_name("test condition", condition, entry.test)
     source = entry.train if condition is None else entry.test[condition]
@@ -85,14 +85,7 @@ def draw_frames(
 
 
 def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, catalog: Catalog) -> Drawn:
-    """Write `frames.tif` (16-bit ADU) and `truth.csv` (ThunderSTORM) of one structure.
-
-    Args:
-        source: Description.
-        frames: Number of frames.
-        seed: Seed of this movie.
-        output: Folder, made if absent.
-        catalog: Where PSF and formats are registered.
+    """Write `frames.tif` (16-bit ADU) and `truth.csv` (ThunderSTORM) of one structure into a folder, made if absent.
 
     Raises:
         FormatError: The folder cannot be made.
@@ -142,11 +135,7 @@ def make_folder(folder: Path) -> None:
         raise FormatError(f"--output '{folder}' cannot be made: {error.strerror}; give a folder") from None
 
 
-def adu(
-    photons: np.ndarray[tuple[int, ...], np.dtype[np.float32]], camera: Camera
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
-    """Photons back to the whole counts that a camera stores."""
-    # The frames came from whole ADU, so rounding gives these back.
-    adu = (photons + camera.spurious_e) * camera.adu_per_photon + camera.baseline_adu
-    clipped: np.ndarray[tuple[int, ...], np.dtype[np.uint16]] = np.clip(np.rint(adu), 0, 65535).astype(np.uint16)
-    return clipped
+def adu(photons: NDArray[np.float32], camera: Camera) -> NDArray[np.uint16]:
+    """Photons back to the whole counts that a camera stores; they came from those, so rounding gives them back."""
+    counts: NDArray[np.float32] = (photons + camera.spurious_e) * camera.adu_per_photon + camera.baseline_adu
+    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)

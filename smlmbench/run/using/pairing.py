@@ -29,15 +29,9 @@ class Paired:
 
 
 def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, output: Path, catalog: Catalog) -> Paired:
-    """Write `input/<n>.tif` (16-bit ADU) and `target/<n>.tif` (float32, a spot of mass 1 per emitter).
+    """Write `input/<n>.tif` (16-bit ADU) and `target/<n>.tif` (float32, a spot of mass 1 per emitter) into `output`.
 
-    Args:
-        source: Description.
-        frames: Number of pairs.
-        seed: Seed of this set.
-        ratio: Target pixels per camera pixel along one axis: 1, 2, 4 or 8.
-        output: Folder, made if absent.
-        catalog: Where the PSF is registered.
+    `ratio` is that of target pixels to camera pixels along one axis: 1, 2, 4 or 8.
 
     Raises:
         ConfigError: Another ratio.
@@ -61,8 +55,7 @@ def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, outpu
         table = emitters.localizations(n_frames=count, field_nm=(side * fine_nm, side * fine_nm))
         found += len(table)
         for index, page in enumerate(adu(block.numpy(), source.camera)):
-            name = names[start + index]
-            here = table.frame == index
+            name, here = names[start + index], table.frame == index
             spikes = rasterise(table.x_nm[here], table.y_nm[here], (side, side), fine_nm)
             tifffile.imwrite(inputs / name, page)
             tifffile.imwrite(targets / name, blur(spikes, SPREAD_PX).astype(np.float32))
