@@ -72,7 +72,9 @@ class Localizations:
         field_nm: tuple[float, float],
         more: Mapping[str, ArrayLike] | None = None,
     ) -> "Localizations":
-        """Build from columns with fixed names, `frame` among them; the absent ones are NaN (molecule, channel: None).
+        """Build from columns with fixed names, `frame` among them, and `more` under other names of one line.
+
+        Absent ones are NaN, molecule and channel None.
 
         Raises:
             SizeError: Columns of different length, a name that is not a column, or an odd name of a further one.

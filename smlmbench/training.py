@@ -155,7 +155,8 @@ class _Loop:
             self.progress.train_s += time.perf_counter() - began
 
     def _step(self, batch: Batch) -> None:
-        seen = {"lr": torch.tensor(self.lr(), dtype=torch.float64)}
+        lr = float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
+        seen = {"lr": torch.tensor(lr, dtype=torch.float64)}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16"):
             moves = self.recipe.step(batch)
         for move in moves:
@@ -172,9 +173,6 @@ class _Loop:
             seen["loss"] = move.loss.detach()
         self.window.append(seen)
 
-    def lr(self) -> float:
-        return float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
-
     def guard(self) -> None:
         """Stop where a number of the last steps is not finite."""
         for name in ("loss", "gradient_norm"):
@@ -187,13 +185,13 @@ class _Loop:
 
     def numbers(self, validation: Validation) -> dict[str, float]:
         """What is logged of a validation and of the steps before it; `train/lr` is that of the last step."""
-        names = dict.fromkeys(name for seen in self.window for name in seen)  # not every step says all of them
-        means = {
-            name: float(torch.stack([seen[name] for seen in self.window if name in seen]).float().mean())
-            for name in names
-        }
-        means["lr"] = float(self.window[-1]["lr"])
-        means |= {"seconds": self.progress.train_s, "samples": float(self.progress.step * self.settings.batch_size)}
+        values: dict[str, list[torch.Tensor]] = {}
+        for seen in self.window:  # not every step says all of them
+            for name, value in seen.items():
+                values.setdefault(name, []).append(value)
+        means = {name: float(torch.stack(said).float().mean()) for name, said in values.items()}
+        means |= {"lr": float(values["lr"][-1]), "seconds": self.progress.train_s}
+        means["samples"] = float(self.progress.step * self.settings.batch_size)
         said = {"train": means, "val": validation.metrics}
         return {f"{when}/{name}": value for when, numbers in said.items() for name, value in numbers.items()}
 
@@ -232,9 +230,8 @@ def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.opti
     extra: dict[str, Any] = {"momentum": 0.9} if settings.optimiser == "sgd" else {}
     if all(each.is_floating_point() and each.device.type in ("cpu", "cuda") for each in parameters):
         extra["fused"] = True  # one pass over each parameter
-    made: torch.optim.Optimizer = kinds[settings.optimiser](
-        parameters, lr=settings.lr, weight_decay=settings.weight_decay, **extra
-    )
+    extra |= {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    made: torch.optim.Optimizer = kinds[settings.optimiser](parameters, **extra)
     return made
 
 

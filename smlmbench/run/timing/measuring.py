@@ -7,6 +7,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from smlmbench.data.contracts import ArrayFrames
 from smlmbench.inference.engine import Network, ReadOut, pad, predict, raw_batches
 from smlmbench.timing import Latency
 
-BATCHES = (1, 8, 32)
+BATCHES = (8, 32)  # beside single frames
 MOST_FINE_PIXELS = 2**23
 OFFLINE_ROUNDS = 7
 
@@ -68,7 +69,7 @@ def measure(
         numbers[label] = {"load_ms": 1e3 * (time.perf_counter() - began)}
     if not prepared:
         return {}, failed
-    single = time_calls({label: _bound(call, inputs[label][:1]) for label, call in prepared.items()}, device)
+    single = time_calls({label: partial(call, inputs[label][:1]) for label, call in prepared.items()}, device)
     if whole:
         _offline(numbers, prepared, inputs, (subjects, single), device, time_calls)
         _end_to_end(numbers, prepared, subjects, device, time_calls)
@@ -76,10 +77,6 @@ def measure(
             numbers[label]["gflops"] = gflops(subjects[label].network, inputs[label][:1])
     finite = {label: {name: one for name, one in said.items() if np.isfinite(one)} for label, said in numbers.items()}
     return {label: Measured(single[label], finite[label]) for label in prepared}, failed
-
-
-def _bound(call: Network, frames: torch.Tensor) -> Callable[[], Any]:
-    return lambda: call(frames)
 
 
 def _input(one: Subject, device: torch.device) -> torch.Tensor:
@@ -99,13 +96,13 @@ def _offline(
     subjects, single = known
     for label in prepared:
         numbers[label] |= {"batch": 1.0, "frames_per_s": 1e3 / single[label].median_ms}
-    for batch in BATCHES[1:]:
+    for batch in BATCHES:
         calls = {}
         for label, call in prepared.items():
             given = inputs[label]
             if batch * given[0, 0].numel() * subjects[label].upsampling ** 2 <= MOST_FINE_PIXELS:
                 repeats = (-(-batch // len(given)), *(1 for _ in given.shape[1:]))
-                calls[label] = _bound(call, given.repeat(repeats)[:batch].contiguous())
+                calls[label] = partial(call, given.repeat(repeats)[:batch].contiguous())
         if not calls:
             continue
         for label, latency in time_calls(calls, device, max_rounds=OFFLINE_ROUNDS).items():
@@ -139,11 +136,9 @@ def _through(one: Subject, call: Network, read_out: ReadOut, device: torch.devic
     frames = ArrayFrames(one.frames, one.frames.ndim - 2)
     whole = replace(read_out, context=1)  # the windows are cut already
     if "pixel_size_nm" in read_out.settings:
-        return lambda: predict(frames, call, whole, device=device)
-    decode = read_out.output.decode
-    return lambda: [
-        decode(raw, whole.settings, whole.threshold) for _, raw in raw_batches(frames, call, whole, device=device)
-    ]
+        return partial(predict, frames, call, whole, device=device)
+    decode, how = read_out.output.decode, (whole.settings, whole.threshold)
+    return lambda: [decode(raw, *how) for _, raw in raw_batches(frames, call, whole, device=device)]
 
 
 def gflops(network: nn.Module, frames: torch.Tensor) -> float:

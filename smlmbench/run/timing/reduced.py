@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,18 +49,6 @@ def calibration(cell: Cell, trained: Trained, session: Session) -> list[torch.Te
     return [frames[start : start + CALIBRATION_BATCH] for start in range(0, len(frames), CALIBRATION_BATCH)]
 
 
-def stored(record: RunRecord, session: Session, device: torch.device) -> Trained:
-    """The trained network of a run.
-
-    Raises:
-        FormatError: It has none.
-    """
-    path = record.artifact(CHECKPOINT)
-    if path is None:
-        raise FormatError(f"run {record.run_id} has no {CHECKPOINT}")
-    return load_trained(path, session.catalog, device)
-
-
 def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: Session) -> Outcome:
     """Prepare a pick's number format on a device and runtime, compare it with fp32, store its file where it counts."""
     device_name, runtime, number_format = where
@@ -70,9 +57,11 @@ def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: S
     if reason:
         return Outcome(None, reason)
     try:
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            trained = stored(record, session, device)
+        checkpoint = record.artifact(CHECKPOINT)
+        if checkpoint is None:
+            raise FormatError(f"run {record.run_id} has no {CHECKPOINT}")
+        with tempfile.TemporaryDirectory() as folder:
+            scratch, trained = Path(folder), load_trained(checkpoint, session.catalog, device)
             reduced, files = _prepared(cell, trained, (runtime, number_format), session, (device, scratch))
             single = prepare(session.catalog, "eager", trained.network, _example(trained, device))
             read_out = read_by(trained, runtime, session.catalog)

@@ -17,7 +17,7 @@ from smlmbench import tasks
 from smlmbench.data.contracts import Condition, Given
 from smlmbench.errors import SizeError
 from smlmbench.inference.allocator import keep_buffers
-from smlmbench.inference.checkpoint import build_network
+from smlmbench.inference.checkpoint import build_network, load_trained
 from smlmbench.inference.engine import Network, frame_multiple
 from smlmbench.inference.loading import load
 from smlmbench.inference.running import prepare, read_by, why_not
@@ -93,12 +93,14 @@ def time_study(
         gated = [one for one, _ in gates.values()]
         sharing |= {one.key: [runs[one.cell.cell_id]] for one in gated}
         measured = _measure([*fresh, *gated], runs, timing, session)
-    first = wanted[0] if wanted and headline else None
+    first = wanted[0].metric if wanted and headline else None
     for one in [*missing, *gated]:
         known = any(TIMED + one.key in run.tags for run in sharing[one.key])
         if one.key not in measured and not known:
             continue
-        numbers = _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first))
+        numbers = _numbers(one, measured, sharing[one.key])
+        if one.metric == first:
+            numbers["device/latency_ms"] = numbers[f"{one.metric}_latency_ms"]
         numbers |= gates[one.key][1] if one.key in gates else {}
         for run in sharing[one.key]:
             if TIMED + one.key not in run.tags:
@@ -190,11 +192,6 @@ def _with_file(one: Candidate, found: Measured, record: RunRecord, timing: Timin
     return Measured(found.latency, numbers)
 
 
-def _is_headline(one: Candidate, first: Candidate | None) -> bool:
-    shown = first is not None and (one.device, one.runtime, one.size_px) == (first.device, first.runtime, first.size_px)
-    return shown and one.number_format == "fp32"
-
-
 def _same(cell: Cell, other: Cell) -> bool:
     one, two = ({"model": each.model.model_dump(), "output": each.output.model_dump()} for each in (cell, other))
     return short_hash(one) == short_hash(two)
@@ -205,8 +202,9 @@ def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
     device, catalog = check_device(one.device), session.catalog
     given = session.materials.given(one.cell)
     frames, work = _frames(one, session, given)
-    if record.artifact(CHECKPOINT) is not None:
-        trained = reduced.stored(record, session, device)
+    checkpoint = record.artifact(CHECKPOINT)
+    if checkpoint is not None:
+        trained = load_trained(checkpoint, catalog, device)
         network, read_out = trained.network, read_by(trained, one.runtime, catalog)
         multiple = trained.multiple_px
     else:
@@ -240,19 +238,13 @@ def _frames(one: Candidate, session: Session, given: Given) -> tuple[NDArray[np.
     return tiled(block, FRAMES, one.size_px, block.ndim - 2), work
 
 
-def _numbers(
-    one: Candidate, measured: dict[str, Measured], sharing: Sequence[RunRecord], *, headline: bool
-) -> dict[str, float]:
-    if one.key in measured:
-        said = asdict(measured[one.key].latency)
-        said = {"latency_ms": said.pop("median_ms"), **said, **measured[one.key].numbers}
-        numbers = {f"{one.metric}_{name}": float(value) for name, value in said.items() if name != "rounds"}
-    else:
+def _numbers(one: Candidate, measured: dict[str, Measured], sharing: Sequence[RunRecord]) -> dict[str, float]:
+    if one.key not in measured:
         source = next(run for run in sharing if TIMED + one.key in run.tags)
-        numbers = {name: value for name, value in source.metrics.items() if name.startswith(one.metric + "_")}
-    if headline:
-        numbers["device/latency_ms"] = numbers[f"{one.metric}_latency_ms"]
-    return numbers
+        return {name: value for name, value in source.metrics.items() if name.startswith(one.metric + "_")}
+    said = asdict(measured[one.key].latency)
+    said = {"latency_ms": said.pop("median_ms"), **said, **measured[one.key].numbers}
+    return {f"{one.metric}_{name}": float(value) for name, value in said.items() if name != "rounds"}
 
 
 def _log_reason(session: Session, record: RunRecord, metric: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,15 +91,13 @@ def in_memory(
         UserError: As `request_of`, and where units do not fit.
     """
     opened: Movie = ArrayMovie(movie) if isinstance(movie, np.ndarray) else open_movie(Path(movie), catalog=catalog)
-    try:
+    with closing(opened):
         first, stop = wanted.frames or (0, opened.n_frames)
         shape = (stop - first, opened.height, opened.width)
         request, _ = request_of(wanted, opened.path, lambda: shape, catalog)
         if isinstance(request, FitRequest):
             return fit_frames(request, catalog, opened)
         return predict_frames(request, catalog, opened)
-    finally:
-        opened.close()
 
 
 def _choose(wanted: Wanted, found: Found, shape: Shape, catalog: Catalog) -> Choice:

@@ -13,9 +13,8 @@ from smlmbench.inference.checkpoint import load_trained
 from smlmbench.inference.facts import graph_of
 from smlmbench.registry import Catalog
 from smlmbench.run.using.finding import Found, find_trained
-from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run
-from smlmbench.tracking.store import Store, open_store
+from smlmbench.tracking.store import open_store
 
 # What runs the file in the check, where that is not the format's own name.
 CHECKED_AS = {"bioimageio": "onnx"}
@@ -42,7 +41,13 @@ def export_model(
     found = find_trained(model, lambda: open_store(store, create=False))
     made = export(found.checkpoint, form, folder, catalog)
     if found.record is not None:
-        log_export(open_store(store, create=False), found.record, form, made)
+        of, logged = found.record, {**made.parity.as_dict(), "bytes": made.size_bytes}
+        run = Run(open_store(store, create=False), of.run_id, experiment_id=of.experiment_id, heartbeat=False)
+        run.log_metrics({f"export/{form}_gap": made.parity.gap, f"export/{form}_bytes": float(made.size_bytes)})
+        run.flush()
+        run.log_dict(logged, f"export/{form}.json")
+        for path in made.files:
+            run.log_artifact(path, f"export/{form}")
     return found, made
 
 
@@ -73,13 +78,3 @@ def _compare(graph: Graph, form: str, path: Path) -> Parity:
         return check_parity(graph, kind, path, shapes)
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(path) as package:
         return check_parity(graph, kind, Path(package.extract("model.onnx", scratch)), shapes)
-
-
-def log_export(store: Store, record: RunRecord, form: str, made: Exported) -> None:
-    """Store files, size and gap with the run that they came from."""
-    run = Run(store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
-    run.log_metrics({f"export/{form}_gap": made.parity.gap, f"export/{form}_bytes": float(made.size_bytes)})
-    run.flush()
-    run.log_dict({**made.parity.as_dict(), "bytes": made.size_bytes}, f"export/{form}.json")
-    for path in made.files:
-        run.log_artifact(path, f"export/{form}")
