@@ -21,11 +21,17 @@ TIMEOUT_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Outcome of the comparison."""
+    """Outcome of the comparison.
 
-    gap: float  # largest difference over the range of the expected output, over all sizes
-    sizes: list[list[int]]  # shapes of the frames compared
-    tolerance: float = TOLERANCE  # largest gap that passes
+    Attributes:
+        gap: Largest difference over the range of the expected output, over all sizes.
+        sizes: Shapes of the frames compared.
+        tolerance: Largest gap that passes.
+    """
+
+    gap: float
+    sizes: list[list[int]]
+    tolerance: float = TOLERANCE
 
     @property
     def passed(self) -> bool:

@@ -50,8 +50,7 @@ def prepare(
         MissingExtraError: Its packages are not installed; the line that installs them is given.
         ConfigError: It cannot run so here.
     """
-    reason = why_not(catalog, runtime, example.device, number_format)
-    if reason:
+    if reason := why_not(catalog, runtime, example.device, number_format):
         raise (MissingExtraError if EXTRA in reason else ConfigError)(reason)
     if number_format == "int8":  # before the minutes that a translation may take
         check_frames(calibration)

@@ -43,8 +43,7 @@ def prepare(
         ConfigError: No compiler.
     """
     del calibration
-    reason = why_not(example.device, number_format)
-    if reason:
+    if reason := why_not(example.device, number_format):
         raise ConfigError(reason)
     network = place(folded(model.eval()), example.device)
     fast = calling(torch.compile(network, dynamic=False), example.device, number_format)

@@ -54,8 +54,7 @@ def load(path: Path, device: torch.device, number_format: str = "fp32") -> Calla
         ConfigError: Not the processor, or not fp32.
     """
     need(("executorch",), "an ExecuTorch file")
-    reason = why_not(device, number_format)
-    if reason:
+    if reason := why_not(device, number_format):
         raise ConfigError(reason)
     with quiet():
         from executorch.runtime import Runtime

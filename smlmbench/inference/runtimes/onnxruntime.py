@@ -1,7 +1,7 @@
 """ONNX Runtime: the network exported to ONNX; int8 by static quantisation, calibrated on training frames."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,7 @@ def load(path: Path, device: torch.device, number_format: str = "fp32") -> Calla
     need(("onnxruntime",), "an ONNX file")
     import onnxruntime
 
-    reason = why_not(device, "fp32")
-    if reason:
+    if reason := why_not(device, "fp32"):
         raise ConfigError(reason)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -107,8 +106,7 @@ def quantise(source: Path, target: Path, calibration: Sequence[torch.Tensor]) ->
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.left: Iterator[torch.Tensor] = iter(calibration)
+        left = iter(calibration)
 
         def get_next(self) -> dict[str, Any] | None:
             frames = next(self.left, None)

@@ -3,7 +3,6 @@
 import gc
 import importlib.util
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ import torch
 from torch import nn
 
 from smlmbench.errors import ConfigError
-from smlmbench.export import onnx
 from smlmbench.export.graph import SAFE_MULTIPLE_PX, Graph, check_frames, need, plain, quiet
-from smlmbench.export.openvino import core
+from smlmbench.export.openvino import core, translated
 
 CARD = {
     "version": 1,
@@ -68,11 +66,7 @@ def write(graph: Graph, path: Path, number_format: str, calibration: Sequence[to
 
 
 def _translated(graph: Graph, number_format: str, calibration: Sequence[torch.Tensor]) -> Any:
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "model.onnx"
-        onnx.save(graph, path)
-        model = core().read_model(str(path))
-        return quantised(model, calibration) if number_format == "int8" else model
+    return quantised(translated(graph), calibration) if number_format == "int8" else translated(graph)
 
 
 def load(path: Path, device: torch.device, number_format: str = "fp32") -> Callable[..., torch.Tensor]:
@@ -87,8 +81,7 @@ def compiled(graph: Any, device: torch.device, number_format: str) -> Callable[.
     Raises:
         ConfigError: A device or number format that cannot run here.
     """
-    reason = why_not(device, number_format)
-    if reason:
+    if reason := why_not(device, number_format):
         raise ConfigError(reason)
     hints = {
         "INFERENCE_PRECISION_HINT": HINTS[number_format],

@@ -53,8 +53,7 @@ def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: S
     """Prepare a pick's number format on a device and runtime, compare it with fp32, store its file where it counts."""
     device_name, runtime, number_format = where
     device = check_device(device_name)
-    reason = why_not(session.catalog, runtime, device, number_format)
-    if reason:
+    if reason := why_not(session.catalog, runtime, device, number_format):
         return Outcome(None, reason)
     try:
         checkpoint = record.artifact(CHECKPOINT)

@@ -111,8 +111,7 @@ def time_study(
 
 
 def _can_run(one: Candidate, sharing: Sequence[RunRecord], session: Session) -> bool:
-    reason = why_not(session.catalog, one.runtime, check_device(one.device), one.number_format)
-    if reason:
+    if reason := why_not(session.catalog, one.runtime, check_device(one.device), one.number_format):
         session.reporter.line(f"  {one.cell.model.name} {one.size_px} px {one.device}: not timed: {reason}")
         for run in sharing:
             _log_reason(session, run, one.metric, reason)

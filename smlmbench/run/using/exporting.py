@@ -23,11 +23,17 @@ SIDES_PX = ((32, 48), (64, 40))
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written."""
+    """What was written.
 
-    files: list[Path]  # the network's first
-    size_bytes: int  # together, without the JSON beside it
-    parity: Parity  # how far its answers are from the network's
+    Attributes:
+        files: All of them, the network's first.
+        size_bytes: Together, without the JSON beside it.
+        parity: How far its answers are from the network's.
+    """
+
+    files: list[Path]
+    size_bytes: int
+    parity: Parity
 
 
 def export_model(
