@@ -80,7 +80,7 @@ def draw_frames(
     """
     if frames < 1:
         raise SizeError(f"{frames} frames are no movie; give 1 or more")
-    pages, tables = zip(*_blocks(source, frames, seed, catalog), strict=True)
+    pages, tables = zip(*blocks(source, frames, seed, catalog), strict=True)
     return np.concatenate(pages), _joined(tables, source, frames)
 
 
@@ -96,7 +96,7 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
     tables: list[Localizations] = []
     movie, truth = output / "frames.tif", output / "truth.csv"
     with tifffile.TiffWriter(movie, bigtiff=frames * source.field_px**2 * 2 > 2**32 - 2**25) as writer:
-        for pages, table in _blocks(source, frames, seed, catalog):
+        for pages, table in blocks(source, frames, seed, catalog):
             for page in pages:
                 writer.write(page, contiguous=True)
             tables.append(table)
@@ -106,9 +106,10 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
     return Drawn(movie, truth, len(joined))
 
 
-def _blocks(
+def blocks(
     source: SimulateSource, frames: int, seed: int, catalog: Catalog
 ) -> Iterator[tuple[NDArray[np.uint16], Localizations]]:
+    """A movie of one structure by blocks of ADU (n, height, width), and their truth with frame numbers of the movie."""
     optics = psf.build(source.psf, catalog)
     side_nm = source.field_px * source.pixel_size_nm
     for start in range(0, frames, BLOCK):
