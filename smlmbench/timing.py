@@ -119,11 +119,7 @@ def time_calls(
 ) -> dict[str, Latency]:
     """Time several callables, interleaved, by label; their inputs are resident on the device.
 
-    Args:
-        calls: What to time.
-        device: For synchronisation.
-        budget_s: Timed seconds per callable, at least 15 calls.
-        max_rounds: Upper bound on timed calls.
+    Each is called for about `budget_s` seconds, at least 15 and at most `max_rounds` times.
     """
     others = used_by_others()
     first, slowest = {}, 0.0

@@ -97,7 +97,7 @@ def predict(
     batch: int | None = None,
     on_frames: Callable[[int], None] | None = None,
 ) -> Prediction:
-    """Predict a movie into memory; the arguments are those of `stream`.
+    """Predict a movie into memory, as `stream`; `on_frames` hears the number of frames done after every batch.
 
     Returns:
         Table of all frames (None where it is not read out) and, where the output kind makes one, the summed fine image:
@@ -126,15 +126,10 @@ def stream(
     batch: int | None = None,
     first: int = 0,
 ) -> Iterator[Piece]:
-    """Predict a movie block by block; nothing is kept between blocks.
+    """Predict a movie in photons block by block, from frame `first`; nothing is kept between blocks.
 
-    Args:
-        frames: Camera frames in photons.
-        network: A prepared network in eval mode, (B, C, H, W) -> raw.
-        read_out: How raw output is read.
-        device: Where the network is.
-        batch: Frames per forward pass; by default from the fine image's size.
-        first: Frame to begin with.
+    The network, (B, C, H, W) -> raw, is prepared, in eval mode and on `device`. The frames per forward pass (`batch`)
+    follow from the fine image's size by default.
     """
     if isinstance(network, torch.nn.Module):
         network = folded(network)

@@ -24,12 +24,10 @@ Append = Callable[[Localizations, Path, int], None]
 
 
 class Journal:
-    """Collects pieces; `done` is the first frame that is still to be predicted.
+    """Collects pieces of what will be a finished `table`; `done` is the first frame that is still to be predicted.
 
-    Args:
-        table: Where the finished table will be.
-        identity: What the results depend on; other results are begun anew.
-        append: Adds rows to a table on disk, given the number of rows that it has.
+    Results of another identity (all that they depend on) are begun anew. `append` adds rows to a table on disk, given
+    the number of rows that it has.
     """
 
     def __init__(self, table: Path, identity: Mapping[str, Any], append: Append) -> None:

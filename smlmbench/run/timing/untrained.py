@@ -49,17 +49,10 @@ class Shape(NamedTuple):
 def time_untrained(
     models: Sequence[str], sizes: str, upsampling: int, where: Where, sets: Sequence[str], catalog: Catalog
 ) -> list[dict[str, Any]]:
-    """Time networks at several frame sizes: a row per model, size, device, runtime and number format.
+    """Time registered networks: a row per model, size, device, runtime and number format.
 
+    `sizes` are sides in px, comma separated; upsampling is 1, 2, 4 or 8; `sets` are settings as `model.setting=value`.
     int8 is calibrated on noise here, so its time counts and nothing is known of its quality.
-
-    Args:
-        models: Registered names.
-        sizes: Sides in px, comma separated.
-        upsampling: 1, 2, 4 or 8.
-        where: Devices, runtimes, number formats.
-        sets: Settings as `model.setting=value`.
-        catalog: Registered things.
     """
     for name in where.number_formats:
         if name not in NUMBER_FORMATS:

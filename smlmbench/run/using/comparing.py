@@ -26,16 +26,10 @@ def compare(
     border_nm: float | None = None,
     task: str | None = None,
 ) -> tuple[Scores, Scoring]:
-    """Score a file, or a prediction in memory, against the truth; returns the protocol that the scores follow, too.
+    """Score what a program found, a file or in memory, against the truth; and the protocol that the scores follow.
 
-    Args:
-        found: What a program made.
-        truth: What is true.
-        options: Of the task's comparison, such as field_nm, fine_pixel_nm; a truth in memory states its field.
-        catalog: Registered things.
-        matcher: How pairs are formed.
-        border_nm: By default 450 with a field, 0 without.
-        task: Whose numbers; by default the first task that compares files.
+    The options are those of the task's comparison, such as field_nm and fine_pixel_nm; a truth in memory states its
+    field. By default the border is 450 nm with a field and 0 without, and the task the first that compares files.
 
     Raises:
         UserError: Files that cannot be read or compared.
