@@ -119,13 +119,16 @@ def time_calls(
 ) -> dict[str, Latency]:
     """Time several callables, interleaved, by label; their inputs are resident on the device.
 
-    Each is called for about `budget_s` seconds, at least 15 and at most `max_rounds` times.
+    Each is timed for about `budget_s` seconds, at least 15 and at most `max_rounds` times.
     """
     others = used_by_others()
     first, slowest = {}, 0.0
     for label, call in calls.items():
         first[label] = _once(call, device)[0]
-        slowest = max(slowest, _settle(call, device, WARM_UP_S))
+        began, last = time.perf_counter(), 0.0
+        while time.perf_counter() - began < WARM_UP_S:
+            last = _once(call, device)[0]
+        slowest = max(slowest, last or first[label])
     rounds = int(np.clip(budget_s / max(slowest, 1e-6), MIN_ROUNDS, max_rounds))
     seen: dict[str, list[tuple[float, float]]] = {label: [] for label in calls}
     draws = np.random.default_rng(ORDER_SEED)
@@ -134,17 +137,16 @@ def time_calls(
         for at in draws.permutation(len(labels)):
             call, timed = calls[labels[at]], seen[labels[at]]
             if len(labels) > 1:
-                _settle(call, device, SETTLE_S)
+                _settle(call, device)
             timed.extend(_once(call, device) for _ in range(min(IN_TURN, rounds - done)))
     return {label: _latency(np.array(samples) * 1e3, first[label] * 1e3, others) for label, samples in seen.items()}
 
 
-def _settle(call: Callable[[], object], device: torch.device, duration_s: float) -> float:
-    """Call again and again for a while; the wall-clock seconds of the last call."""
-    began, last = time.perf_counter(), _once(call, device)[0]
-    while time.perf_counter() - began < duration_s:
-        last = _once(call, device)[0]
-    return last
+def _settle(call: Callable[[], object], device: torch.device) -> None:
+    began = time.perf_counter()
+    _once(call, device)
+    while time.perf_counter() - began < SETTLE_S:
+        _once(call, device)
 
 
 def _once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
