@@ -1,7 +1,6 @@
 """Movies: frames of a file as photons, read in blocks, cut in time and in columns; nothing loads a movie whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +10,23 @@ from numpy.typing import NDArray
 from smlmbench.errors import SizeError
 
 
-class Movie(Protocol):
+class Extent(Protocol):
+    """The size of a movie."""
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame."""
+
+
+class Movie(Extent, Protocol):
     """An open movie file: camera counts as they are stored.
 
     `read` may be called from another thread than the one that opened the movie (read-ahead).
@@ -20,58 +35,23 @@ class Movie(Protocol):
     @property
     def path(self) -> Path:
         """The file."""
-        ...
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Columns of a frame."""
-        ...
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """Type of a count, in the machine's byte order."""
-        ...
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
         """Frames start .. stop - 1 as (n, height, width) in `dtype`."""
-        ...
 
     def close(self) -> None:
         """Release the file; reading is over."""
-        ...
 
 
-class Frames(Protocol):
+class Frames(Extent, Protocol):
     """Frames in photons (or counts where uncalibrated), float32."""
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Columns of a frame."""
-        ...
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1 as float32, (n, height, width), or (n, channels, height, width) of several."""
-        ...
 
 
 class Calibration(Protocol):
@@ -79,10 +59,8 @@ class Calibration(Protocol):
 
     def to_photons(self, adu: NDArray[np.generic]) -> NDArray[np.float32]:
         """Counts of any shape as detected photo-electrons."""
-        ...
 
 
-@dataclass(frozen=True, slots=True)
 class ArrayMovie:
     """Camera counts in memory, (frames, height, width), as a movie.
 
@@ -90,35 +68,16 @@ class ArrayMovie:
         SizeError: Another shape.
     """
 
-    values: NDArray[np.generic]
-    path: Path = Path("array")
+    path = Path("array")
 
-    def __post_init__(self) -> None:
-        if self.values.ndim != 3 or not self.values.size or self.values.dtype.kind not in "uif":
+    def __init__(self, values: NDArray[np.generic]) -> None:
+        if values.ndim != 3 or not values.size or values.dtype.kind not in "uif":
             raise SizeError(
-                f"an array of shape {self.values.shape} and type {self.values.dtype} is no movie; "
+                f"an array of shape {values.shape} and type {values.dtype} is no movie; "
                 "give numbers (frames, height, width)"
             )
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        return len(self.values)
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame."""
-        return int(self.values.shape[1])
-
-    @property
-    def width(self) -> int:
-        """Columns of a frame."""
-        return int(self.values.shape[2])
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """Type of a count."""
-        return self.values.dtype
+        self.values, self.dtype = values, values.dtype
+        self.n_frames, self.height, self.width = values.shape
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
         """Frames start .. stop - 1."""
@@ -128,27 +87,12 @@ class ArrayMovie:
         """Nothing to release."""
 
 
-@dataclass(frozen=True, slots=True)
 class CalibratedFrames:
     """A movie seen in photons; build with `calibrated`."""
 
-    movie: Movie
-    camera: Calibration | None
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        return self.movie.n_frames
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame."""
-        return self.movie.height
-
-    @property
-    def width(self) -> int:
-        """Columns of a frame."""
-        return self.movie.width
+    def __init__(self, movie: Movie, camera: Calibration | None) -> None:
+        self.movie, self.camera = movie, camera
+        self.n_frames, self.height, self.width = movie.n_frames, movie.height, movie.width
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1 as (n, height, width) float32."""
@@ -156,82 +100,46 @@ class CalibratedFrames:
         return counts.astype(np.float32) if self.camera is None else self.camera.to_photons(counts)
 
 
-@dataclass(frozen=True, slots=True)
 class WindowedFrames:
     """A range of frames and columns of other frames, counted from 0 in both; build with `window`."""
 
-    source: Frames
-    frames: tuple[int, int]
-    columns: tuple[int, int]
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames in the window."""
-        return self.frames[1] - self.frames[0]
-
-    @property
-    def height(self) -> int:
-        """Rows of a frame."""
-        return self.source.height
-
-    @property
-    def width(self) -> int:
-        """Columns in the window."""
-        return self.columns[1] - self.columns[0]
+    def __init__(self, source: Frames, frames: tuple[int, int], columns: tuple[int, int]) -> None:
+        self.source, self.first, self.columns = source, frames[0], slice(*columns)
+        self.n_frames, self.height, self.width = frames[1] - frames[0], source.height, columns[1] - columns[0]
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1 of the window as (n, height, width) float32."""
         check_block(start, stop, self.n_frames)
-        first = self.frames[0]
-        block = self.source.read(first + start, first + stop)[..., self.columns[0] : self.columns[1]]
-        return np.ascontiguousarray(block)
+        return np.ascontiguousarray(self.source.read(self.first + start, self.first + stop)[..., self.columns])
 
 
 def calibrated(movie: Movie, camera: Calibration | None) -> CalibratedFrames:
-    """See a movie in detected photo-electrons.
-
-    Args:
-        movie: Open movie.
-        camera: Its camera; None leaves the counts as they are (float32, to be marked `uncalibrated`).
-
-    Returns:
-        Frames whose `read(start, stop)` gives (n, height, width) float32.
-    """
+    """See a movie in detected photo-electrons; no camera leaves the counts as they are, to be marked `uncalibrated`."""
     return CalibratedFrames(movie, camera)
 
 
 def window(
     source: Frames, *, frames: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
 ) -> WindowedFrames:
-    """See a part of a movie without copying it.
-
-    Args:
-        source: Frames to cut.
-        frames: First frame and the one after the last; None keeps all.
-        columns: First column and the one after the last, in camera pixels; None keeps all.
+    """See a part of a movie without copying it: first and the one after the last, None for all; columns in camera px.
 
     Raises:
         SizeError: An empty range, or one that leaves the movie.
     """
-    picked_frames = (0, source.n_frames) if frames is None else frames
-    picked_columns = (0, source.width) if columns is None else columns
-    for what, (start, stop), size in (
-        ("frames", picked_frames, source.n_frames),
-        ("columns", picked_columns, source.width),
-    ):
+    picked = []
+    for what, given, size in (("frames", frames, source.n_frames), ("columns", columns, source.width)):
+        start, stop = (0, size) if given is None else given
         if not 0 <= start < stop <= size:
             raise SizeError(f"{what} {start}:{stop} are not a part of 0:{size}; give 0 <= start < stop <= {size}")
-    return WindowedFrames(source, picked_frames, picked_columns)
+        picked.append((start, stop))
+    return WindowedFrames(source, *picked)
 
 
 def blocks(frames: Frames, size: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Walk through a movie in blocks of at most `size` frames.
-
-    Yields:
-        Number of the first frame, and (n, height, width) float32 with n <= size.
+    """Walk through a movie by the number of the first frame and (n, height, width) float32 with n <= size.
 
     Raises:
-        SizeError: `size` is below 1.
+        SizeError: `size` is below 1, or frames of several channels.
     """
     if size < 1:
         raise SizeError(f"a block of {size} frames is empty; give 1 or more")
@@ -245,14 +153,9 @@ def blocks(frames: Frames, size: int) -> Iterator[tuple[int, NDArray[np.float32]
 def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDArray[np.float32]:
     """Frames start .. stop - 1 as a network takes them: with a channel axis, each between its neighbours.
 
-    Args:
-        frames: Images, or spectra (which say `axes` 1).
-        start: First frame.
-        stop: The one after the last.
-        context: Consecutive frames in one window, odd; the ends of a movie are repeated outwards.
-
     Returns:
-        (n, context * channels, ...), the channels of the earliest frame first.
+        (n, context * channels, ...) of images, or of spectra (which say `axes` 1), the channels of the earliest frame
+        first; `context` is odd, and the ends of a movie are repeated outwards.
     """
     half, last = context // 2, frames.n_frames - 1
     low, high = max(0, start - half), min(last, stop - 1 + half)

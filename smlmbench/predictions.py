@@ -20,18 +20,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-COLUMNS = (
-    "x_nm",
-    "y_nm",
-    "z_nm",
-    "photons",
-    "background_photons",
-    "probability",
-    "sigma_x_nm",
-    "sigma_y_nm",
-    "sigma_z_nm",
-)
-FIXED = ("frame", *COLUMNS, "molecule", "channel")
+POSITION, SIGMA = ("x_nm", "y_nm", "z_nm"), ("sigma_x_nm", "sigma_y_nm", "sigma_z_nm")
+COLUMNS = (*POSITION, "photons", "background_photons", "probability", *SIGMA)
+WHOLE = ("molecule", "channel")
+FIXED = ("frame", *COLUMNS, *WHOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +72,9 @@ class Localizations:
         field_nm: tuple[float, float],
         more: Mapping[str, ArrayLike] | None = None,
     ) -> "Localizations":
-        """Build from named columns; the absent ones are NaN (None for molecule and channel).
+        """Build from columns with fixed names, `frame` among them, and `more` under other names of one line.
 
-        Args:
-            columns: Those with a fixed name; `frame` is needed.
-            n_frames: Frames of the movie.
-            field_nm: Extent of the field (along x, along y) in nm.
-            more: Further columns under names of one line that are not fixed ones.
+        Absent ones are NaN, molecule and channel None.
 
         Raises:
             SizeError: Columns of different length, a name that is not a column, or an odd name of a further one.
@@ -100,29 +88,19 @@ class Localizations:
             raise SizeError(
                 f"further columns cannot be named {odd}; give words with single blanks, none of {', '.join(FIXED)}"
             )
-        frame = np.asarray(columns["frame"], dtype=np.int64).reshape(-1)
-        arrays: dict[str, Floats] = {}
-        for name in COLUMNS:
-            given = columns.get(name)
-            arrays[name] = (
-                np.full(len(frame), np.nan) if given is None else np.array(given, dtype=np.float64).reshape(-1)
-            )
-        extra: dict[str, Ints | None] = {"molecule": None, "channel": None}
-        for name in extra:
-            if columns.get(name) is not None:
-                extra[name] = np.asarray(columns[name], dtype=np.int64).reshape(-1)
-        given_arrays = (*arrays.values(), *further.values(), *(a for a in extra.values() if a is not None))
-        lengths = {len(frame), *map(len, given_arrays)}
+        given = {name: values for name, values in columns.items() if values is not None}
+        frame = np.asarray(given["frame"], dtype=np.int64).reshape(-1)
+        molecule, channel = (
+            np.asarray(given[name], dtype=np.int64).reshape(-1) if name in given else None for name in WHOLE
+        )
+        nowhere = np.full(len(frame), np.nan)
+        floats = {name: np.array(given.get(name, nowhere), dtype=np.float64).reshape(-1) for name in COLUMNS}
+        present = (each for each in (frame, molecule, channel, *floats.values(), *further.values()) if each is not None)
+        lengths = set(map(len, present))
         if len(lengths) > 1:
             raise SizeError(f"columns have different lengths {sorted(lengths)}; give one value per emitter")
         return cls(
-            frame=frame,
-            n_frames=int(n_frames),
-            field_nm=field_nm,
-            molecule=extra["molecule"],
-            channel=extra["channel"],
-            more=further,
-            **arrays,
+            frame, **floats, n_frames=int(n_frames), field_nm=field_nm, molecule=molecule, channel=channel, more=further
         )
 
     @classmethod
@@ -132,18 +110,12 @@ class Localizations:
 
     def columns(self) -> dict[str, NDArray[np.float64] | Ints]:
         """All present columns by name, frame first."""
-        out: dict[str, NDArray[np.float64] | Ints] = {"frame": self.frame}
-        out.update({name: getattr(self, name) for name in COLUMNS})
-        if self.molecule is not None:
-            out["molecule"] = self.molecule
-        if self.channel is not None:
-            out["channel"] = self.channel
-        return out | dict(self.more)
+        fixed = {name: getattr(self, name) for name in FIXED}
+        return {name: values for name, values in fixed.items() if values is not None} | dict(self.more)
 
     def select(self, rows: NDArray[np.bool_] | Ints) -> "Localizations":
         """Keep the rows that a mask or an index array names."""
-        picked = {name: column[rows] for name, column in self.columns().items()}
-        return _of_all(picked, self.n_frames, self.field_nm)
+        return _of_all({name: column[rows] for name, column in self.columns().items()}, self.n_frames, self.field_nm)
 
     def shifted(self, frames: int, *, n_frames: int | None = None) -> "Localizations":
         """Add an offset to the frame numbers (decoders count from 0 in their batch)."""
@@ -161,15 +133,10 @@ class Localizations:
     def from_pandas(
         cls, table: "pd.DataFrame", *, n_frames: int | None = None, field_nm: tuple[float, float] | None = None
     ) -> "Localizations":
-        """Take a table of `to_pandas` back; columns whose names are not fixed ones become `more`.
-
-        Args:
-            table: Columns named as here, in our units.
-            n_frames: Frames of the movie; None takes the table's `attrs`.
-            field_nm: Extent of the field in nm; None takes the table's `attrs`.
+        """Take a table of `to_pandas` back; columns in our units, those whose names are not fixed ones become `more`.
 
         Raises:
-            SizeError: Number of frames or field is stated nowhere, or as in `of`.
+            SizeError: Number of frames or field (nm) is stated neither here nor in the table's `attrs`, or as in `of`.
         """
         n_frames = table.attrs.get("n_frames") if n_frames is None else n_frames
         field_nm = table.attrs.get("field_nm") if field_nm is None else field_nm

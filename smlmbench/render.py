@@ -23,19 +23,17 @@ def rasterise(
     shape_px: tuple[int, int],
     fine_pixel_nm: float,
     label_rule: LabelRule = "floor",
-    weights: ArrayLike | None = None,
 ) -> Floats:
-    """Sum positions (or their weights) into fine pixels.
+    """Count positions in fine pixels.
 
     Args:
         x_nm: Positions along the last axis (n,), finite.
-        y_nm: Positions along the first axis (n,), finite.
+        y_nm: The same along the first axis.
         shape_px: Rows and columns of the fine grid.
         fine_pixel_nm: Fine pixel, > 0.
         label_rule: `floor`: pixel floor(x / p), positions outside the grid are dropped. `ds`: the index of
             Deep-STORM's own files, clamp(round(x / p), 1, N) - 1 with halves rounded away from zero; it lies half a
             fine pixel up and left on average and drops nothing. Only to compare with those files.
-        weights: One value per position; None counts them.
 
     Returns:
         Float64 (H, W).
@@ -44,17 +42,15 @@ def rasterise(
         SizeError: A position is not finite, lengths differ, or a rule of another name.
     """
     x, y = (np.asarray(values, dtype=np.float64).reshape(-1) for values in (x_nm, y_nm))
-    mass = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=np.float64).reshape(-1)
-    if not len(x) == len(y) == len(mass):
-        raise SizeError(f"{len(x)} x, {len(y)} y and {len(mass)} weights; give one of each per position")
+    if len(x) != len(y):
+        raise SizeError(f"{len(x)} x and {len(y)} y; give one of each per position")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise SizeError("a position is not finite; leave out rows without x or y")
     height, width = shape_px
     columns, rows = (_index(values / fine_pixel_nm, size, label_rule) for values, size in ((x, width), (y, height)))
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     flat = rows[inside].astype(np.int64) * width + columns[inside].astype(np.int64)
-    summed = np.bincount(flat, weights=mass[inside], minlength=height * width)
-    return summed.astype(np.float64).reshape(height, width)
+    return np.bincount(flat, minlength=height * width).astype(np.float64).reshape(height, width)
 
 
 def _index(position_px: Floats, size: int, label_rule: str) -> Floats:
@@ -68,37 +64,8 @@ def _index(position_px: Floats, size: int, label_rule: str) -> Floats:
     raise SizeError(f"label rule '{label_rule}' is unknown; accepted: ds, floor")
 
 
-def kernel(size: int = 7, sigma_px: float = 1.0) -> Floats:
-    """Gaussian sampled at pixel centres, sum 1, centre of mass in the middle pixel.
-
-    Args:
-        size: Side in pixels, odd.
-        sigma_px: Standard deviation, > 0.
-
-    Returns:
-        Float64 (size, size).
-
-    Raises:
-        SizeError: An even side or no width.
-    """
-    if size < 1 or size % 2 == 0 or not sigma_px > 0:
-        raise SizeError(f"a kernel of size {size}, sigma {sigma_px:g} px has no centre; give an odd size and sigma > 0")
-    offset = np.arange(size) - size // 2
-    profile = np.exp(-(offset**2) / (2 * sigma_px**2))
-    profile /= profile.sum()
-    return np.outer(profile, profile)
-
-
 def blur(image: NDArray[np.floating], sigma_px: float) -> Floats:
-    """Blur the last two axes with a Gaussian (cut at 4 sigma); outside the image there is nothing.
-
-    Args:
-        image: (H, W) or (K, H, W).
-        sigma_px: Standard deviation in pixels of the image, >= 0 (0 copies).
-
-    Returns:
-        Float64, same shape.
-    """
+    """Blur (H, W) or (K, H, W) with a Gaussian cut at 4 sigma (sigma 0 copies); outside the image there is nothing."""
     values = np.array(image, dtype=np.float64)
     if sigma_px == 0:
         return values
@@ -121,28 +88,7 @@ def fine_shape(field_nm: tuple[float, float], fine_pixel_nm: float) -> tuple[int
     return height, width
 
 
-def render_table(
-    locs: Localizations,
-    field_nm: tuple[float, float] | None,
-    fine_pixel_nm: float,
-    *,
-    label_rule: LabelRule = "floor",
-    sigma_px: float = 0.0,
-    weights: ArrayLike | None = None,
-) -> Raster:
-    """Draw all rows of a table into one image.
-
-    Args:
-        locs: Table; rows outside the field are dropped (`label_rule` floor).
-        field_nm: Extent along x and y; None takes the table's.
-        fine_pixel_nm: Fine pixel.
-        label_rule: As in `rasterise`.
-        sigma_px: Blur in fine pixels, 0 for a bare histogram.
-        weights: One value per row; None counts emitters.
-
-    Returns:
-        Raster (1, H, W); its sum is the number (or weight) of the rows inside, less what is blurred over the edge.
-    """
+def render_table(locs: Localizations, field_nm: tuple[float, float] | None, fine_pixel_nm: float) -> Raster:
+    """Count the rows of a table in one image (1, H, W) of a field (None: of the table's); rows outside are dropped."""
     shape_px = fine_shape(locs.field_nm if field_nm is None else field_nm, fine_pixel_nm)
-    image = rasterise(locs.x_nm, locs.y_nm, shape_px, fine_pixel_nm, label_rule, weights)
-    return Raster(blur(image, sigma_px)[None].astype(np.float32), fine_pixel_nm)
+    return Raster(rasterise(locs.x_nm, locs.y_nm, shape_px, fine_pixel_nm)[None].astype(np.float32), fine_pixel_nm)

@@ -34,26 +34,17 @@ ORDER_SEED = 5
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds for one call, batch 1.
-
-    Attributes:
-        median_ms, q1_ms, q3_ms, p90_ms: Wall-clock quantiles.
-        cpu_ms: Median CPU time of the process for one call (all threads).
-        first_ms: The first call, apart.
-        rounds: Number of timed calls.
-        threads: Threads torch was allowed.
-        others: Share of the processor (0..1) that other programs used just before; above BUSY the row is marked.
-    """
+    """Wall-clock quantiles and more for one call, batch 1."""
 
     median_ms: float
     q1_ms: float
     q3_ms: float
     p90_ms: float
-    cpu_ms: float
-    first_ms: float
-    rounds: int
-    threads: int
-    others: float
+    cpu_ms: float  # median CPU time of the process (all threads)
+    first_ms: float  # the first call, apart
+    rounds: int  # number of timed calls
+    threads: int  # that torch was allowed
+    others: float  # share of the processor (0..1) that other programs used just before; above BUSY the row is marked
 
 
 def synchronise(device: torch.device) -> None:
@@ -126,16 +117,9 @@ def time_calls(
     budget_s: float = BUDGET_S,
     max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Latency]:
-    """Time several callables, interleaved.
+    """Time several callables, interleaved, by label; their inputs are resident on the device.
 
-    Args:
-        calls: What to time, by label; inputs resident on the device.
-        device: For synchronisation.
-        budget_s: Timed seconds per callable, at least 15 calls.
-        max_rounds: Upper bound on timed calls.
-
-    Returns:
-        Latency by label.
+    Each is timed for about `budget_s` seconds, at least 15 and at most `max_rounds` times.
     """
     others = used_by_others()
     first, slowest = {}, 0.0
@@ -174,15 +158,6 @@ def _once(call: Callable[[], object], device: torch.device) -> tuple[float, floa
 
 
 def _latency(samples_ms: NDArray[np.float64], first_ms: float, others: float) -> Latency:
-    q1, median, q3, p90 = np.percentile(samples_ms[:, 0], [25, 50, 75, 90])
-    return Latency(
-        median_ms=float(median),
-        q1_ms=float(q1),
-        q3_ms=float(q3),
-        p90_ms=float(p90),
-        cpu_ms=float(np.median(samples_ms[:, 1])),
-        first_ms=float(first_ms),
-        rounds=len(samples_ms),
-        threads=torch.get_num_threads(),
-        others=others,
-    )
+    median, q1, q3, p90 = (float(each) for each in np.percentile(samples_ms[:, 0], [50, 25, 75, 90]))
+    cpu_ms = float(np.median(samples_ms[:, 1]))
+    return Latency(median, q1, q3, p90, cpu_ms, first_ms, len(samples_ms), torch.get_num_threads(), others)

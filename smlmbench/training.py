@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.optim import lr_scheduler as schedules
 
 from smlmbench.data.contracts import Batch
 from smlmbench.errors import CollapsedError, DivergedError, StoreLostError
@@ -36,22 +37,15 @@ class Stream(Protocol):
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What one validation says.
+    """What one validation says."""
 
-    Attributes:
-        score: Picks the best step; up is better.
-        mass: Output mass over true mass, for the collapse guard.
-        metrics: Numbers to log.
-    """
-
-    score: float
-    mass: float
-    metrics: Mapping[str, float]
+    score: float  # picks the best step; up is better
+    mass: float  # output mass over true mass, for the collapse guard
+    metrics: Mapping[str, float]  # to log
 
 
 @dataclass(slots=True)
@@ -102,11 +96,7 @@ def _unbroken() -> Iterator[None]:
 
 
 class _Loop:
-    """The state of a training between two steps.
-
-    Attributes:
-        window: What the steps since the last validation said.
-    """
+    """The state of a training between two steps."""
 
     def __init__(self, recipe: Recipe, settings: Training, device: torch.device, folder: Path) -> None:
         self.recipe, self.settings, self.device, self.folder = recipe, settings, device, folder
@@ -114,23 +104,21 @@ class _Loop:
         self.optimisers = {name: _optimiser(parameters, settings) for name, parameters in recipe.players().items()}
         self.schedules = {name: _schedule(optimiser, settings) for name, optimiser in self.optimisers.items()}
         self.progress = Progress()
-        self.window: list[dict[str, torch.Tensor]] = []
+        self.window: list[dict[str, torch.Tensor]] = []  # what the steps since the last validation said
         self._checkpoints = set(validation_steps(settings))
 
     def save(self) -> None:
-        cuda = self.device.type == "cuda"
-        save_atomically(
-            {
-                "progress": asdict(self.progress),
-                "window": self.window,
-                "modules": {name: module.state_dict() for name, module in self.recipe.modules.items()},
-                "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
-                "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
-                "rng": torch.get_rng_state(),
-                "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
-            },
-            self.folder / "last.pt",
-        )
+        state = {
+            "progress": asdict(self.progress),
+            "window": self.window,
+            **{kind: {name: one.state_dict() for name, one in held.items()} for kind, held in self._stateful().items()},
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+        save_atomically(state, self.folder / "last.pt")
+
+    def _stateful(self) -> dict[str, Mapping[str, Any]]:
+        return {"modules": self.recipe.modules, "optimisers": self.optimisers, "schedules": self.schedules}
 
     def resume(self) -> None:
         """Take the saved state where there is one."""
@@ -139,11 +127,9 @@ class _Loop:
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.progress, self.window = Progress(**saved["progress"]), saved["window"]
-        for name, module in self.recipe.modules.items():
-            module.load_state_dict(saved["modules"][name])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(saved["optimisers"][name])
-            self.schedules[name].load_state_dict(saved["schedules"][name])
+        for kind, held in self._stateful().items():
+            for name, one in held.items():
+                one.load_state_dict(saved[kind][name])
         torch.set_rng_state(saved["rng"].cpu())
         if saved["cuda_rng"] is not None:
             torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
@@ -169,7 +155,8 @@ class _Loop:
             self.progress.train_s += time.perf_counter() - began
 
     def _step(self, batch: Batch) -> None:
-        seen = {"lr": torch.tensor(self.lr(), dtype=torch.float64)}
+        lr = float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
+        seen = {"lr": torch.tensor(lr, dtype=torch.float64)}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16"):
             moves = self.recipe.step(batch)
         for move in moves:
@@ -180,14 +167,11 @@ class _Loop:
                 seen["gradient_norm"] = nn.utils.clip_grad_norm_(move.parameters, self.settings.clip).detach()
             optimiser.step()
             schedule = self.schedules[move.player]
-            if not isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            if not isinstance(schedule, schedules.ReduceLROnPlateau):
                 schedule.step()
             seen.update({name: value.detach() for name, value in move.parts.items()})
             seen["loss"] = move.loss.detach()
         self.window.append(seen)
-
-    def lr(self) -> float:
-        return float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
 
     def guard(self) -> None:
         """Stop where a number of the last steps is not finite."""
@@ -201,16 +185,15 @@ class _Loop:
 
     def numbers(self, validation: Validation) -> dict[str, float]:
         """What is logged of a validation and of the steps before it; `train/lr` is that of the last step."""
-        names = dict.fromkeys(name for seen in self.window for name in seen)  # not every step says all of them
-        means = {
-            name: float(torch.stack([seen[name] for seen in self.window if name in seen]).float().mean())
-            for name in names
-        }
-        means["lr"] = float(self.window[-1]["lr"])
-        means |= {"seconds": self.progress.train_s, "samples": float(self.progress.step * self.settings.batch_size)}
-        return {f"train/{name}": value for name, value in means.items()} | {
-            f"val/{name}": value for name, value in validation.metrics.items()
-        }
+        values: dict[str, list[torch.Tensor]] = {}
+        for seen in self.window:  # not every step says all of them
+            for name, value in seen.items():
+                values.setdefault(name, []).append(value)
+        means = {name: float(torch.stack(said).float().mean()) for name, said in values.items()}
+        means |= {"lr": float(values["lr"][-1]), "seconds": self.progress.train_s}
+        means["samples"] = float(self.progress.step * self.settings.batch_size)
+        said = {"train": means, "val": validation.metrics}
+        return {f"{when}/{name}": value for when, numbers in said.items() for name, value in numbers.items()}
 
     def judge(self, validation: Validation, numbers: dict[str, float]) -> None:
         """Take a validation in: guards, schedule, best weights, patience, checkpoint."""
@@ -225,7 +208,7 @@ class _Loop:
                 "a larger lambda (of a loss that has one) or learning rate may help"
             )
         for schedule in self.schedules.values():
-            if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            if isinstance(schedule, schedules.ReduceLROnPlateau):
                 schedule.step(validation.score)
         # A score from before the answer was trained is no one's best.
         first = progress.best_step < 0 or progress.best_step <= begun < progress.step
@@ -247,22 +230,19 @@ def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.opti
     extra: dict[str, Any] = {"momentum": 0.9} if settings.optimiser == "sgd" else {}
     if all(each.is_floating_point() and each.device.type in ("cpu", "cuda") for each in parameters):
         extra["fused"] = True  # one pass over each parameter
-    made: torch.optim.Optimizer = kinds[settings.optimiser](
-        parameters, lr=settings.lr, weight_decay=settings.weight_decay, **extra
-    )
+    extra |= {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    made: torch.optim.Optimizer = kinds[settings.optimiser](parameters, **extra)
     return made
 
 
 def _schedule(optimiser: torch.optim.Optimizer, settings: Training) -> Any:
     if settings.schedule == "one_cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=settings.lr, total_steps=max(settings.steps, SHORTEST_CYCLE), pct_start=0.2
-        )
+        steps = max(settings.steps, SHORTEST_CYCLE)
+        return schedules.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps, pct_start=0.2)
     if settings.schedule == "plateau":
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimiser, mode="max", factor=0.1, patience=5, min_lr=0.05 * settings.lr
-        )
-    return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
+        least = 0.05 * settings.lr
+        return schedules.ReduceLROnPlateau(optimiser, mode="max", factor=0.1, patience=5, min_lr=least)
+    return schedules.ConstantLR(optimiser, factor=1.0)
 
 
 def validation_steps(settings: Training) -> list[int]:

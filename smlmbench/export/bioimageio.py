@@ -57,17 +57,12 @@ def _described(graph: Graph, folder: Path) -> dict[str, Any]:
         return {"source": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
 
     size = {"min": graph.multiple_px * -(-SMALLEST_PX // graph.multiple_px), "step": graph.multiple_px}
-    batch, channel = {"type": "batch"}, {"type": "channel", "channel_names": _channels(graph)}
+    names = ["intensity"] if graph.channels == 1 else [f"frame{number}" for number in range(graph.channels)]
+    batch, channel = {"type": "batch"}, {"type": "channel", "channel_names": names}
     sides = [{"type": "space", "id": axis, "size": size, "unit": "nanometer", "scale": pixel_nm} for axis in ("y", "x")]
     fine = [
-        {
-            "type": "space",
-            "id": axis,
-            "size": {"tensor_id": INPUT, "axis_id": axis},
-            "unit": "nanometer",
-            "scale": pixel_nm / graph.upsampling,
-        }
-        for axis in ("y", "x")
+        {**side, "size": {"tensor_id": INPUT, "axis_id": side["id"]}, "scale": pixel_nm / graph.upsampling}
+        for side in sides
     ]
     return {
         "type": "model",
@@ -100,10 +95,6 @@ def _described(graph: Graph, folder: Path) -> dict[str, Any]:
         "weights": {"onnx": {**file("model.onnx"), "opset_version": onnx.OPSET}},
         "config": {"smlmbench": dict(graph.facts)},
     }
-
-
-def _channels(graph: Graph) -> list[str]:
-    return ["intensity"] if graph.channels == 1 else [f"frame{number}" for number in range(graph.channels)]
 
 
 def _source(graph: Graph) -> dict[str, str]:

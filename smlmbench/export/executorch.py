@@ -1,15 +1,10 @@
 """ExecuTorch: one .pte file for phones and small devices (XNNPACK), one frame at a time, sides up to a stated limit."""
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from smlmbench.export.graph import Graph, need, write_sidecar
+from smlmbench.export.graph import Graph, need, quiet, write_sidecar
 
 CARD = {
     "version": 1,
@@ -22,11 +17,7 @@ SMALLEST_PX, LARGEST_PX = 8, 512
 
 
 def write(graph: Graph, path: Path) -> list[Path]:
-    """Write the network and, beside it, its facts as JSON.
-
-    Raises:
-        MissingExtraError: executorch is not installed.
-    """
+    """Write the network as `save` and, beside it, its facts as JSON; both files, the network's first."""
     save(graph, path)
     return [path, write_sidecar(graph, path)]
 
@@ -46,16 +37,3 @@ def save(graph: Graph, path: Path) -> None:
         program = torch.export.export(graph.network, (graph.example(1),), dynamic_shapes=({2: free, 3: free},))
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
         path.write_bytes(lowered.buffer)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide what the exporter and its parts say about themselves."""
-    earlier = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(earlier)

@@ -5,10 +5,14 @@ network was trained on counts) and gives the raw output; normalisation and upsam
 multiples of `multiple_px`: padding is the caller's, never the graph's.
 """
 
+import contextlib
 import copy
 import importlib.util
+import io
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,30 +20,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from smlmbench.errors import FormatError, MissingExtraError
+from smlmbench.errors import ConfigError, FormatError, MissingExtraError
 
 SCHEMA = "smlmbench-export-1"
 INPUT, OUTPUT = "frames", "raw"
+SAFE_MULTIPLE_PX = 8  # of frames for a network whose own multiple is not known
 EXTRA = "pip install 'smlmbench[export]'"
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A trained network on the way into a file.
+    """A trained network on the way into a file."""
 
-    Attributes:
-        network: In eval mode on the CPU, weights in the plain layout; build with `plain`.
-        channels: Frames that it sees at once.
-        upsampling: Fine pixels per camera pixel along one axis.
-        multiple_px: Camera pixels that frame sides must be a multiple of.
-        facts: What a reader needs besides the graph, as plain values; see `facts_of`.
-    """
-
-    network: nn.Module
-    channels: int
-    upsampling: int
-    multiple_px: int
-    facts: Mapping[str, Any]
+    network: nn.Module  # in eval mode on the CPU, weights in the plain layout; build with `plain`
+    channels: int  # frames that it sees at once
+    upsampling: int  # fine pixels per camera pixel along one axis
+    multiple_px: int  # camera pixels that frame sides must be a multiple of
+    facts: Mapping[str, Any]  # what a reader needs besides the graph, as plain values; see `facts_of`
 
     def example(self, count: int = 2) -> torch.Tensor:
         """Frames of two different sides that the network takes, of ordinary brightness."""
@@ -63,6 +60,29 @@ def need(packages: Sequence[str], what: str) -> None:
     absent = [name for name in packages if importlib.util.find_spec(name) is None]
     if absent:
         raise MissingExtraError(f"{what} needs {', '.join(absent)}, not installed here; {EXTRA}")
+
+
+def check_frames(calibration: Sequence[torch.Tensor]) -> None:
+    """Refuse int8 without frames to calibrate it on.
+
+    Raises:
+        ConfigError: None are given.
+    """
+    if not calibration:
+        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide bars, advice and what exporters and quantisers say about themselves."""
+    earlier = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(earlier)
 
 
 def sidecar_path(path: Path) -> Path:
@@ -100,15 +120,3 @@ def checked(text: str, path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         raise FormatError(f"'{path}' does not hold the facts of an exported network ({SCHEMA}); export it anew")
     return facts
-
-
-def free_sizes(example: torch.Tensor) -> tuple[dict[int, Any], ...]:
-    """Shapes for torch.export with batch, height and width left open."""
-    del example
-    free = torch.export.Dim.AUTO
-    return ({0: free, 2: free, 3: free},)
-
-
-def folder_bytes(paths: Sequence[Path]) -> int:
-    """Size of all files together."""
-    return sum(path.stat().st_size for path in paths)

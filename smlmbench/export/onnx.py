@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from smlmbench.export.graph import INPUT, OUTPUT, Graph, checked, free_sizes, need, write_sidecar
+from smlmbench.export.graph import INPUT, OUTPUT, Graph, checked, need, write_sidecar
 
 CARD = {
     "version": 1,
@@ -23,14 +23,7 @@ KEY = "smlmbench"
 
 
 def write(graph: Graph, path: Path) -> list[Path]:
-    """Write the network and, beside it, its facts as JSON; the metadata of the file hold them too.
-
-    Returns:
-        The files, the network's first.
-
-    Raises:
-        MissingExtraError: onnx or onnxscript is not installed.
-    """
+    """Write the network as `save` and, beside it, its facts as JSON; both files, the network's first."""
     save(graph, path)
     return [path, write_sidecar(graph, path)]
 
@@ -44,13 +37,13 @@ def save(graph: Graph, path: Path) -> None:
     need(("onnx", "onnxscript"), "format onnx")
     import onnx
 
-    example = graph.example()
+    free = torch.export.Dim.AUTO
     with _quiet():
         program = torch.onnx.export(
             graph.network,
-            (example,),
+            (graph.example(),),
             dynamo=True,
-            dynamic_shapes=free_sizes(example),
+            dynamic_shapes=({0: free, 2: free, 3: free},),
             input_names=[INPUT],
             output_names=[OUTPUT],
             opset_version=OPSET,

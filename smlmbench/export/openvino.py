@@ -27,6 +27,14 @@ def core() -> Any:
     return openvino.Core()
 
 
+def translated(graph: Graph) -> Any:
+    """OpenVINO's model of a graph, by way of ONNX."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "model.onnx"
+        onnx.save(graph, source)
+        return core().read_model(str(source))
+
+
 def write(graph: Graph, path: Path) -> list[Path]:
     """Write `path`, the weights beside it, and the facts as JSON.
 
@@ -36,9 +44,5 @@ def write(graph: Graph, path: Path) -> list[Path]:
     need(("openvino", "onnx", "onnxscript"), "format openvino")
     import openvino
 
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / "model.onnx"
-        onnx.save(graph, source)
-        model = core().read_model(str(source))
-        openvino.save_model(model, str(path), compress_to_fp16=False)
+    openvino.save_model(translated(graph), str(path), compress_to_fp16=False)
     return [path, path.with_suffix(".bin"), write_sidecar(graph, path)]

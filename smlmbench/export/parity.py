@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,11 @@ class Parity:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"gap": self.gap, "sizes": self.sizes, "tolerance": self.tolerance, "passed": self.passed}
+        return {**asdict(self), "passed": self.passed}
 
 
 def check_parity(graph: Graph, kind: str, path: Path, shapes: list[tuple[int, int, int, int]]) -> Parity:
-    """Compare a file with its network on random frames of several shapes.
-
-    Args:
-        graph: The network that was written.
-        kind: onnx, openvino or executorch.
-        path: The file.
-        shapes: (batch, channel, height, width) of the frames.
+    """Compare a file of a kind (onnx, openvino, executorch) with its network on random frames of shapes (B, C, H, W).
 
     Raises:
         FormatError: The file does not run; the other process's last line is given.

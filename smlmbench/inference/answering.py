@@ -15,13 +15,7 @@ from smlmbench.predictions import Prediction
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """A prepared network with its read-out on a device.
-
-    Attributes:
-        network: In eval mode.
-        read_out: How its raw output is read; a task gives the threshold.
-        device: Where it is.
-    """
+    """A prepared network in eval mode with its read-out (a task gives the threshold), and the device where it is."""
 
     network: Network
     read_out: ReadOut

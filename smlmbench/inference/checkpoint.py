@@ -6,7 +6,6 @@ It is the truth for predict, teachers and export. Loadable with `torch.load(weig
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import ceil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,26 +26,13 @@ FORMAT = 1
 
 @dataclass(slots=True)
 class Trained:
-    """A network in eval mode with its output kind and read-out.
+    """A network in eval mode with its output kind and what `Given` and `ReadOut` say of it."""
 
-    Attributes:
-        network: (B, C, H, W) photons -> raw output.
-        output: Module of the output kind.
-        output_settings: Its settings, with what the data add (`pixel_size_nm`).
-        tuned: What was chosen on validation, by name; empty before, and where the task tunes nothing.
-        facts: Task, model, loss, cell id, protocol, calibrated ... as plain values.
-        channels, context: Of its input, see `Given`.
-        keep_table: Whether detections are read out, as the task says.
-        multiple_px: Frame sides that the network wants, see `ReadOut`.
-        halo_px: What its answer depends on around a camera pixel, see `ReadOut`.
-        bytes_per_px: What its largest layer holds for one, see `ReadOut`.
-    """
-
-    network: nn.Module
-    output: ModuleType
-    output_settings: dict[str, Any]
-    tuned: dict[str, float]
-    facts: dict[str, Any]
+    network: nn.Module  # (B, C, H, W) photons -> raw output
+    output: ModuleType  # of the output kind
+    output_settings: dict[str, Any]  # with what the data add (`pixel_size_nm`)
+    tuned: dict[str, float]  # what was chosen on validation, by name; empty before, and where the task tunes nothing
+    facts: dict[str, Any]  # task, model, loss, cell id, protocol, calibrated ... as plain values
     channels: int = 1
     context: int = 1
     keep_table: bool = True
@@ -85,15 +71,7 @@ def build_network(catalog: Catalog, model: str, settings: Mapping[str, Any], giv
 def checkpoint_of(
     network: nn.Module, given: Given, model: Mapping[str, Any], output: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of `best.pt`.
-
-    Args:
-        network: Trained network.
-        given: What it was built with.
-        model: {"name", "version", "settings"}.
-        output: The same of the output kind.
-        facts: What was tuned, task, cell id, data, protocol and the like; plain values.
-    """
+    """The content of `best.pt`: model and output as {"name", "version", "settings"}; facts are plain values."""
     return {
         "format": FORMAT,
         "model": dict(model),
@@ -118,38 +96,35 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise FormatError(f"'{path}' is not a smlmbench checkpoint of format {FORMAT}; give a best.pt of this version")
     given = Given(**{**saved["given"], "statistics": Statistics(**saved["given"]["statistics"])})
-    network = build_network(catalog, saved["model"]["name"], saved["model"]["settings"], given)
+    name, settings = saved["model"]["name"], saved["model"]["settings"]
+    network = build_network(catalog, name, settings, given)
     try:
         network.load_state_dict(saved["state"])
     except RuntimeError:
         raise FormatError(
-            f"the weights in '{path}' do not fit model '{saved['model']['name']}' of this version; "
+            f"the weights in '{path}' do not fit model '{name}' of this version; "
             "its file has changed since, train it anew"
         ) from None
     network = place(network.eval(), device or torch.device("cpu"))
-    card = catalog.card("models", saved["model"]["name"])
-    multiple = frame_multiple(card.under(saved["model"]["settings"]).facts, given.upsampling)
-    facts = {**saved["facts"], "model": saved["model"], "output": saved["output"]["name"]}
-    task = of_checkpoint(saved["facts"], saved["output"]["settings"], catalog)
+    card = catalog.card("models", name)
+    multiple = frame_multiple(card.under(settings).facts, given.upsampling)
+    facts, output = saved["facts"], saved["output"]
+    task = of_checkpoint(facts, output["settings"], catalog)
+    # Older checkpoints hold a threshold alone, NaN where there is none.
+    tuned = facts.get("tuned", {"threshold": facts.get("threshold", math.nan)})
     return Trained(
         network=network,
-        output=catalog.module("outputs", saved["output"]["name"]),
-        output_settings=dict(saved["output"]["settings"]),
-        tuned=_tuned(saved["facts"]),
-        facts=facts | {"task": task.name},
+        output=catalog.module("outputs", output["name"]),
+        output_settings=dict(output["settings"]),
+        tuned={name: float(value) for name, value in tuned.items() if math.isfinite(value)},
+        facts={**facts, "model": saved["model"], "output": output["name"], "task": task.name},
         channels=given.channels,
         context=given.context,
         keep_table=bool(task.card.facts.get("keeps_table", True)),
         multiple_px=multiple,
-        halo_px=halo_of(catalog, saved["model"]["name"], saved["model"]["settings"], given.upsampling),
+        halo_px=halo_of(catalog, name, settings, given.upsampling),
         bytes_per_px=bytes_per_px(network, multiple, given.channels),
     )
-
-
-def _tuned(facts: Mapping[str, Any]) -> dict[str, float]:
-    """What a checkpoint says was chosen; older ones hold a threshold alone, NaN where there is none."""
-    held = facts.get("tuned", {"threshold": facts.get("threshold", math.nan)})
-    return {name: float(value) for name, value in held.items() if math.isfinite(value)}
 
 
 def halo_of(catalog: Catalog, model: str, settings: Mapping[str, Any], upsampling: int) -> int | None:
@@ -157,11 +132,11 @@ def halo_of(catalog: Catalog, model: str, settings: Mapping[str, Any], upsamplin
 
     Source: `receptive_field_px(settings, upsampling)` of the model's file, else the card's figure for upsampling 8.
     """
-    told = getattr(catalog.module("models", model), "receptive_field_px", None)
+    card, told = catalog.card("models", model), getattr(catalog.module("models", model), "receptive_field_px", None)
     if told is not None:
         across = float(told(settings, upsampling))
-    elif upsampling == 8 and dict(settings) == catalog.card("models", model).fill(model, {}):
-        across = float(getattr(catalog.card("models", model), "receptive_field_px", 0.0))
+    elif upsampling == 8 and dict(settings) == card.fill(model, {}):
+        across = float(getattr(card, "receptive_field_px", 0.0))
     else:
         return None
-    return ceil((across - 1) / 2)
+    return math.ceil((across - 1) / 2)

@@ -7,12 +7,8 @@ from smlmbench.errors import ConfigError
 
 def present_devices() -> list[str]:
     """Kinds of device that torch can use on this machine, the CPU first."""
-    present = ["cpu"]
-    if torch.cuda.is_available():
-        present.append("cuda")
-    if torch.backends.mps.is_available():
-        present.append("mps")
-    return present
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [name for name, present in found.items() if present]
 
 
 def resolve_device(wanted: str = "auto") -> torch.device:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from smlmbench.inference.folding import folded
-from smlmbench.inference.tiles import Span, Tile, plan_tiles
+from smlmbench.inference.tiles import Span, Tile, plan_tiles, whole_frame
 from smlmbench.movies import Frames, with_context
 from smlmbench.predictions import Localizations, Prediction, Raster, concatenate
 
@@ -28,55 +28,43 @@ Network = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class ReadOut:
-    """How raw output becomes a prediction.
+    """How raw output becomes a prediction."""
 
-    Attributes:
-        output: Module of the output kind.
-        settings: Its settings, pixel_size_nm included.
-        threshold: Score that a detection must exceed.
-        keep_image: Sum the fine image too.
-        multiple_px: Frames are padded to a multiple of this many camera pixels before the network, its output is cut.
-        keep_table: Read detections out; False for networks that learned images, where peaks are no emitters.
-        halo_px: Camera pixels to every side that the answer within one camera pixel depends on; None: frames are
-            never cut into tiles.
-        largest_px: Longest side of a frame that the network takes; larger ones are cut into tiles. None for any.
-        frame_range: Hand the lowest and highest value of the whole frame to the network together with a tile.
-        bytes_per_px: What the network's largest layer holds for a camera pixel; tiles are chosen so that it fits.
-        context: Consecutive frames that the network sees at once; the answer is that of the middle one.
-    """
-
-    output: ModuleType
-    settings: Mapping[str, Any]
-    threshold: float
-    keep_image: bool = True
-    multiple_px: int = 1
-    keep_table: bool = True
-    halo_px: int | None = None
-    largest_px: int | None = None
-    frame_range: bool = False
-    bytes_per_px: float | None = None
-    context: int = 1
+    output: ModuleType  # of the output kind
+    settings: Mapping[str, Any]  # of the output kind, with pixel_size_nm
+    threshold: float  # score that a detection must exceed
+    keep_image: bool = True  # sum the fine image too
+    multiple_px: int = 1  # frames are padded to a multiple of this many camera pixels, the network's output is cut
+    keep_table: bool = True  # False for networks that learned images, where peaks are no emitters
+    halo_px: int | None = None  # what an answer depends on around its camera pixel; None: no tiles
+    largest_px: int | None = None  # longest side of a frame that the network takes whole; None for any
+    frame_range: bool = False  # hand the lowest and highest value of the whole frame over together with a tile
+    bytes_per_px: float | None = None  # what the largest layer holds for a camera pixel; tiles are chosen to fit
+    context: int = 1  # consecutive frames that the network sees at once; the answer is that of the middle one
 
     @property
     def upsampling(self) -> int:
         """Fine pixels per camera pixel along one axis."""
         return int(self.settings.get("upsampling", 1))
 
+    @property
+    def pixel_nm(self) -> float:
+        """Camera pixel; NaN where unknown."""
+        return float(self.settings["pixel_size_nm"])
+
+    def raster(self, total: NDArray[np.float64]) -> Raster:
+        """A summed fine image (U*H, U*W) with its pixel size."""
+        return Raster(total[None].astype(np.float32), self.pixel_nm / self.upsampling)
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a block of frames gave.
-
-    Attributes:
-        start, stop: The frames.
-        table: Detections with frame numbers of the whole movie; None where none are read out.
-        image: Sum over the frames (U*H, U*W) float64, or None.
-    """
+    """What frames start .. stop - 1 gave."""
 
     start: int
     stop: int
-    table: Localizations | None
-    image: NDArray[np.float64] | None
+    table: Localizations | None  # with frame numbers of the whole movie; None where none are read out
+    image: NDArray[np.float64] | None  # sum over the frames (U*H, U*W)
 
 
 def frames_per_batch(height: int, width: int, upsampling: int) -> int:
@@ -87,14 +75,7 @@ def frames_per_batch(height: int, width: int, upsampling: int) -> int:
 def read_ahead(
     frames: Frames, size: int, first: int = 0, context: int = 1
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Blocks (n, C, ...) with their first index; the next one is read in a thread while this one is used.
-
-    Args:
-        frames: A movie.
-        size: Frames in a block.
-        first: Frame to begin with.
-        context: Consecutive frames in each window, whose channels lie side by side.
-    """
+    """Blocks as of `with_context` with their first index; the next is read in a thread while this one is used."""
 
     def read(start: int) -> NDArray[np.float32]:
         return with_context(frames, start, min(start + size, frames.n_frames), context)
@@ -116,22 +97,12 @@ def predict(
     batch: int | None = None,
     on_frames: Callable[[int], None] | None = None,
 ) -> Prediction:
-    """Predict a movie into memory.
-
-    Args:
-        frames: Camera frames in photons.
-        network: A prepared network in eval mode, (B, C, H, W) -> raw.
-        read_out: How raw output is read.
-        device: Where the network is.
-        batch: Frames per forward pass; by default from the fine image's size.
-        on_frames: Called with the number of frames done after every batch.
+    """Predict a movie into memory, as `stream`; `on_frames` hears the number of frames done after every batch.
 
     Returns:
         Table of all frames (None where it is not read out) and, where the output kind makes one, the summed fine image:
         in unit mass, or in the unit of the target images that the network learned.
     """
-    pixel_size_nm = float(read_out.settings["pixel_size_nm"])
-    field_nm = (frames.width * pixel_size_nm, frames.height * pixel_size_nm)
     tables: list[Localizations] = []
     total: NDArray[np.float64] | None = None
     for piece in stream(frames, network, read_out, device=device, batch=batch):
@@ -141,11 +112,9 @@ def predict(
             total = piece.image if total is None else total + piece.image
         if on_frames is not None:
             on_frames(piece.stop)
+    field_nm = (frames.width * read_out.pixel_nm, frames.height * read_out.pixel_nm)
     table = concatenate(tables, n_frames=frames.n_frames, field_nm=field_nm) if read_out.keep_table else None
-    image = None
-    if total is not None:
-        image = Raster(total[None].astype(np.float32), pixel_size_nm / read_out.upsampling)
-    return Prediction(table=table, image=image)
+    return Prediction(table=table, image=None if total is None else read_out.raster(total))
 
 
 def stream(
@@ -157,26 +126,20 @@ def stream(
     batch: int | None = None,
     first: int = 0,
 ) -> Iterator[Piece]:
-    """Predict a movie block by block; nothing is kept between blocks.
+    """Predict a movie in photons block by block, from frame `first`; nothing is kept between blocks.
 
-    Args:
-        frames: Camera frames in photons.
-        network: A prepared network in eval mode.
-        read_out: How raw output is read.
-        device: Where the network is.
-        batch: Frames per forward pass; by default from the fine image's size.
-        first: Frame to begin with.
+    The network, (B, C, H, W) -> raw, is prepared, in eval mode and on `device`. The frames per forward pass (`batch`)
+    follow from the fine image's size by default.
     """
     if isinstance(network, torch.nn.Module):
         network = folded(network)
     multiple = read_out.multiple_px
     tall, wide = (side + -side % multiple for side in (frames.height, frames.width))
-    tiles = [Tile(Span(0, tall, 0, tall), Span(0, wide, 0, wide))]
+    tiles = [whole_frame(tall, wide)]
     if read_out.halo_px is not None:
         halo = read_out.halo_px + _reach_px(read_out)
         tiles = plan_tiles(tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px)
-    shape = (tiles[0].rows.stop, tiles[0].columns.stop)
-    size = batch or frames_per_batch(*shape, read_out.upsampling)
+    size = batch or frames_per_batch(tiles[0].rows.stop, tiles[0].columns.stop, read_out.upsampling)
     for start, block in read_ahead(frames, size, first, read_out.context):
         tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)).to(device)
         with torch.inference_mode():
@@ -211,10 +174,9 @@ def raw_batches(
 def _read(raw: torch.Tensor, read_out: ReadOut) -> tuple[Localizations | None, NDArray[np.float64] | None]:
     output, settings = read_out.output, read_out.settings
     table = output.decode(raw, settings, read_out.threshold) if read_out.keep_table else None
-    image = None
-    if read_out.keep_image and hasattr(output, "image"):
-        image = output.image(raw, settings).sum(dim=0).cpu().numpy().astype(np.float64)
-    return table, image
+    if not (read_out.keep_image and hasattr(output, "image")):
+        return table, None
+    return table, output.image(raw, settings).sum(dim=0).cpu().numpy().astype(np.float64)
 
 
 def _tiled(
@@ -224,10 +186,7 @@ def _tiled(
     height, width = frames.shape[2:]
     upsampling, reach = read_out.upsampling, _reach_px(read_out)
     more = (torch.stack([frames.amin(dim=(1, 2, 3)), frames.amax(dim=(1, 2, 3))], dim=1),)
-    down, across = -height % read_out.multiple_px, -width % read_out.multiple_px
-    if down or across:
-        frames = torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
-    pixel_nm = float(read_out.settings["pixel_size_nm"])
+    frames, pixel_nm = pad(frames, read_out.multiple_px), read_out.pixel_nm
     field_nm = (width * pixel_nm, height * pixel_nm)
     tables: list[Localizations] = []
     image: NDArray[np.float64] | None = None
@@ -237,30 +196,27 @@ def _tiled(
         raw = network(window, *more if read_out.frame_range else ()).float()
         top, bottom = _seen(rows, reach, height)
         left, right = _seen(columns, reach, width)
-        table, part = _read(
-            raw[
-                :,
-                :,
-                (top - rows.start) * upsampling : (bottom - rows.start) * upsampling,
-                (left - columns.start) * upsampling : (right - columns.start) * upsampling,
-            ],
-            read_out,
-        )
+        down, across = _fine(top, bottom, rows.start, upsampling), _fine(left, right, columns.start, upsampling)
+        table, part = _read(raw[:, :, down, across], read_out)
         if table is not None:
             tables.append(_inside(table, tile, (left, top), field_nm, pixel_nm))
         if part is not None:
             image = np.zeros((height * upsampling, width * upsampling)) if image is None else image
-            core = [
-                slice(span.core_start * upsampling, min(span.core_stop, side) * upsampling)
-                for span, side in ((rows, height), (columns, width))
-            ]
-            down, right_by = core[0].start - top * upsampling, core[1].start - left * upsampling
-            height_kept, width_kept = core[0].stop - core[0].start, core[1].stop - core[1].start
-            image[core[0], core[1]] = part[down : down + height_kept, right_by : right_by + width_kept]
+            kept = [(rows.core_start, min(rows.core_stop, height)), (columns.core_start, min(columns.core_stop, width))]
+            to, of = (
+                tuple(_fine(*span, origin, upsampling) for span, origin in zip(kept, corner, strict=True))
+                for corner in ((0, 0), (top, left))
+            )
+            image[to] = part[of]
     if not read_out.keep_table:
         return None, image
     table = concatenate(tables, n_frames=len(frames), field_nm=field_nm)
     return table.select(np.argsort(table.frame, kind="stable")), image
+
+
+def _fine(start: int, stop: int, origin: int, upsampling: int) -> slice:
+    """Camera pixels start .. stop - 1 as fine pixels counted from `origin`."""
+    return slice((start - origin) * upsampling, (stop - origin) * upsampling)
 
 
 def _seen(span: Span, reach: int, size: int) -> tuple[int, int]:
@@ -291,21 +247,23 @@ def _reach_px(read_out: ReadOut) -> int:
     return 0 if reach is None else ceil(reach(read_out.settings) / read_out.upsampling)
 
 
-def padded(network: Network, multiple_px: int, upsampling: int) -> Network:
-    """Run a network that needs sizes of a multiple on any frames, in training as in use.
+def pad(frames: torch.Tensor, multiple_px: int) -> torch.Tensor:
+    """Frames (B, C, H, W) with sides of a multiple; edges are repeated outwards at the bottom and on the right."""
+    down, across = (-side % multiple_px for side in frames.shape[2:])
+    return torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate") if down or across else frames
 
-    Edges are repeated outwards at the bottom and on the right, and the output is cut again. What is given beside the
-    frames (`frame_range`) is passed on.
+
+def padded(network: Network, multiple_px: int, upsampling: int) -> Network:
+    """Run a network that needs sizes of a multiple on any frames, in training as in use: frames by `pad`, output cut.
+
+    What is given beside the frames (`frame_range`) is passed on.
     """
     if multiple_px == 1:
         return network
 
     def answer(frames: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
         height, width = frames.shape[2:]
-        down, across = -height % multiple_px, -width % multiple_px
-        if down or across:
-            frames = torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
-        return network(frames, *more)[:, :, : height * upsampling, : width * upsampling]
+        return network(pad(frames, multiple_px), *more)[:, :, : height * upsampling, : width * upsampling]
 
     return answer
 

@@ -18,22 +18,19 @@ def graph_of(trained: Trained, catalog: Catalog) -> Graph:
 
 def facts_of(trained: Trained, catalog: Catalog) -> dict[str, Any]:
     """Everything that running the file needs besides the graph, as plain values."""
-    model, settings = trained.facts["model"], dict(trained.output_settings)
+    model, settings = trained.facts["model"], trained.output_settings
     card = catalog.card("models", model["name"])
-    calibrated = bool(trained.facts["calibrated"])
+    calibrated, pixel_nm = bool(trained.facts["calibrated"]), _known(settings["pixel_size_nm"])
     kept = ("cell_id", "study", "data", "loss", "lambda", "protocol")
     return {
         "schema": SCHEMA,
         "model": dict(model),
-        "output": {
-            "name": trained.facts["output"],
-            "settings": {**settings, "pixel_size_nm": _known(settings["pixel_size_nm"])},
-        },
+        "output": {"name": trained.facts["output"], "settings": {**settings, "pixel_size_nm": pixel_nm}},
         "task": trained.facts["task"],
         "tuned": dict(trained.tuned),
         "threshold": _known(trained.read_out().threshold),
         "keeps_table": trained.keep_table,
-        "pixel_size_nm": _known(settings["pixel_size_nm"]),
+        "pixel_size_nm": pixel_nm,
         "upsampling": int(settings.get("upsampling", 1)),
         "channels": trained.channels,
         "context": trained.context,
@@ -50,18 +47,16 @@ def facts_of(trained: Trained, catalog: Catalog) -> dict[str, Any]:
 
 
 def _known(value: float) -> float | None:
-    # JSON has no word for a number that is not one.
-    return float(value) if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None  # JSON has no word for a number that is not one
 
 
 def read_out_of(facts: Mapping[str, Any], catalog: Catalog, largest_px: int | None = None) -> ReadOut:
     """How the output of an exported network is read; its own frame statistics forbid tiles."""
-    threshold, settings = facts["threshold"], dict(facts["output"]["settings"])
-    if settings["pixel_size_nm"] is None:
-        settings["pixel_size_nm"] = math.nan
+    threshold, settings = facts["threshold"], facts["output"]["settings"]
+    pixel_nm = math.nan if settings["pixel_size_nm"] is None else settings["pixel_size_nm"]
     return ReadOut(
         output=catalog.module("outputs", facts["output"]["name"]),
-        settings=settings,
+        settings={**settings, "pixel_size_nm": pixel_nm},
         threshold=math.nan if threshold is None else float(threshold),
         multiple_px=int(facts["multiple_px"]),
         keep_table=bool(facts.get("keeps_table", threshold is not None)),

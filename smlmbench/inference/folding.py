@@ -5,6 +5,7 @@ changed: a plug-in may use the layers of its blocks in ways that cannot be seen 
 """
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -16,11 +17,9 @@ OWN = "smlmbench.models."
 
 @torch.no_grad()
 def folded(network: nn.Module) -> nn.Module:
-    """A copy for inference; the network itself stays as it is, and so do layers that cannot be folded.
+    """A copy for inference; layers that cannot be folded stay as they are.
 
-    Args:
-        network: In eval mode. A plug-in is returned itself, and so is a network in training mode, whose statistics are
-            those of a batch.
+    A plug-in is returned itself, and so is a network in training mode, whose statistics are those of a batch.
     """
     if network.training or not type(network).__module__.startswith(OWN):
         return network
@@ -34,8 +33,7 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def _fold(part: nn.Sequential) -> None:
-    for at in range(len(part) - 1):
-        convolution, norm = part[at], part[at + 1]
+    for at, (convolution, norm) in enumerate(pairwise(part)):
         if not (type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d):
             continue
         mean, variance = norm.running_mean, norm.running_var

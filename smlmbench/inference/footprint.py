@@ -10,15 +10,9 @@ PROBE_PX = 64
 
 
 def bytes_per_px(network: nn.Module, multiple_px: int = 1, channels: int = 1) -> float | None:
-    """Bytes of the largest layer's inputs and outputs together, for one camera pixel of one frame.
+    """Bytes of the largest layer's inputs and outputs together, for one camera pixel of one frame, in fp32.
 
-    Args:
-        network: (B, C, H, W) -> raw output, fp32.
-        multiple_px: What frame sides must be a multiple of.
-        channels: Frames that it sees at once.
-
-    Returns:
-        None where the network cannot be followed on the meta device.
+    None where the network cannot be followed on the meta device.
     """
     side = multiple_px * -(-PROBE_PX // multiple_px)
     largest = 0

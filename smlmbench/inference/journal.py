@@ -24,31 +24,23 @@ Append = Callable[[Localizations, Path, int], None]
 
 
 class Journal:
-    """Collects pieces; `done` is the first frame that is still to be predicted.
+    """Collects pieces of what will be a finished `table`; `done` is the first frame that is still to be predicted.
 
-    Args:
-        table: Where the finished table will be.
-        identity: What the results depend on; other results are begun anew.
-        append: Adds rows to a table on disk, given the number of rows that it has.
-        first: First frame to predict.
-
-    Attributes:
-        resumed: Frames that an earlier process had finished.
-        rows: Rows of the table so far.
-        image: Sum so far, float64, or None.
+    Results of another identity (all that they depend on) are begun anew. `append` adds rows to a table on disk, given
+    the number of rows that it has.
     """
 
-    def __init__(self, table: Path, identity: Mapping[str, Any], append: Append, first: int = 0) -> None:
+    def __init__(self, table: Path, identity: Mapping[str, Any], append: Append) -> None:
         self._path = table.with_name(table.name + ".journal.json")
         self.part = table.with_name(table.name + ".part")
         self._identity = json.loads(json.dumps(dict(identity), default=str))
         self._append = append
-        self.done, self.rows = first, 0
-        self.image: NDArray[np.float64] | None = None
+        self.done = self.rows = 0
+        self.image: NDArray[np.float64] | None = None  # the sum so far
         self._turn, self._wait_s = 0, COMMIT_S
         self._committed_at = time.monotonic()
         self._read()
-        self.resumed = self.done - first
+        self.resumed = self.done  # frames that an earlier process had finished
 
     def _read(self) -> None:
         try:

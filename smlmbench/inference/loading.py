@@ -2,7 +2,7 @@
 
 import tempfile
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import torch
 import yaml
 
 from smlmbench.errors import ConfigError, FormatError
+from smlmbench.export import onnx
 from smlmbench.export.graph import read_sidecar
 from smlmbench.inference.checkpoint import load_trained
 from smlmbench.inference.engine import Network, ReadOut
 from smlmbench.inference.facts import facts_of, read_out_of
-from smlmbench.inference.running import prepare, runtime_of, takes_range
+from smlmbench.inference.running import prepare, read_by, runtime_of
 from smlmbench.registry import Catalog
 
 PACKAGE = ".zip"
@@ -23,21 +24,13 @@ EXAMPLE_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """A network ready to predict.
+    """A network ready to predict."""
 
-    Attributes:
-        network: Prepared for the device.
-        read_out: How its output is read.
-        facts: As in an exported file.
-        runtime: What runs it.
-        number_format: fp32, bf16 or int8.
-    """
-
-    network: Network
+    network: Network  # prepared for the device
     read_out: ReadOut
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # as in an exported file
     runtime: str
-    number_format: str
+    number_format: str  # fp32, bf16 or int8
 
 
 def load(
@@ -45,12 +38,8 @@ def load(
 ) -> Runnable:
     """Load a checkpoint (`best.pt`) or an exported file (.onnx, .xml, .pte, bioimage.io .zip).
 
-    Args:
-        path: The file.
-        catalog: Registered things.
-        device: Where to run it.
-        runtime: For a checkpoint any; by default eager. An exported file has its own.
-        number_format: For a checkpoint fp32 or bf16; an exported file has its own, but OpenVINO also runs it in bf16.
+    A checkpoint takes any runtime, by default eager, in fp32 or bf16; an exported file has its own, but OpenVINO also
+    runs it in bf16.
 
     Raises:
         FormatError: Neither a checkpoint nor an exported file with its facts.
@@ -63,18 +52,10 @@ def load(
         return _checkpoint(path, catalog, device, runtime or "eager", number_format)
     if runtime not in (None, own):
         raise ConfigError(f"'{path.name}' is a file for {own}, not for {runtime}; give best.pt for other runtimes")
-    facts = read_sidecar(path) or _inside(path)
+    facts = read_sidecar(path) or (onnx.read_facts(path) if path.suffix.lower() == ".onnx" else None)
     if facts is None:
         raise FormatError(f"'{path.name}' has no facts of smlmbench beside or in it; export it with smlmbench export")
     return _exported(path, facts, own, catalog, device, number_format)
-
-
-def _inside(path: Path) -> dict[str, Any] | None:
-    if path.suffix.lower() != ".onnx":
-        return None
-    from smlmbench.export import onnx
-
-    return onnx.read_facts(path)
 
 
 def _exported(
@@ -96,10 +77,7 @@ def _checkpoint(path: Path, catalog: Catalog, device: torch.device, runtime: str
     side = trained.multiple_px * -(-EXAMPLE_PX // trained.multiple_px)
     example = torch.full((1, trained.channels, side, side), 1.0, device=device)
     network = prepare(catalog, runtime, trained.network, example, number_format)
-    read_out = replace(trained.read_out(), largest_px=catalog.card("runtimes", runtime).facts.get("max_px"))
-    if trained.per_frame and not takes_range(catalog, runtime):
-        read_out = replace(read_out, halo_px=None, frame_range=False)
-    return Runnable(network, read_out, facts_of(trained, catalog), runtime, number_format)
+    return Runnable(network, read_by(trained, runtime, catalog), facts_of(trained, catalog), runtime, number_format)
 
 
 def _package(path: Path, catalog: Catalog, device: torch.device, number_format: str) -> Runnable:
@@ -110,7 +88,7 @@ def _package(path: Path, catalog: Catalog, device: torch.device, number_format: 
                 weights = Path(package.extract(described["weights"]["onnx"]["source"], scratch))
         except (zipfile.BadZipFile, KeyError, TypeError, yaml.YAMLError):
             raise FormatError(f"'{path.name}' is not a bioimage.io package with ONNX weights") from None
-        facts = read_sidecar(path) or _inside(weights)
+        facts = read_sidecar(path) or (onnx.read_facts(weights) if weights.suffix.lower() == ".onnx" else None)
         if facts is None:
             raise FormatError(f"'{path.name}' does not hold the facts of smlmbench; export it with smlmbench export")
         return _exported(weights, facts, "onnxruntime", catalog, device, number_format)

@@ -2,15 +2,18 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from smlmbench.errors import ConfigError, MissingExtraError
+from smlmbench.export.graph import EXTRA, check_frames
+from smlmbench.inference.checkpoint import Trained
+from smlmbench.inference.engine import ReadOut
 from smlmbench.registry import Catalog
 
-EXTRA = "pip install 'smlmbench[export]'"
 NUMBER_FORMATS = ("fp32", "bf16", "int8")
 CALIBRATION_FRAMES = 32
 
@@ -47,25 +50,28 @@ def prepare(
         MissingExtraError: Its packages are not installed; the line that installs them is given.
         ConfigError: It cannot run so here.
     """
-    reason = why_not(catalog, runtime, example.device, number_format)
-    if reason:
+    if reason := why_not(catalog, runtime, example.device, number_format):
         raise (MissingExtraError if EXTRA in reason else ConfigError)(reason)
-    if number_format == "int8" and not calibration:  # before the minutes that a translation may take
-        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
-    made: Callable[..., torch.Tensor] = catalog.module("runtimes", runtime).prepare(
-        network, example, number_format, calibration
-    )
+    if number_format == "int8":  # before the minutes that a translation may take
+        check_frames(calibration)
+    module = catalog.module("runtimes", runtime)
+    made: Callable[..., torch.Tensor] = module.prepare(network, example, number_format, calibration)
     return made
 
 
 def runtime_of(catalog: Catalog, path: Path) -> str | None:
     """The runtime whose files have this suffix; None where there is none."""
-    for name in catalog.names("runtimes"):
-        if catalog.card("runtimes", name).facts.get("suffix") == path.suffix.lower():
-            return name
-    return None
+    suffixes = {name: catalog.card("runtimes", name).facts.get("suffix") for name in catalog.names("runtimes")}
+    return next((name for name, suffix in suffixes.items() if suffix == path.suffix.lower()), None)
 
 
 def takes_range(catalog: Catalog, runtime: str) -> bool:
     """Whether its callables take the range of the whole frame beside a tile."""
     return bool(catalog.card("runtimes", runtime).facts.get("takes_range"))
+
+
+def read_by(trained: Trained, runtime: str, catalog: Catalog) -> ReadOut:
+    """How a runtime's answers are read; without tiles where it cannot be told the range of the whole frame."""
+    read_out = replace(trained.read_out(), largest_px=catalog.card("runtimes", runtime).facts.get("max_px"))
+    whole = trained.per_frame and not takes_range(catalog, runtime)
+    return replace(read_out, halo_px=None, frame_range=False) if whole else read_out

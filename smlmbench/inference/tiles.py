@@ -11,12 +11,7 @@ BYTES_PER_TILE = 200e6
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Part of one axis in camera pixels: what is looked at (window), and what is kept of it (core).
-
-    Attributes:
-        start, stop: The window.
-        core_start, core_stop: The core; cores of an axis follow each other without gap.
-    """
+    """Part of one axis in camera px: the window looked at, and the core kept of it; cores leave no gap."""
 
     start: int
     stop: int
@@ -33,10 +28,10 @@ class Tile:
 
 
 def spans(size: int, halo: int, multiple: int, largest: int) -> list[Span]:
-    """Cut an axis into as few windows of one length as possible, each at most about `largest`.
+    """Cut an axis (a multiple of `multiple` camera px) into as few windows of one length as possible.
 
     Args:
-        size: Length in camera pixels, a multiple of `multiple`.
+        size: Length in camera pixels.
         halo: Context that the core needs on either side; less only at the ends of the axis.
         multiple: Windows begin at, and are as long as, multiples of this.
         largest: Wanted upper bound of a window; at least four halos are taken.
@@ -52,16 +47,19 @@ def spans(size: int, halo: int, multiple: int, largest: int) -> list[Span]:
     if count == 1 or length >= size:
         return [Span(0, size, 0, size)]
     made: list[Span] = []
-    kept = 0
-    for number in range(count):
-        start = min(number * (length - 2 * halo), size - length)
+    kept = stop = 0
+    while stop < size:
+        start = min(len(made) * (length - 2 * halo), size - length)
         stop = start + length
-        kept_to = size if stop == size else stop - halo
-        made.append(Span(start, stop, kept, kept_to))
-        kept = kept_to
-        if stop == size:
-            break
+        core_stop = size if stop == size else stop - halo
+        made.append(Span(start, stop, kept, core_stop))
+        kept = core_stop
     return made
+
+
+def whole_frame(height: int, width: int) -> Tile:
+    """The tile that is the frame."""
+    return Tile(Span(0, height, 0, height), Span(0, width, 0, width))
 
 
 def plan_tiles(
@@ -73,23 +71,15 @@ def plan_tiles(
     largest_px: int | None = None,
     bytes_per_px: float | None = None,
 ) -> list[Tile]:
-    """Tiles of a frame; a single one where its fine map, and the network's maps, are small enough.
+    """Tiles of a frame (sides a multiple of `multiple_px`); one where its fine map, and the network's maps, are small.
 
-    Args:
-        height: Frame in camera pixels, a multiple of `multiple_px`.
-        width: The same along x.
-        upsampling: Fine pixels per camera pixel.
-        halo_px: Context that network and read-out need, in camera pixels.
-        multiple_px: What windows must be a multiple of.
-        largest_px: Longest side that the network takes; None for any.
-        bytes_per_px: What the network's largest layer holds for a camera pixel; None where that is unknown.
+    For `halo_px` (of network and read-out together) and the rest see `ReadOut`.
     """
     most_px = FINE_PIXELS_PER_TILE / upsampling**2
     if bytes_per_px is not None:
         most_px = min(most_px, BYTES_PER_TILE / bytes_per_px)
     longest = max(height, width) if largest_px is None else largest_px
     if height * width <= most_px and max(height, width) <= longest:
-        return [Tile(Span(0, height, 0, height), Span(0, width, 0, width))]
+        return [whole_frame(height, width)]
     side = min(longest, max(multiple_px, isqrt(int(most_px))))
-    rows, columns = (spans(size, halo_px, multiple_px, side) for size in (height, width))
-    return [Tile(row, column) for row, column in product(rows, columns)]
+    return [Tile(*pair) for pair in product(*(spans(size, halo_px, multiple_px, side) for size in (height, width)))]

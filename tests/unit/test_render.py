@@ -8,7 +8,7 @@ from smlmbench.errors import SizeError
 from smlmbench.formats import TableOptions, read_image, read_table
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.render import LabelRule, blur, fine_shape, kernel, rasterise, render_table
+from smlmbench.render import LabelRule, blur, fine_shape, rasterise, render_table
 
 DATA = Path(os.environ.get("SMLMBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 TUBULINS = DATA / "deepstorm-bundled-tubulins"
@@ -34,10 +34,6 @@ def test_ds_is_one_based_rounding_away_from_zero_clamped_to_the_grid(x_px: float
     assert image[0].tolist() == [float(i == column) for i in range(4)]
 
 
-def test_weights_are_summed() -> None:
-    assert rasterise([1.0, 2.0], [1.0, 2.0], (1, 1), 10, weights=[0.5, 2.0])[0, 0] == 2.5
-
-
 def test_positions_that_are_not_finite_are_refused() -> None:
     with pytest.raises(SizeError, match="not finite"):
         rasterise([np.nan], [1.0], (1, 1), 10)
@@ -46,22 +42,6 @@ def test_positions_that_are_not_finite_are_refused() -> None:
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(SizeError, match="accepted: ds, floor"):
         rasterise([1.0], [1.0], (1, 1), 10, label_rule="round")  # type: ignore[arg-type]
-
-
-def test_the_kernel_of_the_labels() -> None:
-    k = kernel()
-    assert k.shape == (7, 7)
-    assert k.sum() == pytest.approx(1, abs=1e-15)
-    assert k[3, 3] == pytest.approx(0.15924, abs=5e-6)
-    offset = np.arange(7) - 3
-    assert (k * offset).sum() == pytest.approx(0, abs=1e-15)
-    assert (k * offset[:, None]).sum() == pytest.approx(0, abs=1e-15)
-
-
-@pytest.mark.parametrize(("size", "sigma"), [(6, 1.0), (0, 1.0), (7, 0.0)])
-def test_a_kernel_without_centre_is_refused(size: int, sigma: float) -> None:
-    with pytest.raises(SizeError, match="odd size"):
-        kernel(size, sigma)
 
 
 def test_blurring_keeps_mass_inside_and_loses_it_over_the_edge() -> None:
@@ -89,7 +69,7 @@ def test_a_table_becomes_an_image() -> None:
     assert raster.pixel_nm == 100
     assert raster.values[0, 3, 5] == 2
     assert raster.values.sum() == 2
-    assert render_table(locs, (1600.0, 600.0), 100, sigma_px=1).values.shape == (1, 6, 16)
+    assert render_table(locs, (1600.0, 600.0), 100).values.shape == (1, 6, 16)
 
 
 @pytest.mark.skipif(not TUBULINS.is_dir(), reason="real data are not here")

@@ -11,6 +11,7 @@ from torch import nn
 from smlmbench.errors import ConfigError
 from smlmbench.inference.allocator import place
 from smlmbench.inference.folding import folded
+from smlmbench.inference.runtimes.eager import calling
 
 CARD = {
     "version": 1,
@@ -42,21 +43,14 @@ def prepare(
         ConfigError: No compiler.
     """
     del calibration
-    reason = why_not(example.device, number_format)
-    if reason:
+    if reason := why_not(example.device, number_format):
         raise ConfigError(reason)
     network = place(folded(model.eval()), example.device)
-    device = example.device.type
-    fast = torch.compile(network, dynamic=False)
+    fast = calling(torch.compile(network, dynamic=False), example.device, number_format)
 
     def call(frames: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
-        with (
-            torch.inference_mode(),
-            torch.autocast(device, torch.bfloat16, enabled=number_format == "bf16"),
-            warnings.catch_warnings(),
-        ):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler about its own parts
-            result: torch.Tensor = fast(frames, *more)
-            return result.float()
+            return fast(frames, *more)
 
     return call

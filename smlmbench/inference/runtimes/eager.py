@@ -27,12 +27,16 @@ def prepare(
     del calibration
     if number_format not in ("fp32", "bf16"):
         raise ConfigError(f"runtime eager has no number format '{number_format}'; accepted: fp32, bf16")
-    network = place(folded(model.eval()), example.device)
-    device = example.device.type
+    return calling(place(folded(model.eval()), example.device), example.device, number_format)
+
+
+def calling(
+    network: Callable[..., torch.Tensor], device: torch.device, number_format: str
+) -> Callable[..., torch.Tensor]:
+    """A callable that infers in a number format and answers in fp32."""
 
     def call(frames: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=number_format == "bf16"):
-            result: torch.Tensor = network(frames, *more)
-            return result.float()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=number_format == "bf16"):
+            return network(frames, *more).float()
 
     return call

@@ -10,21 +10,13 @@ from torch import nn
 
 from smlmbench.errors import ConfigError
 from smlmbench.export import executorch
-from smlmbench.export.graph import Graph, need, plain
+from smlmbench.export.graph import SAFE_MULTIPLE_PX, Graph, need, plain, quiet
 
 CARD = {
     "version": 1,
     "summary": "ExecuTorch with XNNPACK, the runtime of phones, on this processor",
-    "facts": {
-        "devices": ["cpu"],
-        "number_formats": ["fp32"],
-        "needs": ["executorch"],
-        "suffix": ".pte",
-        "max_px": 512,
-    },
+    "facts": {"devices": ["cpu"], "number_formats": ["fp32"], "needs": ["executorch"], "suffix": ".pte", "max_px": 512},
 }
-
-SAFE_MULTIPLE_PX = 8
 
 
 def why_not(device: torch.device, number_format: str) -> str:
@@ -62,10 +54,9 @@ def load(path: Path, device: torch.device, number_format: str = "fp32") -> Calla
         ConfigError: Not the processor, or not fp32.
     """
     need(("executorch",), "an ExecuTorch file")
-    reason = why_not(device, number_format)
-    if reason:
+    if reason := why_not(device, number_format):
         raise ConfigError(reason)
-    with executorch.quiet():
+    with quiet():
         from executorch.runtime import Runtime
 
         program = Runtime.get().load_program(path.read_bytes())

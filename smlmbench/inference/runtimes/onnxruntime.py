@@ -1,11 +1,7 @@
 """ONNX Runtime: the network exported to ONNX; int8 by static quantisation, calibrated on training frames."""
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,7 @@ from torch import nn
 
 from smlmbench.errors import ConfigError
 from smlmbench.export import onnx
-from smlmbench.export.graph import INPUT, Graph, need, plain
+from smlmbench.export.graph import INPUT, SAFE_MULTIPLE_PX, Graph, check_frames, need, plain, quiet
 
 CARD = {
     "version": 1,
@@ -29,7 +25,6 @@ CARD = {
 }
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-SAFE_MULTIPLE_PX = 8
 
 
 def why_not(device: torch.device, number_format: str) -> str:
@@ -47,13 +42,7 @@ def why_not(device: torch.device, number_format: str) -> str:
 def prepare(
     model: nn.Module, example: torch.Tensor, number_format: str, calibration: Sequence[torch.Tensor] = ()
 ) -> Callable[..., torch.Tensor]:
-    """Export the network and load it.
-
-    Args:
-        model: Network in fp32.
-        example: Frames (B, C, H, W); their device is the one to run on.
-        number_format: fp32 or int8.
-        calibration: Training frames, each (b, C, H, W); needed for int8.
+    """Export the network and load it where the example (B, C, H, W) is; calibration frames are (b, C, H, W) each.
 
     Raises:
         MissingExtraError: A package of the extra is missing.
@@ -90,8 +79,7 @@ def load(path: Path, device: torch.device, number_format: str = "fp32") -> Calla
     need(("onnxruntime",), "an ONNX file")
     import onnxruntime
 
-    reason = why_not(device, "fp32")
-    if reason:
+    if reason := why_not(device, "fp32"):
         raise ConfigError(reason)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -106,42 +94,26 @@ def load(path: Path, device: torch.device, number_format: str = "fp32") -> Calla
     return call
 
 
-def quantise(source: Path, target: Path, calibration: Sequence[torch.Tensor]) -> Path:
+def quantise(source: Path, target: Path, calibration: Sequence[torch.Tensor]) -> None:
     """Write an int8 file (QDQ, weights per channel), its ranges taken from what passes through on training frames.
 
     Raises:
         ConfigError: No frames to calibrate on.
     """
-    if not calibration:
-        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
+    check_frames(calibration)
     need(("onnx", "onnxruntime"), "int8")
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.left: Iterator[torch.Tensor] = iter(calibration)
+        left = iter(calibration)
 
         def get_next(self) -> dict[str, Any] | None:
             frames = next(self.left, None)
             return None if frames is None else {INPUT: np.ascontiguousarray(frames.cpu().numpy())}
 
-    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+    with quiet(), tempfile.TemporaryDirectory() as scratch:
         folded = Path(scratch) / "folded.onnx"
         # Fuses what the quantiser would otherwise leave in fp32 between two int8 layers.
         quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
         quantize_static(str(folded), str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True)
-    return target
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the quantiser's advice."""
-    earlier = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(earlier)

@@ -1,13 +1,9 @@
 """OpenVINO: fp32, bf16 as a hint, int8 by NNCF calibrated on training frames; the precision is always set."""
 
-import contextlib
 import gc
-import io
-import logging
+import importlib.util
 import os
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +12,8 @@ import torch
 from torch import nn
 
 from smlmbench.errors import ConfigError
-from smlmbench.export import onnx
-from smlmbench.export.graph import Graph, need, plain
-from smlmbench.export.openvino import core
+from smlmbench.export.graph import SAFE_MULTIPLE_PX, Graph, check_frames, need, plain, quiet
+from smlmbench.export.openvino import core, translated
 
 CARD = {
     "version": 1,
@@ -31,15 +26,12 @@ CARD = {
     },
 }
 
-SAFE_MULTIPLE_PX = 8
 # Left alone, OpenVINO runs an fp32 file in bf16 where the processor has it.
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def why_not(device: torch.device, number_format: str) -> str:
     """Why it cannot run here, or empty."""
-    import importlib.util
-
     if device.type != "cpu":
         return f"OpenVINO is used on the processor; it does not run on {device.type}"
     if number_format == "int8" and importlib.util.find_spec("nncf") is None:
@@ -52,13 +44,7 @@ def why_not(device: torch.device, number_format: str) -> str:
 def prepare(
     model: nn.Module, example: torch.Tensor, number_format: str, calibration: Sequence[torch.Tensor] = ()
 ) -> Callable[..., torch.Tensor]:
-    """Translate the network and compile it for the processor.
-
-    Args:
-        model: Network in fp32.
-        example: Frames (B, C, H, W).
-        number_format: fp32, bf16 or int8.
-        calibration: Training frames, each (b, C, H, W); needed for int8.
+    """Translate the network and compile it for the processor; calibration frames are (b, C, H, W) each.
 
     Raises:
         MissingExtraError: A package of the extra is missing.
@@ -80,11 +66,7 @@ def write(graph: Graph, path: Path, number_format: str, calibration: Sequence[to
 
 
 def _translated(graph: Graph, number_format: str, calibration: Sequence[torch.Tensor]) -> Any:
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "model.onnx"
-        onnx.save(graph, path)
-        model = core().read_model(str(path))
-        return quantised(model, calibration) if number_format == "int8" else model
+    return quantised(translated(graph), calibration) if number_format == "int8" else translated(graph)
 
 
 def load(path: Path, device: torch.device, number_format: str = "fp32") -> Callable[..., torch.Tensor]:
@@ -99,8 +81,7 @@ def compiled(graph: Any, device: torch.device, number_format: str) -> Callable[.
     Raises:
         ConfigError: A device or number format that cannot run here.
     """
-    reason = why_not(device, number_format)
-    if reason:
+    if reason := why_not(device, number_format):
         raise ConfigError(reason)
     hints = {
         "INFERENCE_PRECISION_HINT": HINTS[number_format],
@@ -122,12 +103,11 @@ def quantised(graph: Any, calibration: Sequence[torch.Tensor]) -> Any:
     Raises:
         ConfigError: No frames to calibrate on.
     """
-    if not calibration:
-        raise ConfigError("int8 is calibrated on training frames and none are given; give a run of a study")
+    check_frames(calibration)
     need(("nncf",), "int8")
     frames = [np.ascontiguousarray(each.cpu().numpy()) for each in calibration]
     os.environ.setdefault("NNCF_CI", "1")  # its usage statistics are sent unless this stands
-    with _quiet():
+    with quiet():
         import nncf
 
         core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # loads our plug-in before that of nncf's own cores
@@ -135,16 +115,3 @@ def quantised(graph: Any, calibration: Sequence[torch.Tensor]) -> Any:
         made = nncf.quantize(graph, data, subset_size=len(frames), preset=nncf.QuantizationPreset.MIXED)
         gc.collect()  # which go here, on the thread that made them
         return made
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the quantiser's bars and advice."""
-    earlier = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(earlier)

@@ -26,12 +26,11 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
     cut to the size), 16 at a time; the figure is per frame, read-out included, on the CPU in float64.
     """
     for reference in references:
-        run = runs.get(reference.reference_id)
-        card = session.catalog.card("references", reference.reference.name)
-        if run is None or not card.facts.get("timed") or "cpu" not in timing.devices:
+        run, name = runs.get(reference.reference_id), reference.reference.name
+        timed = session.catalog.card("references", name).facts.get("timed")
+        if run is None or not timed or "cpu" not in timing.devices:
             continue
-        splits = session.materials.splits(reference)
-        condition = next(iter(splits.tests.values()))
+        condition = next(iter(session.materials.splits(reference).tests.values()))
         numbers: dict[str, float] = {}
         tags: dict[str, str] = {}
         for size in timing.sizes_px:
@@ -41,19 +40,17 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
             try:
                 latency = _latency(reference, condition, size, session)
             except Exception as error:
-                session.reporter.line(f"  timing {reference.reference.name} at {size} px failed: {reason_of(error)}")
+                session.reporter.line(f"  timing {name} at {size} px failed: {reason_of(error)}")
                 continue
-            name = f"device/cpu_classical_fp64_{size}px"
-            numbers[f"{name}_latency_ms"] = latency.median_ms / FRAMES
-            numbers[f"{name}_q1_ms"] = latency.q1_ms / FRAMES
-            numbers[f"{name}_q3_ms"] = latency.q3_ms / FRAMES
-            numbers[f"{name}_threads"] = float(torch.get_num_threads())
+            metric, per_frame_ms = f"device/cpu_classical_fp64_{size}px", latency.median_ms / FRAMES
+            numbers[f"{metric}_latency_ms"] = per_frame_ms
+            numbers[f"{metric}_q1_ms"] = latency.q1_ms / FRAMES
+            numbers[f"{metric}_q3_ms"] = latency.q3_ms / FRAMES
+            numbers[f"{metric}_threads"] = float(torch.get_num_threads())
             if size == timing.sizes_px[0]:
-                numbers["device/latency_ms"] = numbers[f"{name}_latency_ms"]
+                numbers["device/latency_ms"] = per_frame_ms
             tags[TIMED + key] = "true"
-            session.reporter.line(
-                f"  {reference.reference.name} {size} px cpu: {numbers[f'{name}_latency_ms']:.2f} ms per frame"
-            )
+            session.reporter.line(f"  {name} {size} px cpu: {per_frame_ms:.2f} ms per frame")
         if numbers:
             held = Run(session.store, run.run_id, experiment_id=run.experiment_id, heartbeat=False)
             held.log_metrics(dict(numbers))

@@ -24,32 +24,20 @@ PER_FRAME = "frame_"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate said of a runtime and number format of one network.
+    """What the gate said of a runtime and number format of one network."""
 
-    Attributes:
-        passed: Whether it counts.
-        text: Scores, or the reason why it does not count.
-    """
-
-    passed: bool
-    text: str
+    passed: bool  # whether it counts
+    text: str  # scores, or the reason why it does not count
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What runs a movie, and why.
+    """What runs a movie, and why."""
 
-    Attributes:
-        runtime: What was chosen; None leaves it to the file.
-        number_format: fp32, bf16 or int8.
-        file: The stored file of a reduced format; None runs the checkpoint.
-        why: For people.
-    """
-
-    runtime: str | None
-    number_format: str
-    file: Path | None
-    why: str
+    runtime: str | None  # None leaves it to the file
+    number_format: str  # fp32, bf16 or int8
+    file: Path | None  # stored, of a reduced format; None runs the checkpoint
+    why: str  # for people
 
 
 def judged(record: RunRecord, device: str = "cpu") -> dict[str, Verdict]:
@@ -59,11 +47,10 @@ def judged(record: RunRecord, device: str = "cpu") -> dict[str, Verdict]:
         parts = STORED.match(metric)
         if parts is not None and parts["device"] == device and parts["number_format"] != "fp32":
             found[f"{parts['runtime']} {parts['number_format']}"] = Verdict(False, str(reason))
-    for key, numbers in _stored(record, device):
-        runtime, number_format, _ = key
-        twins = [name for name in sorted(numbers) if f"{name}_fp32" in numbers]
-        if number_format != "fp32" and twins:
-            text = ", ".join(f"{name} {numbers[name]:.2f}, fp32 {numbers[f'{name}_fp32']:.2f}" for name in twins[:1])
+    for (runtime, number_format, _), numbers in _stored(record, device):
+        name = next((name for name in sorted(numbers) if f"{name}_fp32" in numbers), None)
+        if number_format != "fp32" and name is not None:
+            text = f"{name} {numbers[name]:.2f}, fp32 {numbers[f'{name}_fp32']:.2f}"
             found[f"{runtime} {number_format}"] = Verdict(True, text)
     return found
 
@@ -76,20 +63,13 @@ def verdict(gates: Mapping[str, Verdict], label: str) -> Verdict:
 
 
 def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int], catalog: Catalog) -> Choice:
-    """What predicts a movie soonest, of all that this run was timed with on this computer and that passed the gate.
+    """What predicts a movie (frames, height, width) soonest, of all timed here with this run that passed the gate.
 
     The first call counts (a runtime that translates the network first is worth it on long movies only); eager fp32
     where nothing is stored.
-
-    Args:
-        record: A trained run.
-        device: Where to predict.
-        movie: Frames, height and width of what is to be predicted.
-        catalog: Registered things.
     """
-    unknown = Choice(
-        "eager", "fp32", None, "no timings of this run on this computer; smlmbench time STUDY.yaml adds them"
-    )
+    why = "no timings of this run on this computer; smlmbench time STUDY.yaml adds them"
+    unknown = Choice("eager", "fp32", None, why)
     if record.tags.get(TIMED_ON) != host_name():
         return unknown
     frames, height, width = movie
@@ -114,11 +94,8 @@ def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int]
     _, latency, best, busy = min(possible, key=lambda one: one[0])
     single = next((ms for _, ms, one, _ in possible if (one.runtime, one.number_format) == ("eager", "fp32")), None)
     beside = f", eager fp32 {single:.2f} ms" if single is not None and best.runtime != "eager" else ""
-    gate = (
-        f"; gate passed: {verdicts[f'{best.runtime} {best.number_format}'].text}"
-        if best.number_format != "fp32"
-        else ""
-    )
+    reduced = best.number_format != "fp32"
+    gate = f"; gate passed: {verdicts[f'{best.runtime} {best.number_format}'].text}" if reduced else ""
     marked = "; timed while other programs were busy" if busy else ""
     why = f"soonest of {len(possible)} timed here: {latency:.2f} ms for {nearest} px{beside}{gate}{marked}"
     return Choice(best.runtime, best.number_format, best.file, why)
@@ -136,9 +113,7 @@ def _usable(
     if record.params.get("model.normalisation", "").startswith(PER_FRAME) and not takes_range(catalog, runtime):
         return None  # it would forbid tiles, and with them the bound on memory
     file = file_of(record, runtime, number_format)
-    if number_format == "int8" and file is None:
-        return None
-    return Choice(runtime, number_format, file, "")
+    return None if number_format == "int8" and file is None else Choice(runtime, number_format, file, "")
 
 
 def _stored(record: RunRecord, device: str) -> Iterator[tuple[tuple[str, str, int], dict[str, float]]]:

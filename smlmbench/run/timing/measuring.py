@@ -7,6 +7,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from smlmbench.data.contracts import ArrayFrames
-from smlmbench.inference.engine import Network, ReadOut, predict, raw_batches
+from smlmbench.inference.engine import Network, ReadOut, pad, predict, raw_batches
 from smlmbench.timing import Latency
 
-BATCHES = (1, 8, 32)
+BATCHES = (8, 32)  # beside single frames
 MOST_FINE_PIXELS = 2**23
 OFFLINE_ROUNDS = 7
 
@@ -27,58 +28,35 @@ TimeCalls = Callable[..., dict[str, Latency]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One network by one runtime in one number format at one size.
+    """One network by one runtime in one number format at one size."""
 
-    Attributes:
-        network: The network itself, for counting its work.
-        prepare: Makes the callable; its seconds are the load time.
-        frames: (n, C, H, W) inputs of the size, real ones where there are some.
-        read_out: How its output is read, for the figure end to end; None leaves that out.
-        work: What one frame holds and how many (`emitters`, 3.5), or None.
-        upsampling: Fine pixels per camera pixel.
-        multiple_px: Sides are padded to a multiple of this.
-    """
-
-    network: nn.Module
-    prepare: Callable[[], Network]
-    frames: NDArray[np.float32]
-    read_out: ReadOut | None = None
-    work: tuple[str, float] | None = None
-    upsampling: int = 1
-    multiple_px: int = 1
+    network: nn.Module  # for counting its work
+    prepare: Callable[[], Network]  # makes the callable; its seconds are the load time
+    frames: NDArray[np.float32]  # (n, C, H, W) inputs of the size, real ones where there are some
+    read_out: ReadOut | None = None  # for the figure end to end; None leaves that out
+    work: tuple[str, float] | None = None  # what one frame holds and how many (`emitters`, 3.5)
+    upsampling: int = 1  # fine pixels per camera pixel
+    multiple_px: int = 1  # sides are padded to a multiple of this
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Numbers of one subject.
+    """Numbers of a subject: load_ms, batch, frames_per_s, mpx_per_s (camera pixels), work/s, end_to_end_ms, gflops."""
 
-    Attributes:
-        latency: One frame, network alone.
-        numbers: load_ms, batch, frames_per_s, mpx_per_s (camera pixels), what its work is per second, end_to_end_ms,
-            gflops.
-    """
-
-    latency: Latency
+    latency: Latency  # of one frame, network alone
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 def measure(
     subjects: Mapping[str, Subject], device: torch.device, time_calls: TimeCalls, *, whole: bool = True
 ) -> tuple[dict[str, Measured], dict[str, Exception]]:
-    """Measure several subjects, interleaved.
+    """Measure several subjects, interleaved: numbers by label, and why the others could not be measured.
 
-    Args:
-        subjects: What to measure, by label.
-        device: Where they run.
-        time_calls: `timing.time_calls`.
-        whole: Also batches, end to end and work; False times single frames alone.
-
-    Returns:
-        Numbers by label, and why the others could not be measured.
+    `time_calls` is that of `timing`; unless `whole`, only single frames are timed: no batches, end to end and work.
     """
     prepared: dict[str, Network] = {}
     failed: dict[str, Exception] = {}
-    loads: dict[str, float] = {}
+    numbers: dict[str, dict[str, float]] = {}
     inputs = {label: _input(one, device) for label, one in subjects.items()}
     for label, one in subjects.items():
         began = time.perf_counter()
@@ -88,34 +66,22 @@ def measure(
         except Exception as error:
             failed[label] = error
             continue
-        loads[label] = 1e3 * (time.perf_counter() - began)
+        numbers[label] = {"load_ms": 1e3 * (time.perf_counter() - began)}
     if not prepared:
         return {}, failed
-    single = time_calls({label: _bound(call, inputs[label][:1]) for label, call in prepared.items()}, device)
-    numbers: dict[str, dict[str, float]] = {label: {"load_ms": loads[label]} for label in prepared}
+    single = time_calls({label: partial(call, inputs[label][:1]) for label, call in prepared.items()}, device)
     if whole:
         _offline(numbers, prepared, inputs, (subjects, single), device, time_calls)
         _end_to_end(numbers, prepared, subjects, device, time_calls)
         for label in prepared:
             numbers[label]["gflops"] = gflops(subjects[label].network, inputs[label][:1])
-    return {label: Measured(single[label], _finite(numbers[label])) for label in prepared}, failed
-
-
-def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in numbers.items() if np.isfinite(value)}
-
-
-def _bound(call: Network, frames: torch.Tensor) -> Callable[[], Any]:
-    return lambda: call(frames)
+    finite = {label: {name: one for name, one in said.items() if np.isfinite(one)} for label, said in numbers.items()}
+    return {label: Measured(single[label], finite[label]) for label in prepared}, failed
 
 
 def _input(one: Subject, device: torch.device) -> torch.Tensor:
     frames = torch.from_numpy(np.ascontiguousarray(one.frames, dtype=np.float32))
-    if frames.ndim == 4:
-        height, width = frames.shape[2:]
-        down, across = -height % one.multiple_px, -width % one.multiple_px
-        frames = torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
-    return frames.to(device)
+    return (pad(frames, one.multiple_px) if frames.ndim == 4 else frames).to(device)
 
 
 def _offline(
@@ -130,13 +96,13 @@ def _offline(
     subjects, single = known
     for label in prepared:
         numbers[label] |= {"batch": 1.0, "frames_per_s": 1e3 / single[label].median_ms}
-    for batch in BATCHES[1:]:
+    for batch in BATCHES:
         calls = {}
         for label, call in prepared.items():
             given = inputs[label]
             if batch * given[0, 0].numel() * subjects[label].upsampling ** 2 <= MOST_FINE_PIXELS:
                 repeats = (-(-batch // len(given)), *(1 for _ in given.shape[1:]))
-                calls[label] = _bound(call, given.repeat(repeats)[:batch].contiguous())
+                calls[label] = partial(call, given.repeat(repeats)[:batch].contiguous())
         if not calls:
             continue
         for label, latency in time_calls(calls, device, max_rounds=OFFLINE_ROUNDS).items():
@@ -158,13 +124,10 @@ def _end_to_end(
     time_calls: TimeCalls,
 ) -> None:
     """Milliseconds per frame through the engine: blocks, network, read-out and summed image."""
-    calls = {}
-    for label, call in prepared.items():
-        one = subjects[label]
-        if one.read_out is not None:
-            calls[label] = _through(one, call, one.read_out, device)
-    if not calls:
+    readers = {label: one.read_out for label, one in subjects.items() if label in prepared and one.read_out is not None}
+    if not readers:
         return
+    calls = {label: _through(subjects[label], prepared[label], how, device) for label, how in readers.items()}
     for label, latency in time_calls(calls, device, max_rounds=OFFLINE_ROUNDS).items():
         numbers[label]["end_to_end_ms"] = latency.median_ms / len(subjects[label].frames)
 
@@ -173,11 +136,9 @@ def _through(one: Subject, call: Network, read_out: ReadOut, device: torch.devic
     frames = ArrayFrames(one.frames, one.frames.ndim - 2)
     whole = replace(read_out, context=1)  # the windows are cut already
     if "pixel_size_nm" in read_out.settings:
-        return lambda: predict(frames, call, whole, device=device)
-    decode = read_out.output.decode
-    return lambda: [
-        decode(raw, whole.settings, whole.threshold) for _, raw in raw_batches(frames, call, whole, device=device)
-    ]
+        return partial(predict, frames, call, whole, device=device)
+    decode, how = read_out.output.decode, (whole.settings, whole.threshold)
+    return lambda: [decode(raw, *how) for _, raw in raw_batches(frames, call, whole, device=device)]
 
 
 def gflops(network: nn.Module, frames: torch.Tensor) -> float:
@@ -194,14 +155,7 @@ def gflops(network: nn.Module, frames: torch.Tensor) -> float:
 
 
 def tiled(frames: NDArray[np.float32], count: int, side: int, axes: int = 2) -> NDArray[np.float32]:
-    """`count` inputs from real ones (n, ...) repeated; those with two axes become square frames of a size.
-
-    Args:
-        frames: The real ones.
-        count: How many.
-        side: Of square frames.
-        axes: Axes of one channel.
-    """
+    """`count` inputs from real ones (n, ...) repeated; where a channel has two axes, square frames of a side."""
     sides = [-(-side // size) for size in frames.shape[-2:]] if axes == 2 else [1]
     repeats = (-(-count // len(frames)), *(1 for _ in frames.shape[1 : frames.ndim - len(sides)]), *sides)
     made = np.tile(frames, repeats)[:count]

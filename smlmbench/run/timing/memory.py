@@ -35,8 +35,7 @@ TIMEOUT_S = 600
 def peak_bytes(path: Path, runtime: str, number_format: str, size_px: int, threads: int) -> dict[str, float]:
     """Largest memory that a fresh process held while it predicted two frames; empty where it cannot be measured.
 
-    Returns:
-        `peak_bytes`, and `program_bytes`: what Python and its packages held before the network was loaded.
+    Beside `peak_bytes`, `program_bytes` is what Python and its packages held before the network was loaded.
     """
     if sys.platform == "win32":
         return {}
@@ -46,5 +45,4 @@ def peak_bytes(path: Path, runtime: str, number_format: str, size_px: int, threa
     )
     if done.returncode != 0:
         return {}
-    said = json.loads(done.stdout.strip().splitlines()[-1])
-    return {name: float(value) for name, value in said.items()}
+    return {name: float(value) for name, value in json.loads(done.stdout.strip().splitlines()[-1]).items()}

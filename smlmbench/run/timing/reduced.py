@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from smlmbench.errors import FormatError
 from smlmbench.export.graph import write_sidecar
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import Trained, load_trained
-from smlmbench.inference.engine import Network, ReadOut
+from smlmbench.inference.engine import Network, pad
 from smlmbench.inference.facts import graph_of
-from smlmbench.inference.running import CALIBRATION_FRAMES, prepare, takes_range, why_not
+from smlmbench.inference.running import CALIBRATION_FRAMES, prepare, read_by, why_not
 from smlmbench.run.cells.evaluation import answers_of
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
@@ -32,15 +31,10 @@ CALIBRATION_BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One number format of one pick on one device and runtime.
+    """One number format of one pick on one device and runtime."""
 
-    Attributes:
-        gate: Its scores beside those of fp32; None where it could not be tried.
-        reason: Why it does not count, or empty.
-    """
-
-    gate: Gate | None
-    reason: str
+    gate: Gate | None  # its scores beside those of fp32; None where it could not be tried
+    reason: str  # why it does not count, or empty
 
     @property
     def told(self) -> str:
@@ -51,54 +45,25 @@ class Outcome:
 def calibration(cell: Cell, trained: Trained, session: Session) -> list[torch.Tensor]:
     """The first training frames of a cell in small blocks, padded as the network wants."""
     batch = session.materials.training(cell).batch(0, CALIBRATION_FRAMES)
-    height, width = batch.inputs.shape[2:]
-    down, across = -height % trained.multiple_px, -width % trained.multiple_px
-    frames = torch.nn.functional.pad(batch.inputs, (0, across, 0, down), mode="replicate")
+    frames = pad(batch.inputs, trained.multiple_px)
     return [frames[start : start + CALIBRATION_BATCH] for start in range(0, len(frames), CALIBRATION_BATCH)]
 
 
-def stored(record: RunRecord, session: Session, device: torch.device) -> Trained:
-    """The trained network of a run.
-
-    Raises:
-        FormatError: It has none.
-    """
-    path = record.artifact(CHECKPOINT)
-    if path is None:
-        raise FormatError(f"run {record.run_id} has no {CHECKPOINT}")
-    return load_trained(path, session.catalog, device)
-
-
-def reader(trained: Trained, runtime: str, session: Session) -> ReadOut:
-    """How a runtime's answers are read; without tiles where it cannot be told the range of the whole frame."""
-    largest = session.catalog.card("runtimes", runtime).facts.get("max_px")
-    read_out = replace(trained.read_out(), largest_px=largest)
-    if trained.per_frame and not takes_range(session.catalog, runtime):
-        return replace(read_out, halo_px=None, frame_range=False)
-    return read_out
-
-
 def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: Session) -> Outcome:
-    """Prepare a number format, compare it with fp32, and store its file where it counts.
-
-    Args:
-        cell: A pick.
-        record: Its run.
-        where: Device, runtime, number format.
-        session: The command.
-    """
+    """Prepare a pick's number format on a device and runtime, compare it with fp32, store its file where it counts."""
     device_name, runtime, number_format = where
     device = check_device(device_name)
-    reason = why_not(session.catalog, runtime, device, number_format)
-    if reason:
+    if reason := why_not(session.catalog, runtime, device, number_format):
         return Outcome(None, reason)
     try:
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            trained = stored(record, session, device)
+        checkpoint = record.artifact(CHECKPOINT)
+        if checkpoint is None:
+            raise FormatError(f"run {record.run_id} has no {CHECKPOINT}")
+        with tempfile.TemporaryDirectory() as folder:
+            scratch, trained = Path(folder), load_trained(checkpoint, session.catalog, device)
             reduced, files = _prepared(cell, trained, (runtime, number_format), session, (device, scratch))
             single = prepare(session.catalog, "eager", trained.network, _example(trained, device))
-            read_out = reader(trained, runtime, session)
+            read_out = read_by(trained, runtime, session.catalog)
             models = [Answering(network, read_out, device) for network in (reduced, single)]
             gate = tasks.load(cell.task, session.catalog).gate(_answered(cell, trained, models, session), cell.scoring)
             if gate.passed and files:
@@ -145,13 +110,5 @@ def _prepared(
 def file_of(record: RunRecord, runtime: str, number_format: str) -> Path | None:
     """The file of a number format that passed the gate, or None."""
     folder = record.artifact(f"{FOLDER}/{runtime}_{number_format}")
-    return next(iter(_networks(folder)), None) if folder is not None else None
-
-
-def _networks(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.suffix in (".onnx", ".xml"))
-
-
-def wanted(timing_formats: Sequence[str]) -> list[str]:
-    """The reduced ones of a study's number formats."""
-    return [name for name in timing_formats if name != "fp32"]
+    files = sorted(folder.iterdir()) if folder is not None else []
+    return next((path for path in files if path.suffix in (".onnx", ".xml")), None)

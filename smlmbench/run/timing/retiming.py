@@ -20,17 +20,7 @@ from smlmbench.tracking.store import open_store
 def time_stored(
     path: Path, sets: Sequence[str], where: str | None, plugins: Sequence[Path], *, quiet: bool = False
 ) -> Path:
-    """Time what a study has in a store.
-
-    Args:
-        path: The study's file.
-        sets: Overrides; `timing={...}` among them.
-        where: The store.
-        plugins: Further files.
-        quiet: Say nothing while it works.
-
-    Returns:
-        The report's page.
+    """Time what a study has in a store, with overrides such as `timing={...}`, and give its report's page.
 
     Raises:
         StoreError: Nothing of the study is finished.

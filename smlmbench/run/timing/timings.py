@@ -5,9 +5,9 @@ leaves its reason.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from smlmbench import tasks
 from smlmbench.data.contracts import Condition, Given
 from smlmbench.errors import SizeError
 from smlmbench.inference.allocator import keep_buffers
-from smlmbench.inference.checkpoint import build_network
+from smlmbench.inference.checkpoint import build_network, load_trained
 from smlmbench.inference.engine import Network, frame_multiple
 from smlmbench.inference.loading import load
-from smlmbench.inference.running import prepare, why_not
+from smlmbench.inference.running import prepare, read_by, why_not
 from smlmbench.movies import with_context
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
@@ -61,24 +61,15 @@ class Candidate:
 def candidates(cells: Sequence[Cell], timing: Timing, threads: int) -> list[Candidate]:
     """Every timing of a study in fp32, each once."""
     found: dict[str, Candidate] = {}
-    for device in timing.devices:
-        for runtime in timing.runtimes:
-            for size in timing.sizes_px:
-                for cell in cells:
-                    key = _key(cell, (device, runtime, "fp32"), size, threads)
-                    found.setdefault(key, Candidate(key, cell, size, device, runtime))
+    for device, runtime, size, cell in product(timing.devices, timing.runtimes, timing.sizes_px, cells):
+        key = _key(cell, (device, runtime, "fp32"), size, threads)
+        found.setdefault(key, Candidate(key, cell, size, device, runtime))
     return list(found.values())
 
 
 def _key(cell: Cell, where: tuple[str, str, str], size: int, threads: int) -> str:
     device, runtime, number_format = where
-    on = {
-        "device": device,
-        "runtime": runtime,
-        "number_format": number_format,
-        "threads": threads,
-        "host": host_name(),
-    }
+    on = {"device": device, "runtime": runtime, "number_format": number_format, "threads": threads, "host": host_name()}
     key = timing_id(model=cell.model, output=cell.output, shape=(1, 1, size, size), on=on)
     # Whether a reduced format counts depends on the weights, so it belongs to one cell.
     return key if number_format == "fp32" else short_hash({"timing": key, "cell": cell.cell_id})
@@ -87,14 +78,9 @@ def _key(cell: Cell, where: tuple[str, str, str], size: int, threads: int) -> st
 def time_study(
     cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing, session: Session, *, headline: bool = True
 ) -> None:
-    """Time every distinct network of a study and log it to all runs that share it.
+    """Time every distinct network of the cells that are done and log it to all runs (by cell_id) that share it.
 
-    Args:
-        cells: Cells that are done.
-        runs: Their runs by cell_id.
-        timing: The study's block.
-        session: The command.
-        headline: Store the first timing as the latency that the leaderboard shows.
+    `headline` stores the first timing as the latency that the leaderboard shows.
     """
     keep_buffers()
     with threads(timing.threads) as count:
@@ -107,21 +93,25 @@ def time_study(
         gated = [one for one, _ in gates.values()]
         sharing |= {one.key: [runs[one.cell.cell_id]] for one in gated}
         measured = _measure([*fresh, *gated], runs, timing, session)
-    first = wanted[0] if wanted and headline else None
+    first = wanted[0].metric if wanted and headline else None
     for one in [*missing, *gated]:
         known = any(TIMED + one.key in run.tags for run in sharing[one.key])
         if one.key not in measured and not known:
             continue
-        numbers = _numbers(one, measured, sharing[one.key], headline=_is_headline(one, first))
+        numbers = _numbers(one, measured, sharing[one.key])
+        if one.metric == first:
+            numbers["device/latency_ms"] = numbers[f"{one.metric}_latency_ms"]
         numbers |= gates[one.key][1] if one.key in gates else {}
         for run in sharing[one.key]:
             if TIMED + one.key not in run.tags:
-                _log(session, run, numbers, one.key)
+                held = _held(session, run)
+                held.log_metrics(numbers)
+                held.flush()
+                held.set_tags({TIMED + one.key: "true", TIMED_ON: host_name()})
 
 
 def _can_run(one: Candidate, sharing: Sequence[RunRecord], session: Session) -> bool:
-    reason = why_not(session.catalog, one.runtime, check_device(one.device), one.number_format)
-    if reason:
+    if reason := why_not(session.catalog, one.runtime, check_device(one.device), one.number_format):
         session.reporter.line(f"  {one.cell.model.name} {one.size_px} px {one.device}: not timed: {reason}")
         for run in sharing:
             _log_reason(session, run, one.metric, reason)
@@ -132,13 +122,12 @@ def _gated(
     cells: Sequence[Cell], runs: dict[str, RunRecord], timing: Timing, session: Session, count: int
 ) -> dict[str, tuple[Candidate, dict[str, float]]]:
     """Reduced formats of the picks that pass the gate, with their scores, by key; the others leave a reason."""
-    formats = reduced.wanted(timing.number_formats)
+    formats = [name for name in timing.number_formats if name != "fp32"]
     found: dict[str, tuple[Candidate, dict[str, float]]] = {}
-    chosen = picks(cells, runs, session.catalog) if formats else []
-    for cell in chosen:
+    for cell in picks(cells, runs, session.catalog) if formats else []:
         record = runs[cell.cell_id]
         told = json.loads(record.tags.get(NOT_TIMED, "{}"))
-        for where in [(d, r, f) for d in timing.devices for r in timing.runtimes for f in formats]:
+        for where in product(timing.devices, timing.runtimes, formats):
             device, runtime, number_format = where
             group = [
                 Candidate(_key(cell, where, size, count), cell, size, device, runtime, number_format)
@@ -202,16 +191,9 @@ def _with_file(one: Candidate, found: Measured, record: RunRecord, timing: Timin
     return Measured(found.latency, numbers)
 
 
-def _is_headline(one: Candidate, first: Candidate | None) -> bool:
-    shown = first is not None and (one.device, one.runtime, one.size_px) == (first.device, first.runtime, first.size_px)
-    return shown and one.number_format == "fp32"
-
-
 def _same(cell: Cell, other: Cell) -> bool:
-    def network(one: Cell) -> str:
-        return short_hash({"model": one.model.model_dump(), "output": one.output.model_dump()})
-
-    return network(cell) == network(other)
+    one, two = ({"model": each.model.model_dump(), "output": each.output.model_dump()} for each in (cell, other))
+    return short_hash(one) == short_hash(two)
 
 
 def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
@@ -219,13 +201,11 @@ def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
     device, catalog = check_device(one.device), session.catalog
     given = session.materials.given(one.cell)
     frames, work = _frames(one, session, given)
-    if record.artifact(CHECKPOINT) is not None:
-        trained = reduced.stored(record, session, device)
-        network, read_out, multiple = (
-            trained.network,
-            reduced.reader(trained, one.runtime, session),
-            trained.multiple_px,
-        )
+    checkpoint = record.artifact(CHECKPOINT)
+    if checkpoint is not None:
+        trained = load_trained(checkpoint, catalog, device)
+        network, read_out = trained.network, read_by(trained, one.runtime, catalog)
+        multiple = trained.multiple_px
     else:
         network = build_network(catalog, one.cell.model.name, one.cell.model.settings, given).to(device)
         card = catalog.card("models", one.cell.model.name).under(one.cell.model.settings)
@@ -233,16 +213,13 @@ def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
     sides = [size + -size % multiple for size in frames.shape[2:]]
     example = torch.full((1, given.channels, *sides), given.statistics.mean, device=device)
     path = reduced.file_of(record, one.runtime, one.number_format)
-    call: Callable[[], Network] = (
-        _loader(path, one, session, device)
-        if path is not None
-        else lambda: prepare(catalog, one.runtime, network, example, one.number_format)
-    )
+
+    def call() -> Network:
+        if path is not None:
+            return load(path, catalog, device, one.runtime, one.number_format).network
+        return prepare(catalog, one.runtime, network, example, one.number_format)
+
     return Subject(network, call, frames, read_out, work, given.upsampling, multiple)
-
-
-def _loader(path: Path, one: Candidate, session: Session, device: torch.device) -> Callable[[], Network]:
-    return lambda: load(path, session.catalog, device, one.runtime, one.number_format).network
 
 
 def _frames(one: Candidate, session: Session, given: Given) -> tuple[NDArray[np.float32], tuple[str, float] | None]:
@@ -260,40 +237,21 @@ def _frames(one: Candidate, session: Session, given: Given) -> tuple[NDArray[np.
     return tiled(block, FRAMES, one.size_px, block.ndim - 2), work
 
 
-def _numbers(
-    one: Candidate, measured: dict[str, Measured], sharing: Sequence[RunRecord], *, headline: bool
-) -> dict[str, float]:
-    if one.key in measured:
-        latency = measured[one.key].latency
-        numbers = {
-            f"{one.metric}_latency_ms": latency.median_ms,
-            f"{one.metric}_q1_ms": latency.q1_ms,
-            f"{one.metric}_q3_ms": latency.q3_ms,
-            f"{one.metric}_p90_ms": latency.p90_ms,
-            f"{one.metric}_cpu_ms": latency.cpu_ms,
-            f"{one.metric}_first_ms": latency.first_ms,
-            f"{one.metric}_threads": float(latency.threads),
-            f"{one.metric}_others": latency.others,
-            **{f"{one.metric}_{name}": value for name, value in measured[one.key].numbers.items()},
-        }
-    else:
+def _numbers(one: Candidate, measured: dict[str, Measured], sharing: Sequence[RunRecord]) -> dict[str, float]:
+    if one.key not in measured:
         source = next(run for run in sharing if TIMED + one.key in run.tags)
-        numbers = {name: value for name, value in source.metrics.items() if name.startswith(one.metric + "_")}
-    if headline:
-        numbers["device/latency_ms"] = numbers[f"{one.metric}_latency_ms"]
-    return numbers
-
-
-def _log(session: Session, record: RunRecord, numbers: dict[str, float], key: str) -> None:
-    run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
-    run.log_metrics(dict(numbers))
-    run.flush()
-    run.set_tags({TIMED + key: "true", TIMED_ON: host_name()})
+        return {name: value for name, value in source.metrics.items() if name.startswith(one.metric + "_")}
+    said = asdict(measured[one.key].latency)
+    said = {"latency_ms": said.pop("median_ms"), **said, **measured[one.key].numbers}
+    return {f"{one.metric}_{name}": float(value) for name, value in said.items() if name != "rounds"}
 
 
 def _log_reason(session: Session, record: RunRecord, metric: str, reason: str) -> None:
     """Keep why something was not timed with the run, by the metric that it would have had."""
     stored = session.store.client.get_run(record.run_id).data.tags.get(NOT_TIMED, "{}")
     told = {**json.loads(stored), metric: reason[:200]}
-    run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
-    run.set_tags({NOT_TIMED: json.dumps(told)})
+    _held(session, record).set_tags({NOT_TIMED: json.dumps(told)})
+
+
+def _held(session: Session, record: RunRecord) -> Run:
+    return Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,19 +29,13 @@ FRAMES = 4
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """On what networks are timed.
-
-    Attributes:
-        devices, runtimes, number_formats: Every combination; one that cannot run leaves a row with its reason.
-        threads: Threads on the processor; None takes torch's own number.
-        full: Also batches, end to end and work.
-    """
+    """On what networks are timed: every combination; one that cannot run leaves a row with its reason."""
 
     devices: Sequence[str] = ("cpu",)
     runtimes: Sequence[str] = ("eager",)
     number_formats: Sequence[str] = ("fp32",)
-    threads: int | None = None
-    full: bool = False
+    threads: int | None = None  # on the processor; None takes torch's own number
+    full: bool = False  # also batches, end to end and work
 
 
 class Shape(NamedTuple):
@@ -54,26 +49,20 @@ class Shape(NamedTuple):
 def time_untrained(
     models: Sequence[str], sizes: str, upsampling: int, where: Where, sets: Sequence[str], catalog: Catalog
 ) -> list[dict[str, Any]]:
-    """Time networks at several frame sizes.
+    """Time registered networks: a row per model, size, device, runtime and number format.
 
-    Args:
-        models: Registered names.
-        sizes: Sides in px, comma separated.
-        upsampling: 1, 2, 4 or 8.
-        where: Devices, runtimes, number formats.
-        sets: Settings as `model.setting=value`.
-        catalog: Registered things.
-
-    Returns:
-        One row per model, size, device, runtime and number format; int8 is calibrated on noise here, so its time
-        counts and nothing is known of its quality.
+    `sizes` are sides in px, comma separated; upsampling is 1, 2, 4 or 8; `sets` are settings as `model.setting=value`.
+    int8 is calibrated on noise here, so its time counts and nothing is known of its quality.
     """
     for name in where.number_formats:
         if name not in NUMBER_FORMATS:
             raise ConfigError(f"--formats {name}: {suggest(name, NUMBER_FORMATS)}")
     chosen = _settings(models, sets, catalog)
     for name in models:
-        _check_upsampling(name, upsampling, catalog)
+        kind = getattr(catalog.card("models", name), "output", "")
+        setting = catalog.card("outputs", kind).settings.get("upsampling")
+        if setting is not None:
+            setting.check("--upsampling", upsampling)
     networks = {name: _untrained(name, settings, upsampling, catalog) for name, settings in chosen.items()}
     return list(_rows(networks, _sizes(sizes), upsampling, where, catalog))
 
@@ -100,14 +89,12 @@ def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[di
         device = check_device("cpu")
         for size in _sizes(sizes):
             model = load(path, catalog, device)
-            subject = Subject(
-                torch.nn.Identity(), _same(model.network), _frames(size, int(model.facts["channels"])), model.read_out
-            )
+            frames = _frames(size, int(model.facts["channels"]))
+            subject = Subject(torch.nn.Identity(), _same(model.network), frames, model.read_out)
             found, _ = measure({path.name: subject}, device, time_calls, whole=where.full)
-            facts = {"model": path.name, "size_px": size, "device": "cpu", "runtime": own}
-            one = found[path.name]
-            row = {**facts, "number_format": model.number_format, "host": host_name(), **asdict(one.latency)}
-            rows.append({**row, **one.numbers})
+            one, facts = found[path.name], {"model": path.name, "size_px": size, "device": "cpu", "runtime": own}
+            more = {"number_format": model.number_format, "host": host_name()}
+            rows.append({**facts, **more, **asdict(one.latency), **one.numbers})
     return rows
 
 
@@ -120,42 +107,33 @@ def _frames(size: int, channels: int) -> Any:
 
 
 def _rows(
-    networks: Mapping[str, Shape],
-    sizes: Sequence[int],
-    upsampling: int,
-    where: Where,
-    catalog: Catalog,
+    networks: Mapping[str, Shape], sizes: Sequence[int], upsampling: int, where: Where, catalog: Catalog
 ) -> Iterator[dict[str, Any]]:
     for name in where.runtimes:
         catalog.card("runtimes", name)
     devices = [check_device(name) for name in where.devices]
     keep_buffers()
     with threads(where.threads):
-        for size, device in [(size, device) for size in sizes for device in devices]:
-            subjects: dict[tuple[str, str, str], Subject] = {}
-            reasons: dict[tuple[str, str, str], str] = {}
-            for runtime, number_format in [(r, f) for r in where.runtimes for f in where.number_formats]:
-                reason = why_not(catalog, runtime, device, number_format)
-                for name, one in networks.items():
-                    key = (name, runtime, number_format)
-                    if reason:
-                        reasons[key] = reason
-                        continue
+        for size, device in product(sizes, devices):
+            subjects: dict[str, Subject] = {}
+            rows: dict[str, dict[str, Any]] = {}
+            reasons: dict[str, str] = {}
+            for runtime, number_format, (name, one) in product(where.runtimes, where.number_formats, networks.items()):
+                label = f"{name} {runtime} {number_format}"
+                facts = {"size_px": size, "device": device.type, "host": host_name()}
+                rows[label] = {"model": name, **facts, "runtime": runtime, "number_format": number_format}
+                reasons[label] = why_not(catalog, runtime, device, number_format)
+                if not reasons[label]:
                     call = _preparing(catalog, runtime, one, number_format, (size, device))
                     frames = _frames(size, one.channels)
-                    subjects[key] = Subject(one.network, call, frames, None, None, upsampling, one.multiple_px)
-            by_label = {"\t".join(key): subject for key, subject in subjects.items()}
-            found, failed = measure(by_label, device, time_calls, whole=where.full)
-            facts = {"size_px": size, "device": device.type, "host": host_name()}
-            for label in by_label:
-                model, runtime, number_format = label.split("\t")
-                row = {"model": model, **facts, "runtime": runtime, "number_format": number_format}
-                if label in failed:
-                    yield {**row, "reason": reason_of(failed[label])}
+                    subjects[label] = Subject(one.network, call, frames, None, None, upsampling, one.multiple_px)
+            found, failed = measure(subjects, device, time_calls, whole=where.full)
+            reasons |= {label: reason_of(error) for label, error in failed.items()}
+            for label in sorted(rows, key=lambda label: label not in subjects):  # what cannot be tried comes last
+                if label in found:
+                    yield {**rows[label], **asdict(found[label].latency), **found[label].numbers}
                 else:
-                    yield {**row, **asdict(found[label].latency), **found[label].numbers}
-            for (model, runtime, number_format), reason in reasons.items():
-                yield {"model": model, **facts, "runtime": runtime, "number_format": number_format, "reason": reason}
+                    yield {**rows[label], "reason": reasons[label]}
 
 
 def _preparing(catalog: Catalog, runtime: str, one: Shape, number_format: str, where: tuple[int, torch.device]) -> Any:
@@ -164,13 +142,6 @@ def _preparing(catalog: Catalog, runtime: str, one: Shape, number_format: str, w
     example = torch.full((1, one.channels, side, side), STATISTICS.mean, device=device)
     noise = torch.poisson(torch.full((4, one.channels, side, side), STATISTICS.mean))
     return lambda: prepare(catalog, runtime, one.network.to(device), example, number_format, [noise])
-
-
-def _check_upsampling(name: str, upsampling: int, catalog: Catalog) -> None:
-    kind = getattr(catalog.card("models", name), "output", "")
-    setting = catalog.card("outputs", kind).settings.get("upsampling")
-    if setting is not None:
-        setting.check("--upsampling", upsampling)
 
 
 def _sizes(text: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,58 +29,35 @@ Shape = Callable[[], tuple[int, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Options of `smlmbench predict` and of the function `predict`.
+    """Options of `smlmbench predict` and of the function `predict`."""
 
-    Attributes:
-        model: Run id, cell_id, a run's or model's name, file of a network, or a classical fitter.
-        camera: Facts of the camera.
-        pixel_size_nm: Camera pixel.
-        threshold: Instead of the network's, or the fitter's default.
-        frames: First frame and the one after the last; None takes all.
-        store: Where runs are looked for.
-        device: auto, cpu, cuda or mps.
-        runtime: What runs a network; auto asks the stored timings of its run.
-        number_format: fp32 or bf16; None takes fp32, or what auto finds.
-        settings: Of a fitter.
-    """
-
-    model: str
+    model: str  # run id, cell_id, a run's or model's name, file of a network, or a classical fitter
     camera: Camera | None = None
-    pixel_size_nm: float | None = None
-    threshold: float | None = None
-    frames: tuple[int, int] | None = None
-    store: str | os.PathLike[str] | None = None
-    device: str = "auto"
-    runtime: str = AUTO
-    number_format: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    pixel_size_nm: float | None = None  # of the camera
+    threshold: float | None = None  # instead of the network's, or the fitter's default
+    frames: tuple[int, int] | None = None  # first frame and the one after the last; None takes all
+    store: str | os.PathLike[str] | None = None  # where runs are looked for
+    device: str = "auto"  # or cpu, cuda, mps
+    runtime: str = AUTO  # what runs a network; auto asks the stored timings of its run
+    number_format: str | None = None  # fp32 or bf16; None takes fp32, or what auto finds
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of a fitter
 
 
 def request_of(
     wanted: Wanted, movie: Path, shape: Shape, catalog: Catalog, output: Path = Path()
 ) -> tuple[Request | FitRequest, list[str]]:
-    """Find the fitter, or the network and what runs it.
-
-    Args:
-        wanted: What a person said.
-        movie: Its file, or what it is called.
-        shape: Frames, height and width of the movie, where they are needed.
-        catalog: Registered things.
-        output: Folder for results.
-
-    Returns:
-        The request, and lines on what was found.
+    """Find the fitter, or the network and what runs it: a request for results in `output`, and lines on what was found.
 
     Raises:
         ConfigError: Options that a fitter does not have, or settings of a network.
         StoreError: Nothing fits.
     """
-    threshold = {} if wanted.threshold is None else {"threshold": wanted.threshold}
     if wanted.model in fitters(catalog):
         if wanted.frames is not None or wanted.runtime != AUTO:
             raise ConfigError(
                 f"{wanted.model} is a fitter: it takes whole movies and no runtime; leave these options out"
             )
+        threshold = {} if wanted.threshold is None else {"threshold": wanted.threshold}
         settings = {**threshold, **wanted.settings}
         return FitRequest(wanted.model, movie, output, wanted.pixel_size_nm, wanted.camera, settings), []
     if wanted.settings:
@@ -113,15 +91,13 @@ def in_memory(
         UserError: As `request_of`, and where units do not fit.
     """
     opened: Movie = ArrayMovie(movie) if isinstance(movie, np.ndarray) else open_movie(Path(movie), catalog=catalog)
-    try:
+    with closing(opened):
         first, stop = wanted.frames or (0, opened.n_frames)
         shape = (stop - first, opened.height, opened.width)
         request, _ = request_of(wanted, opened.path, lambda: shape, catalog)
         if isinstance(request, FitRequest):
             return fit_frames(request, catalog, opened)
         return predict_frames(request, catalog, opened)
-    finally:
-        opened.close()
 
 
 def _choose(wanted: Wanted, found: Found, shape: Shape, catalog: Catalog) -> Choice:

@@ -26,28 +26,19 @@ def compare(
     border_nm: float | None = None,
     task: str | None = None,
 ) -> tuple[Scores, Scoring]:
-    """Score a file, or a prediction in memory, against the truth.
+    """Score what a program found, a file or in memory, against the truth; and the protocol that the scores follow.
 
-    Args:
-        found: What a program made.
-        truth: What is true.
-        options: Of the task's comparison, such as field_nm, fine_pixel_nm; a truth in memory states its field.
-        catalog: Registered things.
-        matcher: How pairs are formed.
-        border_nm: By default 450 with a field, 0 without.
-        task: Whose numbers; by default the first task that compares files.
-
-    Returns:
-        The scores, and the protocol that they follow.
+    The options are those of the task's comparison, such as field_nm and fine_pixel_nm; a truth in memory states its
+    field. By default the border is 450 nm with a field and 0 without, and the task the first that compares files.
 
     Raises:
         UserError: Files that cannot be read or compared.
     """
+    names = catalog.names("tasks")
     if task is None:
-        names = catalog.names("tasks")
-        task = next((name for name in names if catalog.card("tasks", name).facts.get("compares")), "")
-        if not task:
-            raise ConfigError(f"no task compares files; name one of {', '.join(names)}")
+        task = next((name for name in names if catalog.card("tasks", name).facts.get("compares")), None)
+    if task is None:
+        raise ConfigError(f"no task compares files; name one of {', '.join(names)}")
     field_nm = options.get("field_nm") or (truth.field_nm if isinstance(truth, Localizations) else None)
     default_nm = BORDER_NM if field_nm is not None else 0.0
     scoring = Scoring(matcher=matcher, border_nm=default_nm if border_nm is None else border_nm)

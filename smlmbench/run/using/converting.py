@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,54 +23,31 @@ OnFrames = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What is converted.
+    """What is converted."""
 
-    Attributes:
-        source: File or folder.
-        target: File to write.
-        source_format: Registered format; None finds it.
-        target_format: Registered format; None takes the one of the suffix.
-        known: What is known beyond the files.
-        variable: Name of the array in a .mat file.
-        overwrite: Whether files that are there already may be replaced.
-    """
-
-    source: Path
+    source: Path  # file or folder
     target: Path
-    source_format: str | None = None
-    target_format: str | None = None
-    known: TableOptions = field(default_factory=TableOptions)
-    variable: str | None = None
-    overwrite: bool = False
+    source_format: str | None = None  # registered; None finds it
+    target_format: str | None = None  # registered; None takes the one of the suffix
+    known: TableOptions = field(default_factory=TableOptions)  # beyond the files
+    variable: str | None = None  # name of the array in a .mat file
+    overwrite: bool = False  # whether files that are there already may be replaced
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        holds: table, movie or image.
-        source_format, target_format: Registered names.
-        count: Rows, frames or 1.
-        files: All files written.
-        lost: One clause for each thing that the new file does not hold as the old one did.
-    """
-
-    holds: str
+    holds: str  # table, movie or image
     source_format: str
     target_format: str
-    count: int
+    count: int  # rows, frames or 1
     files: list[Path]
-    lost: list[str]
+    lost: list[str]  # one clause for each thing that the new file does not hold as the old one did
 
 
 def convert(asked: Conversion, catalog: Catalog, on_frames: OnFrames = lambda _done, _total: None) -> Converted:
-    """Convert one file.
-
-    Args:
-        asked: What.
-        catalog: Registered formats.
-        on_frames: Progress of a movie: frames done, frames in all.
+    """Convert one file; `on_frames` hears the frames of a movie that are done, and all.
 
     Raises:
         FormatError: A file of no known format, kinds that differ, or a file that is there already.
@@ -79,12 +57,9 @@ def convert(asked: Conversion, catalog: Catalog, on_frames: OnFrames = lambda _d
         width, height = asked.known.field_nm
         raise UnitError(f"--field-nm {width:g} {height:g}: give a width and a height above 0")
     holds = _holds(asked, catalog)
+    columns = holds == "table" and bool(asked.known.columns)
     source_format = formats.find(
-        asked.source,
-        holds,
-        catalog=catalog,
-        format=asked.source_format,
-        takes_columns=holds == "table" and bool(asked.known.columns),
+        asked.source, holds, catalog=catalog, format=asked.source_format, takes_columns=columns
     )
     target_format = _target_format(asked, holds, catalog)
     facts = catalog.card("formats", target_format).facts
@@ -166,24 +141,20 @@ def _differences(locs: Localizations, back: Localizations, name: str) -> list[st
         if column not in gone
         and not np.allclose(before[column], after[column], rtol=SAME, atol=SAME_NM, equal_nan=True)
     ]
-    lost = []
-    if gone:
-        lost.append(f"{name} has no place for {', '.join(gone)}")
-    if changed:
-        lost.append(f"{name} keeps other numbers in {', '.join(changed)} (one number for both axes, or rounded)")
-    if back.n_frames != locs.n_frames:
-        lost.append(f"{name} does not state the number of frames ({locs.n_frames})")
-    if not np.allclose(back.field_nm, locs.field_nm):
-        lost.append(f"{name} does not state the field ({locs.field_nm[0]:g} x {locs.field_nm[1]:g} nm)")
-    return lost
+    width, height = locs.field_nm
+    told = {
+        f"has no place for {', '.join(gone)}": gone,
+        f"keeps other numbers in {', '.join(changed)} (one number for both axes, or rounded)": changed,
+        f"does not state the number of frames ({locs.n_frames})": back.n_frames != locs.n_frames,
+        f"does not state the field ({width:g} x {height:g} nm)": not np.allclose(back.field_nm, locs.field_nm),
+    }
+    return [f"{name} {text}" for text, holds in told.items() if holds]
 
 
 def _photons(asked: Conversion, locs: Localizations, catalog: Catalog) -> list[str]:
     """Say where photons that reach the camera are taken for detected ones, or the other way round."""
-    kinds = {
-        catalog.card("formats", str(name)).facts.get("photons", "detected")
-        for name in (asked.source_format, asked.target_format)
-    }
+    names = map(str, (asked.source_format, asked.target_format))
+    kinds = {catalog.card("formats", name).facts.get("photons", "detected") for name in names}
     if len(kinds) < 2 or asked.known.camera is not None or np.isnan(locs.photons).all():
         return []
     return [
@@ -193,19 +164,17 @@ def _photons(asked: Conversion, locs: Localizations, catalog: Catalog) -> list[s
 
 
 def _movie(asked: Conversion, catalog: Catalog, on_frames: OnFrames) -> tuple[int, list[str]]:
-    movie = formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)
-    try:
+    pixel_nm, form = asked.known.pixel_size_nm, asked.target_format
+    with closing(formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)) as movie:
         total = movie.n_frames
         formats.write_movie(
             movie,
             asked.target,
             catalog=catalog,
-            format=asked.target_format,
-            pixel_nm=asked.known.pixel_size_nm,
-            on_frames=lambda done: on_frames(done, total),
+            format=form,
+            pixel_nm=pixel_nm,
+            on_frames=lambda n: on_frames(n, total),
         )
-    finally:
-        movie.close()
     return total, []
 
 

@@ -42,9 +42,9 @@ def find_source(loaded: Loaded, data: str | None, condition: str | None) -> Simu
     """
     entries = {entry.name: entry for entry in loaded.study.data}
     name = data or next(iter(entries))
-    if name not in entries:
+    entry = entries.get(name)
+    if entry is None:
         raise unknown_name("data", name, entries)
-    entry = entries[name]
     if condition is not None and condition not in entry.test:
         raise unknown_name("test condition", condition, entry.test)
     source = entry.train if condition is None else entry.test[condition]
@@ -80,19 +80,12 @@ def draw_frames(
     """
     if frames < 1:
         raise SizeError(f"{frames} frames are no movie; give 1 or more")
-    pages, tables = zip(*_blocks(source, frames, seed, catalog), strict=True)
+    pages, tables = zip(*blocks(source, frames, seed, catalog), strict=True)
     return np.concatenate(pages), _joined(tables, source, frames)
 
 
 def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, catalog: Catalog) -> Drawn:
-    """Write `frames.tif` (16-bit ADU) and `truth.csv` (ThunderSTORM) of one structure.
-
-    Args:
-        source: Description.
-        frames: Number of frames.
-        seed: Seed of this movie.
-        output: Folder, made if absent.
-        catalog: Where PSF and formats are registered.
+    """Write `frames.tif` (16-bit ADU) and `truth.csv` (ThunderSTORM) of one structure into a folder, made if absent.
 
     Raises:
         FormatError: The folder cannot be made.
@@ -103,7 +96,7 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
     tables: list[Localizations] = []
     movie, truth = output / "frames.tif", output / "truth.csv"
     with tifffile.TiffWriter(movie, bigtiff=frames * source.field_px**2 * 2 > 2**32 - 2**25) as writer:
-        for pages, table in _blocks(source, frames, seed, catalog):
+        for pages, table in blocks(source, frames, seed, catalog):
             for page in pages:
                 writer.write(page, contiguous=True)
             tables.append(table)
@@ -113,9 +106,10 @@ def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, cat
     return Drawn(movie, truth, len(joined))
 
 
-def _blocks(
+def blocks(
     source: SimulateSource, frames: int, seed: int, catalog: Catalog
 ) -> Iterator[tuple[NDArray[np.uint16], Localizations]]:
+    """A movie of one structure by blocks of ADU (n, height, width), and their truth with frame numbers of the movie."""
     optics = psf.build(source.psf, catalog)
     side_nm = source.field_px * source.pixel_size_nm
     for start in range(0, frames, BLOCK):
@@ -142,11 +136,7 @@ def make_folder(folder: Path) -> None:
         raise FormatError(f"--output '{folder}' cannot be made: {error.strerror}; give a folder") from None
 
 
-def adu(
-    photons: np.ndarray[tuple[int, ...], np.dtype[np.float32]], camera: Camera
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
-    """Photons back to the whole counts that a camera stores."""
-    # The frames came from whole ADU, so rounding gives these back.
-    adu = (photons + camera.spurious_e) * camera.adu_per_photon + camera.baseline_adu
-    clipped: np.ndarray[tuple[int, ...], np.dtype[np.uint16]] = np.clip(np.rint(adu), 0, 65535).astype(np.uint16)
-    return clipped
+def adu(photons: NDArray[np.float32], camera: Camera) -> NDArray[np.uint16]:
+    """Photons back to the whole counts that a camera stores; they came from those, so rounding gives them back."""
+    counts: NDArray[np.float32] = (photons + camera.spurious_e) * camera.adu_per_photon + camera.baseline_adu
+    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)

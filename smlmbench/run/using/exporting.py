@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smlmbench.errors import UnitError
-from smlmbench.export.graph import Graph, folder_bytes
+from smlmbench.export.graph import Graph
 from smlmbench.export.parity import Parity, check_parity
 from smlmbench.inference.checkpoint import load_trained
 from smlmbench.inference.facts import graph_of
 from smlmbench.registry import Catalog
 from smlmbench.run.using.finding import Found, find_trained
-from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run
-from smlmbench.tracking.store import Store, open_store
+from smlmbench.tracking.store import open_store
 
 # What runs the file in the check, where that is not the format's own name.
 CHECKED_AS = {"bioimageio": "onnx"}
@@ -40,14 +39,7 @@ class Exported:
 def export_model(
     model: str, form: str, folder: Path, store: str | os.PathLike[str] | None, catalog: Catalog
 ) -> tuple[Found, Exported]:
-    """Export what a user means by a word, and store the files with the run that it is of.
-
-    Args:
-        model: As `find_trained` takes it.
-        form: Registered export format.
-        folder: Where to write.
-        store: Where runs are.
-        catalog: Registered things.
+    """Export what `find_trained` finds for a word, and store the files with the run that it is of.
 
     Raises:
         UserError: Nothing fits, and as `export`.
@@ -55,18 +47,18 @@ def export_model(
     found = find_trained(model, lambda: open_store(store, create=False))
     made = export(found.checkpoint, form, folder, catalog)
     if found.record is not None:
-        log_export(open_store(store, create=False), found.record, form, made)
+        of, logged = found.record, {**made.parity.as_dict(), "bytes": made.size_bytes}
+        run = Run(open_store(store, create=False), of.run_id, experiment_id=of.experiment_id, heartbeat=False)
+        run.log_metrics({f"export/{form}_gap": made.parity.gap, f"export/{form}_bytes": float(made.size_bytes)})
+        run.flush()
+        run.log_dict(logged, f"export/{form}.json")
+        for path in made.files:
+            run.log_artifact(path, f"export/{form}")
     return found, made
 
 
 def export(checkpoint: Path, form: str, folder: Path, catalog: Catalog) -> Exported:
-    """Write a checkpoint in an export format and compare the file with the network.
-
-    Args:
-        checkpoint: `best.pt`.
-        form: Registered export format.
-        folder: Where to write; made where absent. Files are named after the model and its cell.
-        catalog: Registered things.
+    """Write a `best.pt` in a registered format, named after the model and its cell, and compare it with the network.
 
     Raises:
         MissingExtraError: A package is missing; the line that installs it is given.
@@ -77,37 +69,18 @@ def export(checkpoint: Path, form: str, folder: Path, catalog: Catalog) -> Expor
         raise UnitError(f"'{checkpoint.name}' is exported already; give a best.pt or a run")
     graph = graph_of(load_trained(checkpoint, catalog), catalog)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{_stem(graph)}{suffix}"
+    named = (graph.facts["model"]["name"], str(graph.facts.get("cell_id", ""))[:6])
+    target = folder / ("-".join(filter(None, named)) + suffix)
     files = catalog.module("exports", form).write(graph, target)
-    size = folder_bytes([path for path in files if path.suffix != ".json"])
+    size = sum(path.stat().st_size for path in files if path.suffix != ".json")
     return Exported(files, size, _compare(graph, form, target))
 
 
-def _stem(graph: Graph) -> str:
-    name = str(graph.facts["model"]["name"])
-    cell = str(graph.facts.get("cell_id", ""))[:6]
-    return f"{name}-{cell}" if cell else name
-
-
 def _compare(graph: Graph, form: str, path: Path) -> Parity:
-    multiple = graph.multiple_px
-    shapes = [
-        (1, graph.channels, multiple * -(-height // multiple), multiple * -(-width // multiple))
-        for height, width in SIDES_PX
-    ]
+    step, channels = graph.multiple_px, graph.channels
+    shapes = [(1, channels, high + -high % step, wide + -wide % step) for high, wide in SIDES_PX]
     kind = CHECKED_AS.get(form, form)
     if path.suffix != ".zip":
         return check_parity(graph, kind, path, shapes)
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(path) as package:
-        weights = Path(package.extract("model.onnx", scratch))
-        return check_parity(graph, kind, weights, shapes)
-
-
-def log_export(store: Store, record: RunRecord, form: str, made: Exported) -> None:
-    """Store files, size and gap with the run that they came from."""
-    run = Run(store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
-    run.log_metrics({f"export/{form}_gap": made.parity.gap, f"export/{form}_bytes": float(made.size_bytes)})
-    run.flush()
-    run.log_dict({**made.parity.as_dict(), "bytes": made.size_bytes}, f"export/{form}.json")
-    for path in made.files:
-        run.log_artifact(path, f"export/{form}")
+        return check_parity(graph, kind, Path(package.extract("model.onnx", scratch)), shapes)

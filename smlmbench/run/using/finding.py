@@ -15,17 +15,11 @@ FILES = (".pt", ".onnx", ".xml", ".pte", ".zip")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A trained network.
+    """A trained network."""
 
-    Attributes:
-        checkpoint: Its `best.pt`, or an exported file.
-        record: Its run; None where a file was given.
-        study: Of that run.
-    """
-
-    checkpoint: Path
-    record: RunRecord | None = None
-    study: str = ""
+    checkpoint: Path  # its `best.pt`, or an exported file
+    record: RunRecord | None = None  # its run; None where a file was given
+    study: str = ""  # of that run
 
     def __str__(self) -> str:
         if self.record is None:
@@ -72,14 +66,13 @@ def find_row(store: Store, text: str) -> tuple[RunRecord, str]:
         if found is None:
             raise
         record = found
-    study = next((name for name, number in studies.items() if number == record.experiment_id), "")
-    return record, study
+    return record, next((name for name, number in studies.items() if number == record.experiment_id), "")
 
 
 def _best_of(store: Store, model: str, studies: dict[str, str]) -> RunRecord | None:
-    if not model.isidentifier():
+    if not (model.isidentifier() and studies):
         return None
-    rows = search(store, list(studies.values()), f"params.model = '{model}'") if studies else []
+    rows = search(store, list(studies.values()), f"params.model = '{model}'")
     rows = [row for row in rows if row.status == "done" and not row.superseded and row.role in ("cell", "reference")]
     rows = [row for row in rows if row.experiment_id == rows[0].experiment_id]
     if not rows:

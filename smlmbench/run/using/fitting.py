@@ -1,6 +1,7 @@
 """A classical fitter on a user's movie: the rows of a leaderboard that need no training, as a program of their own."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,30 +18,20 @@ from smlmbench.formats.options import TableOptions
 from smlmbench.movies import Frames, Movie, calibrated
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run.using.predicting import Written
+from smlmbench.run.using.predicting import Written, table_path
 
 
 @dataclass(frozen=True, slots=True)
 class FitRequest:
-    """What to fit.
+    """What to fit."""
 
-    Attributes:
-        fitter: Registered reference that finds positions in any movie.
-        movie: Movie file or folder.
-        output: Folder for the table.
-        pixel_size_nm: Camera pixel.
-        camera: Facts of the camera; without it photons, background and precision stay unknown.
-        settings: Settings of the fitter.
-        table_format: Registered format of the table.
-    """
-
-    fitter: str
-    movie: Path
-    output: Path
-    pixel_size_nm: float | None = None
-    camera: Camera | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    table_format: str = "thunderstorm_csv"
+    fitter: str  # registered reference that finds positions in any movie
+    movie: Path  # file or folder
+    output: Path  # folder for the table
+    pixel_size_nm: float | None = None  # of the camera
+    camera: Camera | None = None  # without it photons, background and precision stay unknown
+    settings: dict[str, Any] = field(default_factory=dict)  # of the fitter
+    table_format: str = "thunderstorm_csv"  # a registered one
 
 
 def fitters(catalog: Catalog) -> list[str]:
@@ -73,14 +64,10 @@ def fit_movie(request: FitRequest, catalog: Catalog, on_frames: Callable[[int, i
         UnitError: No pixel size.
         ConfigError: A setting that the fitter does not have.
     """
-    movie = open_movie(request.movie, catalog=catalog)
-    try:
+    with closing(open_movie(request.movie, catalog=catalog)) as movie:
         table = fit_frames(request, catalog, movie, on_frames)
-    finally:
-        movie.close()
     request.output.mkdir(parents=True, exist_ok=True)
-    suffix = catalog.card("formats", request.table_format).facts["suffixes"][0]
-    path = request.output / f"{request.movie.stem}_locs{suffix}"
+    path = table_path(request.movie, request.output, request.table_format, catalog)
     options = TableOptions(pixel_size_nm=request.pixel_size_nm, camera=request.camera)
     write_table(table, path, catalog=catalog, format=request.table_format, options=options)
     return Written(path, None, len(table), table.n_frames)
@@ -105,13 +92,11 @@ def fit_frames(
         calibrated=request.camera is not None,
     )
     found: Localizations = catalog.module("references", request.fitter).predict(condition, settings, {}, 0).table
-    return found if request.camera is not None else _without_photons(found)
-
-
-def _without_photons(table: Localizations) -> Localizations:
-    """Counts are no photons, and a precision computed from them is wrong by an unknown factor."""
-    unknown = np.full(len(table), np.nan)
-    return replace(table, photons=unknown, background_photons=unknown, sigma_x_nm=unknown, sigma_y_nm=unknown)
+    if request.camera is not None:
+        return found
+    # Counts are no photons, and a precision computed from them is wrong by an unknown factor.
+    unknown = np.full(len(found), np.nan)
+    return replace(found, photons=unknown, background_photons=unknown, sigma_x_nm=unknown, sigma_y_nm=unknown)
 
 
 class _Counted:

@@ -5,16 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from smlmbench import psf
 from smlmbench.errors import ConfigError, FormatError
 from smlmbench.registry import Catalog
 from smlmbench.render import blur, rasterise
-from smlmbench.run.using.drawing import adu, make_folder
-from smlmbench.seeds import derive_seed
-from smlmbench.simulate import draw
+from smlmbench.run.using.drawing import blocks, make_folder
 from smlmbench.study.sources import SimulateSource
 
-BLOCK = 64
 RATIOS = (1, 2, 4, 8)
 SPREAD_PX = 1.0  # of a target's spots, in its own pixels: the heat map that Deep-STORM learns
 
@@ -29,15 +25,9 @@ class Paired:
 
 
 def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, output: Path, catalog: Catalog) -> Paired:
-    """Write `input/<n>.tif` (16-bit ADU) and `target/<n>.tif` (float32, a spot of mass 1 per emitter).
+    """Write `input/<n>.tif` (16-bit ADU) and `target/<n>.tif` (float32, a spot of mass 1 per emitter) into `output`.
 
-    Args:
-        source: Description.
-        frames: Number of pairs.
-        seed: Seed of this set.
-        ratio: Target pixels per camera pixel along one axis: 1, 2, 4 or 8.
-        output: Folder, made if absent.
-        catalog: Where the PSF is registered.
+    `ratio` is that of target pixels to camera pixels along one axis: 1, 2, 4 or 8.
 
     Raises:
         ConfigError: Another ratio.
@@ -53,19 +43,14 @@ def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, outpu
     for folder in (inputs, targets):
         make_folder(folder)
         _check_others(folder, names)
-    optics = psf.build(source.psf, catalog)
     side, fine_nm = source.field_px * ratio, source.pixel_size_nm / ratio
-    for start in range(0, frames, BLOCK):
-        count = min(BLOCK, frames - start)
-        block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
-        table = emitters.localizations(n_frames=count, field_nm=(side * fine_nm, side * fine_nm))
-        found += len(table)
-        for index, page in enumerate(adu(block.numpy(), source.camera)):
-            name = names[start + index]
-            here = table.frame == index
-            spikes = rasterise(table.x_nm[here], table.y_nm[here], (side, side), fine_nm)
-            tifffile.imwrite(inputs / name, page)
-            tifffile.imwrite(targets / name, blur(spikes, SPREAD_PX).astype(np.float32))
+    drawn = ((page, table) for pages, table in blocks(source, frames, seed, catalog) for page in pages)
+    for number, (page, table) in enumerate(drawn):
+        here = table.select(table.frame == number)
+        found += len(here)
+        spikes = rasterise(here.x_nm, here.y_nm, (side, side), fine_nm)
+        tifffile.imwrite(inputs / names[number], page)
+        tifffile.imwrite(targets / names[number], blur(spikes, SPREAD_PX).astype(np.float32))
     return Paired(inputs, targets, found)
 
 

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from smlmbench.formats.tiff_image import write_raster
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.devices import resolve_device
 from smlmbench.inference.engine import ReadOut, predict, stream
-from smlmbench.inference.journal import Append, Journal
+from smlmbench.inference.journal import Journal
 from smlmbench.inference.loading import Runnable, load
 from smlmbench.movies import Frames, Movie, calibrated, window
 from smlmbench.predictions import Localizations, Raster
@@ -32,47 +32,30 @@ BETWEEN = "smlmbench_csv"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to predict.
+    """What to predict."""
 
-    Attributes:
-        checkpoint: `best.pt`, or an exported file (.onnx, .xml, .pte, bioimage.io .zip).
-        movie: Movie file.
-        output: Folder for the results.
-        camera: Facts of the camera; needed where the network was trained on photons.
-        pixel_size_nm: Camera pixel of the movie; None takes the network's.
-        threshold: Instead of the one chosen on validation.
-        table_format: Registered format of the table.
-        device: auto, cpu, cuda or mps.
-        frames: First frame and the one after the last; None takes all.
-        runtime: What runs a checkpoint; None takes eager, or an exported file's own.
-        number_format: fp32 or bf16; int8 is a property of an exported file.
-    """
-
-    checkpoint: Path
+    checkpoint: Path  # `best.pt`, or an exported file (.onnx, .xml, .pte, bioimage.io .zip)
     movie: Path
-    output: Path
-    camera: Camera | None = None
-    pixel_size_nm: float | None = None
-    threshold: float | None = None
-    table_format: str = "thunderstorm_csv"
-    device: str = "auto"
-    frames: tuple[int, int] | None = None
-    runtime: str | None = None
-    number_format: str = "fp32"
+    output: Path  # folder for the results
+    camera: Camera | None = None  # needed where the network was trained on photons
+    pixel_size_nm: float | None = None  # of the movie's camera; None takes the network's
+    threshold: float | None = None  # instead of the one chosen on validation
+    table_format: str = "thunderstorm_csv"  # a registered one
+    device: str = "auto"  # or cpu, cuda, mps
+    frames: tuple[int, int] | None = None  # first frame and the one after the last; None takes all
+    runtime: str | None = None  # what runs a checkpoint; None takes eager, or an exported file's own
+    number_format: str = "fp32"  # or bf16; int8 is a property of an exported file
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written, and how much was found; networks that learned from image pairs write no table.
-
-    `resumed` frames were done by an earlier command.
-    """
+    """What was written, and how much was found; networks that learned from image pairs write no table."""
 
     table: Path | None
     image: Path | None
     localizations: int
     frames: int
-    resumed: int = 0
+    resumed: int = 0  # frames that an earlier command had done
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
@@ -105,42 +88,39 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
 def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:
     """Predict a movie and write `<movie>_locs.csv` and `<movie>_sum.tif`; only the image with image pairs' networks.
 
-    Table and sum are on disk while they come; the same command again continues one that was stopped.
-
-    Args:
-        request: What to predict.
-        catalog: Registered things.
-        on_frames: Called with the frames done by this command, and those that it has to do.
+    Table and sum are on disk while they come; the same command again continues one that was stopped. `on_frames` hears
+    the frames done by this command, and those that it has to do.
 
     Raises:
         UnitError: Pixel size or camera do not fit what the network was trained on.
         SizeError: A range of frames that the movie does not have.
     """
     device, model, read_out = _ready(request, catalog)
-    movie = open_movie(request.movie, catalog=catalog)
-    try:
+    table = _Table(request, catalog, read_out)
+    with closing(open_movie(request.movie, catalog=catalog)) as movie:
         shown, first, total = _shown(request, movie, model)
-        table = _table_path(request, catalog)
-        table.parent.mkdir(parents=True, exist_ok=True)
-        journal = Journal(table, _identity(request, model, read_out), _append(request, catalog, read_out))
+        request.output.mkdir(parents=True, exist_ok=True)
+        journal = Journal(table.path, _identity(request, model, read_out), table.append)
         try:
             for piece in stream(shown, model.network, read_out, device=device, first=journal.done):
                 journal.add(replace(piece, table=_renumbered(piece.table, first, total)))
                 on_frames(journal.done - journal.resumed, shown.n_frames - journal.resumed)
         finally:
             journal.commit()
-    finally:
-        movie.close()
-    field_nm = (shown.width * _pixel_nm(read_out), shown.height * _pixel_nm(read_out))
-    nothing = Localizations.empty(n_frames=total, field_nm=field_nm)
-    return _finish(request, catalog, journal, (table, read_out, nothing))
+    if read_out.keep_table:
+        field_nm = (shown.width * read_out.pixel_nm, shown.height * read_out.pixel_nm)
+        table.finish(journal, Localizations.empty(n_frames=total, field_nm=field_nm))
+    image_path = None
+    if journal.image is not None:
+        image_path = request.output / f"{request.movie.stem}_sum.tif"
+        write_raster(image_path, read_out.raster(journal.image))
+    journal.close()
+    written = table.path if read_out.keep_table else None
+    return Written(written, image_path, journal.rows, journal.done, journal.resumed)
 
 
 def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localizations | Raster:
-    """Predict an open movie into memory; its file and the folder of the request are not looked at.
-
-    Returns:
-        The table, with frame numbers of the whole movie; the summed image where there is none.
+    """The table of an open movie, with its frame numbers, in memory; the summed image where there is none.
 
     Raises:
         UserError: As `predict_movie`.
@@ -158,8 +138,12 @@ def _ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, 
     keep_buffers()
     device = resolve_device(request.device)
     model = load(request.checkpoint, catalog, device, request.runtime, request.number_format)
-    _check_units(request, model.facts, float(model.read_out.settings["pixel_size_nm"]))
-    read_out = _read_out(request, model)
+    _check_units(request, model.facts, model.read_out.pixel_nm)
+    read_out = model.read_out
+    if request.pixel_size_nm is not None:
+        read_out = replace(read_out, settings={**read_out.settings, "pixel_size_nm": request.pixel_size_nm})
+    if request.threshold is not None:
+        read_out = replace(read_out, threshold=request.threshold)
     if not read_out.keep_table and not hasattr(read_out.output, "image"):
         raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
     return device, model, read_out
@@ -173,21 +157,9 @@ def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int
     return window(frames, frames=request.frames), request.frames[0], frames.n_frames
 
 
-def _read_out(request: Request, model: Runnable) -> ReadOut:
-    settings: dict[str, Any] = dict(model.read_out.settings)
-    if request.pixel_size_nm is not None:
-        settings["pixel_size_nm"] = request.pixel_size_nm
-    threshold = model.read_out.threshold if request.threshold is None else request.threshold
-    return replace(model.read_out, settings=settings, threshold=threshold)
-
-
-def _pixel_nm(read_out: ReadOut) -> float:
-    return float(read_out.settings["pixel_size_nm"])
-
-
-def _table_path(request: Request, catalog: Catalog) -> Path:
-    suffix = catalog.card("formats", request.table_format).facts["suffixes"][0]
-    return request.output / f"{request.movie.stem}_locs{suffix}"
+def table_path(movie: Path, output: Path, table_format: str, catalog: Catalog) -> Path:
+    """Where the table of a movie is written."""
+    return output / f"{movie.stem}_locs{catalog.card('formats', table_format).facts['suffixes'][0]}"
 
 
 def _identity(request: Request, model: Runnable, read_out: ReadOut) -> dict[str, Any]:
@@ -210,50 +182,26 @@ def _renumbered(table: Localizations | None, first: int, total: int) -> Localiza
     return None if table is None else table.shifted(first, n_frames=total)
 
 
-def _options(request: Request, read_out: ReadOut) -> TableOptions:
-    return TableOptions(pixel_size_nm=_pixel_nm(read_out), camera=request.camera)
+class _Table:
+    """A table on disk: rows are appended in its format where that can be, else in our own until all are there."""
 
+    def __init__(self, request: Request, catalog: Catalog, read_out: ReadOut) -> None:
+        self.format, self.catalog = request.table_format, catalog
+        self.path = table_path(request.movie, request.output, self.format, catalog)
+        self.options = TableOptions(pixel_size_nm=read_out.pixel_nm, camera=request.camera)
+        self.direct = hasattr(catalog.module("formats", self.format), "append_table")
 
-def _append(request: Request, catalog: Catalog, read_out: ReadOut) -> Append:
-    """How rows are added to the table on disk: in its format where that can be, else in our own."""
-    module = catalog.module("formats", request.table_format)
-    if not hasattr(module, "append_table"):
-        module = catalog.module("formats", BETWEEN)
-    options = _options(request, read_out)
+    def append(self, table: Localizations, path: Path, rows: int) -> None:
+        module = self.catalog.module("formats", self.format if self.direct else BETWEEN)
+        module.append_table(table, path, self.options, rows)
 
-    def append(table: Localizations, path: Path, rows: int) -> None:
-        module.append_table(table, path, options, rows)
-
-    return append
-
-
-def _finish(request: Request, catalog: Catalog, journal: Journal, what: tuple[Path, ReadOut, Localizations]) -> Written:
-    """Move or convert the table, write the image, remove the journal."""
-    path, read_out, _ = what
-    if read_out.keep_table:
-        _finish_table(request, catalog, journal, what)
-    image_path = None
-    if journal.image is not None:
-        image_path = request.output / f"{request.movie.stem}_sum.tif"
-        values = journal.image[None].astype(np.float32)
-        write_raster(image_path, Raster(values, _pixel_nm(read_out) / read_out.upsampling))
-    journal.close()
-    written = path if read_out.keep_table else None
-    return Written(written, image_path, journal.rows, journal.done, journal.resumed)
-
-
-def _finish_table(
-    request: Request, catalog: Catalog, journal: Journal, what: tuple[Path, ReadOut, Localizations]
-) -> None:
-    path, read_out, table = what
-    appended = hasattr(catalog.module("formats", request.table_format), "append_table")
-    if journal.rows and appended:
-        journal.part.replace(path)
-        return
-    if journal.rows:
-        table = read_table(journal.part, catalog=catalog, format=BETWEEN)
-    options = _options(request, read_out)
-    write_table(table, path, catalog=catalog, format=request.table_format, options=options)
+    def finish(self, journal: Journal, nothing: Localizations) -> None:
+        """Move or convert what was appended; without rows, `nothing` is written."""
+        if journal.rows and self.direct:
+            journal.part.replace(self.path)
+            return
+        table = read_table(journal.part, catalog=self.catalog, format=BETWEEN) if journal.rows else nothing
+        write_table(table, self.path, catalog=self.catalog, format=self.format, options=self.options)
 
 
 def _check_units(request: Request, facts: Mapping[str, Any], trained_nm: float) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,9 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 def project(movie: Movie, how: How, on_frames: Callable[[int], None] | None = None) -> NDArray[np.float64]:
-    """Project a movie along time at constant memory.
+    """Project a movie along time, in the counts of its file, at constant memory: float64 (H, W).
 
-    Args:
-        movie: Open movie, in the counts of its file.
-        how: sum, mean, max or std (of the population, over frames).
-        on_frames: Called with the number of frames done.
-
-    Returns:
-        Float64 (H, W).
+    std is of the population, over frames; `on_frames` hears the number of frames done.
     """
     step = max(1, BLOCK_BYTES // (movie.height * movie.width * 8))
     total = np.zeros((movie.height, movie.width))
@@ -62,10 +56,10 @@ def picture_format(path: Path) -> ImageFormat:
     Raises:
         FormatError: Another suffix.
     """
-    for name in get_args(ImageFormat):
-        if path.suffix.lower() == f".{name}":
-            return name  # type: ignore[no-any-return]
-    raise FormatError(f"'{path}' does not end like a picture; accepted: .png, .svg, .pdf")
+    name = path.suffix.lower().removeprefix(".")
+    if name not in get_args(ImageFormat):
+        raise FormatError(f"'{path}' does not end like a picture; accepted: .png, .svg, .pdf")
+    return cast("ImageFormat", name)
 
 
 def check_folder(path: Path) -> None:

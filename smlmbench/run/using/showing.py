@@ -21,20 +21,12 @@ from smlmbench.tracking.records import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What to show.
+    """What to show."""
 
-    Attributes:
-        frame: Frame of the condition, counted from 1; None takes the one that shows most.
-        threshold: Instead of the one chosen on validation.
-        device: auto, cpu, cuda or mps.
-        histogram: Whether pixel histograms are drawn.
-        image_format: png, svg or pdf.
-    """
-
-    frame: int | None = None
-    threshold: float | None = None
-    device: str = "auto"
-    histogram: bool = True
+    frame: int | None = None  # of the condition, counted from 1; None takes the one that shows most
+    threshold: float | None = None  # instead of the one chosen on validation
+    device: str = "auto"  # or cpu, cuda, mps
+    histogram: bool = True  # whether pixel histograms are drawn
     image_format: ImageFormat = "png"
 
 
@@ -51,12 +43,6 @@ class Shown:
 
 def show(record: RunRecord, condition: Condition, look: Look, catalog: Catalog) -> Shown:
     """Draw one frame of a trained cell or of a reference.
-
-    Args:
-        record: The row.
-        condition: What it is shown on.
-        look: Which frame, and how.
-        catalog: Registered things.
 
     Raises:
         SizeError: No such frame.
