@@ -157,13 +157,7 @@ class _Builder:
         return self.catalog.card("models", choice["name"])
 
     def _block(
-        self,
-        card: Card,
-        block: str,
-        own: Mapping[str, Any],
-        prefix: str,
-        when: tuple[tuple[str, str], ...],
-        thing: str,
+        self, card: Card, block: str, own: Mapping[str, Any], prefix: str, when: tuple[tuple[str, str], ...], thing: str
     ) -> dict[str, Any]:
         """Add the axes of one card; return the settings that are held."""
         held: dict[str, Any] = {}

@@ -8,23 +8,8 @@ from pydantic import Field
 
 from smlmbench.errors import SmlmBenchError
 from smlmbench.study.digests import plain
-from smlmbench.study.sources.description import (
-    Description,
-    Form,
-    Look,
-    Note,
-    Place,
-    TruthKind,
-    missing,
-)
-from smlmbench.study.sources.pairs import (
-    Page,
-    PairsPart,
-    check_values,
-    measure,
-    pages_of_part,
-    pairs_identity,
-)
+from smlmbench.study.sources.description import Description, Form, Look, Note, Place, TruthKind, missing
+from smlmbench.study.sources.pairs import Page, PairsPart, check_values, measure, pages_of_part, pairs_identity
 
 INSIDE = "images"
 FOLDERS = dict.fromkeys(("input", "target"), "folder of images")
