@@ -20,11 +20,7 @@ def resolve(entry: DataEntry, catalog: Catalog) -> DataPlan:
     val = (cuts.get("val", train) if entry.val is None else entry.val.measured()).sized("val")
     given: Mapping[str, Description] = entry.test or {"test": cuts.get("test", train)}
     tests = {name: source.measured().sized("test") for name, source in given.items()}
+    trained = {"train": train.identity(catalog), "val": val.identity(catalog)}
+    tested = {name: source.identity(catalog) for name, source in tests.items()}
     content: dict[str, Any] = {"train": train, "val": val, "tests": tests}
-    return DataPlan(
-        name=entry.name,
-        apply=entry.apply,
-        train_identity={"train": train.identity(catalog), "val": val.identity(catalog)},
-        test_identity={name: source.identity(catalog) for name, source in tests.items()},
-        **content,
-    )
+    return DataPlan(name=entry.name, apply=entry.apply, train_identity=trained, test_identity=tested, **content)
