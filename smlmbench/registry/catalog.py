@@ -52,11 +52,6 @@ class Plugin:
             raise unknown_name("room", str(stated), ROOMS)
         return str(stated)
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the file's bytes."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
-
 
 class Catalog:
     """All registered things of one process; cheap to make, reads cards lazily."""
@@ -71,10 +66,8 @@ class Catalog:
 
     @cached_property
     def _files(self) -> dict[str, dict[str, Path]]:
-        found: dict[str, dict[str, Path]] = {room: {} for room in ROOMS}
+        found = {room: dict(_own_files(room)) for room in ROOMS}
         for room in ROOMS:
-            for path in _own_files(room):
-                found[room][_name(path)] = path
             for path in _entry_point_files(room):
                 _claim(found[room], path)
         for plugin in self.plugins:
@@ -86,11 +79,7 @@ class Catalog:
         return sorted(self._files[room])
 
     def path(self, room: str, name: str) -> Path:
-        """The file behind a name.
-
-        Raises:
-            UnknownNameError: Nothing is registered under it; the nearest name is given.
-        """
+        """The file behind a name; an UnknownNameError with the nearest name where nothing is registered under it."""
         files = self._files[room]
         if name not in files:
             raise unknown_name(ROOMS[room], name, files)
@@ -114,9 +103,7 @@ class Catalog:
     def plugin_hash(self, room: str, name: str) -> str | None:
         """sha256 of the file if the name comes from outside the package, else None."""
         path = self.path(room, name)
-        if PACKAGE in path.parents:
-            return None
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return None if PACKAGE in path.parents else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _claim(files: dict[str, Path], path: Path) -> None:
@@ -127,15 +114,12 @@ def _claim(files: dict[str, Path], path: Path) -> None:
 
 
 @cache
-def _own_files(room: str) -> tuple[Path, ...]:
+def _own_files(room: str) -> dict[str, Path]:
+    """Files of a room by their names, or by the folder's where a thing has a room of its own."""
     folder = PACKAGE / FOLDERS.get(room, room)
-    files = sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")]) if folder.is_dir() else []
-    return tuple(path for path in files if "\nCARD" in path.read_text(encoding="utf-8"))
-
-
-def _name(path: Path) -> str:
-    """Its file's name, or the folder's where a thing has a room of its own."""
-    return path.parent.name if path.stem == "__init__" else path.stem
+    files = sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")])
+    cards = [path for path in files if "\nCARD" in path.read_text(encoding="utf-8")]
+    return {path.parent.name if path.stem == "__init__" else path.stem: path for path in cards}
 
 
 @cache
@@ -156,17 +140,15 @@ def _parsed(path: Path, _mtime_ns: int) -> dict[str, object]:
     except SyntaxError as error:
         raise ConfigError(f"{path.name}, line {error.lineno}: {error.msg}; mend the file") from None
     for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Name) and target.id == "CARD" for target in targets):
-            value = node.value  # type: ignore[attr-defined]
             try:
-                literal = ast.literal_eval(value)
+                literal = ast.literal_eval(node.value)
             except ValueError:
-                raise ConfigError(
-                    f"{path.name}: CARD is not a literal; use only dicts, lists, numbers, strings"
-                ) from None
+                said = f"{path.name}: CARD is not a literal"
+                raise ConfigError(f"{said}; use only dicts, lists, numbers, strings") from None
             if isinstance(literal, dict):
                 return literal
     raise ConfigError(f"{path.name} has no CARD; write `CARD = {{...}}` with at least version and summary")
@@ -178,11 +160,7 @@ def read_literal(path: Path) -> dict[str, object]:
 
 
 def read_card(room: str, path: Path) -> Card:
-    """The checked CARD of a file.
-
-    Raises:
-        ConfigError: No card, not a literal, or a fact that is missing or wrong.
-    """
+    """The checked CARD of a file; a ConfigError: no card, not a literal, or a fact that is missing or wrong."""
     return _checked(room, path, path.stat().st_mtime_ns)
 
 
