@@ -47,7 +47,7 @@ class Plugin:
         """Its folder's name if that is a room, else `room` on its card, else models."""
         if self.path.parent.name in ROOMS:
             return self.path.parent.name
-        stated = read_literal(self.path).get("room") or "models"
+        stated = _parsed(self.path, self.path.stat().st_mtime_ns).get("room") or "models"
         if stated not in ROOMS:
             raise unknown_name("room", str(stated), ROOMS)
         return str(stated)
@@ -86,8 +86,9 @@ class Catalog:
         return files[name]
 
     def card(self, room: str, name: str) -> Card:
-        """The checked card of a name."""
-        return read_card(room, self.path(room, name))
+        """The checked card of a name; a ConfigError: no card, not a literal, or a fact that is missing or wrong."""
+        path = self.path(room, name)
+        return _checked(room, path, path.stat().st_mtime_ns)
 
     def served_by(self, model: str) -> list[str]:
         """Tasks that a model serves: the one on its card, else those on the card of its output kind."""
@@ -97,8 +98,14 @@ class Catalog:
         return [card.task] if card.task else list(self.card("outputs", card.output).facts.get("tasks", []))
 
     def module(self, room: str, name: str) -> ModuleType:
-        """Import the file of a name."""
-        return import_file(room, self.path(room, name))
+        """Import the file of a name: by its package name if it is ours, else from its path under a private name."""
+        path = self.path(room, name)
+        if PACKAGE in path.parents:
+            dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+            return importlib.import_module(dotted.removesuffix(".__init__"))
+        tag = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        private = f"smlmbench_plugin_{room}_{path.stem}_{tag}"
+        return sys.modules.get(private) or _imported(private, path)
 
     def plugin_hash(self, room: str, name: str) -> str | None:
         """sha256 of the file if the name comes from outside the package, else None."""
@@ -135,6 +142,7 @@ def _entry_point_files(room: str) -> tuple[Path, ...]:
 
 @cache
 def _parsed(path: Path, _mtime_ns: int) -> dict[str, object]:
+    """The raw CARD of a file, read from its source."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
@@ -154,36 +162,17 @@ def _parsed(path: Path, _mtime_ns: int) -> dict[str, object]:
     raise ConfigError(f"{path.name} has no CARD; write `CARD = {{...}}` with at least version and summary")
 
 
-def read_literal(path: Path) -> dict[str, object]:
-    """The raw CARD of a file, read from its source."""
-    return _parsed(path, path.stat().st_mtime_ns)
-
-
-def read_card(room: str, path: Path) -> Card:
-    """The checked CARD of a file; a ConfigError: no card, not a literal, or a fact that is missing or wrong."""
-    return _checked(room, path, path.stat().st_mtime_ns)
-
-
 @cache
-def _checked(room: str, path: Path, _mtime_ns: int) -> Card:
-    literal = read_literal(path)
+def _checked(room: str, path: Path, mtime_ns: int) -> Card:
+    literal = _parsed(path, mtime_ns)
     try:
         return CARD_TYPES.get(room, Card).model_validate(literal)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path.name}: CARD.{where}: {first['msg']}") from None
+        raise ConfigError(f"{path.name}: CARD.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def import_file(room: str, path: Path) -> ModuleType:
-    """Import a registered file: by its package name if it is ours, else from its path under a private name."""
-    if PACKAGE in path.parents:
-        dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        return importlib.import_module(dotted.removesuffix(".__init__"))
-    tag = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    name = f"smlmbench_plugin_{room}_{path.stem}_{tag}"
-    if name in sys.modules:
-        return sys.modules[name]
+def _imported(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} cannot be imported; it must be a Python file")

@@ -18,8 +18,7 @@ _digests: dict[tuple[str, int, int], str] = {}
 def canonical(payload: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, and one spelling of every number (1 and 1.0 agree).
 
-    Raises:
-        ConfigError: NaN, infinity or a value that JSON does not know.
+    A ConfigError for NaN, infinity or a value that JSON does not know.
     """
     try:
         return json.dumps(plain(payload), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
@@ -55,10 +54,8 @@ def short_hash(payload: Any) -> str:
 def file_digest(path: Path) -> str:
     """sha256 of a file's bytes, or of the names and bytes of a folder's files; remembered while size and time stay.
 
-    Files that it depends on (a sidecar with the shape of raw frames, further files of one movie) count with it.
-
-    Raises:
-        ConfigError: The file cannot be read.
+    Files that it depends on (a sidecar with the shape of raw frames, further files of one movie) count with it. A
+    ConfigError where one cannot be read.
     """
     parts: list[Any]
     try:

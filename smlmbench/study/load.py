@@ -190,16 +190,13 @@ def _plugins(raw: Any, folder: Path, further: Sequence[Path], problems: Problems
         problems.add(("plugins",), f"{short(raw)} is not a list of files; write [./my_net.py]")
     else:
         wanted = [(("plugins", index), folder / Path(item).expanduser()) for index, item in enumerate(raw or [])]
-    wanted += [(("--plugin",), Path(item).expanduser().absolute()) for item in further]
+    wanted += [(("--plugin",), Path(item).expanduser()) for item in further]
     good: list[Path] = []
     for where, path in wanted:
-        resolved = path.resolve()
-        if resolved in good:
-            continue
+        tried = list(dict.fromkeys([*good, path.resolve()]))
         try:
-            Catalog([*good, resolved]).names("models")
+            Catalog(tried).names("models")
+            good = tried
         except SmlmBenchError as error:
             problems.add(where, str(error))
-        else:
-            good.append(resolved)
     return good, Catalog(good)

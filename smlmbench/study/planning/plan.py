@@ -1,19 +1,21 @@
 """A study to its plan: every training, every reference, every combination that makes no sense with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from smlmbench.errors import ConfigError, suggest
+from smlmbench.registry import Catalog
 from smlmbench.study.cells import Cell, DataPlan, Pending, Plan, Reference, Skipped
 from smlmbench.study.identity import canonical, eval_id, short_hash
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.references import references_of
-from smlmbench.study.planning.resolve import resolve
 from smlmbench.study.planning.rows import Combination, cell_of, combinations_of, skipped_of
 from smlmbench.study.planning.students import taught_rows
 from smlmbench.study.planning.warn import warnings_of
+from smlmbench.study.schema import DataEntry
+from smlmbench.study.sources import Description
 
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
 
@@ -66,7 +68,7 @@ class _Rows:
     def add(self, part: Loaded) -> None:
         """Add the rows of one part."""
         study = part.study
-        data = [resolve(entry, part.catalog) for entry in study.data]
+        data = [_resolved(entry, part.catalog) for entry in study.data]
         around: dict[str, Any] = {"root_seed": study.seed, "scoring": study.scoring}
         around["task_version"] = part.catalog.card("tasks", part.task).version
         scored = {plan.name: eval_id(tests=plan.test_identity, **around) for plan in data}
@@ -125,6 +127,20 @@ def plan_hash(plan: Plan) -> str:
             "skipped": sorted(short_hash(row.model_dump(mode="json")) for row in plan.skipped),
         }
     )
+
+
+def _resolved(entry: DataEntry, catalog: Catalog) -> DataPlan:
+    """What is really drawn or read: absent val and test are cut from the files of train, or drawn anew like it."""
+    whole = entry.train.measured()
+    cuts = whole.cuts(val=entry.val is not None, test=bool(entry.test))
+    train = cuts.get("train", whole)
+    val = (cuts.get("val", train) if entry.val is None else entry.val.measured()).sized("val")
+    given: Mapping[str, Description] = entry.test or {"test": cuts.get("test", train)}
+    tests = {name: source.measured().sized("test") for name, source in given.items()}
+    trained = {"train": train.identity(catalog), "val": val.identity(catalog)}
+    tested = {name: source.identity(catalog) for name, source in tests.items()}
+    content: dict[str, Any] = {"train": train, "val": val, "tests": tests}
+    return DataPlan(name=entry.name, apply=entry.apply, train_identity=trained, test_identity=tested, **content)
 
 
 def _twice(first: Cell, again: Cell) -> str:

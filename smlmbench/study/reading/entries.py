@@ -12,6 +12,8 @@ from smlmbench.study.reading.problems import Problems, Where, explain, short
 from smlmbench.study.schema import DataEntry
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
+Written = Mapping[str, Any]
+
 
 class Entries:
     """Reads data entries; every problem is noted, nothing is raised.
@@ -125,15 +127,11 @@ class Entries:
             return None
         (kind,) = kinds
         inside = self.forms[kind].inside
-        for key in raw if inside else ():
-            if key != kind:
-                said = f"unknown key; settings of {inside} stand inside {kind}: {{...}}"
-                self.problems.add((*where, key), said)
+        for key in [key for key in raw if inside and key != kind]:
+            self.problems.add((*where, key), f"unknown key; settings of {inside} stand inside {kind}: {{...}}")
         return kind
 
-    def _validated(
-        self, place: Where, kind: str, taken: Mapping[str, Any], own: Mapping[str, Any]
-    ) -> Description | None:
+    def _validated(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """Validate a merged source; what is wrong with an inherited value is told where train is."""
         form = self.forms[kind]
         fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
@@ -159,9 +157,7 @@ class Entries:
             return None
         return source if usable else None
 
-    def _from_card(
-        self, place: Where, kind: str, taken: Mapping[str, Any], own: Mapping[str, Any]
-    ) -> Description | None:
+    def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""
         form = self.forms[kind]
         assert form.card is not None  # noqa: S101 (only such forms come here)

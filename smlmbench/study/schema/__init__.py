@@ -27,16 +27,10 @@ class DataEntry(Strict):
 class Training(Strict):
     """How one cell is trained, after the card's defaults and the study's block are merged.
 
-    Attributes:
-        samples: Training samples seen; a sample is one frame (or crop) of the source.
-        validations: Number of validations, the last one at the end.
-        patience: Validations without a better score before stopping; None never stops early.
-        validation_frames: Frames of the validation set used to pick the best step during training; None all.
-        number_format: auto (bf16 where the processor multiplies it faster, else fp32), fp32 or bf16.
-        augment: Rotations and flips of crops (only sources from files).
+    Number format auto is bf16 where the processor multiplies it faster, else fp32.
     """
 
-    samples: Annotated[int, Field(ge=1)] = 32_000
+    samples: Annotated[int, Field(ge=1)] = 32_000  # seen in training; one is a frame (or crop) of the source
     regime: Literal["equal_samples"] = "equal_samples"  # of the budget (PROTOCOL section 4)
     batch_size: Annotated[int, Field(ge=1)] = 16
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -44,11 +38,11 @@ class Training(Strict):
     schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    validations: Annotated[int, Field(ge=1)] = 10
-    patience: Annotated[int, Field(ge=1)] | None = None
-    validation_frames: Annotated[int, Field(ge=1)] | None = 64
+    validations: Annotated[int, Field(ge=1)] = 10  # the last one at the end
+    patience: Annotated[int, Field(ge=1)] | None = None  # validations without a better score before stopping
+    validation_frames: Annotated[int, Field(ge=1)] | None = 64  # used to pick the best step in training; None: all
     number_format: Literal["auto", "fp32", "bf16"] = "auto"
-    augment: bool = True
+    augment: bool = True  # rotations and flips of crops (only sources from files)
 
     @property
     def steps(self) -> int:

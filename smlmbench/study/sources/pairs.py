@@ -97,8 +97,7 @@ def pages_of_part(pages: tuple[Page, ...], part: PairsPart | None) -> tuple[Page
 def cut_pairs(units: Sequence[str], part: PairsPart) -> dict[str, str]:
     """The role of each unit, by the order of the hashes of their names: the same on every machine, for every seed.
 
-    Raises:
-        SizeError: No unit would be left for training.
+    A SizeError where no unit would be left for training.
     """
     ranked = sorted(dict.fromkeys(units), key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
     val, test = (max(1, round(share * len(ranked))) if share > 0 else 0 for share in (part.val, part.test))
