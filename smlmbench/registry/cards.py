@@ -111,7 +111,7 @@ class Card(Strict):
     settings: dict[str, Setting] = {}  # what a study may set
     search: dict[str, dict[str, Any]] = {}  # search space by setting name: {"low", "high", "log"} or {"choices"}
     tiny: dict[str, Any] = {}  # settings that make the thing small enough for a test
-    paper: str | None = None
+    paper: str | None = None  # its source, where there is one; `doi` beside it
     doi: str | None = None
     fidelity: Fidelity | None = None  # PROTOCOL section 6; None where there is no paper to be true to
     deviations: list[str] = []  # every known difference from the source
@@ -191,7 +191,7 @@ class ModelCard(Card):
     parameters: dict[str, int]  # trainable ones, by settings such as `upsampling=8` or `blocks=10,upsampling=8`
     receptive_field_px: float  # in camera pixels at upsampling 8
     losses: list[dict[str, Any]] = []  # its own: used where the study names none for it
-    refuses: dict[str, str] = {}  # output settings that it cannot work with and why, by `setting=value`
+    refuses: dict[str, str] = {}  # output settings that it cannot work with and why, by such as `upsampling=1`
 
     def frames_at_once(self, settings: Mapping[str, Any]) -> int:
         """Consecutive frames that it sees: its setting `context`, else that fact, else 1."""

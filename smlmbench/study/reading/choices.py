@@ -78,9 +78,9 @@ class Choices:
             where, value = ("training", key), raw[key]
             if isinstance(value, list):
                 self._not_empty(where, value)
-                read[key] = [self._trained(key, (*where, index), item) for index, item in enumerate(value)]
+                read[key] = [self.trained(key, (*where, index), item) for index, item in enumerate(value)]
             else:
-                read[key] = self._trained(key, where, value)
+                read[key] = self.trained(key, where, value)
         return read
 
     def psf(self, where: Where, raw: Any) -> dict[str, Any] | None:
@@ -120,17 +120,19 @@ class Choices:
     def _setting(self, setting: Setting, where: Where, value: Any, *, swept: bool) -> Any:
         if swept and is_sweep(setting, value):
             self._not_empty(where, value)
-            return [self._checked(setting, (*where, index), item) for index, item in enumerate(value)]
-        return self._checked(setting, where, value)
+            return [self.checked(setting, (*where, index), item) for index, item in enumerate(value)]
+        return self.checked(setting, where, value)
 
-    def _checked(self, setting: Setting, where: Where, value: Any) -> Any:
+    def checked(self, setting: Setting, where: Where, value: Any) -> Any:
+        """A value as a setting takes it, else the default."""
         try:
             return setting.check(self.problems.place(where), value)
         except SmlmBenchError as error:
             self.problems.add_line(str(error))
             return setting.default
 
-    def _trained(self, key: str, where: Where, value: Any) -> Any:
+    def trained(self, key: str, where: Where, value: Any) -> Any:
+        """A value as a key of the training block takes it, else None."""
         try:
             return getattr(Training.model_validate({key: value}), key)
         except ValidationError as error:

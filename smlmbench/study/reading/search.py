@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from smlmbench.errors import ConfigError, SmlmBenchError, suggest
+from smlmbench.errors import SmlmBenchError, suggest
 from smlmbench.registry import Card, Catalog, MetricCard, Setting
 from smlmbench.study.reading.choices import LAMBDA, WEIGHT, Choices
-from smlmbench.study.reading.problems import Problems, Where, explain, short
-from smlmbench.study.schema import Choice, Training
+from smlmbench.study.reading.problems import Problems, Where, short
+from smlmbench.study.schema import Choice
 from smlmbench.study.schema.search import Search
 
 LATENCY, N_PARAMS = "device/latency_ms", "n_params"
@@ -30,7 +28,7 @@ def read_search(
     if raw is None or not problems.expect(where, raw, Mapping, "a mapping; write {trials: 30}"):
         return None
     before = len(problems)
-    reader = _Reader(choices.catalog, problems)
+    reader = _Reader(choices, choices.catalog, problems)
     problems.unknown_keys(where, raw, list(Search.model_fields))
     named = raw.get("objectives")
     reader.objectives((*where, "objectives"), named, task)
@@ -45,6 +43,7 @@ def read_search(
 class _Reader:
     """Checks the parts of the block against what is registered."""
 
+    choices: Choices
     catalog: Catalog
     problems: Problems
 
@@ -116,15 +115,12 @@ class _Reader:
         values = [dimension[key] for key in ("low", "high") if dimension.get(key) is not None]
         values += dimension["choices"] if isinstance(dimension.get("choices"), list) else []
         for value in values:
-            try:
-                if setting is not None:
-                    setting.check(self.problems.place(where), value)
-                elif name == "loss":
-                    self.catalog.card("losses", str(value))
-                else:
-                    _check_training(name, value)
-            except SmlmBenchError as error:
-                self.problems.add_line(str(error) if setting is not None else f"{self.problems.place(where)}: {error}")
+            if setting is not None:
+                self.choices.checked(setting, where, value)
+            elif name == "loss":
+                self.choices.registered("losses", where, str(value))
+            else:
+                self.choices.trained(name, where, value)
 
     def _card(self, room: str, name: str) -> Card | None:
         try:
@@ -141,10 +137,3 @@ def directions(catalog: Catalog, task: str) -> dict[str, str]:
         if isinstance(card, MetricCard) and task in card.tasks:
             found |= {key: facts.direction for key, facts in card.gives.items() if facts.direction != "none"}
     return found
-
-
-def _check_training(key: str, value: Any) -> None:
-    try:
-        Training.model_validate({key: value})
-    except ValidationError as error:
-        raise ConfigError("; ".join(text for _, text in explain(error, Training, {key: value}))) from None
