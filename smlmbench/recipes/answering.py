@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-Answer = Callable[..., Tensor]
+from smlmbench.recipes.contracts import Answer
 
 
 def takes_frame_range(network: nn.Module) -> bool:
@@ -14,16 +14,12 @@ def takes_frame_range(network: nn.Module) -> bool:
 
 
 def ranged(network: nn.Module, answer: Answer) -> Callable[[Tensor, Tensor | None], Tensor]:
-    """Run a network on crops so that normalisation by frame sees the whole frame; decided once, not at every step.
+    """Run a network on crops so that normalisation by frame sees the whole frame, as (frames, frame_range) -> raw.
 
-    Args:
-        network: What learns; networks without the parameter are given the crops alone.
-        answer: Runs it, for instance padded; passes on what stands behind the frames.
-
-    Returns:
-        A callable (frames, frame_range or None) -> raw.
+    `answer` runs it, for instance padded, and passes on what stands behind the frames. Networks without the parameter
+    are given the crops alone.
     """
-    takes = takes_frame_range(network)
+    takes = takes_frame_range(network)  # once, not at every step
 
     def run(frames: Tensor, frame_range: Tensor | None) -> Tensor:
         if not takes or frame_range is None:

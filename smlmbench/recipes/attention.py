@@ -8,16 +8,12 @@ from torch import Tensor, nn
 from smlmbench.errors import ConfigError
 from smlmbench.losses.l1l2 import blurred
 
-LARGEST_PHI = 1.0
-
 
 def sample_errors(raw: Tensor, wanted: Tensor) -> Tensor:
     """Mean squared difference of each sample (B,) of two maps (B, C, H, W), both blurred by one fine pixel.
 
-    Without the blur, an answer one fine pixel away would count as wrong as none at all.
-
-    Raises:
-        ConfigError: Maps of different shape.
+    Without the blur, an answer one fine pixel away would count as wrong as none at all. A ConfigError where the maps
+    differ in shape.
     """
     if raw.shape != wanted.shape:
         ours, theirs = ("x".join(str(side) for side in maps.shape[1:]) for maps in (raw, wanted))
@@ -28,20 +24,13 @@ def sample_errors(raw: Tensor, wanted: Tensor) -> Tensor:
 
 
 class Measures(nn.Module):
-    """What is measured once, before the first step, and saved with the training.
-
-    Attributes:
-        ready: Whether it was.
-        low, high: Smallest and largest error of the teacher over the training samples.
-        unit: Loss of a blank answer over its squared error: brings imitation to the scale of the study's loss.
-        mean, std: Of each channel of the teacher's hint.
-    """
+    """What is measured once, before the first step, and saved with the training."""
 
     ready: Tensor
-    low: Tensor
-    high: Tensor
-    unit: Tensor
-    mean: Tensor
+    low: Tensor  # smallest error of the teacher over the training samples
+    high: Tensor  # largest one
+    unit: Tensor  # loss of a blank answer over its squared error: brings imitation to the scale of the study's loss
+    mean: Tensor  # of each channel of the teacher's hint
     std: Tensor
 
     def __init__(self, channels: int = 0) -> None:
@@ -77,7 +66,7 @@ class Measures(nn.Module):
 
 
 def phi_of(errors: Tensor, low: Tensor | float, eta: Tensor | float, form: str, *, clamp: bool) -> Tensor:
-    """Attention to the teacher, one value per error.
+    """Attention to the teacher, one value per error (B,); 1 where it errs alike on all samples (eta 0).
 
     Args:
         errors: Of the teacher, (B,).
@@ -85,24 +74,16 @@ def phi_of(errors: Tensor, low: Tensor | float, eta: Tensor | float, form: str, 
         eta: Largest minus smallest error.
         form: per_sample and seed are 1 - e / eta; shifted is 1 - (e - low) / eta, which spans 0 to 1.
         clamp: Keep to 0 .. 1; the papers' form goes below 0, which pushes the student away from its teacher.
-
-    Returns:
-        Phi; 1 where the teacher errs alike on all samples (eta 0).
     """
     spread = torch.as_tensor(eta, device=errors.device)
     above = errors - low if form == "shifted" else errors
     phi = torch.where(spread > 0, 1 - above / spread.clamp(min=1e-30), torch.ones_like(errors))
-    return phi.clamp(0, LARGEST_PHI) if clamp else phi
+    return phi.clamp(0, 1) if clamp else phi
 
 
 def seed_eta(history: Sequence[float]) -> float:
-    """Spread of the teacher's mean training losses, as the DL4SMLM package takes it.
-
-    Raises:
-        ConfigError: The history is unknown.
-    """
+    """Spread of the teacher's mean training losses, as the DL4SMLM package takes it; a ConfigError where unknown."""
     if len(history) < 2:
-        raise ConfigError(
-            "phi: seed needs the loss history of the teacher's training; use per_sample with this teacher"
-        )
+        said = "phi: seed needs the loss history of the teacher's training"
+        raise ConfigError(f"{said}; use per_sample with this teacher")
     return max(history) - min(history)

@@ -1,8 +1,6 @@
 """Attentive hint training: hints and answers of the teacher weigh less where the teacher itself errs."""
 
-from smlmbench.recipes.distilled import build
-
-__all__ = ["CARD", "build"]
+from smlmbench.recipes.distilled import build as build
 
 CARD = {
     "version": 1,

@@ -1,8 +1,6 @@
 """Attentive imitation: the teacher's answer is a second target, less so where the teacher itself errs."""
 
-from smlmbench.recipes.distilled import build
-
-__all__ = ["CARD", "build"]
+from smlmbench.recipes.distilled import build as build
 
 CARD = {
     "version": 1,

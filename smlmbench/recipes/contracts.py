@@ -22,17 +22,11 @@ class Move(NamedTuple):
 
 
 class Recipe(Protocol):
-    """How one training step is made; one player, except adversarial training.
+    """How one training step is made; one player, except adversarial training."""
 
-    Attributes:
-        network: What is taken away after training.
-        modules: Everything whose state a checkpoint must hold.
-        answers_from: Step from which the network's answer itself is trained; the collapse guard begins there.
-    """
-
-    network: nn.Module
-    modules: dict[str, nn.Module]
-    answers_from: int
+    network: nn.Module  # what is taken away after training
+    modules: dict[str, nn.Module]  # everything whose state a checkpoint must hold
+    answers_from: int  # step from which the network's answer itself is trained; the collapse guard begins there
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Trainable parameters by player; one optimiser each."""
@@ -59,30 +53,19 @@ class Samples(Protocol):
 class Lesson:
     """What a recipe with a teacher is given beside the student.
 
-    Attributes:
-        teacher: Its network, on the student's device; the recipe freezes it.
-        answer: Runs it (padded), as (frames, frame_range) -> raw.
-        stream: The student's training samples.
-        samples: How many of them the student sees.
-        batch_size: How many in a step.
-        upsampling: Fine pixels per camera pixel of the student.
-        layers: `hint_layers` of the cards of teacher and student.
-        target: Name of the target that a perfect answer is equal to, "" where the output kind has none.
-        multiple_px: Frame sides that both networks accept are multiples of this.
-        seed: For what the recipe draws itself.
-        history: Mean training loss of the teacher between its validations, in order; empty where it is unknown.
+    Its `history` is the mean training loss of the teacher between its validations, in order; empty where it is unknown.
     """
 
-    teacher: nn.Module
-    answer: Answer
-    stream: Samples
-    samples: int
+    teacher: nn.Module  # on the student's device; the recipe freezes it
+    answer: Answer  # runs it (padded), as (frames, frame_range) -> raw
+    stream: Samples  # for training the student
+    samples: int  # how many of them the student sees
     batch_size: int
-    upsampling: int
-    layers: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]] = ((), ())
-    target: str = ""
-    multiple_px: int = 1
-    seed: int = 0
+    upsampling: int  # fine pixels per camera pixel of the student
+    layers: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]] = ((), ())  # `hint_layers` of both cards
+    target: str = ""  # name of the target that a perfect answer is equal to, where the output kind has one
+    multiple_px: int = 1  # frame sides that both networks accept are multiples of this
+    seed: int = 0  # for what the recipe draws itself
     history: Sequence[float] = ()
 
     @property

@@ -5,6 +5,7 @@ step belongs to follows from the number of its first sample, so a resumed traini
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -25,16 +26,19 @@ AT_ONCE = 32
 class Distilled:
     """Loss of a step: hint, or alpha * task + (1 - alpha) * imitation (+ hint where both stages are joint).
 
+    A UserError where layers do not exist or their maps cannot be brought together.
+
     Args:
-        network: The student, on the device.
-        parts: The student's loss, targets and answer (padded).
+        network: The student, on the device where the teacher is too.
+        loss: Compares raw output with targets.
+        targets: Makes them from a batch.
         device: Where both networks are.
         settings: Of a recipe: `alpha`; with hints `teacher_layer`, `student_layer`, `stages`, `hint_share`,
             `hint_weight`, `resize`, `freeze`; with attention `phi`, `phi_samples`, `clamp`.
+        answer: Runs the student, where it must be given frames in another way than as they come (padded).
         lesson: The teacher and what surrounds it.
 
     Attributes:
-        network: What is taken away after training.
         modules: Student, adapter and measures; the teacher is not among them, it never changes.
         answers_from: First step of the second stage.
     """
@@ -42,20 +46,22 @@ class Distilled:
     def __init__(
         self,
         network: nn.Module,
-        parts: tuple[Loss, Targets, Answer],
+        loss: Loss,
+        targets: Targets,
         device: torch.device,
         settings: Mapping[str, Any],
+        answer: Answer | None = None,
+        *,
         lesson: Lesson,
     ) -> None:
         self.network, self._device, self._lesson = network, device, lesson
+        self._loss, self._targets = loss, targets
         self._settings = {"freeze": False, "phi": "none", **settings}
         self._teacher = lesson.teacher.eval().requires_grad_(False)
-        self._loss, self._targets, answer = parts
-        self._task = Supervised(network, self._loss, self._targets, device, self._remembering(answer))
-        self._runs = ranged(network, answer), ranged(self._teacher, lesson.answer)
+        self._task = Supervised(network, loss, targets, device, self._remembering(answer or network))
+        self._runs = ranged(network, answer or network), ranged(self._teacher, lesson.answer)
         self._raw: list[Tensor] = []
-        hints = "stages" in self._settings
-        self._hinted = hints and not (self._joint and self._settings["hint_weight"] == 0)
+        self._hinted = "stages" in settings and not (self._joint and self._settings["hint_weight"] == 0)
         self._imitates = float(self._settings["alpha"]) < 1
         self._attends = self._settings["phi"] != "none" and (self._hinted or self._imitates)
         if (self._imitates or self._attends) and not lesson.target:
@@ -84,24 +90,26 @@ class Distilled:
 
     def _remembering(self, answer: Answer) -> Answer:
         def run(*given: Tensor) -> Tensor:
-            raw = answer(*given)
-            self._raw.append(raw)
-            return raw
+            self._raw.append(answer(*given))
+            return self._raw[-1]
 
-        # `ranged` looks at the network, not at this function.
-        return run
+        return run  # `ranged` looks at the network, not at this function
+
+    def _guided(self, batch: Batch) -> Tensor:
+        """What the student's layer answers."""
+        given = self._frames(batch)
+        return maps_of(self.network, self._layers[1], lambda: self._runs[0](*given))
 
     def _add_adapter(self) -> int:
         """Build the adapter for the sizes of the first sample; its weights depend on the lesson's seed alone."""
-        frames, frame_range = self._frames(self._lesson.stream.batch(0, 1))
+        first = self._lesson.stream.batch(0, 1)
         was_training = self.network.training
         self.network.eval()
-        ours = maps_of(self.network, self._layers[1], lambda: self._runs[0](frames, frame_range))
+        ours = self._guided(first)
         if self._settings["freeze"] and not self._joint:
             self._part = part_before(self.network, ours)
         self.network.train(was_training)
-        with torch.no_grad():
-            theirs = maps_of(self._teacher, self._layers[0], lambda: self._runs[1](frames, frame_range))
+        _, theirs = self._taught(first, raw=False, maps=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._lesson.seed % 2**63)
             made = adapter(ours.shape, theirs.shape, str(self._settings["resize"]))
@@ -135,20 +143,17 @@ class Distilled:
         return torch.where(error > 0, loss / error.clamp(min=1e-30), torch.ones_like(error))
 
     def _measure_errors(self) -> None:
-        limit = int(self._settings["phi_samples"]) or self._lesson.samples
-        count = min(limit, self._lesson.samples)
+        count = min(int(self._settings["phi_samples"]) or self._lesson.samples, self._lesson.samples)
         for first in range(0, count, AT_ONCE):
             batch = self._lesson.stream.batch(first, min(AT_ONCE, count - first))
             self._measures.see(self._teacher_errors(batch, self._taught(batch, raw=True, maps=False)[0]))
 
     def step(self, batch: Batch) -> list[Move]:
         """One move: the hint in the first stage, then the task with the teacher's answers."""
-        number = batch.first // self._lesson.batch_size
-        first_stage = number < self.answers_from
+        first_stage = batch.first // self._lesson.batch_size < self.answers_from
         self._hold(frozen=not first_stage)
         if first_stage:
-            frames, frame_range = self._frames(batch)
-            ours = maps_of(self.network, self._layers[1], lambda: self._runs[0](frames, frame_range))
+            ours = self._guided(batch)
             raw, theirs = self._taught(batch, raw=self._attends, maps=True)
             hint, parts = self._hint(ours, theirs, self._phi(batch, raw))
             return [Move("network", float(self._settings["hint_weight"]) * hint, self._parameters, parts)]
@@ -156,14 +161,12 @@ class Distilled:
 
     def _answers(self, batch: Batch) -> Move:
         self._raw.clear()
-        ours: list[Tensor] = []
-        if self._hinted and self._joint:
-            with tapped(self.network, self._layers[1]) as ours:
-                (move,) = self._task.step(batch)
-        else:
+        untapped: list[Tensor] = []
+        joint = self._hinted and self._joint
+        with tapped(self.network, self._layers[1]) if joint else nullcontext(untapped) as ours:
             (move,) = self._task.step(batch)
         if not ours and not self._imitates:
-            return Move("network", move.loss, self._parameters, move.parts)
+            return move._replace(parameters=self._parameters)
         loss, parts = move.loss, {**move.parts, "task": move.loss.detach()}
         raw, theirs = self._taught(batch, raw=self._imitates or self._attends, maps=bool(ours))
         phi = self._phi(batch, raw)
@@ -188,13 +191,12 @@ class Distilled:
     def _phi(self, batch: Batch, raw: Tensor) -> Tensor:
         """Attention to the teacher (B,) where it answered `raw`."""
         form, clamp = str(self._settings["phi"]), bool(self._settings.get("clamp", True))
-        ones = torch.ones(len(batch.inputs), device=self._device)
+        count, measures = len(batch.inputs), self._measures
         if not self._attends:
-            return ones
+            return torch.ones(count, device=self._device)
         if form == "seed":
             loss = self._loss(raw, self._to_device(self._targets(batch)))["loss"].float()
-            return phi_of(loss.expand(len(ones)), 0.0, seed_eta(self._lesson.history), form, clamp=clamp)
-        measures = self._measures
+            return phi_of(loss.expand(count), 0.0, seed_eta(self._lesson.history), form, clamp=clamp)
         return phi_of(self._teacher_errors(batch, raw), measures.low, measures.eta, form, clamp=clamp)
 
     def _teacher_errors(self, batch: Batch, raw: Tensor) -> Tensor:
@@ -203,20 +205,13 @@ class Distilled:
     @torch.no_grad()
     def _taught(self, batch: Batch, *, raw: bool, maps: bool) -> tuple[Tensor, Tensor]:
         """The teacher's answer and its hint, from one pass; empty where not asked for."""
-        frames, frame_range = self._frames(batch)
-        run = self._runs[1]
+        given, run = self._frames(batch), self._runs[1]
         if not raw:
-            return torch.empty(0), maps_of(self._teacher, self._layers[0], lambda: run(frames, frame_range))
-        if not maps:
-            return self._cut(run(frames, frame_range), batch), torch.empty(0)
-        with tapped(self._teacher, self._layers[0]) as seen:
-            answered = run(frames, frame_range)
-        return self._cut(answered, batch), seen[-1]
-
-    def _cut(self, raw: Tensor, batch: Batch) -> Tensor:
-        """Without what padding added."""
+            return torch.empty(0), maps_of(self._teacher, self._layers[0], lambda: run(*given))
+        with tapped(self._teacher, self._layers[0]) if maps else nullcontext([torch.empty(0)]) as seen:
+            answered = run(*given)
         height, width = (side * self._lesson.upsampling for side in batch.inputs.shape[2:])
-        return raw[..., :height, :width]
+        return answered[..., :height, :width], seen[-1]  # without what padding added
 
     def _frames(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Frames padded so that both networks take them as they are, and maps of both cover the same field."""
@@ -239,28 +234,4 @@ class Distilled:
                 module.eval()
 
 
-def build(
-    network: nn.Module,
-    loss: Loss,
-    targets: Targets,
-    device: torch.device,
-    settings: Mapping[str, Any],
-    answer: Answer | None = None,
-    *,
-    lesson: Lesson,
-) -> Distilled:
-    """Build any of the distillation recipes; their cards differ, and with them the settings.
-
-    Args:
-        network: The student, on the device.
-        loss: Compares raw output with targets.
-        targets: Makes them from a batch.
-        device: Where student and teacher are.
-        settings: All settings of the card.
-        answer: Runs the student, where it must be given frames in another way than as they come (padded).
-        lesson: The teacher and what surrounds it.
-
-    Raises:
-        UserError: Layers that do not exist or whose maps cannot be brought together.
-    """
-    return Distilled(network, (loss, targets, answer or network), device, settings, lesson)
+build = Distilled  # any of the distillation recipes: their cards differ, and with them the settings

@@ -1,8 +1,6 @@
 """Hint training (FitNets): the student first learns a hidden layer of its teacher, then the task."""
 
-from smlmbench.recipes.distilled import build
-
-__all__ = ["CARD", "build"]
+from smlmbench.recipes.distilled import build as build
 
 CARD = {
     "version": 1,

@@ -1,12 +1,12 @@
 """Hidden layers of two networks side by side: which ones, how they are read, and what maps one to the other."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from smlmbench.errors import ConfigError, SizeError, suggest
 
@@ -35,20 +35,12 @@ def default_pair(teacher: Layers, student: Layers, upsampling: int) -> tuple[str
 
 
 def chosen_pair(settings: Mapping[str, Any], layers: tuple[Layers, Layers], upsampling: int) -> tuple[str, str]:
-    """The teacher's and the student's layer that settings name, or the default pair.
+    """The teacher's and the student's layer that settings name, or the default pair (of `hint_layers` of both cards).
 
-    Args:
-        settings: `teacher_layer` and `student_layer`, empty for the default.
-        layers: `hint_layers` of the cards of teacher and student.
-        upsampling: Fine pixels per camera pixel.
-
-    Raises:
-        ConfigError: Neither settings nor cards name one.
+    A ConfigError where neither settings nor cards name one. Upsampling is in fine pixels per camera pixel.
     """
     found = default_pair(*layers, upsampling) or ("", "")
-    teacher, student = (
-        str(settings[key]) or default for key, default in zip(("teacher_layer", "student_layer"), found, strict=True)
-    )
+    teacher, student = str(settings["teacher_layer"]) or found[0], str(settings["student_layer"]) or found[1]
     if not teacher or not student:
         raise ConfigError("a card names no hint_layers; give both teacher_layer and student_layer")
     return teacher, student
@@ -66,11 +58,7 @@ def _sizes(layers: Layers, upsampling: int) -> dict[str, float]:
 
 @contextmanager
 def tapped(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
-    """Keep a copy of what a layer answers while the block runs.
-
-    Raises:
-        ConfigError: The network has no such layer.
-    """
+    """Keep a copy of what a layer answers while the block runs; a ConfigError where there is no such layer."""
     seen: list[Tensor] = []
     handle = _layer(network, layer).register_forward_hook(lambda _, __, out: seen.append(out.clone()))
     try:
@@ -82,8 +70,7 @@ def tapped(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
 def maps_of(network: nn.Module, layer: str, run: Callable[[], Any]) -> Tensor:
     """What a layer answers while `run` runs the network, which is left as soon as the layer has answered.
 
-    Raises:
-        ConfigError: The network has no such layer, or the layer takes no part.
+    A ConfigError where there is no such layer, or it takes no part.
     """
     seen: list[Tensor] = []
 
@@ -110,33 +97,13 @@ def _layer(network: nn.Module, layer: str) -> nn.Module:
     return known[layer]
 
 
-class Interpolated(nn.Module):
-    """Bilinear interpolation to a fixed size, then a 1 x 1 convolution."""
-
-    def __init__(self, inside: int, outside: int, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.size = size
-        self.mix = nn.Conv2d(inside, outside, 1)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, inside, h, w) to (B, outside, H, W)."""
-        mixed: Tensor = self.mix(functional.interpolate(maps, size=self.size, mode="bilinear", align_corners=False))
-        return mixed
-
-
 def adapter(student: torch.Size, teacher: torch.Size, resize: str) -> nn.Module:
     """What maps a student's layer (B, c, h, w) to a teacher's (B, C, H, W): linear, without activation.
 
     Equal sizes take a 1 x 1 convolution. A student's map that is r times larger takes a strided convolution of side
-    2 r - 1, one that is r times smaller (r even) a transposed one of side 2 r; any other ratio is interpolated.
-
-    Args:
-        student: Shape of the student's map.
-        teacher: Shape of the teacher's map.
-        resize: convolution, interpolation (wherever sizes differ) or none (differing sizes are refused).
-
-    Raises:
-        SizeError: Not maps, or sizes that differ where `resize` is none.
+    2 r - 1, one that is r times smaller (r even) a transposed one of side 2 r; any other ratio is interpolated to the
+    teacher's size. `resize` is convolution, interpolation (wherever sizes differ) or none: a SizeError where sizes
+    differ, as there is for shapes that are no maps.
     """
     if len(student) != 4 or len(teacher) != 4:
         raise SizeError(f"{_shapes(student, teacher)} are not both maps; name layers that answer (C, H, W)")
@@ -154,7 +121,8 @@ def adapter(student: torch.Size, teacher: torch.Size, resize: str) -> nn.Module:
         if ratio < 1 and (1 / ratio) % 2 == 0:
             factor = int(1 / ratio)
             return nn.ConvTranspose2d(inside, outside, 2 * factor, stride=factor, padding=factor // 2)
-    return Interpolated(inside, outside, (teacher[2], teacher[3]))
+    resized = nn.Upsample((teacher[2], teacher[3]), mode="bilinear", align_corners=False)
+    return nn.Sequential(OrderedDict(resize=resized, mix=nn.Conv2d(inside, outside, 1)))
 
 
 def _shapes(student: torch.Size, teacher: torch.Size) -> str:
@@ -163,19 +131,10 @@ def _shapes(student: torch.Size, teacher: torch.Size) -> str:
 
 
 def part_before(network: nn.Module, maps: Tensor) -> tuple[list[nn.Parameter], list[nn.Module]]:
-    """Parameters that maps depend on, and the modules that hold these.
-
-    Args:
-        network: What made the maps.
-        maps: With their graph.
-    """
+    """Parameters of a network that maps (with their graph) depend on, and the modules that hold these."""
     parameters = list(network.parameters())
     gradients = torch.autograd.grad(maps.sum(), parameters, allow_unused=True)
     part = [parameter for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
     held = {id(parameter) for parameter in part}
-    modules = [
-        module
-        for module in network.modules()
-        if any(id(parameter) in held for parameter in module.parameters(recurse=False))
-    ]
-    return part, modules
+    owns = (({id(one) for one in module.parameters(recurse=False)}, module) for module in network.modules())
+    return part, [module for own, module in owns if own & held]

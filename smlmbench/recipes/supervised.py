@@ -8,32 +8,23 @@ from torch import nn
 
 from smlmbench.data.contracts import Batch
 from smlmbench.recipes.answering import ranged
-from smlmbench.recipes.contracts import Move
+from smlmbench.recipes.contracts import Answer, Move
 
 CARD = {"version": 1, "summary": "One network learns the targets of its output kind under one loss"}
 
 Loss = Callable[[torch.Tensor, Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
-Answer = Callable[..., torch.Tensor]
 Targets = Callable[[Batch], Mapping[str, torch.Tensor]]
 
 
 class Supervised:
-    """Answer the frames, compare with the targets.
-
-    Attributes:
-        network: What is taken away after training.
-        modules: Everything whose state a checkpoint must hold.
-        answers_from: 0, the answer is trained from the first step.
-    """
+    """Answer the frames, compare with the targets."""
 
     def __init__(self, network: nn.Module, loss: Loss, targets: Targets, device: torch.device, answer: Answer) -> None:
         self.network = network
-        self.answers_from = 0
-        self._answer = ranged(network, answer)
+        self.answers_from = 0  # the answer is trained from the first step
         self.modules: dict[str, nn.Module] = {"network": network}
-        self._loss = loss
-        self._targets = targets
-        self._device = device
+        self._answer = ranged(network, answer)
+        self._loss, self._targets, self._device = loss, targets, device
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
 
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -62,13 +53,8 @@ def build(
 ) -> Supervised:
     """Build the recipe; it has no settings.
 
-    Args:
-        network: What learns, on the device.
-        loss: Compares raw output with targets.
-        targets: Makes them from a batch.
-        device: Where the network is.
-        settings: None.
-        answer: Runs the network, where it must be given frames in another way than as they come (padded).
+    The network, on the device, is run by `answer` where it must be given frames in another way than as they come
+    (padded); `loss` compares its raw output with what `targets` makes of a batch.
     """
     del settings
     return Supervised(network, loss, targets, device, answer or network)

@@ -5,6 +5,7 @@ card type of their own; the others use `Card`.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from smlmbench.errors import ConfigError, suggest
 
 Scalar = bool | int | float | str | None
+Fidelity = Literal["verified", "reconstruction", "seed"]
+Upsamples = Literal["inside", "before", "none"]
 WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", str: "a text"}
 
 
@@ -35,15 +38,10 @@ class Setting(Strict):
     help: str = ""
 
     def check(self, where: str, value: Any) -> Any:
-        """Return the value in the type of the default.
-
-        Raises:
-            ConfigError: Wrong type, not a choice, or out of range.
-        """
+        """Return the value in the type of the default; a ConfigError: wrong type, not a choice, or out of range."""
         if self.choices is not None:
-            if value not in self.choices or (
-                isinstance(value, bool) and value not in [c for c in self.choices if isinstance(c, bool)]
-            ):
+            among = [one for one in self.choices if isinstance(one, bool)] if isinstance(value, bool) else self.choices
+            if value not in among:
                 accepted = ", ".join(str(choice) for choice in self.choices)
                 raise ConfigError(f"{where}: {value!r} is not accepted; choose one of {accepted}")
             return value
@@ -73,7 +71,8 @@ class Setting(Strict):
     def _typed(self, where: str, value: Any, kind: type) -> Any:
         if not isinstance(value, kind):
             wanted = WORDS.get(kind, f"a {kind.__name__}")
-            raise ConfigError(f"{where}: {value!r} is not {wanted}; give for example {_written(self.default)}")
+            example = spelled(self.default) if isinstance(self.default, bool) else repr(self.default)
+            raise ConfigError(f"{where}: {value!r} is not {wanted}; give for example {example}")
         return value
 
     def _ranged(self, where: str, value: float) -> float:
@@ -84,66 +83,40 @@ class Setting(Strict):
         return value
 
 
-def _written(value: Any) -> str:
-    """A default as a study file spells it."""
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
 def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool):
-        raise ConfigError(f"{where}: {value!r} is not a number")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{where}: {value!r} is not a number") from None
+    with suppress(TypeError, ValueError):
+        if not isinstance(value, bool):
+            return float(value)
+    raise ConfigError(f"{where}: {value!r} is not a number")
 
 
 class Variant(Strict):
-    """What is otherwise where some settings have certain values; None and nothing: as on the card.
+    """What is otherwise where some settings have certain values; None and nothing: as on the card."""
 
-    Attributes:
-        fidelity, deviations, upsamples, receptive_field_px, refuses: Instead of those of the card.
-        facts: Over those of the card.
-        ignores: Settings that have no meaning there; they must stay at their defaults.
-    """
-
-    fidelity: Literal["verified", "reconstruction", "seed"] | None = None
+    fidelity: Fidelity | None = None
     deviations: list[str] | None = None
-    facts: dict[str, Any] = {}
-    ignores: list[str] = []
-    upsamples: Literal["inside", "before", "none"] | None = None
+    facts: dict[str, Any] = {}  # over those of the card; all others stand instead of them
+    ignores: list[str] = []  # settings that have no meaning there; they must stay at their defaults
+    upsamples: Upsamples | None = None
     receptive_field_px: float | None = None
     refuses: dict[str, str] | None = None
 
 
 class Card(Strict):
-    """Facts that every registered thing states.
+    """Facts that every registered thing states."""
 
-    Attributes:
-        version: Rises when behaviour changes; part of the identity of a cell.
-        summary: One sentence for `smlmbench list`.
-        settings: What a study may set.
-        search: Search space by setting name: {"low", "high", "log"} or {"choices"}.
-        tiny: Settings that make the thing small enough for a test.
-        paper, doi: Source, where there is one.
-        fidelity: verified, reconstruction or seed (PROTOCOL section 6); None where there is no paper to be true to.
-        deviations: Every known difference from the source.
-        facts: Further literals of a room, for instance a format's suffixes.
-        variants: What is otherwise under one setting, by `setting=value` such as `variant=seed`.
-    """
-
-    version: Annotated[int, Field(ge=1)]
-    summary: str
+    version: Annotated[int, Field(ge=1)]  # rises when behaviour changes; part of the identity of a cell
+    summary: str  # one sentence for `smlmbench list`
     room: str | None = None
-    settings: dict[str, Setting] = {}
-    search: dict[str, dict[str, Any]] = {}
-    tiny: dict[str, Any] = {}
-    paper: str | None = None
+    settings: dict[str, Setting] = {}  # what a study may set
+    search: dict[str, dict[str, Any]] = {}  # search space by setting name: {"low", "high", "log"} or {"choices"}
+    tiny: dict[str, Any] = {}  # settings that make the thing small enough for a test
+    paper: str | None = None  # its source, where there is one; `doi` beside it
     doi: str | None = None
-    fidelity: Literal["verified", "reconstruction", "seed"] | None = None
-    deviations: list[str] = []
-    facts: dict[str, Any] = {}
-    variants: dict[str, Variant] = {}
+    fidelity: Fidelity | None = None  # PROTOCOL section 6; None where there is no paper to be true to
+    deviations: list[str] = []  # every known difference from the source
+    facts: dict[str, Any] = {}  # further literals of a room, for instance a format's suffixes
+    variants: dict[str, Variant] = {}  # what is otherwise under a setting, by `setting=value` such as `variant=seed`
 
     @field_validator("variants")
     @classmethod
@@ -165,28 +138,26 @@ class Card(Strict):
     def under(self, settings: Mapping[str, Any]) -> Self:
         """The card as it is under settings, the facts of the variants that they choose put in place."""
         card = self
-        for key, variant in self.variants.items():
-            if _chosen(key, settings):
-                changed = variant.model_dump(exclude_none=True, exclude={"facts", "ignores"})
-                known = {name: value for name, value in changed.items() if name in type(self).model_fields}
-                card = card.model_copy(update={**known, "facts": {**card.facts, **variant.facts}})
+        for variant in self._chosen_by(settings):
+            changed = variant.model_dump(exclude_none=True, exclude={"facts", "ignores"})
+            known = {name: value for name, value in changed.items() if name in type(self).model_fields}
+            card = card.model_copy(update={**known, "facts": {**card.facts, **variant.facts}})
         return card
 
     def ignored(self, settings: Mapping[str, Any]) -> list[str]:
         """Settings without meaning under the chosen variants that are given another value than their default."""
-        names = self.meaningless(settings)
-        return [name for name in names if name in settings and settings[name] != self.settings[name].default]
+        names = [name for name in self.meaningless(settings) if name in settings]
+        return [name for name in names if settings[name] != self.settings[name].default]
 
     def meaningless(self, settings: Mapping[str, Any]) -> list[str]:
         """Settings without meaning under the chosen variants."""
-        return [name for key, one in self.variants.items() if _chosen(key, settings) for name in one.ignores]
+        return [name for variant in self._chosen_by(settings) for name in variant.ignores]
+
+    def _chosen_by(self, settings: Mapping[str, Any]) -> list[Variant]:
+        return [variant for key, variant in self.variants.items() if _chosen(key, settings)]
 
     def fill(self, where: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Check settings and add the defaults, in the card's order.
-
-        Raises:
-            ConfigError: An unknown setting (the nearest is named) or a value that is not accepted.
-        """
+        """Check settings and add the defaults, in the card's order; a ConfigError for what is unknown or wrong."""
         for key in given:
             if key not in self.settings:
                 raise ConfigError(f"{where}.{key}: unknown setting, {suggest(key, self.settings)}")
@@ -209,26 +180,18 @@ def _chosen(key: str, settings: Mapping[str, Any]) -> bool:
 class ModelCard(Card):
     """Facts of a network.
 
-    Attributes:
-        task: The one task that it serves; by default all that its output kind serves.
-        output: Output kind (a file in `outputs/`).
-        upsamples: `inside` where the network ends on the fine grid by itself, `before` where its input is interpolated
-            first (inside `forward`, so the exported graph takes camera frames in both cases), `none` otherwise.
-        training: Defaults of the training block from the paper (optimiser, lr, batch_size, clip, schedule ...).
-        parameters: Trainable parameters by settings such as `upsampling=8` or `blocks=10,upsampling=8`.
-        receptive_field_px: Receptive field in camera pixels at upsampling 8.
-        losses: Losses of its own: used where the study names none for it.
-        refuses: Output settings that it cannot work with and why, by `setting=value` such as `upsampling=1`.
+    It upsamples `inside` where it ends on the fine grid by itself, `before` where its input is interpolated first
+    (inside `forward`, so the exported graph takes camera frames in both cases), `none` otherwise.
     """
 
-    task: str | None = None
-    output: str
-    upsamples: Literal["inside", "before", "none"]
-    training: dict[str, Any] = {}
-    parameters: dict[str, int]
-    receptive_field_px: float
-    losses: list[dict[str, Any]] = []
-    refuses: dict[str, str] = {}
+    task: str | None = None  # the one that it serves; by default all that its output kind serves
+    output: str  # output kind (a file in `outputs/`)
+    upsamples: Upsamples
+    training: dict[str, Any] = {}  # defaults of the training block from the paper (optimiser, lr, batch_size, clip ...)
+    parameters: dict[str, int]  # trainable ones, by settings such as `upsampling=8` or `blocks=10,upsampling=8`
+    receptive_field_px: float  # in camera pixels at upsampling 8
+    losses: list[dict[str, Any]] = []  # its own: used where the study names none for it
+    refuses: dict[str, str] = {}  # output settings that it cannot work with and why, by such as `upsampling=1`
 
     def frames_at_once(self, settings: Mapping[str, Any]) -> int:
         """Consecutive frames that it sees: its setting `context`, else that fact, else 1."""
@@ -236,34 +199,22 @@ class ModelCard(Card):
 
     def refusal(self, output: Mapping[str, Any]) -> str | None:
         """Why it cannot work with settings of its output kind, or None."""
-        for key, why in self.refuses.items():
-            if _chosen(key, output):
-                return f"at {key.replace('=', ' ')} {why}"
-        return None
+        said = (f"at {key.replace('=', ' ')} {why}" for key, why in self.refuses.items() if _chosen(key, output))
+        return next(said, None)
 
 
 class LossCard(Card):
-    """Facts of a loss.
+    """Facts of a loss."""
 
-    Attributes:
-        accepts: Output kinds it can score.
-        players: 1, or 2 for adversarial losses.
-    """
-
-    accepts: list[str]
-    players: int = 1
+    accepts: list[str]  # output kinds it can score
+    players: int = 1  # 2 for adversarial losses
 
 
 class MetricFacts(Strict):
-    """Unit, direction and range of one number.
+    """Unit, direction and range of one number."""
 
-    Attributes:
-        title: Heading of its column; by default its name with the unit.
-        spoken: Its name within a sentence; by default its name.
-    """
-
-    title: str = ""
-    spoken: str = ""
+    title: str = ""  # heading of its column; by default its name with the unit
+    spoken: str = ""  # its name within a sentence; by default its name
     unit: str = ""
     direction: Literal["up", "down", "none"]
     low: float | None = None
@@ -272,15 +223,10 @@ class MetricFacts(Strict):
 
 
 class MetricCard(Card):
-    """Facts of a metric file.
+    """Facts of a metric file."""
 
-    Attributes:
-        tasks: Tasks that log it.
-        gives: The numbers it gives, by name.
-    """
-
-    tasks: list[str]
-    gives: dict[str, MetricFacts]
+    tasks: list[str]  # that log it
+    gives: dict[str, MetricFacts]  # the numbers it gives, by name
 
 
 CARD_TYPES: dict[str, type[Card]] = {"models": ModelCard, "losses": LossCard, "metrics": MetricCard}

@@ -47,15 +47,10 @@ class Plugin:
         """Its folder's name if that is a room, else `room` on its card, else models."""
         if self.path.parent.name in ROOMS:
             return self.path.parent.name
-        stated = read_literal(self.path).get("room") or "models"
+        stated = _parsed(self.path, self.path.stat().st_mtime_ns).get("room") or "models"
         if stated not in ROOMS:
             raise unknown_name("room", str(stated), ROOMS)
         return str(stated)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the file's bytes."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 class Catalog:
@@ -71,10 +66,8 @@ class Catalog:
 
     @cached_property
     def _files(self) -> dict[str, dict[str, Path]]:
-        found: dict[str, dict[str, Path]] = {room: {} for room in ROOMS}
+        found = {room: dict(_own_files(room)) for room in ROOMS}
         for room in ROOMS:
-            for path in _own_files(room):
-                found[room][_name(path)] = path
             for path in _entry_point_files(room):
                 _claim(found[room], path)
         for plugin in self.plugins:
@@ -86,19 +79,16 @@ class Catalog:
         return sorted(self._files[room])
 
     def path(self, room: str, name: str) -> Path:
-        """The file behind a name.
-
-        Raises:
-            UnknownNameError: Nothing is registered under it; the nearest name is given.
-        """
+        """The file behind a name; an UnknownNameError with the nearest name where nothing is registered under it."""
         files = self._files[room]
         if name not in files:
             raise unknown_name(ROOMS[room], name, files)
         return files[name]
 
     def card(self, room: str, name: str) -> Card:
-        """The checked card of a name."""
-        return read_card(room, self.path(room, name))
+        """The checked card of a name; a ConfigError: no card, not a literal, or a fact that is missing or wrong."""
+        path = self.path(room, name)
+        return _checked(room, path, path.stat().st_mtime_ns)
 
     def served_by(self, model: str) -> list[str]:
         """Tasks that a model serves: the one on its card, else those on the card of its output kind."""
@@ -108,15 +98,19 @@ class Catalog:
         return [card.task] if card.task else list(self.card("outputs", card.output).facts.get("tasks", []))
 
     def module(self, room: str, name: str) -> ModuleType:
-        """Import the file of a name."""
-        return import_file(room, self.path(room, name))
+        """Import the file of a name: by its package name if it is ours, else from its path under a private name."""
+        path = self.path(room, name)
+        if PACKAGE in path.parents:
+            dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+            return importlib.import_module(dotted.removesuffix(".__init__"))
+        tag = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        private = f"smlmbench_plugin_{room}_{path.stem}_{tag}"
+        return sys.modules.get(private) or _imported(private, path)
 
     def plugin_hash(self, room: str, name: str) -> str | None:
         """sha256 of the file if the name comes from outside the package, else None."""
         path = self.path(room, name)
-        if PACKAGE in path.parents:
-            return None
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return None if PACKAGE in path.parents else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _claim(files: dict[str, Path], path: Path) -> None:
@@ -127,15 +121,12 @@ def _claim(files: dict[str, Path], path: Path) -> None:
 
 
 @cache
-def _own_files(room: str) -> tuple[Path, ...]:
+def _own_files(room: str) -> dict[str, Path]:
+    """Files of a room by their names, or by the folder's where a thing has a room of its own."""
     folder = PACKAGE / FOLDERS.get(room, room)
-    files = sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")]) if folder.is_dir() else []
-    return tuple(path for path in files if "\nCARD" in path.read_text(encoding="utf-8"))
-
-
-def _name(path: Path) -> str:
-    """Its file's name, or the folder's where a thing has a room of its own."""
-    return path.parent.name if path.stem == "__init__" else path.stem
+    files = sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")])
+    cards = [path for path in files if "\nCARD" in path.read_text(encoding="utf-8")]
+    return {path.parent.name if path.stem == "__init__" else path.stem: path for path in cards}
 
 
 @cache
@@ -151,61 +142,37 @@ def _entry_point_files(room: str) -> tuple[Path, ...]:
 
 @cache
 def _parsed(path: Path, _mtime_ns: int) -> dict[str, object]:
+    """The raw CARD of a file, read from its source."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ConfigError(f"{path.name}, line {error.lineno}: {error.msg}; mend the file") from None
     for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Name) and target.id == "CARD" for target in targets):
-            value = node.value  # type: ignore[attr-defined]
             try:
-                literal = ast.literal_eval(value)
+                literal = ast.literal_eval(node.value)
             except ValueError:
-                raise ConfigError(
-                    f"{path.name}: CARD is not a literal; use only dicts, lists, numbers, strings"
-                ) from None
+                said = f"{path.name}: CARD is not a literal"
+                raise ConfigError(f"{said}; use only dicts, lists, numbers, strings") from None
             if isinstance(literal, dict):
                 return literal
     raise ConfigError(f"{path.name} has no CARD; write `CARD = {{...}}` with at least version and summary")
 
 
-def read_literal(path: Path) -> dict[str, object]:
-    """The raw CARD of a file, read from its source."""
-    return _parsed(path, path.stat().st_mtime_ns)
-
-
-def read_card(room: str, path: Path) -> Card:
-    """The checked CARD of a file.
-
-    Raises:
-        ConfigError: No card, not a literal, or a fact that is missing or wrong.
-    """
-    return _checked(room, path, path.stat().st_mtime_ns)
-
-
 @cache
-def _checked(room: str, path: Path, _mtime_ns: int) -> Card:
-    literal = read_literal(path)
+def _checked(room: str, path: Path, mtime_ns: int) -> Card:
+    literal = _parsed(path, mtime_ns)
     try:
         return CARD_TYPES.get(room, Card).model_validate(literal)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path.name}: CARD.{where}: {first['msg']}") from None
+        raise ConfigError(f"{path.name}: CARD.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def import_file(room: str, path: Path) -> ModuleType:
-    """Import a registered file: by its package name if it is ours, else from its path under a private name."""
-    if PACKAGE in path.parents:
-        dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        return importlib.import_module(dotted.removesuffix(".__init__"))
-    tag = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    name = f"smlmbench_plugin_{room}_{path.stem}_{tag}"
-    if name in sys.modules:
-        return sys.modules[name]
+def _imported(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} cannot be imported; it must be a Python file")

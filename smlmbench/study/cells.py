@@ -23,9 +23,8 @@ class Picked(Strict):
 class DataPlan(Strict):
     """Resolved sources of one data entry: val and test always present, parts of files cut.
 
-    Attributes:
-        train_identity: Descriptions (simulated), or file digests and description without paths, of train and val.
-        test_identity: The same per condition.
+    `train_identity` (of train and val) and `test_identity` (per condition) are descriptions of what is simulated, or
+    file digests and descriptions without paths.
     """
 
     name: str
@@ -38,25 +37,16 @@ class DataPlan(Strict):
 
 
 class Teaching(Strict):
-    """Who teaches a student.
+    """Who teaches a student: a training of the study, a network that is only built, or a checkpoint (run or path)."""
 
-    Attributes:
-        label: How the teacher is named in rows.
-        cell_id: Its training in this study, which must be done before; empty for checkpoints and untrained ones.
-        model: The network, where it is named in the study.
-        untrained: Only built, as a control: frozen at its start.
-        run, path: The checkpoint, where it is one; `sha256` is that of the file.
-        loss: Its loss and lambda, for labels.
-    """
-
-    label: str
-    cell_id: str = ""
-    model: Picked | None = None
-    untrained: bool = False
+    label: str  # as rows name it
+    cell_id: str = ""  # its training in this study, which must be done before
+    model: Picked | None = None  # where the study names it
+    untrained: bool = False  # as a control: frozen at its start
     run: str = ""
     path: Path | None = None
-    sha256: str = ""
-    loss: Picked | None = None
+    sha256: str = ""  # of the file at `path`
+    loss: Picked | None = None  # with lambda, for labels
 
 
 SUPERVISED = Picked(name="supervised", version=1)
@@ -65,11 +55,8 @@ SUPERVISED = Picked(name="supervised", version=1)
 class Cell(Strict):
     """One training; `cell_id` is its content, `eval_id` how it is scored (DESIGN section 7).
 
-    Attributes:
-        method: Recipe of the training.
-        teaching: Who teaches it, None for supervised training.
-        control: longer or random_teacher for rows that only stand beside a student; they do not compete.
-        controls: cell_ids of what stands beside a student, by the name of the control.
+    `control` is longer or random_teacher for rows that only stand beside a student and do not compete; `controls` are
+    the cell_ids of what stands beside a student, by the name of the control.
     """
 
     study: str
@@ -93,7 +80,7 @@ class Cell(Strict):
     @property
     def teacher(self) -> str | None:
         """cell_id of the teacher's training, None where there is none or it is not part of the study."""
-        return None if self.teaching is None or not self.teaching.cell_id else self.teaching.cell_id
+        return (self.teaching.cell_id or None) if self.teaching is not None else None
 
     @property
     def needs(self) -> list[str]:
@@ -139,30 +126,20 @@ class Skipped(Strict):
 
 
 class Pending(Strict):
-    """A control `longer` whose number of samples is not known before it is measured.
+    """A control `longer` whose number of samples is not known before it is measured."""
 
-    Attributes:
-        key: What the measurement depends on; equal keys share it.
-        teacher: The teacher's training.
-        student: The plain student, which is the control with its own number of samples.
-        students: cell_ids of the distilled students beside which the control stands.
-        judged: Training samples that the teacher answers before the student begins, for its attention.
-    """
-
-    key: str
+    key: str  # what the measurement depends on; equal keys share it
     teacher: Cell
-    student: Cell
-    students: list[str]
-    judged: int = 0
+    student: Cell  # plain: the control with its own number of samples
+    students: list[str]  # cell_ids of the distilled ones beside which the control stands
+    judged: int = 0  # training samples that the teacher answers before the student begins, for its attention
 
 
 class Longer(Strict):
     """A measured control `longer`: student's samples times `factor` (PROTOCOL section 4).
 
-    Attributes:
-        factor: (teacher_s + student_s + answers_s) / student_s, rounded up.
-        teacher_s, student_s: Seconds of both trainings, from a few steps of each.
-        answers_s: Seconds that the teacher's answers take before and during the student's training.
+    The factor is (teacher_s + student_s + answers_s) / student_s, rounded up: seconds of both trainings, from a few
+    steps of each, and those that the teacher's answers take before and during the student's training.
     """
 
     factor: int
@@ -172,25 +149,15 @@ class Longer(Strict):
 
 
 class Plan(Strict):
-    """Every row of a study before anything is trained; printable and hashable.
-
-    Attributes:
-        cells: Trainings, teachers before their students.
-        pending: Trainings whose length is measured at the first run.
-        longer: What was measured, by key.
-    """
+    """Every row of a study before anything is trained; printable and hashable."""
 
     study: str
-    cells: list[Cell]
+    cells: list[Cell]  # teachers before their students
     references: list[Reference]
     skipped: list[Skipped]
     warnings: list[str] = []
-    pending: list[Pending] = []
-    longer: dict[str, Longer] = {}
-
-    def find(self, cell_id: str) -> Cell:
-        """The cell of an id."""
-        return next(cell for cell in self.cells if cell.cell_id == cell_id)
+    pending: list[Pending] = []  # trainings whose length is measured at the first run
+    longer: dict[str, Longer] = {}  # what was measured, by key
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table of `smlmbench plan`: a row for every cell, reference and skipped combination, all of it text."""

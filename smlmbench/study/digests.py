@@ -10,7 +10,6 @@ from smlmbench.errors import ConfigError
 from smlmbench.formats import companions
 
 EXACT = 2**53  # beyond, whole numbers are no longer exact as floats
-BLOCK_BYTES = 1 << 20
 
 _PLAIN = frozenset({str, int, bool, type(None)})
 _digests: dict[tuple[str, int, int], str] = {}
@@ -19,8 +18,7 @@ _digests: dict[tuple[str, int, int], str] = {}
 def canonical(payload: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, and one spelling of every number (1 and 1.0 agree).
 
-    Raises:
-        ConfigError: NaN, infinity or a value that JSON does not know.
+    A ConfigError for NaN, infinity or a value that JSON does not know.
     """
     try:
         return json.dumps(plain(payload), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
@@ -29,11 +27,7 @@ def canonical(payload: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value in plain types, numbers in their one spelling.
-
-    Raises:
-        ConfigError: A value that JSON does not know.
-    """
+    """A value in plain types, numbers in their one spelling; a ConfigError for what JSON does not know."""
     kind = type(value)  # compared before isinstance: plans hash ten thousand payloads
     if kind in _PLAIN:
         return value
@@ -60,25 +54,25 @@ def short_hash(payload: Any) -> str:
 def file_digest(path: Path) -> str:
     """sha256 of a file's bytes, or of the names and bytes of a folder's files; remembered while size and time stay.
 
-    Files that it depends on (a sidecar with the shape of raw frames, further files of one movie) count with it.
-
-    Raises:
-        ConfigError: The file cannot be read.
+    Files that it depends on (a sidecar with the shape of raw frames, further files of one movie) count with it. A
+    ConfigError where one cannot be read.
     """
+    parts: list[Any]
     try:
         if path.is_dir():
             names = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
-            return hashlib.sha256(canonical([[item.name, _remembered(item)] for item in names]).encode()).hexdigest()
-        digests = [_remembered(item) for item in (path, *companions(path))]
+            parts = [[item.name, _remembered(item)] for item in names]
+        else:
+            parts = [_remembered(item) for item in (path, *companions(path))]
+            if len(parts) == 1:
+                return str(parts[0])
     except OSError as error:
-        raise ConfigError(
-            f"'{path}' cannot be read: {error.strerror or error}; check the file and its rights"
-        ) from None
-    return digests[0] if len(digests) == 1 else hashlib.sha256(canonical(digests).encode()).hexdigest()
+        said = f"'{path}' cannot be read: {error.strerror or error}; check the file and its rights"
+        raise ConfigError(said) from None
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()
 
 
 def _remembered(path: Path) -> str:
-    """sha256 of a file's bytes, computed once."""
     facts = path.stat()
     key = (str(path.absolute()), facts.st_size, facts.st_mtime_ns)
     if key not in _digests:
@@ -87,8 +81,5 @@ def _remembered(path: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -36,58 +36,33 @@ def cell_id(
     loss: Picked,
     training: Training,
 ) -> str:
-    """Identity of one training.
-
-    Args:
-        task: Its name from `known_as`.
-        root_seed: The study's seed.
-        repeat: Number of the repeat.
-        data: Descriptions or digests of train and val.
-        model: With all settings.
-        output: Output kind with its settings.
-        loss: With all settings; lambda is the setting `weight`.
-        training: The merged block.
-    """
-    return short_hash(
-        {
-            "schema": SCHEMA_VERSION,
-            "task": task,
-            "root_seed": root_seed,
-            "repeat": repeat,
-            "data": data.train_identity,
-            "model": picked_identity(model),
-            "output": picked_identity(output),
-            "loss": picked_identity(loss),
-            "training": training.model_dump(mode="json"),
-            "method": {"name": "supervised", "settings": {}, "teacher": None},
-            **data.train.trained_as(model.settings),
-        }
+    """Identity of one training; `task` is its name from `known_as`, lambda is the loss's setting `weight`."""
+    return _hash(
+        task=task,
+        root_seed=root_seed,
+        repeat=repeat,
+        data=data.train_identity,
+        model=picked_identity(model),
+        output=picked_identity(output),
+        loss=picked_identity(loss),
+        training=training.model_dump(mode="json"),
+        method={"name": "supervised", "settings": {}, "teacher": None},
+        **data.train.trained_as(model.settings),
     )
 
 
 def student_id(plain: str, method: Picked, teacher: Mapping[str, str]) -> str:
-    """Identity of a training with a teacher.
+    """Identity of a training with a teacher: the `cell_id` of the same training without one, which holds all the rest.
 
-    Args:
-        plain: `cell_id` of the same training without a teacher, which holds all the rest.
-        method: Recipe with all settings.
-        teacher: One of cell_id, sha256 (of a checkpoint) or run, and `untrained`.
+    The teacher is one of cell_id, sha256 (of a checkpoint) or run, and `untrained`.
     """
-    method_block = {**picked_identity(method), "teacher": teacher}
-    return short_hash({"schema": SCHEMA_VERSION, "plain": plain, "method": method_block})
+    return _hash(plain=plain, method={**picked_identity(method), "teacher": teacher})
 
 
 def eval_id(*, root_seed: int, tests: Mapping[str, Any], scoring: Scoring, task_version: int) -> str:
     """Identity of a scoring: the conditions by name, the protocol with its options, the version on the task's card."""
-    return short_hash(
-        {
-            "schema": SCHEMA_VERSION,
-            "root_seed": root_seed,
-            "tests": tests,
-            "scoring": scoring.model_dump(mode="json"),
-            "task_version": task_version,
-        }
-    )
+    protocol = scoring.model_dump(mode="json")
+    return _hash(root_seed=root_seed, tests=tests, scoring=protocol, task_version=task_version)
 
 
 def reference_id(*, task: str, data: Mapping[str, Any], output: Picked, reference: Picked, scored: str) -> str:
@@ -96,34 +71,18 @@ def reference_id(*, task: str, data: Mapping[str, Any], output: Picked, referenc
     if isinstance(settings.get("path"), str) and settings["path"]:
         settings["path"] = file_digest(Path(settings["path"]))
     described = {**picked_identity(reference), "settings": settings}
-    return short_hash(
-        {
-            "schema": SCHEMA_VERSION,
-            "task": task,
-            "data": data,
-            "output": picked_identity(output),
-            "reference": described,
-            "eval_id": scored,
-        }
-    )
+    return _hash(task=task, data=data, output=picked_identity(output), reference=described, eval_id=scored)
 
 
 def timing_id(*, model: Picked, output: Picked, shape: tuple[int, ...], on: Mapping[str, Any]) -> str:
     """Identity of a timing, shared by all cells of one network.
 
-    Args:
-        model: With all settings.
-        output: Gives the upsampling that the network is built for.
-        shape: Shape of the example, (batch, channel, height, width).
-        on: device, runtime, number_format, threads and host.
+    The output kind gives the upsampling that the network is built for; `shape` is that of the example, (batch,
+    channel, height, width); `on` says device, runtime, number_format, threads and host.
     """
-    return short_hash(
-        {
-            "schema": SCHEMA_VERSION,
-            "clock": CLOCK_VERSION,
-            "model": picked_identity(model),
-            "output": picked_identity(output),
-            "shape": list(shape),
-            "on": on,
-        }
-    )
+    network = {"model": picked_identity(model), "output": picked_identity(output)}
+    return _hash(clock=CLOCK_VERSION, **network, shape=list(shape), on=on)
+
+
+def _hash(**content: Any) -> str:
+    return short_hash({"schema": SCHEMA_VERSION, **content})

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 from smlmbench.study.reading.checks import check_files, check_there
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.distill import read_distill
 from smlmbench.study.reading.entries import Entries
-from smlmbench.study.reading.problems import Problems, Where, explain, short
-from smlmbench.study.reading.search import Reader, read_search
+from smlmbench.study.reading.problems import Problems, Where, short
+from smlmbench.study.reading.search import read_search
 from smlmbench.study.reading.tasks import by_task
 from smlmbench.study.reading.text import override, parse, read_text
-from smlmbench.study.schema import DataEntry, Study
+from smlmbench.study.schema import Choice, DataEntry, Study
 from smlmbench.study.sources import SimulateSource
 
 DATA_VARIABLE = "SMLMBENCH_DATA"
@@ -33,10 +31,8 @@ class Loaded:
         study: The validated study; paths are absolute, `lambda` is the key `weight`. Of several parts: what they
             share, the data of all, and the first block `search`.
         text: The file as written, without `--set`.
-        path: The file.
         catalog: Registered things with the study's plug-ins.
         task: Of a study, or part, that has one; empty where the parts have several.
-        several: The parts where there are several.
     """
 
     study: Study
@@ -85,13 +81,17 @@ def load_study(
     files, catalog = _plugins(raw.get("plugins"), folder, plugins, problems)
     names: dict[str, str] = {}
     found: list[tuple[str, Study]] = []
+    root = Path(data_root or os.environ.get(DATA_VARIABLE) or folder).expanduser().absolute()
     for block, here in _blocks(raw, problems):
-        found += _Part(block, Choices(catalog, here), _root(folder, data_root), files).studies(names)
+        found += _Part(block, Choices(catalog, here), root, files).studies(names)
     problems.raise_if_any()
     parts = tuple(Loaded(study, text, path, catalog, task) for task, study in found)
     if len(parts) == 1:
         return parts[0]
-    return Loaded(_whole([part.study for part in parts]), text, path, catalog, several=parts)
+    data = [entry for part in parts for entry in part.study.data]
+    search = next((part.study.search for part in parts if part.study.search is not None), None)
+    whole = parts[0].study.model_copy(update={"task": None, "data": data, "search": search})
+    return Loaded(whole, text, path, catalog, several=parts)
 
 
 def _blocks(raw: Mapping[str, Any], problems: Problems) -> Iterator[tuple[Mapping[str, Any], Problems]]:
@@ -108,23 +108,16 @@ def _blocks(raw: Mapping[str, Any], problems: Problems) -> Iterator[tuple[Mappin
         problems.add(("parts",), f"{short(parts)} is not a list of parts; write [{{task: ..., data: [...]}}]")
         return
     for index, part in enumerate(parts):
-        if not isinstance(part, Mapping):
-            problems.add(("parts", index), f"{short(part)} is not a part; write {{task: ..., data: [...]}}")
+        if not problems.expect(("parts", index), part, Mapping, "a part; write {task: ..., data: [...]}"):
             continue
         here = problems.inside(("parts", index), {*part, "data"})
-        for key in part:
-            if key in WHOLE:
-                here.add((key,), "belongs to the whole study; write it beside parts")
+        for key in [key for key in part if key in WHOLE]:
+            here.add((key,), "belongs to the whole study; write it beside parts")
         here.unknown_keys((), part, list(Study.model_fields))
         yield {**around, "data": None, **part}, here
 
 
-def _whole(studies: Sequence[Study]) -> Study:
-    data = [entry for study in studies for entry in study.data]
-    search = next((study.search for study in studies if study.search is not None), None)
-    return studies[0].model_copy(update={"task": None, "data": data, "search": search})
-
-
+@dataclass(frozen=True, slots=True)
 class _Part:
     """Reads a study, or one part of it.
 
@@ -135,72 +128,59 @@ class _Part:
         plugins: Files of the study.
     """
 
-    def __init__(self, raw: Mapping[str, Any], choices: Choices, root: Path, plugins: list[Path]) -> None:
-        self.raw, self.choices, self.problems = raw, choices, choices.problems
-        self.root, self.plugins = root, plugins
+    raw: Mapping[str, Any]
+    choices: Choices
+    root: Path
+    plugins: list[Path]
 
     def studies(self, names: dict[str, str]) -> list[tuple[str, Study]]:
         """A study of one task for every task of the data; those with problems are left out.
 
-        Args:
-            names: Places of data sets by name, over all parts.
+        `names` are the places of data sets by name, over all parts.
         """
+        problems = self.choices.problems
         entries = Entries(self.choices, self.root, names)
         placed = entries.read(self.raw.get("data"))
         groups = by_task(self.raw.get("task"), placed, self.choices)
         read = [(task, self._study(task, [entry for _, entry in group])) for task, group in groups.items()]
         if not read:
             self._study(None, [DataEntry(name="none", train=SimulateSource())])  # for the problems of other blocks
-        check_files(entries.sources, placed, self.choices.catalog, self.problems, self.raw.get("output"))
-        check_there(entries.files, self.problems)
+        check_files(entries.sources, placed, self.choices.catalog, problems, self.raw.get("output"))
+        check_there(entries.files, problems)
         return [(task, study) for task, study in read if study is not None]
 
     def _study(self, task: str | None, data: list[DataEntry]) -> Study | None:
-        raw, choices, problems = self.raw, self.choices, self.problems
+        raw, choices = self.raw, self.choices
         models = choices.models(raw.get("models"), task)
         blocks: dict[str, Any] = {
             "data": data,
             "models": models or [{"name": "none"}],
             "losses": choices.losses(("losses",), raw["losses"]) if raw.get("losses") is not None else [],
-            "references": _with_paths(choices.references(raw.get("references")), self.root, problems),
+            "references": self._references(),
             "output": choices.output(raw["output"], models) if raw.get("output") is not None else {},
             "training": choices.training(raw["training"]) if raw.get("training") is not None else {},
             "plugins": self.plugins,
             "distill": read_distill(raw.get("distill"), choices, task, self.root),
         }
-        reader = Reader(choices.catalog, problems)
-        blocks["search"] = read_search(raw.get("search"), models, blocks["losses"], task, reader)
+        blocks["search"] = read_search(raw.get("search"), models, blocks["losses"], task, choices)
         if isinstance(raw.get("models"), list) and not raw["models"]:
-            problems.add(("models",), "an empty list; name at least one model")
-        _runtimes(raw.get("timing"), choices)
+            choices.problems.add(("models",), "an empty list; name at least one model")
+        timing = raw.get("timing")
+        runtimes = timing.get("runtimes") if isinstance(timing, Mapping) else None
+        for index, name in enumerate(runtimes if isinstance(runtimes, list) else []):
+            choices.registered("runtimes", ("timing", "runtimes", index), name)
         rest = {key: value for key, value in raw.items() if key in Study.model_fields and key not in blocks}
-        try:
-            return Study.model_validate({**rest, **blocks})
-        except ValidationError as error:
-            for where, text in explain(error, Study, rest):
-                problems.add(where, text)
-            return None
+        return choices.problems.validated((), Study, {**rest, **blocks}, rest)
 
-
-def _runtimes(timing: Any, choices: Choices) -> None:
-    named = timing.get("runtimes") if isinstance(timing, Mapping) else None
-    for index, name in enumerate(named if isinstance(named, list) else []):
-        choices.registered("runtimes", ("timing", "runtimes", index), name)
-
-
-def _root(folder: Path, data_root: Path | None) -> Path:
-    chosen = data_root if data_root is not None else os.environ.get(DATA_VARIABLE) or folder
-    return Path(chosen).expanduser().absolute()
-
-
-def _with_paths(references: list[dict[str, Any]] | None, root: Path, problems: Problems) -> list[dict[str, Any]] | None:
-    """Resolve the setting `path` of references that are files, and look whether they are there."""
-    for index, choice in enumerate(references or []):
-        if choice.get("path"):
-            path = (root / Path(choice["path"]).expanduser()).absolute()
-            check_there([(("references", index, "path"), path, "file")], problems)
-            choice["path"] = str(path)
-    return references
+    def _references(self) -> list[Choice] | None:
+        """Those with the setting `path` are files: resolved, and looked whether they are there."""
+        references = self.choices.references(self.raw.get("references"))
+        for index, choice in enumerate(references or []):
+            if choice.get("path"):
+                path = (self.root / Path(choice["path"]).expanduser()).absolute()
+                check_there([(("references", index, "path"), path, "file")], self.choices.problems)
+                choice["path"] = str(path)
+        return references
 
 
 def _plugins(raw: Any, folder: Path, further: Sequence[Path], problems: Problems) -> tuple[list[Path], Catalog]:
@@ -210,16 +190,13 @@ def _plugins(raw: Any, folder: Path, further: Sequence[Path], problems: Problems
         problems.add(("plugins",), f"{short(raw)} is not a list of files; write [./my_net.py]")
     else:
         wanted = [(("plugins", index), folder / Path(item).expanduser()) for index, item in enumerate(raw or [])]
-    wanted += [(("--plugin",), Path(item).expanduser().absolute()) for item in further]
+    wanted += [(("--plugin",), Path(item).expanduser()) for item in further]
     good: list[Path] = []
     for where, path in wanted:
-        resolved = path.resolve()
-        if resolved in good:
-            continue
+        tried = list(dict.fromkeys([*good, path.resolve()]))
         try:
-            Catalog([*good, resolved]).names("models")
+            Catalog(tried).names("models")
+            good = tried
         except SmlmBenchError as error:
             problems.add(where, str(error))
-        else:
-            good.append(resolved)
     return good, Catalog(good)

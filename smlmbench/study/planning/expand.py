@@ -36,23 +36,16 @@ def picks(catalog: Catalog, room: str, choice: Choice, *, swept: bool = True) ->
 
 def outputs(catalog: Catalog, kind: str, block: Mapping[str, Any]) -> list[Picked]:
     """Every combination of an output kind's settings in the block `output`; keys of other kinds are left out."""
-    card = catalog.card("outputs", kind)
-    return picks(
-        catalog, "outputs", {"name": kind, **{key: value for key, value in block.items() if key in card.settings}}
-    )
+    settings = catalog.card("outputs", kind).settings
+    return picks(catalog, "outputs", {"name": kind} | {key: block[key] for key in block if key in settings})
 
 
 def losses_of(catalog: Catalog, study: Study, model: Choice) -> list[Picked]:
-    """Losses of one model: its own in the study, else the study's, else those on its card.
-
-    Raises:
-        ConfigError: None of the three names one.
-    """
+    """Every combination of the losses of one model; a ConfigError where there is none."""
     chosen = loss_choices(catalog, study, model)
     if not chosen:
-        raise ConfigError(
-            f"models: no loss for '{model['name']}'; name losses: [{{name: ..., lambda: ...}}] in the study"
-        )
+        todo = "name losses: [{name: ..., lambda: ...}] in the study"
+        raise ConfigError(f"models: no loss for '{model['name']}'; {todo}")
     return [picked for choice in chosen for picked in picks(catalog, "losses", choice)]
 
 
@@ -66,11 +59,7 @@ def loss_choices(catalog: Catalog, study: Study, model: Choice) -> list[Choice]:
 
 
 def trainings(card: Card, name: str, block: Mapping[str, Any]) -> list[Training]:
-    """Every combination of the study's training block over the card's defaults.
-
-    Raises:
-        ConfigError: The card states training defaults that are not accepted.
-    """
+    """Every combination of the study's training block over the card's defaults; a ConfigError where these are bad."""
     defaults = card.training if isinstance(card, ModelCard) else {}
     swept = [key for key, value in block.items() if isinstance(value, list)]
     try:
@@ -89,15 +78,8 @@ def refusal(catalog: Catalog, model: str, loss: str) -> str | None:
 
 
 def impossible(card: Card, model: Picked, output: Picked) -> str | None:
-    """Why a network with these settings cannot be built for these settings of its output kind, or None.
-
-    Args:
-        card: Of the model.
-        model: With all settings.
-        output: With all settings.
-    """
-    ignored = card.ignored(model.settings)
-    if ignored:
+    """Why a network with these settings (its card beside it) cannot be built for this output, or None."""
+    if ignored := card.ignored(model.settings):
         given = ", ".join(f"{name}={model.settings[name]}" for name in ignored)
         variant = card.variant(model.settings).replace("=", " ")
         return f"{model.name} with {variant} has no {given}; only its default stands there"

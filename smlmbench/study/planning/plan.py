@@ -1,17 +1,21 @@
 """A study to its plan: every training, every reference, every combination that makes no sense with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from smlmbench.errors import ConfigError, suggest
+from smlmbench.registry import Catalog
 from smlmbench.study.cells import Cell, DataPlan, Pending, Plan, Reference, Skipped
 from smlmbench.study.identity import canonical, eval_id, short_hash
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.references import references_of
-from smlmbench.study.planning.resolve import resolve
 from smlmbench.study.planning.rows import Combination, cell_of, combinations_of, skipped_of
 from smlmbench.study.planning.students import taught_rows
 from smlmbench.study.planning.warn import warnings_of
+from smlmbench.study.schema import DataEntry
+from smlmbench.study.sources import Description
 
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
 
@@ -30,15 +34,15 @@ def make_plan(loaded: Loaded, *, only: Sequence[str] = (), repeats: int | None =
     Raises:
         ConfigError: No loss for a model, two data sets that cannot be told apart, or a filter that keeps nothing.
     """
-    study = loaded.study
-    rows = _Rows(_filters(only), repeats if repeats is not None else study.repeats)
+    rows = _Rows(_filters(only), repeats if repeats is not None else loaded.study.repeats)
     for part in loaded.parts:
         rows.add(part)
     if not rows.cells and not rows.skipped:
-        raise ConfigError(f"--only {' '.join(only)}: keeps no row; {rows.there}")
+        there = "; ".join(f"{label}: {', '.join(names)}" for label, names in rows.there.items())
+        raise ConfigError(f"--only {' '.join(only)}: keeps no row; {there}")
     cells = list(rows.cells.values())
     return Plan(
-        study=study.study,
+        study=loaded.study.study,
         cells=cells,
         references=rows.references,
         skipped=[*rows.skipped, *rows.lost],
@@ -47,34 +51,33 @@ def make_plan(loaded: Loaded, *, only: Sequence[str] = (), repeats: int | None =
     )
 
 
+@dataclass(slots=True)
 class _Rows:
     """Rows of the parts of a study, as far as filters keep them."""
 
-    def __init__(self, wanted: dict[str, list[str]], repeats: int) -> None:
-        self.wanted, self.repeats = wanted, repeats
-        self.cells: dict[str, Cell] = {}
-        self.skipped: list[Skipped] = []
-        self.lost: list[Skipped] = []
-        self.references: list[Reference] = []
-        self.pending: list[Pending] = []
-        self.notes: list[str] = []
-        self._there: dict[str, dict[str, None]] = {"data": {}, "model": {}, "loss": {}}
-
-    @property
-    def there(self) -> str:
-        """What a filter may name."""
-        return "; ".join(f"{label}: {', '.join(names)}" for label, names in self._there.items())
+    wanted: dict[str, list[str]]
+    repeats: int
+    cells: dict[str, Cell] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    lost: list[Skipped] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
+    pending: list[Pending] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    there: dict[str, dict[str, None]] = field(default_factory=lambda: {"data": {}, "model": {}, "loss": {}})
 
     def add(self, part: Loaded) -> None:
         """Add the rows of one part."""
-        data = [resolve(entry, part.catalog) for entry in part.study.data]
-        scored = {plan.name: _eval_id(part, plan) for plan in data}
+        study = part.study
+        data = [_resolved(entry, part.catalog) for entry in study.data]
+        around: dict[str, Any] = {"root_seed": study.seed, "scoring": study.scoring}
+        around["task_version"] = part.catalog.card("tasks", part.task).version
+        scored = {plan.name: eval_id(tests=plan.test_identity, **around) for plan in data}
         on_grid: dict[str, list[Combination]] = {}
         for plan in data:
             fixes = plan.train.fixes
             grid = canonical(fixes)
             if grid not in on_grid:
-                on_grid[grid] = [item for choice in part.study.models for item in combinations_of(part, choice, fixes)]
+                on_grid[grid] = [item for choice in study.models for item in combinations_of(part, choice, fixes)]
             self._trained(part, plan, on_grid[grid], scored[plan.name])
         for plan in data:
             rows = taught_rows(part, plan, self.repeats, scored[plan.name])
@@ -90,10 +93,10 @@ class _Rows:
                 self.lost += lost
 
     def _trained(self, part: Loaded, plan: DataPlan, items: Sequence[Combination], scored: str) -> None:
-        self._there["data"][plan.name] = None
+        self.there["data"][plan.name] = None
         for item in items:
-            self._there["model"][item.model.name] = None
-            self._there["loss"][item.loss.name] = None
+            self.there["model"][item.model.name] = None
+            self.there["loss"][item.loss.name] = None
             for repeat in range(self.repeats):
                 cell = cell_of(part, plan, item, repeat, scored)
                 if not _matches(cell.labels, self.wanted):
@@ -126,18 +129,22 @@ def plan_hash(plan: Plan) -> str:
     )
 
 
-def _eval_id(part: Loaded, plan: DataPlan) -> str:
-    version = part.catalog.card("tasks", part.task).version
-    study = part.study
-    return eval_id(root_seed=study.seed, tests=plan.test_identity, scoring=study.scoring, task_version=version)
+def _resolved(entry: DataEntry, catalog: Catalog) -> DataPlan:
+    """What is really drawn or read: absent val and test are cut from the files of train, or drawn anew like it."""
+    whole = entry.train.measured()
+    cuts = whole.cuts(val=entry.val is not None, test=bool(entry.test))
+    train = cuts.get("train", whole)
+    val = (cuts.get("val", train) if entry.val is None else entry.val.measured()).sized("val")
+    given: Mapping[str, Description] = entry.test or {"test": cuts.get("test", train)}
+    tests = {name: source.measured().sized("test") for name, source in given.items()}
+    trained = {"train": train.identity(catalog), "val": val.identity(catalog)}
+    tested = {name: source.identity(catalog) for name, source in tests.items()}
+    content: dict[str, Any] = {"train": train, "val": val, "tests": tests}
+    return DataPlan(name=entry.name, apply=entry.apply, train_identity=trained, test_identity=tested, **content)
 
 
 def _twice(first: Cell, again: Cell) -> str:
-    """Say that a combination is named twice.
-
-    Raises:
-        ConfigError: The two are scored on different conditions, which one training cannot be.
-    """
+    """Say that a combination is named twice; one training cannot be scored on different conditions."""
     one, other = first.data.name, again.data.name
     if first.eval_id != again.eval_id:
         raise ConfigError(f"data: '{other}' trains on what '{one}' trains on; put its test conditions under '{one}'")

@@ -9,6 +9,7 @@ from smlmbench.study.cells import DataPlan, Picked, Reference, Skipped
 from smlmbench.study.identity import known_as, reference_id
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.expand import outputs, picks
+from smlmbench.study.planning.rows import shared
 from smlmbench.study.schema import Choice
 
 NO_TRAINING = {"loss": "none", "lambda": "none", "repeat": "0", "method": "reference", "teacher": "none"}
@@ -42,23 +43,11 @@ def references_of(part: Loaded, plan: DataPlan, scored: str) -> tuple[list[Refer
             lost.append(Skipped(labels=labels, settings={"reference": picked.settings}, reason=reason))
     grids = outputs(catalog, _gridded(part), {**study.output, **plan.train.fixes})
     task = known_as(catalog, part.task)
-    rows = [
-        Reference(
-            study=study.study,
-            task=part.task,
-            root_seed=study.seed,
-            data=plan,
-            output=output,
-            reference=picked,
-            scoring=study.scoring,
-            plugins=study.plugins,
-            reference_id=reference_id(
-                task=task, data=plan.train_identity, output=output, reference=picked, scored=scored
-            ),
-            eval_id=scored,
-        )
-        for picked, output in itertools.product(served, grids)
-    ]
+    around, data = shared(part, plan, scored), plan.train_identity
+    rows = []
+    for picked, output in itertools.product(served, grids):
+        named = reference_id(task=task, data=data, output=output, reference=picked, scored=scored)
+        rows.append(Reference(output=output, reference=picked, reference_id=named, **around))
     return rows, lost
 
 

@@ -26,71 +26,42 @@ class Combination:
 def combinations_of(
     part: Loaded, choice: Choice, fixes: Mapping[str, Any], losses: Sequence[Picked] | None = None
 ) -> Iterator[Combination]:
-    """Every combination of one model.
+    """Every combination of one model, as the study names it; `fixes` are output settings that the data fix.
 
-    Args:
-        part: Of the study.
-        choice: The model as the study names it.
-        fixes: Output settings that the data fix.
-        losses: Instead of the study's.
-
-    Raises:
-        ConfigError: No loss for the model.
+    The losses are the study's by default; a ConfigError where it has none for the model.
     """
     study, catalog = part.study, part.catalog
     card = catalog.card("models", choice["name"])
-    kind = str(getattr(card, "output", ""))
     losses = losses_of(catalog, study, choice) if losses is None else losses
     refused = {loss.name: refusal(catalog, choice["name"], loss.name) for loss in losses}
     blocks = trainings(card, choice["name"], study.training)
     models = picks(catalog, "models", choice)
-    for model, output, loss, training in itertools.product(
-        models, outputs(catalog, kind, {**study.output, **fixes}), losses, blocks
-    ):
+    grids = outputs(catalog, str(getattr(card, "output", "")), {**study.output, **fixes})
+    for model, output, loss, training in itertools.product(models, grids, losses, blocks):
         why = refused[loss.name] or impossible(card, model, output)
         yield Combination(model, output, loss, training, why)
 
 
-def cell_of(part: Loaded, plan: DataPlan, item: Combination, repeat: int, scored: str) -> Cell:
-    """One row; every part is already valid, so nothing is validated ten thousand times.
-
-    Args:
-        part: Of the study.
-        plan: The data.
-        item: What is trained.
-        repeat: Number of the repeat.
-        scored: The `eval_id`.
-    """
+def shared(part: Loaded, plan: DataPlan, scored: str) -> dict[str, Any]:
+    """What all rows of one data set have; `scored` is their `eval_id`."""
     study = part.study
-    content: dict[str, Any] = {
-        "root_seed": study.seed,
-        "repeat": repeat,
-        "model": item.model,
-        "output": item.output,
-        "loss": item.loss,
-        "training": item.training,
-    }
-    named = "" if item.refusal is not None else cell_id(task=known_as(part.catalog, part.task), data=plan, **content)
-    return Cell.model_construct(
-        study=study.study,
-        task=part.task,
-        data=plan,
-        scoring=study.scoring,
-        plugins=study.plugins,
-        cell_id=named,
-        eval_id=scored,
-        **content,
-    )
+    whole = {"study": study.study, "root_seed": study.seed, "scoring": study.scoring, "plugins": study.plugins}
+    return {**whole, "task": part.task, "data": plan, "eval_id": scored}
+
+
+def cell_of(part: Loaded, plan: DataPlan, item: Combination, repeat: int, scored: str) -> Cell:
+    """One row; every part is already valid, so nothing is validated ten thousand times."""
+    around = shared(part, plan, scored)
+    content: dict[str, Any] = {"model": item.model, "output": item.output, "loss": item.loss, "training": item.training}
+    content |= {"root_seed": part.study.seed, "repeat": repeat, "data": plan}
+    named = "" if item.refusal is not None else cell_id(task=known_as(part.catalog, part.task), **content)
+    return Cell.model_construct(cell_id=named, **{**around, **content})
 
 
 def skipped_of(cell: Cell, reason: str) -> Skipped:
     """The visible row of a combination that makes no sense."""
-    settings = {
-        "model": cell.model.settings,
-        "output": cell.output.settings,
-        "loss": cell.loss.settings,
-        "training": cell.training.model_dump(mode="json"),
-    }
+    settings = {block: getattr(cell, block).settings for block in ("model", "output", "loss")}
+    settings["training"] = cell.training.model_dump(mode="json")
     if cell.method.settings:
         settings["method"] = cell.method.settings
     return Skipped(labels=cell.labels, settings=settings, reason=reason)

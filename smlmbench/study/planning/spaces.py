@@ -5,7 +5,7 @@ output kind and of the loss, and so are a list of values and lambda, which are t
 `search.space` wins over all of this.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,30 +25,22 @@ from smlmbench.study.schema.search import Dimension, Search
 # Of training, only the learning rate is searched unless the study says more.
 TRAINING_SPACE: dict[str, dict[str, Any]] = {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}
 Values = Mapping[str, Scalar]
+When = tuple[tuple[str, str], ...]  # other names and the value at which an axis counts
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One setting that a search varies.
+    """One setting that a search varies: over choices, or from `low` to `high`."""
 
-    Attributes:
-        name: As it is called in the search: `lr`, `lambda`, `fid_storm.blocks`.
-        place: Block (model, output, loss, training) and key in it.
-        default: What is tried first.
-        low, high, log, whole: A range; `whole` for integers.
-        choices: Or the values, None for a range.
-        when: Other names and the value at which this one counts.
-    """
-
-    name: str
-    place: tuple[str, str]
-    default: Scalar
+    name: str  # in the search: `lr`, `lambda`, `fid_storm.blocks`
+    place: tuple[str, str]  # block (model, output, loss, training) and key in it
+    default: Scalar  # what is tried first
     low: float = 0.0
     high: float = 0.0
     log: bool = False
-    whole: bool = False
+    whole: bool = False  # integers
     choices: tuple[Scalar, ...] | None = None
-    when: tuple[tuple[str, str], ...] = ()
+    when: When = ()
 
     def counts(self, values: Values) -> bool:
         """Whether it is varied, given the values before it."""
@@ -63,21 +55,14 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """One search: a data entry and one model, or all models.
-
-    Attributes:
-        data: Name of the data entry.
-        models: Models by label, as the study writes them, single values only.
-        losses: Losses of each model by label and name.
-        axes: Settings in the order in which they are proposed.
-    """
+    """One search: a data entry (by its name) and one model, or all models; blocks hold single values only."""
 
     data: str
-    models: dict[str, Choice]
-    losses: dict[str, dict[str, Choice]]
+    models: dict[str, Choice]  # by label
+    losses: dict[str, dict[str, Choice]]  # of each model, by name
     output: dict[str, Any]
     training: dict[str, Any]
-    axes: tuple[Axis, ...]
+    axes: tuple[Axis, ...]  # in the order in which they are proposed
 
     @property
     def label(self) -> str:
@@ -88,7 +73,7 @@ class Space:
         """The settings to begin with: of every model the defaults with every loss of it."""
         found: list[dict[str, Scalar]] = [{}]
         for axis in self.axes:
-            options = axis.choices or () if axis.name in ("model", "loss") or axis.place == ("loss", "name") else ()
+            options = axis.choices if axis.place in (("choose", "model"), ("loss", "name")) else None
             found = [
                 {**values, axis.name: value} if axis.counts(values) else values
                 for values in found
@@ -98,11 +83,7 @@ class Space:
 
 
 def spaces(loaded: Loaded) -> list[Space]:
-    """Every search of a study; none without a block `search`.
-
-    Raises:
-        ConfigError: A model without a loss that accepts its output.
-    """
+    """Every search of a study, none without a block `search`; a ConfigError where no loss accepts a model's output."""
     return [space for part in loaded.parts for space in _of_part(part)]
 
 
@@ -136,12 +117,11 @@ class _Builder:
             self.axes.append(Axis("model", ("choose", "model"), names[0], choices=names))
         models = {}
         for label, choice in self.group.items():
-            when = (("model", label),) if joint else ()
-            card = self.catalog.card("models", choice["name"])
+            prefix, when = (f"{label}.", (("model", label),)) if joint else ("", ())
             own = {key: value for key, value in choice.items() if key not in ("name", "losses")}
-            held = self._block(card, "model", own, f"{label}." if joint else "", when, str(choice["name"]))
+            held = self._block(self._card(choice), "model", own, prefix, when, str(choice["name"]))
             models[label] = {"name": choice["name"], **held}
-            losses[label] = self._loss_axes(losses[label], f"{label}." if joint else "", when)
+            losses[label] = self._loss_axes(losses[label], prefix, when)
         outputs = dict.fromkeys(str(getattr(self._card(choice), "output", "")) for choice in self.group.values())
         output = dict(self.study.output)
         for kind in outputs:
@@ -156,36 +136,38 @@ class _Builder:
     def _card(self, choice: Choice) -> Card:
         return self.catalog.card("models", choice["name"])
 
-    def _block(
-        self,
-        card: Card,
-        block: str,
-        own: Mapping[str, Any],
-        prefix: str,
-        when: tuple[tuple[str, str], ...],
-        thing: str,
-    ) -> dict[str, Any]:
+    def _block(self, card: Card, block: str, own: Mapping[str, Any], prefix: str, when: When, thing: str) -> Choice:
         """Add the axes of one card; return the settings that are held."""
-        held: dict[str, Any] = {}
+        held: Choice = {}
         space = {key: axis for key, axis in card.search.items() if key not in card.meaningless(own)}
         for key, setting in card.settings.items():
-            lists = key in own and isinstance(own[key], list) and not isinstance(setting.default, list)
-            first = own[key][0] if lists else own.get(key, setting.default)
             shown = LAMBDA if block == "loss" and key == WEIGHT else key
-            wanted = self._wanted(f"{thing}.{shown}", shown)
-            if wanted is None and key in space and (key not in own or lists or shown == LAMBDA):
-                wanted = Dimension.model_validate(space[key])
-            if wanted is None and lists:
-                wanted = Dimension(choices=own[key])
-            whole = isinstance(setting.default, int) and not isinstance(setting.default, bool)
-            if wanted is None or isinstance(first, list):
-                held |= {key: own[key]} if key in own else {}
-            elif wanted.choices is not None and len(wanted.choices) == 1:
-                held[key] = wanted.choices[0]
-            else:
-                explicit = self._wanted(f"{thing}.{shown}", shown) is not None
-                self.axes.append(_axis(f"{prefix}{shown}", (block, key), wanted, first, whole, when, explicit))
+            names = (f"{prefix}{shown}", f"{thing}.{shown}", shown)
+            held |= self._vary((block, key), own, setting.default, space.get(key), names, when)
         return held
+
+    def _vary(
+        self, place: tuple[str, str], own: Mapping[str, Any], default: Any, space: Any, names: Sequence[str], when: When
+    ) -> Choice:
+        """Add the axis of one setting, or return it as it is held: {} stands for its default.
+
+        `space` is that of a card or None; the first of the names is the axis's, the others stand in the study's space.
+        """
+        key = place[1]
+        lists = isinstance(own.get(key), list) and not isinstance(default, list)
+        first = own[key][0] if lists else own.get(key, default)
+        wanted = asked = self._wanted(*names[1:])
+        if wanted is None and space is not None and (key not in own or lists or names[-1] == LAMBDA):
+            wanted = Dimension.model_validate(space)
+        elif wanted is None and lists:
+            wanted = Dimension(choices=own[key])
+        if wanted is None or isinstance(first, list):
+            return {key: own[key]} if key in own else {}
+        if wanted.choices is not None and len(wanted.choices) == 1:
+            return {key: wanted.choices[0]}
+        whole = isinstance(default, int) and not isinstance(default, bool)
+        self.axes.append(_axis(names[0], place, wanted, first, whole, when, asked is not None))
+        return {}
 
     def _wanted(self, *names: str) -> Dimension | None:
         return next((self.search.space[name] for name in names if name in self.search.space), None)
@@ -204,11 +186,8 @@ class _Builder:
             raise ConfigError(f"search: no loss {said}; name losses: [{{name: ...}}] in the study")
         return fit
 
-    def _loss_axes(
-        self, losses: Mapping[str, Choice], prefix: str, when: tuple[tuple[str, str], ...]
-    ) -> dict[str, Choice]:
-        several = len(losses) > 1
-        names = tuple(losses)
+    def _loss_axes(self, losses: Mapping[str, Choice], prefix: str, when: When) -> dict[str, Choice]:
+        several, names = len(losses) > 1, tuple(losses)
         if several:
             self.axes.append(Axis(f"{prefix}loss", ("loss", "name"), names[0], choices=names, when=when))
         held: dict[str, Choice] = {}
@@ -221,64 +200,43 @@ class _Builder:
         return held
 
     def _training(self) -> dict[str, Any]:
-        block = dict(self.study.training)
-        defaults = {key: field.default for key, field in Training.model_fields.items()}
-        for choice in self.group.values():
-            card = self._card(choice)
-            defaults |= card.training if isinstance(card, ModelCard) else {}
-        for key in TUNABLE:
-            listed = isinstance(block.get(key), list)
-            first = block[key][0] if listed else block.get(key, defaults[key])
-            wanted = explicit = self._wanted(key)
-            if wanted is None and key in TRAINING_SPACE and (key not in block or listed):
-                wanted = Dimension.model_validate(TRAINING_SPACE[key])
-            if wanted is None and listed:
-                wanted = Dimension(choices=block[key])
-            if wanted is None:
-                continue
-            block.pop(key, None)
-            if wanted.choices is not None and len(wanted.choices) == 1:
-                block[key] = wanted.choices[0]
-            else:
-                whole = isinstance(first, int) and not isinstance(first, bool)
-                self.axes.append(_axis(key, ("training", key), wanted, first, whole, (), explicit is not None))
+        block = self.study.training
+        stated = {key: field.default for key, field in Training.model_fields.items()}
+        for card in map(self._card, self.group.values()):
+            stated |= card.training if isinstance(card, ModelCard) else {}
         # Lists of keys that are not searched (samples, validations) keep their first value: budgets are equal.
-        return {key: value[0] if isinstance(value, list) else value for key, value in block.items()}
+        first = {key: value[0] if isinstance(value, list) else value for key, value in block.items()}
+        held = {key: value for key, value in first.items() if key not in TUNABLE}
+        for key in TUNABLE:
+            default = first.get(key, stated[key])
+            held |= self._vary(("training", key), block, default, TRAINING_SPACE.get(key), (key, key), ())
+        return held
 
 
 def _axis(
-    name: str,
-    place: tuple[str, str],
-    wanted: Dimension,
-    first: Scalar,
-    whole: bool,
-    when: tuple[tuple[str, str], ...],
-    explicit: bool,
+    name: str, place: tuple[str, str], wanted: Dimension, first: Scalar, whole: bool, when: When, explicit: bool
 ) -> Axis:
     """An axis that contains what is tried first: a card's space is widened to it, a study's is not."""
     if wanted.choices is not None:
         choices = tuple(wanted.choices)
-        if first not in choices:
-            first, choices = (choices[0], choices) if explicit else (first, (first, *choices))
+        if first not in choices and explicit:
+            first = choices[0]
+        elif first not in choices:
+            choices = (first, *choices)
         return Axis(name, place, first, choices=choices, when=when)
     low, high = float(wanted.low or 0.0), float(wanted.high or 0.0)
     if isinstance(first, int | float) and not isinstance(first, bool):
         if not explicit and not (wanted.log and first <= 0):
             low, high = min(low, first), max(high, first)
-        first = min(max(first, low), high)
+        start = min(max(first, low), high)
     else:
-        first = low
-    if whole:
-        first = round(first)
-    return Axis(name, place, first, low, high, wanted.log, whole, None, when)
+        start = low
+    tried = round(start) if whole else start
+    return Axis(name, place, tried, low, high, wanted.log, whole, None, when)
 
 
 def trial_cell(loaded: Loaded, space: Space, values: Values, *, repeat: int = 0) -> Cell:
-    """The training that proposed settings mean, as a cell of the study.
-
-    Raises:
-        ConfigError: The settings do not go together; the reason is that of the plan.
-    """
+    """The training that proposed settings mean, as a cell; a ConfigError with the plan's reason where there is none."""
     return next(cell for cell in trial_cells(loaded, space, values, repeats=repeat + 1) if cell.repeat == repeat)
 
 
@@ -294,32 +252,19 @@ def trial_cells(loaded: Loaded, space: Space, values: Values, *, repeats: int) -
         "loss": dict(losses[loss_name]),
         "training": dict(space.training),
     }
-    for axis, value in _active(space, values):
-        if axis.place[0] in blocks and axis.place != ("loss", "name"):
-            blocks[axis.place[0]][axis.place[1]] = value
+    for axis in space.axes:
+        block, key = axis.place
+        if block in blocks and key != "name" and axis.name in values and axis.counts(values):
+            blocks[block][key] = values[axis.name]
     part = loaded.part_of(space.data)
-    study = part.study
-    update: dict[str, Any] = {
-        "models": [blocks["model"]],
-        "losses": [blocks["loss"]],
-        "output": blocks["output"],
-        "training": blocks["training"],
-        "data": [entry for entry in study.data if entry.name == space.data],
-        "references": [],
-        "repeats": repeats,
-        "search": None,
-        "distill": [],
-    }
-    plan = make_plan(replace(part, study=study.model_copy(update=update)))
+    data = [entry for entry in part.study.data if entry.name == space.data]
+    update = {"models": [blocks["model"]], "losses": [blocks["loss"]], "data": data, "repeats": repeats}
+    update |= {"output": blocks["output"], "training": blocks["training"]}
+    alone: dict[str, Any] = {"references": [], "search": None, "distill": []}
+    plan = make_plan(replace(part, study=part.study.model_copy(update={**update, **alone})))
     if not plan.cells:
         raise ConfigError(plan.skipped[0].reason if plan.skipped else "no training is left")
     return plan.cells
-
-
-def _active(space: Space, values: Values) -> Iterator[tuple[Axis, Scalar]]:
-    for axis in space.axes:
-        if axis.name in values and axis.counts(values):
-            yield axis, values[axis.name]
 
 
 def search_name(loaded: Loaded, space: Space, *, baseline: bool = False) -> str:

@@ -26,24 +26,17 @@ class Taught:
 
 
 def taught_rows(part: Loaded, plan: DataPlan, repeats: int, scored: str) -> Taught:
-    """Teachers, plain twins, students and controls on one data set.
+    """Teachers, plain twins, students and controls on one data set, every training repeated; `scored` is the `eval_id`.
 
-    Args:
-        part: Of the study.
-        plan: The data.
-        repeats: Of every training.
-        scored: The `eval_id`.
-
-    Raises:
-        ConfigError: No loss for a model, or a lambda for a loss that has none.
+    A ConfigError where a model has no loss, or a lambda stands for a loss that has none.
     """
     rows = Taught()
     for entry in part.study.distill:
         for student, teacher, method in _pairs(part, entry, plan.train.fixes):
+            reason = _refusal(part.catalog, student, teacher, method)
             for repeat in range(repeats):
                 plain = cell_of(part, plan, student, repeat, scored)
                 taught_by = None if teacher is None else cell_of(part, plan, teacher, repeat, scored)
-                reason = _refusal(part.catalog, student, teacher, method)
                 _add(rows, entry, _Pair(plain, taught_by, method, reason))
     return rows
 
@@ -98,14 +91,13 @@ def _losses(catalog: Catalog, side: Side, inherited: Sequence[Picked]) -> list[P
     losses = picks(catalog, "losses", side.loss) if side.loss is not None else list(inherited)
     if not side.weights:
         return losses
+    weighted = []
     for loss in losses:
         if WEIGHT not in loss.settings:
             raise ConfigError(f"distill: loss '{loss.name}' of '{side.name}' has no lambda; leave lambda out")
-    return [
-        loss.model_copy(update={"settings": {**loss.settings, WEIGHT: weight}})
-        for loss in losses
-        for weight in side.weights
-    ]
+        settings = [{**loss.settings, WEIGHT: weight} for weight in side.weights]
+        weighted += [loss.model_copy(update={"settings": one}) for one in settings]
+    return weighted
 
 
 def _refusal(catalog: Catalog, student: Combination, teacher: Combination | None, method: Picked) -> str | None:
@@ -120,11 +112,7 @@ def _refusal(catalog: Catalog, student: Combination, teacher: Combination | None
     target = catalog.card("outputs", student.output.name).facts.get("perfect_raw")
     if not target and (facts.get("maps") or float(method.settings.get("alpha", 1)) < 1):
         return f"{method.name} compares answers pixel by pixel, {student.output.name} is not a map; hint takes it"
-    return None if teacher is None else _no_layers(catalog, student, teacher, method)
-
-
-def _no_layers(catalog: Catalog, student: Combination, teacher: Combination, method: Picked) -> str | None:
-    for side, key in ((teacher, "teacher_layer"), (student, "student_layer")):
+    for side, key in ((teacher, "teacher_layer"), (student, "student_layer")) if teacher is not None else ():
         card = catalog.card("models", side.model.name).under(side.model.settings)
         if method.settings.get(key) == "" and not card.facts.get("hint_layers"):
             return f"the card of {side.model.name} names no hint_layers; give {key}"
@@ -133,71 +121,60 @@ def _no_layers(catalog: Catalog, student: Combination, teacher: Combination, met
 
 def _add(rows: Taught, entry: Distillation, pair: _Pair) -> None:
     """One student with its teacher and its controls."""
-    plain, teacher = pair.plain, pair.teacher
+    plain, teacher, method = pair.plain, pair.teacher, pair.method
+    who = _teaching(entry.teacher, teacher)
+    student = plain.model_copy(update={"method": method, "teaching": who, "cell_id": ""})
     if pair.refusal is not None:
-        student = _student(pair, _teaching(entry.teacher, teacher), "")
         rows.skipped.append(skipped_of(student, pair.refusal))
         return
-    who, identity = _teaching(entry.teacher, teacher), _identity(entry.teacher, teacher)
+    identity = next({key: value} for key in ("cell_id", "sha256", "run") if (value := getattr(who, key)))
+    student = student.model_copy(update={"cell_id": student_id(plain.cell_id, method, identity)})
+    rows.cells += [teacher] if teacher is not None else []
     controls: dict[str, str] = {}
-    if teacher is not None:
-        rows.cells.append(teacher)
     if "plain" in entry.controls:
         rows.cells.append(plain)
         controls["plain"] = plain.cell_id
-    student = _student(pair, who, student_id(plain.cell_id, pair.method, identity))
     if "longer" in entry.controls:
         controls |= _longer(rows, entry, pair, student)
-    untrained = None
+    beside = []
     if "random_teacher" in entry.controls:
         chance = who.model_copy(update={"untrained": True, "cell_id": "", "label": f"untrained {who.label}"})
-        named = student_id(plain.cell_id, pair.method, {**identity, "untrained": "yes"})
-        untrained = _student(pair, chance, named).model_copy(update={"control": "random_teacher"})
-        controls["random_teacher"] = untrained.cell_id
-    rows.cells.append(student.model_copy(update={"controls": controls}))
-    if untrained is not None:
-        rows.cells.append(untrained)
+        named = student_id(plain.cell_id, method, {**identity, "untrained": "yes"})
+        update = {"teaching": chance, "cell_id": named, "control": "random_teacher"}
+        beside = [student.model_copy(update=update)]
+        controls["random_teacher"] = named
+    rows.cells += [student.model_copy(update={"controls": controls}), *beside]
 
 
 def _longer(rows: Taught, entry: Distillation, pair: _Pair, student: Cell) -> dict[str, str]:
     if entry.longer is not None:
         rows.cells.append(lengthened(pair.plain, entry.longer))
         return {"longer": rows.cells[-1].cell_id}
-    control = pair.plain.model_copy(update={"control": "longer"})
     if pair.teacher is None:
+        control = pair.plain.model_copy(update={"control": "longer"})
         reason = "what the training of a checkpoint took is not known; give longer: FACTOR, or controls without longer"
         rows.skipped.append(skipped_of(control, reason))
-    else:
-        judged = _judged(student)
-        costs = [_cost(pair.teacher), _cost(pair.plain), pair.plain.data.train_identity]
-        pending = Pending.model_construct(
-            key=short_hash([*costs, judged] if judged else costs),
-            teacher=pair.teacher,
-            student=pair.plain,
-            students=[student.cell_id],
-            judged=judged,
-        )
-        rows.pending.append(pending)
+        return {}
+    judged = _judged(student)
+    costs = [_cost(pair.teacher), _cost(pair.plain), pair.plain.data.train_identity]
+    key = short_hash([*costs, judged] if judged else costs)
+    cells: dict[str, Any] = {"teacher": pair.teacher, "student": pair.plain, "students": [student.cell_id]}
+    rows.pending.append(Pending.model_construct(key=key, judged=judged, **cells))
     return {}
 
 
 def _judged(student: Cell) -> int:
     """Samples on which the method measures its teacher first: those of attention by the sample."""
-    settings = student.method.settings
+    settings, samples = student.method.settings, student.training.samples
     learns = "stages" in settings or float(settings.get("alpha", 1)) < 1
     if not learns or settings.get("phi", "seed") == "seed":
         return 0
-    samples = student.training.samples
     return min(int(settings["phi_samples"]) or samples, samples)
 
 
 def _cost(cell: Cell) -> list[object]:
     picked = [picked_identity(one) for one in (cell.model, cell.output, cell.loss)]
     return [*picked, cell.training.model_dump(mode="json")]
-
-
-def _student(pair: _Pair, teaching: Teaching, named: str) -> Cell:
-    return pair.plain.model_copy(update={"method": pair.method, "teaching": teaching, "cell_id": named})
 
 
 def _teaching(side: Side, teacher: Cell | None) -> Teaching:
@@ -208,25 +185,11 @@ def _teaching(side: Side, teacher: Cell | None) -> Teaching:
     return Teaching(label=f"run {side.run[:8]}", run=side.run)
 
 
-def _identity(side: Side, teacher: Cell | None) -> Mapping[str, str]:
-    if teacher is not None:
-        return {"cell_id": teacher.cell_id}
-    return {"sha256": file_digest(side.path)} if side.path is not None else {"run": side.run}
-
-
 def lengthened(plain: Cell, factor: int) -> Cell:
     """The control `longer`: a plain student that sees more samples."""
     training = plain.training.model_copy(update={"samples": plain.training.samples * factor})
-    named = cell_id(
-        task=known_as(Catalog(plain.plugins), plain.task),
-        root_seed=plain.root_seed,
-        repeat=plain.repeat,
-        data=plain.data,
-        model=plain.model,
-        output=plain.output,
-        loss=plain.loss,
-        training=training,
-    )
+    content = {key: getattr(plain, key) for key in ("root_seed", "repeat", "data", "model", "output", "loss")}
+    named = cell_id(task=known_as(Catalog(plain.plugins), plain.task), training=training, **content)
     return plain.model_copy(update={"training": training, "cell_id": named, "control": "longer"})
 
 
@@ -242,8 +205,7 @@ def with_longer(plan: Plan, measured: Mapping[str, Longer]) -> Plan:
         control = lengthened(pending.student, found.factor)
         cells.setdefault(control.cell_id, control)
         for number in pending.students:
-            student = cells[number]
-            controls = {**student.controls, "longer": control.cell_id}
-            cells[number] = student.model_copy(update={"controls": controls})
+            controls = {**cells[number].controls, "longer": control.cell_id}
+            cells[number] = cells[number].model_copy(update={"controls": controls})
     longer = {**plan.longer, **measured}
     return plan.model_copy(update={"cells": list(cells.values()), "pending": left, "longer": longer})

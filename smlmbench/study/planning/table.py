@@ -1,10 +1,9 @@
 """A plan as rows of text."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from smlmbench.registry import Catalog
-from smlmbench.study.cells import Cell, Pending, Picked, Plan, Reference
+from smlmbench.study.cells import Cell, Picked, Plan, Reference
 from smlmbench.study.reading.choices import WEIGHT
 from smlmbench.study.schema import Training
 
@@ -18,11 +17,13 @@ def plan_table(plan: Plan) -> list[dict[str, str]]:
     Under `settings` stands what differs from the defaults of the cards.
     """
     plugins = [row.plugins for row in plan.cells[:1]] or [row.plugins for row in plan.references[:1]]
-    shown = _Shown(Catalog(plugins[0] if plugins else ()))
+    catalog = Catalog(plugins[0] if plugins else ())
+    controls = [one.student.model_copy(update={"control": "longer"}) for one in plan.pending]
+    later = "its samples are measured at the first run, and kept"
     return [
-        *(_row(cell.labels, id=cell.cell_id, status="planned", settings=shown.cell(cell)) for cell in plan.cells),
-        *(_pending(one, shown) for one in plan.pending),
-        *(_reference(row, shown) for row in plan.references),
+        *(_row(one.labels, id=one.cell_id, status="planned", settings=_settings(catalog, one)) for one in plan.cells),
+        *(_row(one.labels, status="pending", settings=_settings(catalog, one), reason=later) for one in controls),
+        *(_reference(catalog, row) for row in plan.references),
         *(_row(row.labels, status="skipped", reason=row.reason) for row in plan.skipped),
     ]
 
@@ -32,50 +33,31 @@ def _row(labels: Mapping[str, str], **more: str) -> dict[str, str]:
     return {column: more.get(column, said.get(column, "")) for column in COLUMNS}
 
 
-def _pending(pending: Pending, shown: "_Shown") -> dict[str, str]:
-    cell = pending.student.model_copy(update={"control": "longer"})
-    reason = "its samples are measured at the first run, and kept"
-    return _row(cell.labels, status="pending", settings=shown.cell(cell), reason=reason)
-
-
-def _reference(row: Reference, shown: "_Shown") -> dict[str, str]:
-    settings = shown.changed("references", row.reference.name, row.reference.settings)
+def _reference(catalog: Catalog, row: Reference) -> dict[str, str]:
+    settings = ", ".join(_changed(catalog, "references", row.reference))
     named = {"data": row.data.name, "model": row.reference.name}
-    return _row(named, id=row.reference_id, status="reference", settings=", ".join(settings))
+    return _row(named, id=row.reference_id, status="reference", settings=settings)
 
 
-class _Shown:
-    """Settings that differ from the cards' defaults."""
+def _settings(catalog: Catalog, cell: Cell) -> str:
+    """What is not a default in one cell."""
+    unweighted = {key: value for key, value in cell.loss.settings.items() if key != WEIGHT}
+    loss = cell.loss.model_copy(update={"settings": unweighted})
+    stated = Training.model_construct(**getattr(catalog.card("models", cell.model.name), "training", {}))
+    teacher = cell.teaching.model if cell.teaching is not None else None
+    return ", ".join(
+        [
+            *_changed(catalog, "models", cell.model),
+            *_changed(catalog, "outputs", cell.output),
+            *_changed(catalog, "losses", loss),
+            *(f"{key}={value}" for key, value in cell.training if value != getattr(stated, key)),
+            *_changed(catalog, "recipes", cell.method),
+            *(f"teacher.{text}" for text in (_changed(catalog, "models", teacher) if teacher is not None else ())),
+        ]
+    )
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
 
-    def cell(self, cell: Cell) -> str:
-        """What is not a default in one cell."""
-        loss = {key: value for key, value in cell.loss.settings.items() if key != WEIGHT}
-        return ", ".join(
-            [
-                *self.changed("models", cell.model.name, cell.model.settings),
-                *self.changed("outputs", cell.output.name, cell.output.settings),
-                *self.changed("losses", cell.loss.name, loss),
-                *self._training(cell),
-                *self._method(cell),
-            ]
-        )
-
-    def changed(self, room: str, name: str, settings: Mapping[str, Any]) -> list[str]:
-        """`key=value` of every setting that is not the card's default."""
-        defaults = self.catalog.card(room, name).settings
-        return [f"{key}={value}" for key, value in settings.items() if value != defaults[key].default]
-
-    def _training(self, cell: Cell) -> list[str]:
-        stated = getattr(self.catalog.card("models", cell.model.name), "training", {})
-        defaults = Training.model_construct(**stated)
-        return [f"{key}={value}" for key, value in cell.training if value != getattr(defaults, key)]
-
-    def _method(self, cell: Cell) -> list[str]:
-        teacher = [] if cell.teaching is None or cell.teaching.model is None else self._teacher(cell.teaching.model)
-        return [*self.changed("recipes", cell.method.name, cell.method.settings), *teacher]
-
-    def _teacher(self, model: Picked) -> list[str]:
-        return [f"teacher.{text}" for text in self.changed("models", model.name, model.settings)]
+def _changed(catalog: Catalog, room: str, picked: Picked) -> list[str]:
+    """`key=value` of every setting that is not the card's default."""
+    defaults = catalog.card(room, picked.name).settings
+    return [f"{key}={value}" for key, value in picked.settings.items() if value != defaults[key].default]

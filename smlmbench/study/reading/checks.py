@@ -18,16 +18,11 @@ def check_files(
     entries: Sequence[tuple[Where, DataEntry]],
     catalog: Catalog,
     problems: Problems,
-    output: Any = None,
+    output: Any,
 ) -> None:
     """Note every problem of the files of a study: absent, unreadable, without positions, too small, of another grid.
 
-    Args:
-        sources: Every valid source with its place.
-        entries: The data sets of these with their places.
-        catalog: Registered formats.
-        problems: Where they are noted.
-        output: The study's block, as written.
+    `sources` are all valid ones, `entries` the data sets of these; `output` is the study's block, as written.
     """
     look = Look(catalog, Scoring().border_nm)
     for where, source in sources:
@@ -42,7 +37,8 @@ def check_files(
         ours = entry.train.brings
         for place, other in others.items():
             if other.brings != ours:
-                said = f"its truth is {_words(other.brings)}, that of train is {_words(ours)}"
+                theirs, wanted = other.brings.replace("_", " "), ours.replace("_", " ")
+                said = f"its truth is {theirs}, that of train is {wanted}"
                 problems.add((*where, *place), f"{said}; give data of one kind, others under another name")
         _note(problems, where, entry.train.beside(others, look))
         _fixed(problems, where, entry.train, output if isinstance(output, Mapping) else {})
@@ -51,10 +47,6 @@ def check_files(
 def _note(problems: Problems, where: Where, notes: Iterable[Note]) -> None:
     for place, text in notes:
         problems.add((*where, *place), text)
-
-
-def _words(truth: str) -> str:
-    return truth.replace("_", " ")
 
 
 def _fixed(problems: Problems, where: Where, source: Description, output: Mapping[str, Any]) -> None:
@@ -74,6 +66,5 @@ def _fixed(problems: Problems, where: Where, source: Description, output: Mappin
 def check_there(files: Sequence[tuple[Where, Path, str]], problems: Problems) -> None:
     """Note the absent ones among files (with what they are) whose description has other problems already."""
     for where, path, what in files:
-        absent = missing(path, what)
-        if absent is not None:
+        if (absent := missing(path, what)) is not None:
             problems.add(where, absent)

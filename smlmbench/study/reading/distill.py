@@ -1,13 +1,14 @@
 """Reading the block `distill` of a study: every problem in one pass, lists of names made one entry each."""
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smlmbench.errors import suggest
-from smlmbench.registry import Card
 from smlmbench.study.reading.choices import LAMBDA, Choices
-from smlmbench.study.reading.problems import Where, short
+from smlmbench.study.reading.problems import Problems, Where, short
 from smlmbench.study.schema.distill import CONTROLS, LARGEST_FACTOR, Control, Distillation, Side
 
 KEYS = ("teacher", "student", "method", "controls", "longer")
@@ -18,65 +19,55 @@ WAY = "write [{teacher: NAME, student: NAME, method: NAME}]"
 def read_distill(raw: Any, choices: Choices, task: str | None, root: Path) -> list[Distillation]:
     """Read the block; lists of teachers, students and methods become one entry each.
 
-    Args:
-        raw: As written.
-        choices: Checks names and settings; every problem is noted there, nothing is raised.
-        task: Of the data; None where it is not known.
-        root: Folder that relative paths are taken from.
+    Every problem is noted, nothing is raised. The task is None where it is not known; relative paths are taken from
+    the folder `root`.
     """
-    if raw is None:
+    if raw is None or not choices.problems.expect(("distill",), raw, list, f"a list; {WAY}"):
         return []
-    if not isinstance(raw, list):
-        choices.problems.add(("distill",), f"{short(raw)} is not a list; {WAY}")
-        return []
-    reader = _Reader(choices, task, root)
+    reader = _Reader(choices, choices.problems, task, root)
     return [entry for index, item in enumerate(raw) for entry in reader.entries(("distill", index), item)]
 
 
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    def __init__(self, choices: Choices, task: str | None, root: Path) -> None:
-        self.choices, self.problems, self.task, self.root = choices, choices.problems, task, root
+    choices: Choices
+    problems: Problems
+    task: str | None
+    root: Path
 
     def entries(self, where: Where, raw: Any) -> list[Distillation]:
-        if not isinstance(raw, Mapping):
-            self.problems.add(where, f"{short(raw)} is not a pair; {WAY}")
+        if not self.problems.expect(where, raw, Mapping, f"a pair; {WAY}"):
             return []
         before = len(self.problems)
-        sides: dict[str, list[Side]] = {"teacher": [], "student": []}
-        methods: list[str] = []
-        for key in ("teacher", "student", "method"):
-            for place, item in self._each((*where, key), raw.get(key)):
-                if key == "method":
-                    methods += self._method(place, item)
-                else:
-                    sides[key] += self._side(place, item, teaches=key == "teacher")
+        teachers = [side for at in self._each(where, raw, "teacher") for side in self._side(*at, teaches=True)]
+        students = [side for at in self._each(where, raw, "student") for side in self._side(*at, teaches=False)]
+        methods = [method for at in self._each(where, raw, "method") for method in self._method(*at)]
         own = {key: value for key, value in raw.items() if key not in KEYS}
-        settings = {name: self._settings(where, name, own) for name in methods}
-        controls = self._controls((*where, "controls"), raw.get("controls", True))
-        longer = self._longer((*where, "longer"), raw.get("longer"))
+        cards = {method: self.choices.catalog.card("recipes", method) for method in methods}
+        settings = {
+            method: self.choices.settings(card, where, own, swept=True, beside=KEYS) for method, card in cards.items()
+        }
+        around = {
+            "controls": self._controls((*where, "controls"), raw.get("controls", True)),
+            "longer": self._longer((*where, "longer"), raw.get("longer")),
+        }
         if len(self.problems) > before:
             return []
         return [
-            Distillation(
-                teacher=teacher,
-                student=student,
-                method=method,
-                settings=settings[method],
-                controls=controls,
-                longer=longer,
-            )
-            for teacher in sides["teacher"]
-            for student in sides["student"]
-            for method in methods
+            Distillation(teacher=teacher, student=student, method=method, settings=settings[method], **around)
+            for teacher, student, method in itertools.product(teachers, students, methods)
         ]
 
-    def _each(self, where: Where, raw: Any) -> list[tuple[Where, Any]]:
-        if raw is None or raw == []:
-            self.problems.add(where, f"required and not given; {WAY}")
+    def _each(self, where: Where, raw: Mapping[str, Any], key: str) -> list[tuple[Where, Any]]:
+        place, given = (*where, key), raw.get(key)
+        if given is None or given == []:
+            self.problems.add(place, f"required and not given; {WAY}")
             return []
-        if isinstance(raw, list):
-            return [((*where, index), item) for index, item in enumerate(raw)]
-        return [(where, raw)]
+        return (
+            [((*place, index), item) for index, item in enumerate(given)]
+            if isinstance(given, list)
+            else [(place, given)]
+        )
 
     def _method(self, where: Where, raw: Any) -> list[str]:
         catalog = self.choices.catalog
@@ -87,14 +78,6 @@ class _Reader:
         said = f"'{raw}' has no teacher" if known else f"{short(raw)} is not a method of distillation"
         self.problems.add(where, f"{said}; {suggest(str(raw), teaching)}")
         return []
-
-    def _settings(self, where: Where, method: str, own: Mapping[str, Any]) -> dict[str, Any]:
-        card = self.choices.catalog.card("recipes", method)
-        for key in own:
-            if key not in card.settings:
-                self.problems.add((*where, key), f"unknown setting, {suggest(key, [*card.settings, *KEYS])}")
-        known = {key: value for key, value in own.items() if key in card.settings}
-        return self.choices.settings(card, where, known, swept=True)
 
     def _side(self, where: Where, raw: Any, *, teaches: bool) -> list[Side]:
         if isinstance(raw, str):
@@ -115,30 +98,16 @@ class _Reader:
         card = self.choices.catalog.card("models", name)
         self.choices.serves(where, name, self.task)
         own = {key: value for key, value in raw.items() if key not in ("name", "loss", LAMBDA)}
-        side = Side(
-            name=name,
-            settings=self._model_settings(card, where, own),
-            loss=self._loss((*where, "loss"), raw.get("loss")),
-            weights=self._weights(where, raw),
-        )
+        settings = self.choices.settings(card, where, own, swept=True, beside=("loss", LAMBDA))
+        loss = self._loss((*where, "loss"), raw.get("loss"))
+        side = Side(name=name, settings=settings, loss=loss, weights=self._weights((*where, LAMBDA), raw))
         return [side] if len(self.problems) == before else []
 
-    def _model_settings(self, card: Card, where: Where, own: Mapping[str, Any]) -> dict[str, Any]:
-        for key in own:
-            if key not in card.settings:
-                known = [*card.settings, "loss", LAMBDA]
-                self.problems.add((*where, key), f"unknown setting, {suggest(key, known)}")
-        given = {key: value for key, value in own.items() if key in card.settings}
-        return self.choices.settings(card, where, given, swept=True)
-
     def _loss(self, where: Where, raw: Any) -> dict[str, Any] | None:
-        if raw is None:
+        wanted = "a loss; write a name, or {name: ..., lambda: ...}"
+        if raw is None or not self.problems.expect(where, raw, (str, Mapping), wanted):
             return None
-        if not isinstance(raw, str | Mapping):
-            self.problems.add(where, f"{short(raw)} is not a loss; write a name, or {{name: ..., lambda: ...}}")
-            return None
-        found = self.choices.losses(where, [raw])
-        return found[0] if found else None
+        return next(iter(self.choices.losses(where, [raw])), None)
 
     def _weights(self, where: Where, raw: Mapping[str, Any]) -> list[float]:
         given = raw.get(LAMBDA)
@@ -147,10 +116,10 @@ class _Reader:
         values = given if isinstance(given, list) else [given]
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                self.problems.add((*where, LAMBDA), f"{short(value)} is not a number of at least 0")
+                self.problems.add(where, f"{short(value)} is not a number of at least 0")
                 return []
         if isinstance(raw.get("loss"), Mapping) and LAMBDA in raw["loss"]:
-            self.problems.add((*where, LAMBDA), "lambda stands inside loss too; keep one")
+            self.problems.add(where, "lambda stands inside loss too; keep one")
         return [float(value) for value in values]
 
     def _checkpoint(self, where: Where, raw: Mapping[str, Any]) -> list[Side]:
@@ -164,8 +133,7 @@ class _Reader:
             return []
         if key == "run":
             return [Side(run=value)]
-        path = Path(value).expanduser()
-        path = path if path.is_absolute() else self.root / path
+        path = self.root / Path(value).expanduser()
         if not path.is_file():
             self.problems.add((*where, key), f"'{path}' is not a file; give the path of a best.pt")
             return []
@@ -175,9 +143,8 @@ class _Reader:
         if isinstance(raw, bool):
             return list(CONTROLS) if raw else []
         if not isinstance(raw, list):
-            self.problems.add(
-                where, f"{short(raw)} is not accepted; give true, false or a list of {', '.join(CONTROLS)}"
-            )
+            said = f"{short(raw)} is not accepted; give true, false or a list of {', '.join(CONTROLS)}"
+            self.problems.add(where, said)
             return []
         for index, item in enumerate(raw):
             if item not in CONTROLS:
@@ -185,9 +152,7 @@ class _Reader:
         return [item for item in CONTROLS if item in raw]
 
     def _longer(self, where: Where, raw: Any) -> int | None:
-        if raw is None:
-            return None
-        if isinstance(raw, bool) or not isinstance(raw, int) or not 2 <= raw <= LARGEST_FACTOR:
-            self.problems.add(where, f"{short(raw)} is not a whole number from 2 to {LARGEST_FACTOR}")
-            return None
-        return raw
+        if raw is None or (isinstance(raw, int) and not isinstance(raw, bool) and 2 <= raw <= LARGEST_FACTOR):
+            return raw
+        self.problems.add(where, f"{short(raw)} is not a whole number from 2 to {LARGEST_FACTOR}")
+        return None

@@ -12,25 +12,22 @@ from smlmbench.study.reading.problems import Problems, Where, explain, short
 from smlmbench.study.schema import DataEntry
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
+Written = Mapping[str, Any]
+
 
 class Entries:
-    """Reads data entries.
+    """Reads data entries; every problem is noted, nothing is raised.
 
     Attributes:
-        choices: Checks of registered names.
-        problems: Where every problem is noted; nothing is raised.
         root: Folder that relative paths of data are taken from.
         names: Places of data sets by name, over all parts of the study.
-        forms: How each kind of source is written.
         sources: Every source that is valid by itself, with its place.
         files: Files that the others name, with their places and what they are.
     """
 
     def __init__(self, choices: Choices, root: Path, names: dict[str, str]) -> None:
-        self.choices = choices
-        self.problems = choices.problems
-        self.root = root
-        self.names = names
+        self.choices, self.problems = choices, choices.problems
+        self.root, self.names = root, names
         self.forms = forms_of(choices.catalog)
         *most, last = [form.way for form in self.forms.values()]
         self._ways = f"write {', '.join(most)} or {last}"
@@ -46,23 +43,20 @@ class Entries:
         for index, item in enumerate(raw):
             where: Where = ("data", index)
             entry = self._entry(where, item)
-            if entry is None:
-                continue
-            if entry.name in self.names:
+            if entry is not None and entry.name in self.names:
                 said = f"'{entry.name}' is also the name of {self.names[entry.name]}; rename one"
                 self.problems.add((*where, "name"), said)
-                continue
-            self.names[entry.name] = self.problems.place(where)
-            found.append((where, entry))
+            elif entry is not None:
+                self.names[entry.name] = self.problems.place(where)
+                found.append((where, entry))
         return found
 
     def _entry(self, where: Where, raw: Any) -> DataEntry | None:
-        if not isinstance(raw, Mapping):
-            self.problems.add(where, f"{short(raw)} is not a data set; write {{name: ..., train: ...}}")
+        if not self.problems.expect(where, raw, Mapping, "a data set; write {name: ..., train: ...}"):
             return None
         before = len(self.problems)
         self.problems.unknown_keys(where, raw, list(DataEntry.model_fields))
-        fields: dict[str, Any] = {key: raw[key] for key in ("name",) if key in raw}
+        fields: dict[str, Any] = {"name": raw["name"]} if "name" in raw else {}
         train = raw.get("train")
         if train is None:
             self.problems.add((*where, "train"), f"required and not given; {self._ways}")
@@ -73,21 +67,13 @@ class Entries:
             fields["val"] = self._source((*where, "val"), raw["val"], base)
         fields["test"] = self._tests((*where, "test"), raw.get("test"), base)
         fields["apply"] = self._apply((*where, "apply"), raw.get("apply"))
-        try:
-            entry = DataEntry.model_validate({**fields, "train": fields.get("train") or SimulateSource()})
-        except ValidationError as error:
-            for place, text in explain(error, DataEntry, fields):
-                self.problems.add((*where, *place), text)
-            return None
+        filled = {**fields, "train": fields.get("train") or SimulateSource()}
+        entry = self.problems.validated(where, DataEntry, filled, fields)
         return entry if len(self.problems) == before else None
 
     def _tests(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> dict[str, Description]:
-        if raw is None:
-            return {}
-        if not isinstance(raw, Mapping):
-            self.problems.add(
-                where, f"{short(raw)} is not a mapping of conditions; write {{CONDITION: {{simulate: ...}}}}"
-            )
+        wanted = "a mapping of conditions; write {CONDITION: {simulate: ...}}"
+        if raw is None or not self.problems.expect(where, raw, Mapping, wanted):
             return {}
         if set(raw) & set(self.forms):
             self.problems.add(where, "conditions have names; write {test: {CONDITION: {simulate: ...}}}")
@@ -111,19 +97,15 @@ class Entries:
         form = self.forms[kind]
         place = (*where, kind) if form.inside else where
         own = _inner(raw, kind, form)
-        if not isinstance(own, Mapping):
-            self.problems.add(place, f"{short(own)} is not a mapping; write {{{kind}: {{key: value}}}}")
+        if not self.problems.expect(place, own, Mapping, f"a mapping; write {{{kind}: {{key: value}}}}"):
             return None
         inherited = _inner(base, kind, form) if base is not None and kind in base else {}
-        taken = (
-            {key: value for key, value in inherited.items() if key not in form.own}
-            if isinstance(inherited, Mapping)
-            else {}
-        )
+        inherited = inherited if isinstance(inherited, Mapping) else {}
+        taken = {key: value for key, value in inherited.items() if key not in (*form.own, *own)}
         before = len(self.problems)
         self.problems.unknown_keys(place, own, form.keys)
         read = self._from_card if form.card is not None else self._validated
-        source = read(place, kind, {key: taken[key] for key in taken if key not in own}, own)
+        source = read(place, kind, taken, own)
         if source is None or len(self.problems) > before:
             named = {key: what for key, what in form.files.items() if isinstance(own.get(key), str)}
             self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
@@ -132,8 +114,7 @@ class Entries:
         return source
 
     def _kind(self, where: Where, raw: Any) -> str | None:
-        if not isinstance(raw, Mapping):
-            self.problems.add(where, f"{short(raw)} is not a source; {self._ways}")
+        if not self.problems.expect(where, raw, Mapping, f"a source; {self._ways}"):
             return None
         kinds = [kind for kind in self.forms if kind in raw]
         if len(kinds) > 1:
@@ -144,16 +125,13 @@ class Entries:
             said = f"names {short(', '.join(raw))}, neither {' nor '.join(self.forms)}"
             self.problems.add(where, f"{said}; {near if near.startswith('did') else self._ways}")
             return None
-        if self.forms[kinds[0]].inside:
-            for key in raw:
-                if key != kinds[0]:
-                    said = f"unknown key; settings of {self.forms[kinds[0]].inside} stand inside {kinds[0]}: {{...}}"
-                    self.problems.add((*where, key), said)
-        return kinds[0]
+        (kind,) = kinds
+        inside = self.forms[kind].inside
+        for key in [key for key in raw if inside and key != kind]:
+            self.problems.add((*where, key), f"unknown key; settings of {inside} stand inside {kind}: {{...}}")
+        return kind
 
-    def _validated(
-        self, place: Where, kind: str, taken: Mapping[str, Any], own: Mapping[str, Any]
-    ) -> Description | None:
+    def _validated(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """Validate a merged source; what is wrong with an inherited value is told where train is."""
         form = self.forms[kind]
         fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
@@ -179,9 +157,7 @@ class Entries:
             return None
         return source if usable else None
 
-    def _from_card(
-        self, place: Where, kind: str, taken: Mapping[str, Any], own: Mapping[str, Any]
-    ) -> Description | None:
+    def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""
         form = self.forms[kind]
         assert form.card is not None  # noqa: S101 (only such forms come here)

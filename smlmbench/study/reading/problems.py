@@ -4,13 +4,14 @@ import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from smlmbench.errors import ConfigError, suggest
 
 Where = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
 
 
 def dotted(where: Where) -> str:
@@ -60,13 +61,24 @@ class Problems:
                 self.add((*where, key), f"unknown key, {suggest(key, known)}")
 
     def raise_if_any(self) -> None:
-        """Raise all of them at once.
-
-        Raises:
-            ConfigError: Its text has one line per problem.
-        """
+        """Raise all of them in one ConfigError, a line for each."""
         if self.lines:
             raise ConfigError("\n".join(self.lines))
+
+    def expect(self, where: Where, given: Any, kind: type | tuple[type, ...], wanted: str) -> bool:
+        """Whether a value is of a kind; noted where it is not, with what is wanted, as in `a list; write [name]`."""
+        if not isinstance(given, kind):
+            self.add(where, f"{short(given)} is not {wanted}")
+        return isinstance(given, kind)
+
+    def validated(self, where: Where, model: type[M], fields: Any, given: Any) -> M | None:
+        """A value of a model, or None with every problem noted; `given` is what of the fields stands in the file."""
+        try:
+            return model.model_validate(fields)
+        except ValidationError as error:
+            for place, text in explain(error, model, given):
+                self.add((*where, *place), text)
+            return None
 
 
 def explain(error: ValidationError, model: type[BaseModel], given: Any) -> list[tuple[Where, str]]:
@@ -77,8 +89,7 @@ def explain(error: ValidationError, model: type[BaseModel], given: Any) -> list[
     found: dict[tuple[Where, str], None] = {}
     raw = error.errors(include_url=False)
     for one in raw:
-        place = _walk(one["loc"], model, given)
-        if place is not None:
+        if (place := _walk(one["loc"], model, given)) is not None:
             found[place.where, _text(one["type"], one.get("ctx", {}), one["msg"], one["input"], place)] = None
     return list(found) or [(one["loc"], one["msg"]) for one in raw]
 
@@ -95,8 +106,7 @@ class _Place:
 def _walk(loc: tuple[str | int, ...], model: Any, value: Any) -> _Place | None:
     """Follow pydantic's location through the annotations; tags of union branches are not places of the file.
 
-    Returns:
-        None for the branch of a union that the value does not mean.
+    None for the branch of a union that the value does not mean.
     """
     where: list[str | int] = []
     known: list[str] = []
@@ -106,29 +116,25 @@ def _walk(loc: tuple[str | int, ...], model: Any, value: Any) -> _Place | None:
             continue
         model = _plain(model)
         if _is_union(model):
-            branch = _branch(model, part)
-            if isinstance(value, Mapping) != (branch is not None):
+            models = _models(*get_args(model))
+            # A tag names its model as in `Range` or `function-after[check(), Range]`.
+            model = next((one for one in models if one.__name__ in re.split(r"\W+", str(part))), None)
+            if isinstance(value, Mapping) != (model is not None):
                 return None
-            mapping = _keys_of_models(model) if branch is None else []
-            model = branch
+            mapping = list(models[0].model_fields) if model is None and models else []
             continue
-        if isinstance(model, type) and issubclass(model, BaseModel):
+        if _models(model):
             known = list(model.model_fields)
             field = model.model_fields.get(str(part))
             model = field.annotation if field is not None else None
         else:
             model = (get_args(model) or (None,))[-1]
         where.append(part)
-        value = _inside(value, part)
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        else:
+            value = value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
     return _Place(tuple(where), known, mapping)
-
-
-def _inside(value: Any, part: str | int) -> Any:
-    if isinstance(value, Mapping):
-        return value.get(part)
-    if isinstance(value, list) and isinstance(part, int) and part < len(value):
-        return value[part]
-    return None
 
 
 def _plain(annotation: Any) -> Any:
@@ -146,20 +152,10 @@ def _is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
 
 
-def _branch(union: Any, tag: str | int) -> Any:
-    """The model that a union's tag names (`Range`, `function-after[check(), Range]`), or None for another branch."""
-    for member in get_args(union):
-        plain = _plain(member)
-        if isinstance(plain, type) and issubclass(plain, BaseModel) and plain.__name__ in re.split(r"\W+", str(tag)):
-            return plain
-    return None
-
-
-def _keys_of_models(union: Any) -> list[str]:
-    """Keys of the mapping that a union accepts beside plain values."""
-    members = [_plain(member) for member in get_args(union)]
-    models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
-    return list(models[0].model_fields) if models else []
+def _models(*annotations: Any) -> list[type[BaseModel]]:
+    """The models among annotations."""
+    plain = [_plain(annotation) for annotation in annotations]
+    return [one for one in plain if isinstance(one, type) and issubclass(one, BaseModel)]
 
 
 _BOUNDS = {

@@ -9,6 +9,7 @@ import yaml
 
 from smlmbench.errors import ConfigError
 
+TAG = "tag:yaml.org,2002:"
 MAX_VALUES = 200_000
 MAX_DEPTH = 60
 
@@ -27,12 +28,9 @@ class _Loader(yaml.SafeLoader):
         """Note keys that are given twice; make keys text."""
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                key.tag = (
-                    "tag:yaml.org,2002:str"
-                    if key.tag.startswith("tag:yaml.org,2002:") and ":python/" not in key.tag
-                    else key.tag
-                )
+            if isinstance(key, yaml.ScalarNode) and key.tag != f"{TAG}merge":
+                if key.tag.startswith(TAG) and ":python/" not in key.tag:
+                    key.tag = f"{TAG}str"
                 if key.value in seen:
                     self.twice.append((key.start_mark.line + 1, key.value))
                 seen.add(key.value)
@@ -51,23 +49,12 @@ _RESOLVERS = {
 }
 _Loader.yaml_implicit_resolvers = {}
 for _name, (_pattern, _first) in _RESOLVERS.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), _first)
-
-
-def _integer(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    """Read decimal integers only: `010` is ten, not eight."""
-    return int(node.value)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+    _Loader.add_implicit_resolver(f"{TAG}{_name}", re.compile(_pattern), _first)
+_Loader.add_constructor(f"{TAG}int", lambda _, node: int(node.value))  # decimal only: `010` is ten, not eight
 
 
 def read_text(path: Path) -> str:
-    """The text of a study file.
-
-    Raises:
-        ConfigError: No such file, a folder, or not UTF-8 text.
-    """
+    """The text of a study file; a ConfigError where there is no such file, a folder, or no text in UTF-8."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ConfigError(f"study file '{path}' {what}; give the path of a .yaml file")
@@ -78,11 +65,7 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, file: str) -> dict[str, Any]:
-    """The mapping that a study file holds.
-
-    Raises:
-        ConfigError: Not YAML, an object tag, a key given twice, empty, or not a mapping.
-    """
+    """The mapping that a study file holds; a ConfigError for all else: an object tag, a key given twice, no YAML."""
     value = _load(text, file)
     if value is None:
         raise ConfigError(f"{file}: the file is empty; a study needs at least study, data and models")
@@ -92,36 +75,26 @@ def parse(text: str, file: str) -> dict[str, Any]:
 
 
 def _load(text: str, file: str) -> Any:
-    loader = None
     try:
         loader = _Loader(text)
         value = loader.get_single_data()
-    except yaml.constructor.ConstructorError as error:
-        tag = re.search(r"for the tag '([^']+)'", str(error.problem))
-        what = str(error.problem)
-        if tag is not None:
-            shown = tag.group(1).replace("tag:yaml.org,2002:", "!!")
-            what = f"tag '{shown}' is not accepted; a study holds plain values only"
-        raise ConfigError(f"{file}{_line(error)}: {' '.join(what.split())}") from None
     except yaml.MarkedYAMLError as error:
-        what = " ".join(f"{error.context or ''} {error.problem or ''}".split())
-        raise ConfigError(
-            f"{file}{_line(error)}: not valid YAML: {what}; check indentation, colons and brackets"
-        ) from None
+        mark = error.problem_mark or error.context_mark
+        place = f"{file}, line {mark.line + 1}" if mark is not None else file
+        what = f"not valid YAML: {error.context or ''} {error.problem or ''}; check indentation, colons and brackets"
+        if isinstance(error, yaml.constructor.ConstructorError):
+            what = str(error.problem)
+            if (tag := re.search(r"for the tag '([^']+)'", what)) is not None:
+                what = f"tag '{tag.group(1).replace(TAG, '!!')}' is not accepted; a study holds plain values only"
+        raise ConfigError(f"{place}: {' '.join(what.split())}") from None
     except (yaml.YAMLError, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{file}: not valid YAML: {said}") from None
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ConfigError(f"{file}: nested deeper than {MAX_DEPTH} levels; a study is flat") from None
     if loader.twice:
         lines = [f"{file}, line {line}: key '{key}' is given twice; keep one" for line, key in loader.twice]
         raise ConfigError("\n".join(lines))
     return _copy(value, file, [0], 0)
-
-
-def _line(error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    return f", line {mark.line + 1}" if mark is not None else ""
 
 
 def _copy(value: Any, file: str, count: list[int], depth: int) -> Any:
@@ -139,8 +112,7 @@ def _copy(value: Any, file: str, count: list[int], depth: int) -> Any:
 def override(raw: dict[str, Any], sets: Sequence[str]) -> None:
     """Apply `--set a.b=value` in place; list items by number (`models.0.blocks=4` or `models[0].blocks=4`).
 
-    Raises:
-        ConfigError: No '=', or a place that does not exist.
+    A ConfigError where there is no '=', or no such place.
     """
     for text in sets:
         key, equals, value = text.partition("=")
@@ -168,6 +140,4 @@ def _put(raw: dict[str, Any], parts: list[str], value: Any, text: str) -> None:
             node[step] = value
         elif isinstance(node, dict) and node.get(part) is None:
             node[part] = {}
-            node = node[part]
-        else:
-            node = node[step]
+        node = node[step]

@@ -27,30 +27,22 @@ class DataEntry(Strict):
 class Training(Strict):
     """How one cell is trained, after the card's defaults and the study's block are merged.
 
-    Attributes:
-        samples: Training samples seen; a sample is one frame (or crop) of the source.
-        regime: Budget regime (PROTOCOL section 4).
-        batch_size, lr, optimiser, schedule, clip, weight_decay: The optimiser's settings.
-        validations: Number of validations, the last one at the end.
-        patience: Validations without a better score before stopping; None never stops early.
-        validation_frames: Frames of the validation set used to pick the best step during training; None all.
-        number_format: auto (bf16 where the processor multiplies it faster, else fp32), fp32 or bf16.
-        augment: Rotations and flips of crops (only sources from files).
+    Number format auto is bf16 where the processor multiplies it faster, else fp32.
     """
 
-    samples: Annotated[int, Field(ge=1)] = 32_000
-    regime: Literal["equal_samples"] = "equal_samples"
+    samples: Annotated[int, Field(ge=1)] = 32_000  # seen in training; one is a frame (or crop) of the source
+    regime: Literal["equal_samples"] = "equal_samples"  # of the budget (PROTOCOL section 4)
     batch_size: Annotated[int, Field(ge=1)] = 16
     lr: Annotated[float, Field(gt=0)] = 1e-3
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    validations: Annotated[int, Field(ge=1)] = 10
-    patience: Annotated[int, Field(ge=1)] | None = None
-    validation_frames: Annotated[int, Field(ge=1)] | None = 64
+    validations: Annotated[int, Field(ge=1)] = 10  # the last one at the end
+    patience: Annotated[int, Field(ge=1)] | None = None  # validations without a better score before stopping
+    validation_frames: Annotated[int, Field(ge=1)] | None = 64  # used to pick the best step in training; None: all
     number_format: Literal["auto", "fp32", "bf16"] = "auto"
-    augment: bool = True
+    augment: bool = True  # rotations and flips of crops (only sources from files)
 
     @property
     def steps(self) -> int:
@@ -71,34 +63,24 @@ class Scoring(Strict):
 class Timing(Strict):
     """What is timed after training, in the parent, when nothing trains.
 
-    Attributes:
-        devices: cpu, cuda or mps.
-        runtimes: Registered runtimes.
-        number_formats: fp32, bf16, int8; reduced ones only for the pick of each model, after the quality gate.
-        sizes_px: Sides of the camera frame.
-        threads: Threads on the processor; None takes torch's own number.
-        memory: Measure the peak memory too, in a process of its own for each row.
+    Reduced number formats are timed only for the pick of each model, after the quality gate.
     """
 
-    devices: list[str] = ["cpu"]
+    devices: list[str] = ["cpu"]  # cpu, cuda or mps
     runtimes: list[str] = ["eager"]
     number_formats: list[Literal["fp32", "bf16", "int8"]] = ["fp32"]
-    sizes_px: list[Annotated[int, Field(ge=8, le=4096)]] = [64]
-    threads: Annotated[int, Field(ge=1)] | None = None
-    memory: bool = False
+    sizes_px: list[Annotated[int, Field(ge=8, le=4096)]] = [64]  # sides of the camera frame
+    threads: Annotated[int, Field(ge=1)] | None = None  # on the processor; None takes torch's own number
+    memory: bool = False  # measure the peak too, in a process of its own for each row
 
 
 class Study(Strict):
-    """A study, or one part of it that has one task: one file in `experiments/`, one MLflow experiment.
-
-    Attributes:
-        task: As written; which task a row has is said by `Loaded.task` and by the row.
-    """
+    """A study, or one part of it that has one task: one file in `experiments/`, one MLflow experiment."""
 
     study: Name
     seed: Annotated[int, Field(ge=0)] = 0
     repeats: Annotated[int, Field(ge=1)] = 3
-    task: str | None = None
+    task: str | None = None  # as written; which task a row has is said by `Loaded.task` and by the row
     data: Annotated[list[DataEntry], Field(min_length=1)]
     output: dict[str, Any] = {}
     references: list[Choice] | None = None

@@ -13,40 +13,27 @@ LARGEST_FACTOR = 1000
 
 
 class Side(Strict):
-    """A teacher or a student as written.
+    """A teacher or a student as written: a registered model, or a checkpoint (a run of the store, a best.pt) as it is.
 
-    Attributes:
-        name: Registered model; empty where the teacher is a checkpoint.
-        settings: Of the model, lists swept; empty: those of the study's models of this name, else the card's.
-        loss: Its own loss; None: a student's is the study's, a teacher's is its student's.
-        weights: Its own lambda, several are swept; empty: as with `loss`.
-        run: A run of the store whose network teaches, as it is.
-        path: A best.pt that teaches, as it is.
+    Without settings it has those of the study's models of its name, else the card's. Without a loss or without weights
+    (lambda), a student has the study's, a teacher its student's.
     """
 
-    name: str = ""
-    settings: dict[str, Any] = {}
+    name: str = ""  # empty where the teacher is a checkpoint
+    settings: dict[str, Any] = {}  # lists swept
     loss: dict[str, Any] | None = None
-    weights: list[float] = []
+    weights: list[float] = []  # several are swept
     run: str = ""
     path: Path | None = None
 
 
 class Distillation(Strict):
-    """One teacher, one student, one method.
-
-    Attributes:
-        teacher: Who teaches.
-        student: Who learns.
-        method: Registered recipe.
-        settings: Of the recipe, lists swept.
-        controls: What stands beside the student (PROTOCOL section 4).
-        longer: How many times the student's samples its control `longer` sees; None: measured at the first run.
-    """
+    """One teacher, one student, one method."""
 
     teacher: Side
     student: Side
-    method: str
-    settings: dict[str, Any] = {}
-    controls: list[Control] = list(CONTROLS)
+    method: str  # registered recipe
+    settings: dict[str, Any] = {}  # of the recipe, lists swept
+    controls: list[Control] = list(CONTROLS)  # what stands beside the student (PROTOCOL section 4)
+    # How many times the student's samples its control `longer` sees; None: measured at the first run.
     longer: Annotated[int, Field(ge=2, le=LARGEST_FACTOR)] | None = None

@@ -31,36 +31,25 @@ class Dimension(Strict):
 class Search(Strict):
     """A search of hyperparameters.
 
-    Attributes:
-        trials: Trainings per model (in all where `joint`), the one with the defaults among them.
-        objectives: The first is a number on validation, which picks; `device/latency_ms` and `n_params` may follow.
-            Empty: the task's primary metric on validation.
-        space: Ranges and choices in place of those of the cards, by setting: `lambda`, `lr`, `fid_storm.blocks`, ...
-        joint: One search in which the model is a choice, instead of one per model.
-        sampler: How settings are proposed after the first `startup` trials, which are drawn at random.
-        seed: Of the sampler; the study's by default.
-        pruner: Stops a training that is worse than the median (or than `keep_percent` of all) was at that point;
-            without effect where there are several objectives.
-        startup: Trials drawn at random, none of which is pruned.
-        warmup: Fraction of a training before which it is never pruned; networks that start slowly need a late one.
-        keep_percent: With pruner `percentile`: the best so many of hundred go on.
-        random_trials: Trials of plain random search to compare with. It shares the first `startup` trials with the
-            search, so by default it costs nothing.
-        holdout: Score each trial on a third frozen set too, which chooses nothing.
+    Of the objectives the first is a number on validation, which picks (empty: the task's primary metric there);
+    `device/latency_ms` and `n_params` may follow. The pruner stops a training that is worse than the median (or than
+    `keep_percent` of all) was at that point, without effect where there are several objectives. Plain random search
+    shares the first `startup` trials with the search, so by default it costs nothing.
     """
 
-    trials: Annotated[int, Field(ge=1)] = 30
+    trials: Annotated[int, Field(ge=1)] = 30  # trainings per model (in all where `joint`), the defaults among them
     objectives: list[str] = []
-    space: dict[str, Dimension] = {}
-    joint: bool = False
-    sampler: Literal["tpe", "random", "gp", "nsga2"] = "tpe"
-    seed: Annotated[int, Field(ge=0)] | None = None
+    space: dict[str, Dimension] = {}  # in place of the cards', by setting: `lambda`, `lr`, `fid_storm.blocks`, ...
+    joint: bool = False  # one search in which the model is a choice, instead of one per model
+    sampler: Literal["tpe", "random", "gp", "nsga2"] = "tpe"  # proposes settings after the first `startup` trials
+    seed: Annotated[int, Field(ge=0)] | None = None  # of the sampler; the study's by default
     pruner: Literal["median", "percentile", "none"] = "median"
-    startup: Annotated[int, Field(ge=1)] = 10
+    startup: Annotated[int, Field(ge=1)] = 10  # trials drawn at random, none of which is pruned
+    # Fraction of a training before which it is never pruned; networks that start slowly need a late one.
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
-    keep_percent: Annotated[float, Field(gt=0, lt=100)] = 75.0
-    random_trials: Annotated[int, Field(ge=0)] | None = None
-    holdout: bool = True
+    keep_percent: Annotated[float, Field(gt=0, lt=100)] = 75.0  # with pruner `percentile`: the best so many go on
+    random_trials: Annotated[int, Field(ge=0)] | None = None  # of plain random search to compare with
+    holdout: bool = True  # score each trial on a third frozen set too, which chooses nothing
 
     @property
     def baseline(self) -> int:

@@ -8,24 +8,8 @@ from smlmbench.study.sources.pairs import RATIOS, PairsPart
 from smlmbench.study.sources.plugin import PluginSource, plugin_form
 from smlmbench.study.sources.simulate import Range, SimulateSource, Structure
 
-__all__ = [
-    "RATIOS",
-    "Description",
-    "Form",
-    "ImagesSource",
-    "Look",
-    "MovieSource",
-    "Note",
-    "PairsPart",
-    "Part",
-    "Place",
-    "PluginSource",
-    "Range",
-    "SimulateSource",
-    "Source",
-    "Structure",
-    "forms_of",
-]
+__all__ = ["RATIOS", "Description", "Form", "ImagesSource", "Look", "MovieSource", "Note", "PairsPart", "Part", "Place"]
+__all__ += ["PluginSource", "Range", "SimulateSource", "Source", "Structure", "forms_of"]
 
 Source = SimulateSource | MovieSource | ImagesSource | PluginSource
 

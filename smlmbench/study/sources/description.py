@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from smlmbench.camera import Camera
-from smlmbench.errors import suggest
+from smlmbench.errors import SmlmBenchError, suggest
 from smlmbench.registry import Card, Catalog
 from smlmbench.registry.cards import Strict
 from smlmbench.study.digests import plain
@@ -27,53 +27,30 @@ TEST_UNITS = 400
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A look at files before anything heavy is imported, each file once.
-
-    Attributes:
-        catalog: Registered formats.
-        border_nm: What is left out of scores at the border of a field.
-        seen: What was found, by file.
-    """
+    """A look at files before anything heavy is imported, each file once."""
 
     catalog: Catalog
-    border_nm: float
+    border_nm: float  # left out of scores at the border of a field
     seen: dict[Path, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a kind of source is written in a study.
-
-    Attributes:
-        model: Its description.
-        way: An example, for messages.
-        keys: What may be written.
-        inside: What it is called where its keys stand in a mapping of their own, as in `{simulate: {...}}`.
-        own: Keys that val and test never take from train: they are not conditions of the pixels.
-        files: Keys that name a file or folder, with what it is.
-        named: Keys that hold a registered name, with their room.
-        card: Where the keys are settings of a card: the card.
-        fixed: Fields that are not written.
-    """
+    """How a kind of source is written in a study."""
 
     model: "type[Description]"
-    way: str
-    keys: tuple[str, ...]
-    inside: str = ""
-    own: tuple[str, ...] = ()
-    files: Mapping[str, str] = field(default_factory=dict)
-    named: Mapping[str, str] = field(default_factory=dict)
-    card: Card | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    way: str  # an example, for messages
+    keys: tuple[str, ...]  # what may be written
+    inside: str = ""  # what it is called where its keys stand in a mapping of their own, as in `{simulate: {...}}`
+    own: tuple[str, ...] = ()  # keys that val and test never take from train: they are not conditions of the pixels
+    files: Mapping[str, str] = field(default_factory=dict)  # keys that name a file or folder, with what it is
+    named: Mapping[str, str] = field(default_factory=dict)  # keys that hold a registered name, with their room
+    card: Card | None = None  # where the keys are its settings
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # fields that are not written
 
 
 class Share(Strict):
-    """A part cut from files for training, validation or test.
-
-    Attributes:
-        role: Which part this is.
-        val, test: Fractions cut for validation and test; 0 where these come from elsewhere.
-    """
+    """A part cut from files; `val` and `test` are the fractions cut for them, 0 where these come from elsewhere."""
 
     role: Role
     val: Annotated[float, Field(ge=0, lt=0.5)] = FRACTION
@@ -83,20 +60,15 @@ class Share(Strict):
 class Description(Strict):
     """What defines the pixels and the truth of a data source.
 
-    Attributes:
-        kind: Name of the file in the room `data` that opens it.
-        pixel_size_nm: Camera pixel of the inputs, where it is known.
-        camera: Facts of the camera, or `uncalibrated` (the network sees counts).
-        psf: PSF with all its settings, where it is known.
-        STATED: Facts of the kind: `truth` (kind of truth that it brings), `knows`, `fixes`, `drawn_anew`.
+    `STATED` are facts of the kind: `truth` (kind of truth that it brings), `knows`, `fixes`, `drawn_anew`.
     """
 
     STATED: ClassVar[Mapping[str, Any]] = {}
 
-    kind: str
-    pixel_size_nm: Positive | None = None
-    camera: Camera | Literal["uncalibrated"] = "uncalibrated"
-    psf: dict[str, Any] | None = None
+    kind: str  # name of the file in the room `data` that opens it
+    pixel_size_nm: Positive | None = None  # camera pixel of the inputs, where it is known
+    camera: Camera | Literal["uncalibrated"] = "uncalibrated"  # of which the network sees counts
+    psf: dict[str, Any] | None = None  # with all its settings, where it is known
 
     @classmethod
     def written(cls, *internal: str) -> tuple[str, ...]:
@@ -152,12 +124,7 @@ class Description(Strict):
         return []
 
     def beside(self, others: Mapping[Place, "Description"], look: Look) -> list[Note]:
-        """What is wrong with it as the training source of a data entry.
-
-        Args:
-            others: The validation and test sources that are given, by their place in the entry.
-            look: At the files.
-        """
+        """What is wrong with it as the training source of a data entry; the others given stand by their place there."""
         del others, look
         return []
 
@@ -168,13 +135,11 @@ class Description(Strict):
 
     def cuts(self, *, val: bool, test: bool) -> dict[Role, Self]:
         """Itself as the parts that are cut from it where validation or test are not given; empty where none is cut."""
-        first = self.cut_by
-        if first is None or (val and test):
+        if self.cut_by is None or (val and test):
             return {}
-        fractions = {"val": 0.0 if val else FRACTION, "test": 0.0 if test else FRACTION}
-        parts = {role: first.model_copy(update={"role": role, **fractions}) for role in ROLES}
-        wanted = {role: part for role, part in parts.items() if fractions.get(role, 1.0) > 0}
-        return {role: self.model_copy(update={"part": part}) for role, part in wanted.items()}
+        whole = self.cut_by.model_copy(update={"val": 0.0 if val else FRACTION, "test": 0.0 if test else FRACTION})
+        roles = [role for role in ROLES if getattr(whole, role, 1.0) > 0]
+        return {role: self.model_copy(update={"part": whole.model_copy(update={"role": role})}) for role in roles}
 
     def measured(self) -> Self:
         """With what only its files say."""
@@ -208,6 +173,8 @@ def missing(path: Path, what: str) -> str | None:
     return None
 
 
-def unreadable(path: Path, error: OSError) -> str:
-    """A file that the system does not give."""
+def unreadable(path: Path, error: SmlmBenchError | OSError) -> str:
+    """Why a file cannot be read: it is not what it should be, or the system does not give it."""
+    if isinstance(error, SmlmBenchError):
+        return str(error)
     return f"'{path}' cannot be read: {error.strerror or error}; check the file and its rights"

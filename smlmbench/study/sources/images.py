@@ -8,23 +8,8 @@ from pydantic import Field
 
 from smlmbench.errors import SmlmBenchError
 from smlmbench.study.digests import plain
-from smlmbench.study.sources.description import (
-    Description,
-    Form,
-    Look,
-    Note,
-    Place,
-    TruthKind,
-    missing,
-)
-from smlmbench.study.sources.pairs import (
-    Page,
-    PairsPart,
-    check_values,
-    measure,
-    pages_of_part,
-    pairs_identity,
-)
+from smlmbench.study.sources.description import Description, Form, Look, Note, Place, TruthKind, missing
+from smlmbench.study.sources.pairs import Page, PairsPart, check_values, measure, pages_of_part, pairs_identity
 
 INSIDE = "images"
 FOLDERS = dict.fromkeys(("input", "target"), "folder of images")
@@ -33,14 +18,8 @@ FOLDERS = dict.fromkeys(("input", "target"), "folder of images")
 class ImagesSource(Description):
     """Images and the images that a network is to make of them (`{images: {input: X/, target: Y/}}`).
 
-    Attributes:
-        input, target: Folders; a file of one is paired with the file of the same name, without suffix, in the other.
-        pixel_size_nm: Pixel of the inputs; without it lengths on pictures and in files are left out.
-        crop_px: Side of training crops, in pixels of the input.
-        track: `iid` where every page of a stack shows something new, so that stacks may be cut by pages.
-        truth_kind: What the targets are (PROTOCOL section 2).
-        ratio: Side of a target over that of its input; measured, not written.
-        psf: Never written; there is no optics to know.
+    A file of one folder is paired with the file of the same name, without suffix, in the other. Without
+    `pixel_size_nm` lengths on pictures and in files are left out.
     """
 
     STATED: ClassVar[Mapping[str, Any]] = {"truth": "target_images", "knows": ["training pairs"]}
@@ -48,17 +27,17 @@ class ImagesSource(Description):
     kind: Literal["images"] = "images"
     input: Path
     target: Path
-    crop_px: Annotated[int, Field(ge=8)] = 32
-    track: Literal["iid"] | None = None
-    truth_kind: TruthKind = "unstated"
+    crop_px: Annotated[int, Field(ge=8)] = 32  # side of training crops, in pixels of the input
+    track: Literal["iid"] | None = None  # every page of a stack shows something new, so that it may be cut by pages
+    truth_kind: TruthKind = "unstated"  # what the targets are (PROTOCOL section 2)
     part: PairsPart | None = None
-    ratio: Literal[1, 2, 4, 8] | None = None
+    ratio: Literal[1, 2, 4, 8] | None = None  # side of a target over that of its input; measured, not written
 
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
         way = "{images: {input: FOLDER, target: FOLDER}}"
-        keys = cls.written("part", "ratio", "psf")
+        keys = cls.written("part", "ratio", "psf")  # there is no optics to know
         return Form(cls, way, keys, inside="image pairs", own=tuple(FOLDERS), files=FOLDERS)
 
     @property
@@ -68,11 +47,7 @@ class ImagesSource(Description):
 
     @property
     def pages(self) -> tuple[Page, ...]:
-        """The pairs of its part, in natural order.
-
-        Raises:
-            UserError: Folders that are no pairs, or too few of them to be cut.
-        """
+        """The pairs of its part, in natural order; a UserError where the folders are no pairs, or too few to be cut."""
         return pages_of_part(measure(self.input, self.target).pages, self.part)
 
     def content(self) -> dict[str, Any]:
@@ -93,10 +68,10 @@ class ImagesSource(Description):
         except SmlmBenchError as error:
             return [((INSIDE,), str(error))]
         smallest = min(min(page.height, page.width) for page in measured.pages)
-        if smallest < self.crop_px:
-            said = f"inputs have sides down to {smallest} px, crops have {self.crop_px} px"
-            notes.append(((INSIDE, "crop_px"), f"{said}; give at most {smallest}"))
-        return notes
+        if smallest >= self.crop_px:
+            return []
+        said = f"inputs have sides down to {smallest} px, crops have {self.crop_px} px"
+        return [((INSIDE, "crop_px"), f"{said}; give at most {smallest}")]
 
     def beside(self, others: Mapping[Place, Description], look: Look) -> list[Note]:
         """Whether pairs are used twice, have another ratio, or are too few to be cut."""

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -36,15 +37,10 @@ Shape = tuple[int, int, int]  # frames, height, width
 
 
 class Part(Share):
-    """A part cut from one acquisition.
-
-    Attributes:
-        rule: `frames` (contiguous blocks, only for `track: iid`) or `columns` (blocks of columns, whole time).
-        guard_px: Gap between blocks of columns.
-    """
+    """A part cut from one acquisition: `frames` are contiguous blocks, `columns` blocks of columns over all frames."""
 
     rule: Literal["frames", "columns"]
-    guard_px: Annotated[int, Field(ge=0)] = 16
+    guard_px: Annotated[int, Field(ge=0)] = 16  # gap between blocks of columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +57,7 @@ def cut(part: Part, *, n_frames: int, width_px: int) -> Cut:
     """Resolve a part on a movie: training first, then validation, then test, along frames or columns.
 
     Blocks of frames touch (positions are new in every frame); between blocks of columns lies the guard, and fractions
-    are of what the guards leave.
-
-    Raises:
-        SizeError: A block would be empty, or narrower than 8 columns.
+    are of what the guards leave. A SizeError where a block would be empty, or narrower than 8 columns.
     """
     frames = part.rule == "frames"
     size, guard, least = (n_frames, 0, 1) if frames else (width_px, part.guard_px, SMALLEST_PX)
@@ -84,34 +77,26 @@ def cut(part: Part, *, n_frames: int, width_px: int) -> Cut:
 class MovieSource(Description):
     """A user's movie with an optional truth table (`{movie: a.tif, truth: a.csv, ...}`).
 
-    Attributes:
-        movie, truth: Files; `truth` may be absent for movies that are only predicted.
-        truth_format: Registered format of the table; by default found from the file.
-        columns: Own names of columns: {frame: ..., x_nm: ..., y_nm: ...}; the unit is the key's.
-        first_frame: Number of the first frame in the table; by default the format's.
-        crop_px: Side of training crops.
-        psf: PSF for simulation-based helpers (classical starting sigma, local background rule).
-        track: `iid` where every frame has new positions; absent where molecules persist.
-        split: How validation and test are cut from it: blocks of frames or of columns; by default frames where the
-            track is iid, else columns. Frames of molecules that persist are parted by 10 times their on-time, and a
-            test that is cut so is tagged shared-structure and not ranked.
-        truth_kind: What the table is (PROTOCOL section 2).
+    Validation and test are cut from it by `split`: blocks of frames or of columns; by default frames where the track is
+    iid, else columns. Frames of molecules that persist are parted by 10 times their on-time, and a test that is cut so
+    is tagged shared-structure and not ranked. The PSF serves helpers that simulate (classical starting sigma, local
+    background rule).
     """
 
     STATED: ClassVar[Mapping[str, Any]] = {"truth": "emitters", "knows": ["training movie"]}
 
     kind: Literal["movie"] = "movie"
     movie: Path
-    truth: Path | None = None
-    truth_format: str | None = None
-    columns: dict[str, str] | None = None
-    first_frame: int | None = None
+    truth: Path | None = None  # absent for movies that are only predicted
+    truth_format: str | None = None  # registered; by default found from the file
+    columns: dict[str, str] | None = None  # own names: {frame: ..., x_nm: ..., y_nm: ...}; the unit is the key's
+    first_frame: int | None = None  # its number in the table; by default the format's
     pixel_size_nm: Positive
     camera: Camera | Literal["uncalibrated"]
-    crop_px: Annotated[int, Field(ge=8)] = 32
-    track: Literal["iid"] | None = None
+    crop_px: Annotated[int, Field(ge=8)] = 32  # side of training crops
+    track: Literal["iid"] | None = None  # every frame has new positions; None: molecules persist
     split: Literal["columns", "frames"] | None = None
-    truth_kind: TruthKind = "unstated"
+    truth_kind: TruthKind = "unstated"  # what the table is (PROTOCOL section 2)
     min_photons: NonNegative = 100.0
     guard_px: Annotated[int, Field(ge=0)] = 16
     part: Part | None = None
@@ -125,11 +110,9 @@ class MovieSource(Description):
 
     def content(self) -> dict[str, Any]:
         """Its files count by their bytes; how it was cut is said by the part."""
-        return {
-            **plain(self.model_dump(mode="json", exclude={"movie", "truth", "split"})),
-            "movie_sha256": file_digest(self.movie),
-            "truth_sha256": file_digest(self.truth) if self.truth is not None else None,
-        }
+        table = file_digest(self.truth) if self.truth is not None else None
+        digests = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
+        return {**plain(self.model_dump(mode="json", exclude={"movie", "truth", "split"})), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Tells apart trainings on crops that were normalised by the crop's own extremes before."""
@@ -150,16 +133,13 @@ class MovieSource(Description):
             return [*notes, (("truth",), said)]
         absent = missing(self.truth, "table")
         table = [(("truth",), absent)] if absent is not None else _columns(self.truth, self.columns or {})
-        return [*notes, *(table or self._table(self.truth, look))]
-
-    def _table(self, path: Path, look: Look) -> list[Note]:
-        try:
-            find(path, "table", catalog=look.catalog, format=self.truth_format, takes_columns=bool(self.columns))
-        except SmlmBenchError as error:
-            return [(("truth",), str(error))]
-        except OSError as error:
-            return [(("truth",), unreadable(path, error))]
-        return []
+        if not table:
+            named, own = self.truth_format, bool(self.columns)
+            try:
+                find(self.truth, "table", catalog=look.catalog, format=named, takes_columns=own)
+            except (SmlmBenchError, OSError) as error:
+                table = [(("truth",), unreadable(self.truth, error))]
+        return [*notes, *table]
 
     def beside(self, others: Mapping[Place, Description], look: Look) -> list[Note]:
         """Whether it is used twice, and large enough to be cut."""
@@ -187,12 +167,10 @@ class MovieSource(Description):
 
     def condition_facts(self) -> dict[str, Any]:
         """What its truth is, and whether training saw the same structure."""
-        return {
-            "kind": self.kind,
-            "truth_kind": self.truth_kind if self.truth is not None else "none",
-            "shared_structure": self.part is not None and self.part.rule == "frames" and self.track != "iid",
-            "pixel_size_nm": self.pixel_size_nm,
-        }
+        shared = self.part is not None and self.part.rule == "frames" and self.track != "iid"
+        kind = self.truth_kind if self.truth is not None else "none"
+        known = {"kind": self.kind, "truth_kind": kind, "pixel_size_nm": self.pixel_size_nm}
+        return {**known, "shared_structure": shared}
 
     def leak(self, receptive_field_px: float, model: str) -> str | None:
         """PROTOCOL section 2: the guard should be wider than half of the receptive field and three sigma."""
@@ -213,9 +191,10 @@ def _too_small(source: MovieSource, shape: Shape, needed: int) -> str | None:
         block = cut(part, n_frames=shape[0], width_px=shape[2])
     except SizeError as error:
         return f"'{name}': {error}"
-    if block.x1 - block.x0 >= needed:
+    wide = block.x1 - block.x0
+    if wide >= needed:
         return None
-    said = f"'{name}' is {shape[2]} px wide: its {part.role} block of {block.x1 - block.x0} px needs {needed} px beside"
+    said = f"'{name}' is {shape[2]} px wide: its {part.role} block of {wide} px needs {needed} px beside"
     todo = "give val and test of their own, a smaller crop_px or guard_px, or `split: frames`"
     return f"{said} guards of {part.guard_px} px; {todo}"
 
@@ -230,15 +209,10 @@ def movie_shape(path: Path, look: Look) -> Shape | str:
 
 def _opened(path: Path, look: Look) -> Shape | str:
     try:
-        movie = open_movie(path, catalog=look.catalog)
-    except SmlmBenchError as error:
-        return str(error)
-    except OSError as error:
+        with closing(open_movie(path, catalog=look.catalog)) as movie:
+            shape = (movie.n_frames, movie.height, movie.width)
+    except (SmlmBenchError, OSError) as error:
         return unreadable(path, error)
-    try:
-        shape = (movie.n_frames, movie.height, movie.width)
-    finally:
-        movie.close()
     return shape if min(shape) > 0 else f"'{path}' holds no frames; give a movie"
 
 
@@ -260,10 +234,7 @@ def _columns(path: Path, columns: Mapping[str, str]) -> list[Note]:
 
 
 def text_header(path: Path) -> list[str] | None:
-    """Names of the columns of a text table, or None where the file is binary or begins with numbers.
-
-    Only the head is read; which number a column holds is the adapter's business.
-    """
+    """Names of the columns of a text table, from its head; None where the file is binary or begins with numbers."""
     if path.suffix.lower() not in TEXT_SUFFIXES or path.is_dir():
         return None
     try:

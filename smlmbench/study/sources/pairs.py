@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +20,7 @@ NAMED = 3  # names in a message
 
 
 class PairsPart(Share):
-    """A part cut from image pairs.
-
-    Attributes:
-        rule: `files`, or `pages` where every page shows something new (`track: iid`).
-    """
+    """A part cut from image pairs by `files`, or by `pages` where every page shows something new (`track: iid`)."""
 
     rule: Literal["files", "pages"]
 
@@ -72,36 +69,24 @@ def measure(given: Path, wanted: Path) -> Measured:
         files = [_by_name(folder) for folder in (given, wanted)]
         key = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for one in files for path in one.values())
     except OSError as error:
-        raise FormatError(
-            f"'{error.filename}' cannot be read: {error.strerror}; check the folder and its rights"
-        ) from None
+        said = f"'{error.filename}' cannot be read: {error.strerror}"
+        raise FormatError(f"{said}; check the folder and its rights") from None
     if key not in _measured:
         _measured[key] = _paired(given, wanted, *files)
     return _measured[key]
 
 
 def check_values(measured: Measured) -> None:
-    """Look for NaN and infinity; only files of floating-point numbers are read.
-
-    Raises:
-        FormatError: The first one found.
-    """
+    """Look for NaN and infinity in files of floating-point numbers; a FormatError for the first one found."""
     for path in measured.floats:
-        movie = open_pages(path)
-        try:
+        with closing(open_pages(path)) as movie:
             for number in range(movie.n_frames):
                 if not np.isfinite(movie.read(number, number + 1)).all():
                     raise FormatError(f"'{_shown(path)}' page {number} has NaN or infinite pixels; put numbers there")
-        finally:
-            movie.close()
 
 
 def pages_of_part(pages: tuple[Page, ...], part: PairsPart | None) -> tuple[Page, ...]:
-    """The pairs of a part, in their order.
-
-    Raises:
-        SizeError: Too few pairs to cut the parts.
-    """
+    """The pairs of a part, in their order; a SizeError where they are too few to be cut."""
     if part is None:
         return pages
     units = units_of(pages, part)
@@ -112,8 +97,7 @@ def pages_of_part(pages: tuple[Page, ...], part: PairsPart | None) -> tuple[Page
 def cut_pairs(units: Sequence[str], part: PairsPart) -> dict[str, str]:
     """The role of each unit, by the order of the hashes of their names: the same on every machine, for every seed.
 
-    Raises:
-        SizeError: No unit would be left for training.
+    A SizeError where no unit would be left for training.
     """
     ranked = sorted(dict.fromkeys(units), key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
     val, test = (max(1, round(share * len(ranked))) if share > 0 else 0 for share in (part.val, part.test))
@@ -122,11 +106,10 @@ def cut_pairs(units: Sequence[str], part: PairsPart) -> dict[str, str]:
         *others, last = [name for name, share in shares if share > 0]
         more = "" if part.rule == "pages" else ", or track: iid if every page shows something new"
         count = f"{len(ranked)} pair{'s' if len(ranked) > 1 else ''} of {part.rule} with targets of their own"
-        raise SizeError(
-            f"{count} cannot be cut into {', '.join(others)} and {last}; give more pairs, or folders of their own{more}"
-        )
-    named = {"val": ranked[:val], "test": ranked[val : val + test], "train": ranked[val + test :]}
-    return {unit: role for role, members in named.items() for unit in members}
+        said = f"{count} cannot be cut into {', '.join(others)} and {last}"
+        raise SizeError(f"{said}; give more pairs, or folders of their own{more}")
+    roles = [*["val"] * val, *["test"] * test, *["train"] * (len(ranked) - val - test)]
+    return dict(zip(ranked, roles, strict=True))
 
 
 def units_of(pages: Sequence[Page], part: PairsPart) -> list[str]:
@@ -151,10 +134,8 @@ def _by_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in image_files(folder):
         if file.stem in found:
-            raise PairingError(
-                f"'{found[file.stem].name}' and '{file.name}' of '{folder.name}' have one name; pairs are made by name"
-                " without suffix, rename one"
-            )
+            said = f"'{found[file.stem].name}' and '{file.name}' of '{folder.name}' have one name"
+            raise PairingError(f"{said}; pairs are made by name without suffix, rename one")
         found[file.stem] = file
     return found
 
@@ -165,10 +146,9 @@ def _paired(given: Path, wanted: Path, inputs: dict[str, Path], targets: dict[st
         if alone:
             seen = f" ({_first(list(theirs))})" if len(alone) == len(ours) else ""
             ours_in, theirs_in = (here.name, there.name) if here.name != there.name else (_shown(here), _shown(there))
-            raise PairingError(
-                f"{len(alone)} of {len(ours)} images of '{ours_in}' have no partner in '{theirs_in}'{seen}:"
-                f" {_first(alone)}; an input and its target have the same name without suffix"
-            )
+            said = f"{len(alone)} of {len(ours)} images of '{ours_in}' have no partner in '{theirs_in}'{seen}"
+            todo = "an input and its target have the same name without suffix"
+            raise PairingError(f"{said}: {_first(alone)}; {todo}")
     pages: list[Page] = []
     floats: list[Path] = []
     first: tuple[str, int] | None = None
@@ -178,10 +158,8 @@ def _paired(given: Path, wanted: Path, inputs: dict[str, Path], targets: dict[st
             raise PairingError(f"'{name}' has {n} pages as input and {other[0]} as target; give one target per page")
         ratio = _ratio(name, (height, width), other[1:3])
         if first is not None and ratio != first[1]:
-            raise SizeError(
-                f"the target of '{first[0]}' is {first[1]} times as large as its input, that of '{name}' {ratio} times;"
-                " give pairs of one ratio"
-            )
+            said = f"the target of '{first[0]}' is {first[1]} times as large as its input"
+            raise SizeError(f"{said}, that of '{name}' {ratio} times; give pairs of one ratio")
         first = first or (name, ratio)
         floats += [one for one, dtype in ((path, kind), (targets[name], other[3])) if dtype == "f"]
         pages += [Page(name, path, targets[name], page, n, height, width) for page in range(n)]
@@ -191,20 +169,16 @@ def _paired(given: Path, wanted: Path, inputs: dict[str, Path], targets: dict[st
 
 
 def _first(names: Sequence[str]) -> str:
-    """The first few names of a list."""
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def _shape(path: Path) -> tuple[int, int, int, str]:
     """Pages, height, width and kind of numbers of a file."""
     try:
-        movie = open_pages(path)
+        with closing(open_pages(path)) as movie:
+            return movie.n_frames, movie.height, movie.width, movie.dtype.kind
     except SmlmBenchError as error:
         raise type(error)(str(error).replace(f"'{path.name}'", f"'{_shown(path)}'", 1)) from None
-    try:
-        return movie.n_frames, movie.height, movie.width, movie.dtype.kind
-    finally:
-        movie.close()
 
 
 def _shown(path: Path) -> str:
@@ -213,12 +187,10 @@ def _shown(path: Path) -> str:
 
 
 def _ratio(name: str, given: tuple[int, int], wanted: tuple[int, int]) -> int:
-    ratio = wanted[0] // given[0]
+    ratio, said = wanted[0] // given[0], f"'{name}': the input has {given[1]} x {given[0]} px"
     if ratio not in RATIOS or wanted != (given[0] * ratio, given[1] * ratio):
-        raise SizeError(
-            f"'{name}': the input has {given[1]} x {given[0]} px, the target {wanted[1]} x {wanted[0]} px; a target is"
-            f" {', '.join(map(str, RATIOS[:-1]))} or {RATIOS[-1]} times as large on both sides"
-        )
+        todo = f"a target is {', '.join(map(str, RATIOS[:-1]))} or {RATIOS[-1]} times as large on both sides"
+        raise SizeError(f"{said}, the target {wanted[1]} x {wanted[0]} px; {todo}")
     if min(given) < SMALLEST_PX:
-        raise SizeError(f"'{name}': the input has {given[1]} x {given[0]} px; give sides of at least {SMALLEST_PX} px")
+        raise SizeError(f"{said}; give sides of at least {SMALLEST_PX} px")
     return ratio

@@ -11,19 +11,15 @@ FRAMES = "frames"  # setting with the number of units, where a card has it
 
 
 class PluginSource(Description):
-    """What a study sets of a plug-in source (`{my_source: {setting: value}}`).
+    """What a study sets of a plug-in source (`{my_source: {setting: value}}`), and what its card states.
 
-    Attributes:
-        settings: All settings, filled and checked by the card.
-        version: Of the card.
-        plugin: sha256 of the file.
-        facts: Of the card: `truth` (kind of truth that it brings), and where they are stated `form` (how it is
-            written), `truth_kind`, `knows`, `fixes` (output settings) and `drawn_anew`.
+    Facts of the card are `truth` (kind of truth that it brings), and where they are stated `form` (how it is written),
+    `truth_kind`, `knows`, `fixes` (output settings) and `drawn_anew`.
     """
 
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {}  # all of them, filled and checked by the card
     version: int = 1
-    plugin: str | None = None
+    plugin: str | None = None  # sha256 of the file
     facts: dict[str, Any] = {}
 
     @property
@@ -51,12 +47,6 @@ class PluginSource(Description):
 def plugin_form(name: str, catalog: Catalog) -> Form:
     """How a registered source without a description of its own is written."""
     card = catalog.card("data", name)
-    return Form(
-        PluginSource,
-        str(card.facts.get("form", f"{{{name}: {{...}}}}")),
-        tuple(card.settings),
-        inside=name,
-        own=(FRAMES,),
-        card=card,
-        fixed={"version": card.version, "plugin": catalog.plugin_hash("data", name), "facts": card.facts},
-    )
+    way = str(card.facts.get("form", f"{{{name}: {{...}}}}"))
+    fixed = {"version": card.version, "plugin": catalog.plugin_hash("data", name), "facts": card.facts}
+    return Form(PluginSource, way, tuple(card.settings), inside=name, own=(FRAMES,), card=card, fixed=fixed)

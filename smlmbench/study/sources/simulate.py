@@ -23,9 +23,8 @@ class Range(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
         if self.min > self.max or (self.law == "log_uniform" and self.min == 0):
-            raise ValueError(
-                f"min {self.min:g} and max {self.max:g}: min must be at most max, and above 0 for log_uniform"
-            )
+            said = f"min {self.min:g} and max {self.max:g}"
+            raise ValueError(f"{said}: min must be at most max, and above 0 for log_uniform")
         return self
 
     @property
@@ -35,18 +34,12 @@ class Range(Strict):
 
 
 class Structure(Strict):
-    """Where emitters may sit: `uniform`, or `filaments` (smooth curves across the field, drawn per structure seed).
-
-    Attributes:
-        filaments: Number of filaments in a field of 6.4 x 6.4 um; scaled with the area.
-        width_nm: Standard deviation of the distance from the filament's axis.
-        curl: Standard deviation of the direction's change per um, in radians.
-    """
+    """Where emitters may sit: `uniform`, or `filaments` (smooth curves across the field, drawn per structure seed)."""
 
     name: Literal["uniform", "filaments"] = "uniform"
-    filaments: Annotated[float, Field(gt=0)] = 12.0
-    width_nm: NonNegative = 15.0
-    curl: NonNegative = 0.3
+    filaments: Annotated[float, Field(gt=0)] = 12.0  # in a field of 6.4 x 6.4 um; scaled with the area
+    width_nm: NonNegative = 15.0  # standard deviation of the distance from the filament's axis
+    curl: NonNegative = 0.3  # standard deviation of the direction's change per um, in radians
 
 
 class SimulateSource(Description):
@@ -101,11 +94,5 @@ class SimulateSource(Description):
 
     def condition_facts(self) -> dict[str, Any]:
         """Its size and density."""
-        return {
-            "kind": self.kind,
-            "truth_kind": "simulated",
-            "frames": self.frames,
-            "density_per_um2": self.mean_density_per_um2,
-            "field_px": self.field_px,
-            "pixel_size_nm": self.pixel_size_nm,
-        }
+        size = {"frames": self.frames, "field_px": self.field_px, "pixel_size_nm": self.pixel_size_nm}
+        return {"kind": self.kind, "truth_kind": "simulated", "density_per_um2": self.mean_density_per_um2, **size}
