@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import subprocess
+from functools import partial
 
 import psutil
 import pytest
@@ -291,8 +292,10 @@ def test_a_worker_makes_a_trial_from_plain_values(tmp_path, store):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_known_settings_are_told_without_training_until_nothing_is_new(tmp_path, store, monkeypatch):
+@pytest.mark.parametrize("width", [1, 4])  # trials asked for at a time; four hold equal ones
+def test_known_settings_are_told_without_training_until_nothing_is_new(tmp_path, store, monkeypatch, width):
     monkeypatch.setattr(searching, "REPEATS_IN_A_ROW", 6)
+    monkeypatch.setattr(searching, "Team", partial(searching.Team, width=width))
     path = study(tmp_path, search={"trials": 9, "random_trials": 0, "space": {"lambda": [400, 800], "radius": 1}})
     _, lines = search(path, store)
     ended = trials_of(path, store)
@@ -300,6 +303,7 @@ def test_known_settings_are_told_without_training_until_nothing_is_new(tmp_path,
     assert len(read_study(store, "tiny").rows("cell")) == 2
     repeated = [trial for trial in ended if trial.state == "repeated"]
     assert repeated
+    assert len(repeated) + 2 == len(ended)
     first = {trial.values["lambda"]: trial.reached for trial in ended if trial.counts}
     assert all(trial.reached == first[trial.values["lambda"]] for trial in repeated)
     assert any("every setting was tried" in line for line in lines)

@@ -13,7 +13,7 @@ from smlmbench.run.searching.trials import Outcome, as_trial, run_trial, run_tri
 from smlmbench.run.session import Session
 from smlmbench.run.studies.study import Finished, Options, begin, run_study
 from smlmbench.run.studies.trainings import Batch, Slots, is_afar, open_workers, width
-from smlmbench.search import Direction, Proposal, Searcher, Sorts
+from smlmbench.search import Direction, Proposal, Searcher, Sorts, Trial
 from smlmbench.search.pruning import Rule
 from smlmbench.search.storage import address
 from smlmbench.study.cells import Cell, Plan
@@ -57,6 +57,7 @@ class _Sent:
     proposal: Proposal
     cell: Cell
     costs: dict[str, float]
+    twins: list[int]  # trials with the same settings that were asked for meanwhile
 
 
 def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Options) -> Finished:
@@ -179,7 +180,8 @@ class _Hunt:
             return True
         finally:
             for sent in self._open.values():
-                self.searcher.give_back(sent.proposal.number)
+                for number in (sent.proposal.number, *sent.twins):
+                    self.searcher.give_back(number)
             self._open.clear()
 
     def _line(self, text: str) -> None:
@@ -204,19 +206,26 @@ class _Hunt:
                 continue
             trials = (each for each in self.searcher.trials() if each.counts)
             earlier = next((each for each in trials if each.facts.get("cell_id") == cell.cell_id), None)
-            if earlier is not None:
-                known = {key: value for key, value in earlier.facts.items() if key not in ("status", "owner")}
-                known["known_as"] = earlier.number
-                like: Any = earlier.state
-                self.searcher.tell(proposal.number, "repeated", earlier.reached, facts=known, like=like)
+            if earlier is not None or cell.cell_id in self._open:
+                if earlier is not None:
+                    self._repeat(proposal.number, earlier)
+                else:
+                    self._open[cell.cell_id].twins.append(proposal.number)
                 repeats += 1
                 continue
             self.searcher.note(proposal.number, {"cell_id": cell.cell_id})
-            sent = self._open[cell.cell_id] = _Sent(proposal, cell, {})
+            sent = self._open[cell.cell_id] = _Sent(proposal, cell, {}, [])
             sent.costs.update(self.team.costs.of(cell, self.searcher.sorts.directions))
             self.searcher.note(proposal.number, sent.costs)
             asked, repeats = asked + 1, 0
         return asked > 0
+
+    def _repeat(self, number: int, earlier: Trial) -> None:
+        """Tell a trial what an earlier one with the same settings has reached."""
+        known = {key: value for key, value in earlier.facts.items() if key not in ("status", "owner")}
+        known["known_as"] = earlier.number
+        like: Any = earlier.state
+        self.searcher.tell(number, "repeated", earlier.reached, facts=known, like=like)
 
     def _train(self) -> None:
         session, sent = self.team.session, dict(self._open)
@@ -253,6 +262,8 @@ class _Hunt:
         del self._open[sent.cell.cell_id]
         told: Any = status if status in ("done", "pruned", "collapsed") else "failed"
         self.searcher.tell(sent.proposal.number, told, reached if told in ("done", "collapsed") else {}, facts=known)
+        for number in sent.twins:
+            self._repeat(number, self.searcher.trials()[sent.proposal.number])
         if outcome.run_id:
             self._tag(outcome.run_id, sent.proposal.number)
         said = ", ".join(f"{name} {value:.4g}" for name, value in reached.items()) if told == "done" else told

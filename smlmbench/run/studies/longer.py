@@ -84,12 +84,13 @@ def step_seconds(
 
 
 def _sample_seconds(cell: Cell, materials: Materials) -> float:
-    stream = materials.training(cell)
+    stream, size = materials.training(cell), cell.training.batch_size
     stream.batch(0, 1)
     began = time.perf_counter()
-    for first in range(DRAWN, 2 * DRAWN, cell.training.batch_size):
-        stream.batch(first, cell.training.batch_size)
-    return (time.perf_counter() - began) / DRAWN
+    starts = range(DRAWN, 2 * DRAWN, size)
+    for first in starts:
+        stream.batch(first, size)
+    return (time.perf_counter() - began) / (len(starts) * size)
 
 
 def _median_s(work: Callable[[], None], device: torch.device) -> float:
