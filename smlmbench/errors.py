@@ -76,6 +76,11 @@ class CollapsedError(TrainingError):
     """The network answers (almost) nothing; PROTOCOL section 4, collapse guard."""
 
 
+def one_line(error: BaseException, most: int = 200, *, typed: bool = False) -> str:
+    """What an error of another package says, `typed` with its kind, in one line of at most so many characters."""
+    return " ".join((f"{type(error).__name__}: {error}" if typed else str(error)).split())[:most]
+
+
 def suggest(given: str, accepted: Iterable[str]) -> str:
     """Say which accepted name is nearest, or list them all.
 

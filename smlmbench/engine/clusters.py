@@ -116,11 +116,7 @@ def is_local(address: str) -> bool:
 
 
 def _check_versions(client: "Client") -> None:
-    """Refuse workers that would compute something else.
-
-    Raises:
-        EngineError: Absent or of another version on some worker.
-    """
+    """Refuse workers that would compute something else (EngineError: absent or of another version on some worker)."""
     for worker, answer in client.run(about, on_error="return").items():
         if isinstance(answer, BaseException):
             raise EngineError(f"worker {worker} cannot import smlmbench ({answer}); install it there too")

@@ -76,11 +76,7 @@ class Jobs(BaseModel):
 
 
 def read_jobs(path: Path) -> Jobs:
-    """Read `cluster.yaml`.
-
-    Raises:
-        EngineError: Absent, not a mapping, an unknown kind, or a key that is missing or wrong.
-    """
+    """Read `cluster.yaml` (EngineError: absent, not a mapping, an unknown kind, or a key that is missing or wrong)."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

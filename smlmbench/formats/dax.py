@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from smlmbench.errors import FormatError
-from smlmbench.formats.flat import FlatMovie, Layout
+from smlmbench.formats.flat import FlatMovie
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -48,10 +48,8 @@ def open_movie(path: Path) -> FlatMovie:
         raise FormatError(
             f"'{path.name}' has no header and '{beside.name}' cannot be read: {error.strerror}; put it beside the movie"
         ) from None
-    found = {key: pattern.search(text) for key, pattern in FACTS.items()}
-    stated = {key: match.groups() for key, match in found.items() if match is not None}
-    missing = [key for key in FACTS if key not in stated]
-    if missing:
+    stated = {key: match.groups() for key, pattern in FACTS.items() if (match := pattern.search(text))}
+    if missing := [key for key in FACTS if key not in stated]:
         raise FormatError(
             f"'{beside.name}' does not state {', '.join(missing)} as expected; write lines such as"
             " 'frame dimensions = 256 x 256', 'number of frames = 10',"
@@ -64,4 +62,4 @@ def open_movie(path: Path) -> FlatMovie:
             f"'{beside.name}' states {n_frames} frames of {width} x {height} px; give a movie with frames"
         )
     stored = np.dtype(">u2" if stated["data type"][1] == "big" else "<u2")
-    return FlatMovie(path, Layout(n_frames, height, width, stored, beside.name))
+    return FlatMovie(path, (n_frames, height, width), stored, beside.name)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, suggest
+from smlmbench.errors import FormatError, one_line, suggest
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -50,8 +50,9 @@ def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     except FormatError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FormatError(f"'{path.name}' is not a readable MATLAB file ({reason}); save it again with -v7") from None
+        raise FormatError(
+            f"'{path.name}' is not a readable MATLAB file ({one_line(error)}); save it again with -v7"
+        ) from None
     if np.iscomplexobj(array):
         raise FormatError(f"'{path.name}': '{variable}' is complex; save its magnitude")
     return np.asarray(array, dtype=np.float32)

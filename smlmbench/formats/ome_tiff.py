@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, SmlmBenchError
+from smlmbench.errors import FormatError, SmlmBenchError, one_line
 from smlmbench.formats import tiff
 from smlmbench.movies import check_block
 
@@ -33,13 +33,7 @@ FILE_NAME = re.compile(r'<(?:\w+:)?UUID\b[^>]*\bFileName="([^"]+)"')
 
 
 class SetMovie:
-    """An open set of files; `read` may be called from any thread.
-
-    Attributes:
-        path: The file that was given.
-        n_frames, height, width: Size of the whole movie.
-        dtype: As of the files.
-    """
+    """An open set of files (a `Movie`); `path` is the one that was given."""
 
     def __init__(self, path: Path) -> None:
         """Open and check all files.
@@ -63,13 +57,12 @@ class SetMovie:
         self.n_frames, self.height, self.width, self.dtype = len(places), first.height, first.width, first.dtype
 
     def _check(self, places: Sequence[tuple[Path, int]]) -> None:
-        looks = {file: (movie.height, movie.width, movie.dtype) for file, movie in self._files.items()}
-        wanted = looks[places[0][0]]
-        for file, look in looks.items():
-            if look != wanted:
+        first = places[0][0]
+        wanted = self._files[first].look
+        for file, movie in self._files.items():
+            if movie.look != wanted:
                 raise FormatError(
-                    f"'{file.name}' is {look[0]} x {look[1]} {look[2]}, '{places[0][0].name}' is {wanted[0]} x"
-                    f" {wanted[1]} {wanted[2]}; a movie has frames of one shape"
+                    f"'{file.name}' is {movie.look}, '{first.name}' is {wanted}; a movie has frames of one shape"
                 )
         for file, page in places:
             if page >= self._files[file].n_frames:
@@ -79,12 +72,7 @@ class SetMovie:
                 )
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
-
-        Raises:
-            SizeError: Outside the movie.
-            FormatError: A file has changed since it was opened.
-        """
+        """As every movie (SizeError: outside the movie; FormatError: a file has changed since it was opened)."""
         check_block(start, stop, self.n_frames)
         out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
         at = start
@@ -154,8 +142,8 @@ def _places(path: Path) -> list[tuple[Path, int]]:
     except FormatError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise FormatError(f"'{path.name}' is not a readable OME-TIFF ({reason}); copy or save it again") from None
+        said = one_line(error, typed=True)
+        raise FormatError(f"'{path.name}' is not a readable OME-TIFF ({said}); copy or save it again") from None
     places = [(path.parent / place[0], place[1]) for place in found if place is not None]
     if len(places) < len(found) or not places:
         raise FormatError(

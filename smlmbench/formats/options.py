@@ -16,8 +16,7 @@ class TableOptions:
         camera: Needed for columns in ADU; its quantum efficiency turns incident photons into detected ones and back.
         columns: Own names of columns, e.g. {frame: f, x_nm: "pos x"}; the unit is the key's.
         first_frame: Number of the first frame in the file; None takes the format's. Reading only.
-        n_frames: Frames of the movie; None takes the last frame of the table.
-        field_nm: Extent along x and y; None takes the extent of the table.
+        n_frames, field_nm: Frames and extent along x and y of the movie; None takes those of the table.
         origin: Where (0, 0) is in a table of any program: `corner` of the first pixel (None too), or its `centre`.
     """
 

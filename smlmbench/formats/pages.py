@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, one_line
 from smlmbench.formats import tiff
 from smlmbench.movies import Movie, check_block
 
@@ -20,22 +20,12 @@ GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B")
 
 
 class StillImage:
-    """One grey image that Pillow decodes; only its head is read before `read`.
-
-    Attributes:
-        path: The file.
-        n_frames, height, width: Its size; always one page.
-        dtype: As of the pixels: uint8, uint16, int32 or float32.
-    """
+    """One grey image that Pillow decodes (a `Movie`) of uint8, uint16, int32 or float32; `read` reads the pixels."""
 
     n_frames = 1
 
     def __init__(self, path: Path) -> None:
-        """Look at the head of the file.
-
-        Raises:
-            FormatError: Not an image, or in colour.
-        """
+        """Look at the head of the file (FormatError: not an image, or in colour)."""
         from PIL import Image
 
         self.path = path
@@ -112,5 +102,5 @@ def _aside(file: Path) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> FormatError:
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+    said = one_line(error, 160, typed=True)
     return FormatError(f"'{path.name}' is not a readable image ({said}); copy or save it again")

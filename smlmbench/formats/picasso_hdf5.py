@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, one_line
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.sidecar import Documents, read_documents, whole
+from smlmbench.formats.sidecar import Documents, last_of, read_documents, whole
 from smlmbench.formats.text import Numbers
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import Localizations
@@ -77,8 +77,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     """
     records, documents = _records(path), read_documents(path)
     names = list(records.dtype.names or ())
-    missing = [name for name in ("frame", "x", "y") if name not in names]
-    if missing:
+    if missing := [name for name in ("frame", "x", "y") if name not in names]:
         raise FormatError(
             f"table '{path.name}' has no {', '.join(missing)} in 'locs'; its columns are {', '.join(names)};"
             " save it with Picasso again"
@@ -87,12 +86,10 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     z_unit = _z_unit(path, picked, documents, options)
     columns = [Column(TARGETS[n][0], names.index(n), n, TARGETS[n][1].replace("z", z_unit)) for n in picked]
     options = _stated(path, documents, options)
-    numbers = Numbers(
-        {names.index(n): records[n].astype(np.float64) + (CENTRE_PX if n in ("x", "y") else 0.0) for n in picked},
-        np.arange(1, len(records) + 1),
-    )
-    scale = factors(path, columns, options, incident=False)
-    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+    values = {column.position: records[column.text].astype(np.float64) for column in columns}
+    numbers = Numbers(values, np.arange(1, len(records) + 1))
+    scale, shift = factors(path, columns, options, incident=False), {"x_nm": CENTRE_PX, "y_nm": CENTRE_PX}
+    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=shift)
 
 
 def _records(path: Path) -> NDArray[np.void]:
@@ -104,8 +101,9 @@ def _records(path: Path) -> NDArray[np.void]:
             found = isinstance(data, h5py.Dataset) and data.dtype.names is not None and data.ndim == 1
             records: NDArray[np.void] | None = data[()] if found else None
     except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FormatError(f"'{path.name}' is not a readable HDF5 file ({reason}); copy or save it again") from None
+        raise FormatError(
+            f"'{path.name}' is not a readable HDF5 file ({one_line(error)}); copy or save it again"
+        ) from None
     if records is None:
         raise FormatError(f"'{path.name}' has no table 'locs'; give localizations of Picasso")
     return records
@@ -144,9 +142,7 @@ def _writes_nm(program: str) -> bool:
 
 def _stated(path: Path, documents: Documents, options: TableOptions) -> TableOptions:
     """Fill pixel size, number of frames and field from the sidecar."""
-    pixel_nm = options.pixel_size_nm
-    if pixel_nm is None:
-        pixel_nm = next((d["Pixelsize"] for d in reversed(documents) if "Pixelsize" in d), None)
+    pixel_nm = last_of(documents, "Pixelsize") if options.pixel_size_nm is None else options.pixel_size_nm
     if isinstance(pixel_nm, bool) or not isinstance(pixel_nm, int | float) or not 0 < pixel_nm < math.inf:
         why = f"states Pixelsize {pixel_nm!r}" if documents else "is absent"
         raise FormatError(
@@ -189,7 +185,7 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
             file.create_dataset("locs", data=records)
         path.with_suffix(".yaml").write_text(yaml.safe_dump(facts, sort_keys=False), encoding="utf-8")
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())[:200]
+        reason = error.strerror or one_line(error)
         raise FormatError(f"table '{path}' cannot be written: {reason}; give a path in an existing folder") from None
     _warn(path, columns, left_out, width, height)
 
@@ -215,13 +211,7 @@ def _columns(locs: Localizations, pixel_nm: float) -> tuple[dict[str, NDArray[An
 
 
 def dropped(columns: Mapping[str, NDArray[Any]], width: int, height: int) -> NDArray[np.bool_]:
-    """Mask (n,) of the rows that Picasso drops when it loads them.
-
-    Args:
-        columns: By Picasso's names.
-        width: Field along x in camera px.
-        height: Field along y in camera px.
-    """
+    """Mask (n,) of the rows that Picasso drops when it loads columns (by its names) of a field in camera px."""
     wrong = (columns["x"] >= width) | (columns["y"] >= height)
     for name, values in columns.items():
         wrong |= ~np.isfinite(values)
@@ -234,11 +224,9 @@ def _warn(path: Path, columns: Mapping[str, NDArray[Any]], left_out: list[str], 
     said = []
     if left_out:
         said.append(f"{', '.join(left_out)} left out, not all rows have finite numbers there")
-    count = int(dropped(columns, width, height).sum())
-    if count:
-        total = len(columns["x"])
+    if count := int(dropped(columns, width, height).sum()):
         said.append(
-            f"{count} of {total} rows will be dropped by Picasso (outside 0 ... {width} x {height} px"
+            f"{count} of {len(columns['x'])} rows will be dropped by Picasso (outside 0 ... {width} x {height} px"
             " from the first pixel's centre, or a negative number)"
         )
     if said:

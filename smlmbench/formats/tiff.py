@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError
+from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError, one_line
 from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
@@ -40,13 +40,7 @@ DTYPES = ("uint8", "uint16", "float32")
 
 
 class TiffMovie:
-    """An open TIFF movie; `read` may be called from any thread.
-
-    Attributes:
-        path: The file.
-        n_frames, height, width: Its size.
-        dtype: uint8, uint16 or float32 in the machine's byte order.
-    """
+    """An open TIFF movie (a `Movie`) of uint8, uint16 or float32."""
 
     def __init__(self, path: Path) -> None:
         """Open and check the file.
@@ -66,6 +60,11 @@ class TiffMovie:
         except Exception as error:
             self.close()
             raise _unreadable(path, error) from None
+
+    @property
+    def look(self) -> str:
+        """Shape and number format of a frame, for messages and to compare movies."""
+        return f"{self.height} x {self.width} {self.dtype}"
 
     def _measure(self) -> None:
         name, size = self.path.name, self.path.stat().st_size
@@ -119,7 +118,7 @@ class TiffMovie:
             raise _cut_short(self.path.name, size, f"after page {len(tiff.pages) - 1} another one should follow")
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
+        """As every movie.
 
         Raises:
             SizeError: Outside the movie.
@@ -165,7 +164,8 @@ class TiffMovie:
                     " pip install imagecodecs, or save it uncompressed"
                 ) from None
             raise FormatError(
-                f"'{self.path.name}': page {number} cannot be decoded ({_one_line(error)}); copy or save it again"
+                f"'{self.path.name}': page {number} cannot be decoded ({one_line(error, typed=True)});"
+                " copy or save it again"
             ) from None
 
     def close(self) -> None:
@@ -195,13 +195,9 @@ def silence() -> None:
 def write_movie(
     movie: Movie, path: Path, pixel_nm: float | None = None, on_frames: Callable[[int], None] | None = None
 ) -> None:
-    """Copy a movie block by block into a TIFF, a BigTIFF above 4 GB.
+    """Copy an open movie block by block into a TIFF, a BigTIFF above 4 GB.
 
-    Args:
-        movie: Open movie.
-        path: File to write.
-        pixel_nm: Stated in the file where it is known.
-        on_frames: Called with the number of frames written.
+    The file states `pixel_nm` where it is known; `on_frames` is called with the number of frames written.
 
     Raises:
         FormatError: The file cannot be written.
@@ -226,8 +222,9 @@ def write_movie(
                     on_frames(stop)
         partial.replace(path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FormatError(f"movie '{path}' cannot be written: {reason}; give a path in an existing folder") from None
+        raise FormatError(
+            f"movie '{path}' cannot be written: {error.strerror or error}; give a path in an existing folder"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -289,8 +286,4 @@ def _cut_short(name: str, size: int, why: str) -> FormatError:
 
 
 def _unreadable(path: Path, error: Exception) -> FormatError:
-    return FormatError(f"'{path.name}' is not a readable TIFF ({_one_line(error)}); copy or save it again")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return FormatError(f"'{path.name}' is not a readable TIFF ({one_line(error, typed=True)}); copy or save it again")

@@ -6,6 +6,7 @@ would shift all later frames, and nobody would see it. Files whose names begin w
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,7 @@ SUFFIXES = (".tif", ".tiff")
 
 
 class FolderMovie:
-    """An open folder; each frame's file is opened when it is read, from any thread.
-
-    Attributes:
-        path: The folder.
-        n_frames, height, width: Size of the movie.
-        dtype: As of the files.
-    """
+    """An open folder (a `Movie`); each frame's file is opened when it is read."""
 
     def __init__(self, path: Path) -> None:
         """List and check all files.
@@ -50,16 +45,14 @@ class FolderMovie:
         self.path = path
         self._files = _ordered(path, _frames(path))
         self.n_frames = len(self._files)
-        first = tiff.open_movie(self._files[0])
-        self.height, self.width, self.dtype = first.height, first.width, first.dtype
-        first.close()
+        with closing(tiff.open_movie(self._files[0])) as first:
+            self.height, self.width, self.dtype, self._look = first.height, first.width, first.dtype, first.look
         for file in self._files:
             self._one(file).close()
 
     def _one(self, file: Path) -> tiff.TiffMovie:
         movie = tiff.open_movie(file)
-        shape, wanted = (movie.height, movie.width, movie.dtype), (self.height, self.width, self.dtype)
-        if movie.n_frames == 1 and shape == wanted:
+        if movie.n_frames == 1 and movie.look == self._look:
             return movie
         movie.close()
         if movie.n_frames != 1:
@@ -68,12 +61,12 @@ class FolderMovie:
                 " or that file alone"
             )
         raise FormatError(
-            f"folder '{self.path.name}': '{file.name}' is {shape[0]} x {shape[1]} {shape[2]},"
-            f" '{self._files[0].name}' is {wanted[0]} x {wanted[1]} {wanted[2]}; give files of one shape"
+            f"folder '{self.path.name}': '{file.name}' is {movie.look}, '{self._files[0].name}' is {self._look};"
+            " give files of one shape"
         )
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
+        """As every movie.
 
         Raises:
             SizeError: Outside the movie.
@@ -82,11 +75,8 @@ class FolderMovie:
         check_block(start, stop, self.n_frames)
         out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
         for number in range(start, stop):
-            movie = self._one(self._files[number])
-            try:
+            with closing(self._one(self._files[number])) as movie:
                 out[number - start] = movie.read(0, 1)[0]
-            finally:
-                movie.close()
         return out
 
     def close(self) -> None:

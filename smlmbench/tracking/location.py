@@ -129,11 +129,7 @@ def _check_server(uri: str) -> None:
 
 
 def healthy(uri: str, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
-    """Ask a server's /health.
-
-    Raises:
-        OSError: It does not answer (HTTPError: it answers something else than success).
-    """
+    """Ask a server's /health (OSError: it does not answer (HTTPError: it answers something else than success))."""
     with urllib.request.urlopen(f"{uri}/health", timeout=timeout_s) as response:  # noqa: S310  http(s) by `resolve`
         return bool(response.read(20).strip() == b"OK")
 

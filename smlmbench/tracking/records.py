@@ -131,11 +131,7 @@ class Point(NamedTuple):
 
 
 def read_study(store: Store, study: str) -> StudyRecord:
-    """Read all runs of a study.
-
-    Raises:
-        StoreError: The store has no such study; the nearest is named.
-    """
+    """Read all runs of a study (StoreError: the store has no such study; the nearest is named)."""
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None or experiment.lifecycle_stage != "active":
         near = suggest(study, list_studies(store)) if list_studies(store) else "it has none yet; run a study first"

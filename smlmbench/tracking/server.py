@@ -36,11 +36,7 @@ class Server:
         self._log = log
 
     def wait(self) -> None:
-        """Wait until it ends.
-
-        Raises:
-            StoreError: It ended by itself, with the last line that it wrote.
-        """
+        """Wait until it ends (StoreError: it ended by itself, with the last line that it wrote)."""
         code = self._process.wait()
         raise StoreError(f"the MLflow server ended with code {code} ({self._last_line()}); start it again")
 

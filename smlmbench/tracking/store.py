@@ -85,11 +85,7 @@ class Store:
         return _folder(self.home / "reports" / study)
 
     def ensure_experiment(self, study: str) -> str:
-        """The experiment id of a study, created if absent.
-
-        Raises:
-            StoreError: It was deleted in MLflow and not purged.
-        """
+        """The experiment id of a study, created if absent (StoreError: it was deleted in MLflow and not purged)."""
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(study)

@@ -204,7 +204,7 @@ def test_smap_precisions_of_one_axis_win_over_the_joint_one(tmp_path: Path) -> N
     assert back.channel is not None
     assert back.channel.tolist() == [2]
     (tmp_path / "b.csv").write_text("frame,xnm\n1,2\n")
-    with pytest.raises(FormatError, match="has no ynm column; its columns are frame, xnm"):
+    with pytest.raises(FormatError, match="its columns are frame, xnm, without ynm of frame, xnm, ynm"):
         read_table(tmp_path / "b.csv", catalog=CATALOG, format="smap_csv")
 
 
