@@ -7,16 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.engine.contracts import (
-    FAILED,
-    INTERRUPTED,
-    Hooks,
-    OnResult,
-    Result,
-    RunCell,
-    Spec,
-    failure,
-)
+from smlmbench.engine.contracts import FAILED, INTERRUPTED, Hooks, OnResult, Result, RunCell, Spec, failure
 from smlmbench.engine.inline import NO_HOOKS
 from smlmbench.engine.order import Order
 from smlmbench.engine.slots import request_stop, run_in_slot, topic_of

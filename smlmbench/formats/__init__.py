@@ -52,12 +52,7 @@ def read_table(
 
 
 def write_table(
-    locs: Localizations,
-    path: Path,
-    *,
-    catalog: Catalog,
-    format: str | None = None,
-    options: TableOptions = NO_OPTIONS,
+    locs: Localizations, path: Path, *, catalog: Catalog, format: str | None = None, options: TableOptions = NO_OPTIONS
 ) -> None:
     """Write a localization table (errors as `writer`; FormatError: the file cannot be written)."""
     path = Path(path)

@@ -35,11 +35,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read the activations; with a camera, photons are multiplied by its quantum efficiency.
-
-    Raises:
-        FormatError: A column is absent or a cell is odd.
-    """
+    """Read the activations; with a camera, photons are multiplied by its quantum efficiency."""
     head = read_head(path)
     check_needed(path, head, NEEDED, head.names, "challenge table (Ground-truth, frame, xnano, ..., znano, intensity)")
     columns = columns_of(head, TARGETS)

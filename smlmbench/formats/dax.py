@@ -36,11 +36,7 @@ def recognises(path: Path) -> bool:
 
 
 def open_movie(path: Path) -> FlatMovie:
-    """Open a movie as its `.inf` describes it.
-
-    Raises:
-        FormatError: No `.inf`, it lacks something, or the file has another size.
-    """
+    """Open a movie as its `.inf` says (FormatError: none, it lacks something, or the file has another size)."""
     beside = path.with_suffix(".inf")
     try:
         text = beside.read_text(encoding="utf-8", errors="replace")

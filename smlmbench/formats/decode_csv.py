@@ -46,11 +46,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read a table; a pixel size of `options` wins over the one in the comment lines.
-
-    Raises:
-        FormatError: A column is absent, the unit or the pixel size is not stated, or a cell is odd.
-    """
+    """Read a table; a pixel size of `options` wins over the one in the comment lines."""
     head = read_head(path)
     check_needed(path, head, NEEDED, head.names, "DECODE table")
     columns = columns_of(head, TARGETS.items())
@@ -84,11 +80,7 @@ def placed(
     *,
     first_frame: int,
 ) -> Localizations:
-    """Build the table from columns with our targets and the file's `xy_unit` and `px_size`.
-
-    Raises:
-        FormatError: The unit or the pixel size is not stated, or a cell is odd.
-    """
+    """Build the table from columns with our targets (FormatError: `facts` lack unit or pixel size, or an odd cell)."""
     unit = facts.get("xy_unit")
     if unit not in ("px", "nm"):
         raise FormatError(
@@ -111,10 +103,9 @@ def _pixel_nm(path: Path, facts: Mapping[str, Any], options: TableOptions) -> tu
     if options.pixel_size_nm is not None:
         return options.pixel_size_nm, options.pixel_size_nm
     given = facts.get("px_size")
-    numbers = isinstance(given, list) and all(isinstance(v, int | float) and 0 < v < math.inf for v in given)
-    if not isinstance(given, list) or not numbers or len(given) != 2:
-        raise FormatError(
-            f"table '{path.name}' states px_size {given!r}; two numbers in nm are needed"
-            " to move its origin by half a pixel; give pixel_size_nm"
-        )
-    return float(given[1]), float(given[0])
+    if isinstance(given, list) and [isinstance(v, int | float) and 0 < v < math.inf for v in given] == [True, True]:
+        return float(given[1]), float(given[0])
+    raise FormatError(
+        f"table '{path.name}' states px_size {given!r}; two numbers in nm are needed to move its origin by half a"
+        " pixel; give pixel_size_nm"
+    )

@@ -39,12 +39,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read a table; a pixel size of `options` wins over the one of the file.
-
-    Raises:
-        FormatError: Not such a file, columns of different length, the unit or the pixel size is not stated, or a
-            number is odd.
-    """
+    """Read a table; a pixel size of `options` wins over the one of the file."""
     import h5py
 
     try:

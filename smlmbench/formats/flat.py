@@ -10,18 +10,12 @@ from numpy.typing import NDArray
 from smlmbench.errors import FormatError
 from smlmbench.movies import check_block
 
-DTYPES = ("uint8", "uint16", "float32")
-
 
 class FlatMovie:
     """An open headerless movie (a `Movie`); `read` reads only the frames asked for."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int], stored: np.dtype[Any], stated_in: str) -> None:
-        """Open a file of (frames, height, width) in the number format `stored`, as the file `stated_in` says.
-
-        Raises:
-            FormatError: It has another number of bytes, or cannot be opened.
-        """
+        """Open a file of (frames, height, width) as `stated_in` says (FormatError: another size, or not readable)."""
         self.path = path
         self.n_frames, self.height, self.width = shape
         self._stored = stored

@@ -13,7 +13,7 @@ CARD: dict[str, Any] = {
     "version": 1,
     "summary": "A 2-D array of a MATLAB file.",
     "settings": {
-        "variable": {"default": "", "help": "Name of the array; may be absent where there is only one 2-D array."},
+        "variable": {"default": "", "help": "Name of the array; may be absent where there is only one 2-D array."}
     },
     "facts": {"holds": "image", "suffixes": [".mat"], "writes": False, "first_frame": 0, "origin": "corner"},
 }
@@ -28,11 +28,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Read one array as float32 (H, W), rows first as MATLAB shows it.
-
-    Raises:
-        FormatError: Not such a file, no 2-D array, several of them and no `variable`, or a complex one.
-    """
+    """Read one array as float32 (H, W), rows first as MATLAB shows it (FormatError: none, several, or complex)."""
     from scipy import io
 
     try:

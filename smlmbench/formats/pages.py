@@ -40,12 +40,7 @@ class StillImage:
         self.dtype: np.dtype[np.generic] = np.dtype(names.get(mode, "uint16"))
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """The page as (stop - start, height, width).
-
-        Raises:
-            SizeError: Outside the one page.
-            FormatError: The pixels cannot be decoded.
-        """
+        """The page as (stop - start, height, width) (SizeError: outside it; FormatError: it cannot be decoded)."""
         from PIL import Image
 
         check_block(start, stop, self.n_frames)
@@ -62,11 +57,7 @@ class StillImage:
 
 
 def open_pages(path: Path) -> Movie:
-    """Open one image file as grey pages.
-
-    Raises:
-        FormatError: Not an image of `SUFFIXES`, in colour, cut short, or pages of several shapes.
-    """
+    """Open an image file as grey pages (FormatError: no image, colour, cut short, or several shapes)."""
     if path.suffix.lower() in TIFF_SUFFIXES:
         return tiff.open_movie(path)
     return StillImage(path)

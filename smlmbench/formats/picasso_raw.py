@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from smlmbench.errors import FormatError
-from smlmbench.formats.flat import DTYPES, FlatMovie
+from smlmbench.formats.flat import FlatMovie
 from smlmbench.formats.sidecar import last_of, read_documents, whole
+from smlmbench.formats.tiff import DTYPES
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -31,11 +32,7 @@ def recognises(path: Path) -> bool:
 
 
 def open_movie(path: Path) -> FlatMovie:
-    """Open a movie as its sidecar describes it.
-
-    Raises:
-        FormatError: No sidecar, it lacks something, or the file has another size.
-    """
+    """Open a movie as its sidecar says (FormatError: none, it lacks something, or the file has another size)."""
     documents = read_documents(path)
     beside = f"{path.stem}.yaml"
     missing = [key for key in NEEDED if not any(key in document for document in documents)]

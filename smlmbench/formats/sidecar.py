@@ -12,11 +12,7 @@ Documents = Sequence[Mapping[str, Any]]
 
 
 def read_documents(path: Path) -> list[dict[str, Any]]:
-    """Read the documents of the sidecar of `path`; empty where there is no sidecar.
-
-    Raises:
-        FormatError: It is not YAML, or a document is not a mapping.
-    """
+    """The documents of the sidecar of `path`, none where it is absent (FormatError: not YAML, or not mappings)."""
     beside = path.with_suffix(".yaml")
     try:
         documents = list(yaml.safe_load_all(beside.read_text(encoding="utf-8")))

@@ -49,7 +49,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read a table by SMAP's names (FormatError: a column is absent or a cell is odd)."""
+    """Read a table by SMAP's names."""
     head = text.read_head(path)
     check_needed(path, head, NEEDED, head.names, "SMAP table")
     shift = {"x_nm": -SHIFT_NM, "y_nm": -SHIFT_NM}
@@ -62,11 +62,7 @@ def unread(path: Path) -> list[str]:
 
 
 def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:  # noqa: ARG001  the rooms' signature
-    """Write what is known: columns that are NaN throughout are left out; `locprecnm` is the rms of both axes.
-
-    Raises:
-        FormatError: The file cannot be written.
-    """
+    """Write what is known: columns that are NaN throughout are left out; `locprecnm` is the rms of both axes."""
     columns: dict[str, NDArray[Any]] = {
         "frame": locs.frame + FIRST_FRAME,
         "xnm": locs.x_nm + SHIFT_NM,

@@ -37,11 +37,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read a table written by `write_table`; options win over the comment lines.
-
-    Raises:
-        FormatError: x_nm, y_nm or frame is absent, or a cell is odd.
-    """
+    """Read a table written by `write_table`; options win over the comment lines."""
     head = read_head(path)
     places = {header.text: place for place, header in enumerate(head.headers) if header.text}
     check_needed(path, head, NEEDED, places, "table of smlmbench")
@@ -78,21 +74,16 @@ def _stated(path: Path, head: Head, options: TableOptions) -> TableOptions:
     return options
 
 
-def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
-    """Write all columns that are known somewhere, and all further ones (FormatError: the file cannot be written)."""
-    append_table(locs, path, options, 0)
+def write_table(locs: Localizations, path: Path, options: TableOptions, rows: int = 0) -> None:  # noqa: ARG001
+    """Write all columns that are known somewhere, and all further ones.
 
-
-def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:  # noqa: ARG001
-    """Add rows to a table that `append_table` began; a first call on an absent or empty file writes its header.
-
-    Its columns are those that the first rows know. `rows` is the number of rows that it has; `locs` are further ones,
-    with the frames and field of the whole movie.
-
-    Raises:
-        FormatError: The file cannot be written.
+    To a table that has `rows`, further ones are added in the columns that the first ones know; each part states the
+    frames and field of the whole movie.
     """
     columns = locs.columns()
     along_x, along_y = locs.field_nm
     above = [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}"]
     write_text(path, columns, always=columns.keys() - COLUMNS[2:], above=above, rows=rows)
+
+
+append_table = write_table

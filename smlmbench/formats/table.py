@@ -74,11 +74,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read the columns that the user named, and those whose headers leave no doubt.
-
-    Raises:
-        FormatError: No x, y or frame column, a named one is absent, a unit cannot be converted, or an odd cell.
-    """
+    """Read the columns that the user named, and those whose headers leave no doubt."""
     if path.suffix.lower() in WORKBOOKS:
         headers, rows = _sheet(path)
         columns, scale = _choose(path, headers, options)
@@ -159,12 +155,12 @@ def _name_and_unit(header: Header) -> tuple[str, str]:
 
 def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
     axis = target.removesuffix("_nm")
-    for header in headers:
-        if header.name == axis and not header.unit:
-            return FormatError(
-                f"column '{header.text}' of table '{path.name}' states no unit;"
-                f" name it with columns: {{{axis}_nm: {header.text}}} or {{{axis}_px: {header.text}}}"
-            )
+    bare = next((header.text for header in headers if header.name == axis and not header.unit), None)
+    if bare is not None:
+        return FormatError(
+            f"column '{bare}' of table '{path.name}' states no unit;"
+            f" name it with columns: {{{axis}_nm: {bare}}} or {{{axis}_px: {bare}}}"
+        )
     return FormatError(
         f"table '{path.name}' has no {axis} column; its columns are {shown_columns(headers)};"
         f" name it with columns: {{{target}: ...}}"

@@ -56,11 +56,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read any variant of the table.
-
-    Raises:
-        FormatError: A column is absent, or in px or ADU without pixel size or camera; an odd cell.
-    """
+    """Read any variant of the table."""
     head = text.read_head(path)
     check_needed(path, head, NEEDED, head.names, "ThunderSTORM table (frame, x [nm], y [nm], ...)")
     return read_columns(path, head, _columns(head), options, first_frame=FIRST_FRAME, incident=True)
@@ -85,24 +81,11 @@ def _columns(head: text.Head) -> list[Column]:
     return list(columns.values())
 
 
-def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
+def write_table(locs: Localizations, path: Path, options: TableOptions, rows: int = 0) -> None:
     """Write what is known: columns that are NaN throughout are left out.
 
     `uncertainty_xy` is the root mean square of both axes. With a camera, photons are divided by its quantum efficiency.
-
-    Raises:
-        FormatError: The file cannot be written.
-    """
-    append_table(locs, path, options, 0)
-
-
-def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:
-    """Add rows to a table that `append_table` began; a first call on an absent or empty file writes its header.
-
-    Its columns are those that the first rows know; `rows` is the number of rows that it has.
-
-    Raises:
-        FormatError: The file cannot be written.
+    To a table that has `rows`, further ones are added in the columns that the first ones know.
     """
     efficiency = 1.0 if options.camera is None else options.camera.quantum_efficiency
     columns = {
@@ -117,3 +100,6 @@ def append_table(locs: Localizations, path: Path, options: TableOptions, rows: i
         "uncertainty_z [nm]": locs.sigma_z_nm,
     }
     text.write_table(path, columns, always=ALWAYS, quoted=True, rows=rows)
+
+
+append_table = write_table

@@ -37,11 +37,7 @@ class FolderMovie:
     """An open folder (a `Movie`); each frame's file is opened when it is read."""
 
     def __init__(self, path: Path) -> None:
-        """List and check all files.
-
-        Raises:
-            FormatError: No TIFF files, doubtful names, or a file that is not one frame like the first one.
-        """
+        """List and check all files (FormatError: none, doubtful names, or one that is not one frame like the first)."""
         self.path = path
         self._files = _ordered(path, _frames(path))
         self.n_frames = len(self._files)
@@ -100,11 +96,7 @@ def _frames(path: Path) -> list[Path]:
 
 
 def _ordered(path: Path, files: Sequence[Path]) -> list[Path]:
-    """Sort by the number in which the names differ.
-
-    Raises:
-        FormatError: No files, names that differ in more than one number, or a gap.
-    """
+    """Sort by the one number in which the names differ, without gaps."""
     if not files:
         raise FormatError(f"folder '{path}' has no TIFF files; accepted: {' '.join(SUFFIXES)}; give a folder of frames")
     parts = {file: re.split(r"(\d+)", file.name) for file in files}

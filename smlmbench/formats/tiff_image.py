@@ -17,7 +17,7 @@ CARD: dict[str, Any] = {
     "version": 1,
     "summary": "One grey image in a TIFF file.",
     "settings": {
-        "page": {"default": None, "min": 0, "help": "Page to read, from 0; may be absent where there is only one."},
+        "page": {"default": None, "min": 0, "help": "Page to read, from 0; may be absent where there is only one."}
     },
     "facts": {"holds": "image", "suffixes": [".tif", ".tiff"], "writes": True, "first_frame": 0, "origin": "corner"},
 }
@@ -57,11 +57,7 @@ def write_image(path: Path, array: NDArray[np.floating], pixel_nm: float) -> Non
 
 
 def write_raster(path: Path, raster: Raster) -> None:
-    """Write the first image of a raster, with its pixel size where that is known.
-
-    Raises:
-        FormatError: The file cannot be written.
-    """
+    """Write the first image of a raster, with its pixel size where that is known."""
     if math.isfinite(raster.pixel_nm):
         write_image(path, raster.values[0], raster.pixel_nm)
     else:
@@ -69,7 +65,7 @@ def write_raster(path: Path, raster: Raster) -> None:
 
 
 def write_plain(path: Path, array: NDArray[np.floating], **stated: Any) -> None:
-    """Write an image (H, W) as 32-bit ImageJ TIFF, without its pixel size where none is `stated` to tifffile.
+    """Write an image (H, W) as 32-bit ImageJ TIFF; `stated`: further words of tifffile, such as its pixel size.
 
     Raises:
         SizeError: Not a 2-D image.

@@ -58,11 +58,7 @@ def columns_of(head: Head, targets: Iterable[tuple[str, str]]) -> list[Column]:
 def factors(path: Path, columns: Sequence[Column], options: TableOptions, *, incident: bool) -> dict[str, float]:
     """Factor from each column's unit to ours, by target.
 
-    Args:
-        path: Table, for messages.
-        columns: Columns with their units.
-        options: May hold the pixel size and the camera.
-        incident: True where the file's photons are those that reach the camera; its quantum efficiency then counts.
+    `incident`: the file's photons are those that reach the camera, so that its quantum efficiency counts.
 
     Raises:
         FormatError: All columns whose unit is not a unit of the quantity, or cannot be converted with what is known.
@@ -122,11 +118,11 @@ def localizations(
 
     Args:
         path: Table, for messages.
-        columns: Columns, at most one per target, frame, x and y among them.
+        columns: At most one per target, frame, x and y among them.
         numbers: What the file holds.
         options: May hold first frame, number of frames, field and pixel size.
-        scale: Factors by target, of `factors`.
-        first_frame: The format's first frame.
+        scale: By target, of `factors`.
+        first_frame: The format's.
         shift: By target, what is added in the file's unit to have our origin.
 
     Raises:

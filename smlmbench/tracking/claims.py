@@ -245,12 +245,7 @@ def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs:
 
 
 def _held_tags(row: Row, attempt: int) -> dict[str, str]:
-    return {
-        names.EVAL_ID: row.eval_id,
-        names.ATTEMPT: str(attempt),
-        **this_process().tags(),
-        **heartbeat_tag(),
-    }
+    return {names.EVAL_ID: row.eval_id, names.ATTEMPT: str(attempt), **this_process().tags(), **heartbeat_tag()}
 
 
 def _contest(
