@@ -36,13 +36,13 @@ def log_model(
 
     Args:
         run: The run that trained it.
-        model: Takes and gives (B, C, H, W) float32.
-        name: Name shown in the UI.
+        model: Takes (B, C, H, W) float32 and gives as much in `outputs` channels.
+        name: Shown in the UI.
         example: Frames (B, C, H, W) with B, H and W of at least 2 (a size of 1 would be fixed by the export).
         outputs: Channels that it gives.
         requirements: What loading needs; given, because MLflow would find it out by half a minute of imports.
         metrics: Keys of the run's metrics.
-        tags: Tags of the model.
+        tags: Of the model.
 
     Returns:
         The id for `models:/<id>`.
@@ -61,12 +61,12 @@ def log_model(
         run.experiment_id, name=name, source_run_id=run.run_id, params=params, tags=dict(tags or {})
     )
     number = str(logged.model_id)
+    identity = Model(model_uuid=number, run_id=run.run_id, model_id=number)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "model"
-            identity = Model(model_uuid=number, run_id=run.run_id, model_id=number)
+            folder = str(Path(scratch) / "model")
             _save(model, folder, example, outputs, identity, requirements)
-            client.log_model_artifacts(number, str(folder))
+            client.log_model_artifacts(number, folder)
     except BaseException:
         client.finalize_logged_model(number, "FAILED")
         raise
@@ -81,12 +81,7 @@ def log_model(
 
 
 def _save(
-    model: "nn.Module",
-    folder: Path,
-    example: NDArray[np.float32],
-    outputs: int,
-    identity: "Model",
-    requirements: Sequence[str],
+    model: "nn.Module", folder: str, example: NDArray[np.float32], outputs: int, identity: "Model", needs: Sequence[str]
 ) -> None:
     import mlflow.pytorch
     import torch
@@ -106,10 +101,10 @@ def _save(
         warnings.filterwarnings("ignore", module=r"mlflow\..*")
         mlflow.pytorch.save_model(
             plain,
-            str(folder),
+            folder,
             mlflow_model=identity,
             signature=signature,
             input_example=np.ascontiguousarray(example, dtype=np.float32),
-            pip_requirements=list(requirements),
+            pip_requirements=list(needs),
             serialization_format="pt2",
         )

@@ -24,16 +24,10 @@ STOP_BUDGET_S = 10.0
 
 
 class Server:
-    """A running server.
-
-    Attributes:
-        url: Its address.
-    """
+    """A running server at `url`."""
 
     def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-        self.url = url
-        self._process = process
-        self._log = log
+        self.url, self._process, self._log = url, process, log
 
     def wait(self) -> None:
         """Wait until it ends (StoreError: it ended by itself, with the last line that it wrote)."""
