@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, one_line
+from smlmbench.errors import FormatError, unreadable
 from smlmbench.formats.decode_csv import TARGETS, placed
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.text import Numbers
@@ -54,9 +54,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
             found = _columns(path, data)
             facts = {name: _plain(value) for name, value in file["meta"].attrs.items()} if "meta" in file else {}
     except (OSError, RuntimeError, ValueError) as error:
-        raise FormatError(
-            f"'{path.name}' is not a readable HDF5 file ({one_line(error)}); copy or save it again"
-        ) from None
+        raise unreadable(path, "HDF5 file", error) from None
     columns = [Column(TARGETS[name], position, name) for position, name in enumerate(found)]
     rows = np.arange(1, len(found["frame_ix"]) + 1)
     numbers = Numbers(dict(enumerate(found.values())), rows)

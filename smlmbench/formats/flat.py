@@ -34,7 +34,7 @@ class FlatMovie:
             raise FormatError(f"'{path.name}' cannot be opened: {error.strerror}; check its rights") from None
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """As every movie (SizeError: outside the movie; FormatError: the file has shrunk since it was opened)."""
+        """As every movie (SizeError: outside it; FormatError: the file has shrunk since it was opened)."""
         check_block(start, stop, self.n_frames)
         wanted = (stop - start) * self._frame_bytes
         with self._lock:

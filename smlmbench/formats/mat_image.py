@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, one_line, suggest
+from smlmbench.errors import FormatError, suggest, unreadable
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -46,9 +46,7 @@ def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     except FormatError:
         raise
     except Exception as error:
-        raise FormatError(
-            f"'{path.name}' is not a readable MATLAB file ({one_line(error)}); save it again with -v7"
-        ) from None
+        raise unreadable(path, "MATLAB file", error, "save it again with -v7") from None
     if np.iscomplexobj(array):
         raise FormatError(f"'{path.name}': '{variable}' is complex; save its magnitude")
     return np.asarray(array, dtype=np.float32)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, SmlmBenchError, one_line
+from smlmbench.errors import FormatError, SmlmBenchError, unreadable
 from smlmbench.formats import tiff
 from smlmbench.movies import check_block
 
@@ -129,8 +129,7 @@ def _places(path: Path) -> list[tuple[Path, int]]:
     except FormatError:
         raise
     except Exception as error:
-        said = one_line(error, typed=True)
-        raise FormatError(f"'{path.name}' is not a readable OME-TIFF ({said}); copy or save it again") from None
+        raise unreadable(path, "OME-TIFF", error) from None
     places = [(path.parent / place[0], place[1]) for place in found if place is not None]
     if len(places) < len(found) or not places:
         raise FormatError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, one_line
+from smlmbench.errors import FormatError, unreadable
 from smlmbench.formats import tiff
 from smlmbench.movies import Movie, check_block
 
@@ -33,7 +33,7 @@ class StillImage:
             with Image.open(path) as image:
                 mode, (self.width, self.height) = image.mode, image.size
         except Exception as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, "image", error) from None
         if mode not in GREY_MODES:
             raise FormatError(f"'{path.name}' is in colour ({mode}); save it as a grey image")
         names = {"1": "uint8", "L": "uint8", "I": "int32", "F": "float32"}
@@ -49,7 +49,7 @@ class StillImage:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large fields are no attack
                 values = np.asarray(image).astype(self.dtype)
         except Exception as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, "image", error) from None
         return values[None][: stop - start]
 
     def close(self) -> None:
@@ -90,8 +90,3 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _aside(file: Path) -> bool:
     name = file.name.lower()
     return name.startswith(".") or name in ASIDE or file.suffix.lower() in ASIDE_SUFFIXES
-
-
-def _unreadable(path: Path, error: Exception) -> FormatError:
-    said = one_line(error, 160, typed=True)
-    return FormatError(f"'{path.name}' is not a readable image ({said}); copy or save it again")

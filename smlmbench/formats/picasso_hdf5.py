@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, one_line
+from smlmbench.errors import FormatError, unreadable, unwritable
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.sidecar import Documents, last_of, read_documents, whole
 from smlmbench.formats.text import Numbers
@@ -101,9 +101,7 @@ def _records(path: Path) -> NDArray[np.void]:
             found = isinstance(data, h5py.Dataset) and data.dtype.names is not None and data.ndim == 1
             records: NDArray[np.void] | None = data[()] if found else None
     except (OSError, RuntimeError, ValueError) as error:
-        raise FormatError(
-            f"'{path.name}' is not a readable HDF5 file ({one_line(error)}); copy or save it again"
-        ) from None
+        raise unreadable(path, "HDF5 file", error) from None
     if records is None:
         raise FormatError(f"'{path.name}' has no table 'locs'; give localizations of Picasso")
     return records
@@ -191,8 +189,7 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
             file.create_dataset("locs", data=np.rec.fromarrays(list(columns.values()), dtype=fields))
         path.with_suffix(".yaml").write_text(yaml.safe_dump(facts, sort_keys=False), encoding="utf-8")
     except OSError as error:
-        reason = error.strerror or one_line(error)
-        raise FormatError(f"table '{path}' cannot be written: {reason}; give a path in an existing folder") from None
+        raise unwritable("table", path, error) from None
     _warn(path, columns, left_out, width, height)
 
 

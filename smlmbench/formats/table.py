@@ -7,6 +7,7 @@ first sheet is read.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -48,16 +49,12 @@ SYNONYMS = {
     "molecule": ("molecule", "emitter"),
     "channel": ("channel",),
 }
+LENGTHS = [name for name in COLUMNS if name.endswith("_nm")]
 LENGTH_UNITS = ("nm", "um", "px")
 PHOTON_UNITS = ("photon", "adu")
 KEYS: dict[str, tuple[str, str]] = {
     **{name: (name, "") for name in ("frame", "molecule", "channel", "probability")},
-    **{
-        f"{name.removesuffix('_nm')}_{unit}": (name, unit)
-        for name in COLUMNS
-        if name.endswith("_nm")
-        for unit in LENGTH_UNITS
-    },
+    **{f"{name.removesuffix('_nm')}_{unit}": (name, unit) for name in LENGTHS for unit in LENGTH_UNITS},
     **{name: (name, "photon") for name in ("photons", "background_photons")},
     "photons_adu": ("photons", "adu"),
     "background_adu": ("background_photons", "adu"),
@@ -173,11 +170,8 @@ def _sheet(path: Path) -> tuple[list[Header], list[tuple[int, tuple[Any, ...]]]]
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
             rows = list(enumerate(book.worksheets[0].iter_rows(values_only=True), start=1))
-        finally:
-            book.close()
     except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, OSError) as error:
         raise FormatError(f"table '{path.name}' is not a readable workbook: {error}; save it again as .xlsx") from None
     while rows and all(cell is None for cell in rows[0][1]):

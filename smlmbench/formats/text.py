@@ -12,9 +12,11 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, unwritable
 
 Floats = NDArray[np.float64]
+Places = Collection[int]  # of columns
+Rows = Iterable[tuple[int, Sequence[Any]]]  # line and cells
 
 UNITS = {"µm": "um", "μm": "um", "pixel": "px", "pixels": "px", "photons": "photon", "counts": "adu"}
 QUOTED = re.compile(r'"[^"]*"')
@@ -105,7 +107,7 @@ class Numbers:
     line: NDArray[np.int64]  # line (or row of a sheet) that each entry comes from, from 1 as editors count
 
 
-def read_numbers(path: Path, head: Head, picked: Collection[int], tried: Collection[int] = ()) -> Numbers:
+def read_numbers(path: Path, head: Head, picked: Places, tried: Places = ()) -> Numbers:
     """Read the columns at `picked`, and those at `tried` that hold numbers only; lines without any cell are skipped.
 
     Raises:
@@ -154,13 +156,7 @@ def _plain(file: TextIO, head: Head) -> list[Floats] | None:
 
 
 def collect(
-    path: Path,
-    headers: Sequence[Header],
-    picked: Collection[int],
-    rows: Iterable[tuple[int, Sequence[Any]]],
-    *,
-    decimal: str = ".",
-    tried: Collection[int] = (),
+    path: Path, headers: Sequence[Header], picked: Places, rows: Rows, *, decimal: str = ".", tried: Places = ()
 ) -> Numbers:
     """`read_numbers` from (line, cells), cell by cell, which names the first odd one."""
     values = {position: array("d") for position in sorted({*picked, *tried})}
@@ -210,16 +206,9 @@ def write_table(
 ) -> None:
     """Write one comma-separated row per entry; floats read back as the same number.
 
-    Args:
-        path: The table; where it has rows, further ones are added under its own headers.
-        columns: By header; those that are NaN throughout are left out.
-        always: Headers that are written in any case.
-        above: Lines above the header.
-        quoted: Every header stands between double quotes, else those alone that need them.
-        rows: Rows that it has.
-
-    Raises:
-        FormatError: The file cannot be written.
+    Columns that are NaN throughout are left out, but for those written `always`. `above` are lines above the header,
+    whose cells are all `quoted`, or those alone that need it. To a table that has `rows`, further ones are added under
+    its own header.
     """
     count = min((len(column) for column in columns.values()), default=0)
     if rows:
@@ -240,5 +229,4 @@ def write_table(
                     text = text.replace(python, both)
                 file.write(text)
     except OSError as error:
-        reason = f"table '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
-        raise FormatError(reason) from None
+        raise unwritable("table", path, error) from None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError, one_line
+from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError, one_line, unreadable, unwritable
 from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
@@ -65,9 +65,7 @@ class TiffMovie:
         except SmlmBenchError:
             raise
         except Exception as error:
-            raise FormatError(
-                f"'{path.name}' is not a readable TIFF ({one_line(error, typed=True)}); copy or save it again"
-            ) from None
+            raise unreadable(path, "TIFF", error) from None
 
     def _measure(self) -> None:
         name, size = self.path.name, self.path.stat().st_size
@@ -164,10 +162,8 @@ class TiffMovie:
                     f"'{self.path.name}' is compressed in a way that needs imagecodecs;"
                     " pip install imagecodecs, or save it uncompressed"
                 ) from None
-            raise FormatError(
-                f"'{self.path.name}': page {number} cannot be decoded ({one_line(error, typed=True)});"
-                " copy or save it again"
-            ) from None
+            said = f"page {number} cannot be decoded ({type(error).__name__}: {one_line(error)})"
+            raise FormatError(f"'{self.path.name}': {said}; copy or save it again") from None
 
     def close(self) -> None:
         """Release the file."""
@@ -213,9 +209,7 @@ def write_movie(
                     on_frames(stop)
         partial.replace(path)
     except OSError as error:
-        raise FormatError(
-            f"movie '{path}' cannot be written: {error.strerror or error}; give a path in an existing folder"
-        ) from None
+        raise unwritable("movie", path, error) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ would shift all later frames, and nobody would see it. Files whose names begin w
 import re
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +52,13 @@ class FolderMovie:
         if movie.n_frames == 1 and movie.look == self._look:
             return movie
         movie.close()
+        said = f"is {movie.look}, '{self._files[0].name}' is {self._look}; give files of one shape"
         if movie.n_frames != 1:
-            raise FormatError(
-                f"folder '{self.path.name}': '{file.name}' has {movie.n_frames} pages; give one frame per file,"
-                " or that file alone"
-            )
-        raise FormatError(
-            f"folder '{self.path.name}': '{file.name}' is {movie.look}, '{self._files[0].name}' is {self._look};"
-            " give files of one shape"
-        )
+            said = f"has {movie.n_frames} pages; give one frame per file, or that file alone"
+        raise FormatError(f"folder '{self.path.name}': '{file.name}' {said}")
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """As every movie.
-
-        Raises:
-            SizeError: Outside the movie.
-            FormatError: A file has changed since the folder was opened.
-        """
+        """As every movie (SizeError: outside it; FormatError: a file has changed since the folder was opened)."""
         check_block(start, stop, self.n_frames)
         out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
         for number in range(start, stop):
@@ -101,12 +92,8 @@ def _ordered(path: Path, files: Sequence[Path]) -> list[Path]:
         raise FormatError(f"folder '{path}' has no TIFF files; accepted: {' '.join(SUFFIXES)}; give a folder of frames")
     parts = {file: re.split(r"(\d+)", file.name) for file in files}
     names = sorted(parts.values())
-    differing = {
-        place
-        for other in names
-        for place in range(max(len(other), len(names[0])))
-        if other[place:][:1] != names[0][place:][:1]
-    }
+    pairs = (pair for other in names for pair in enumerate(zip_longest(names[0], other)))
+    differing = {place for place, (first, other) in pairs if first != other}
     if any(place % 2 == 0 for place in differing) or len(differing) > 1:
         raise FormatError(
             f"folder '{path}': the order of '{''.join(names[0])}' and '{''.join(names[-1])}' is in doubt; names may"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, SizeError
+from smlmbench.errors import FormatError, SizeError, unwritable
 from smlmbench.formats import tiff
 from smlmbench.predictions import Raster
 
@@ -78,5 +78,4 @@ def write_plain(path: Path, array: NDArray[np.floating], **stated: Any) -> None:
     try:
         tifffile.imwrite(path, array.astype(np.float32), imagej=True, **stated)
     except OSError as error:
-        reason = f"image '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
-        raise FormatError(reason) from None
+        raise unwritable("image", path, error) from None
