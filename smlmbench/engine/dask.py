@@ -97,7 +97,11 @@ class _Mapping:
             self._send()
             if not self._flights and (not self._order or not self._hooks.may_begin()):
                 break
-            self._receive()
+            try:
+                self._inbox.get(timeout=POLL_S)()
+            except queue.Empty:
+                if self._client.status != "running":
+                    raise EngineError(GONE) from None
         for spec, result in self._order.rest():
             self._end(spec, result)
 
@@ -114,19 +118,14 @@ class _Mapping:
             spec = self._order.take()
             number = str(spec["id"])
             key = f"smlmbench-{number}-{uuid.uuid4().hex[:8]}"
-            future = self._client.submit(
-                run_in_slot, self._run_cell, self._hooks.pack(spec), self._job, key=key, pure=False
-            )
+            sent = self._hooks.pack(spec)
+            future = self._client.submit(run_in_slot, self._run_cell, sent, self._job, key=key, pure=False)
             self._flights[number] = _Flight(spec, future)
             future.add_done_callback(lambda ended, number=number: self._inbox.put(lambda: self._landed(number, ended)))
             free -= 1
 
     def _alive(self) -> int:
-        """Number of workers; says so while there is none.
-
-        Raises:
-            EngineError: The scheduler is gone, or workers of our own do not come.
-        """
+        """Number of workers; says so while there is none (EngineError: the scheduler is gone, or none comes)."""
         try:
             count = len(self._client.nthreads())
         except (OSError, RuntimeError):
@@ -147,16 +146,6 @@ class _Mapping:
         if flight is not None and message.get("kind") == "begun":
             flight.begun = True
         self._hooks.on_event(message)
-
-    def _receive(self) -> None:
-        """Take in one thing that happened, or look around after a while."""
-        try:
-            happened = self._inbox.get(timeout=POLL_S)
-        except queue.Empty:
-            if self._client.status != "running":
-                raise EngineError(GONE) from None
-            return
-        happened()
 
     def _landed(self, number: str, future: "Future") -> None:
         from distributed import KilledWorker

@@ -131,14 +131,10 @@ def _with_companions(suffix: str) -> Facts:
 
 
 def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None, takes_columns: bool = False) -> str:
-    """Name the format of a file.
+    """Name the format of a table, movie or image: an existing file, or a folder where a format takes folders.
 
-    Args:
-        path: An existing file, or a folder where a format takes folders.
-        holds: table, movie or image.
-        catalog: Registered formats.
-        format: Name given by the user; it wins over suffix and content.
-        takes_columns: Only formats whose columns the user may name.
+    A format that the user gives wins over suffix and content; with `takes_columns` only those count whose columns the
+    user may name.
 
     Raises:
         FormatError: No file, no or several formats fit, or the named one holds something else.

@@ -54,8 +54,7 @@ def open_movie(path: Path) -> FlatMovie:
     width, height = map(int, stated["frame dimensions"])
     n_frames = int(stated["number of frames"][0])
     if min(width, height, n_frames) < 1:
-        raise FormatError(
-            f"'{beside.name}' states {n_frames} frames of {width} x {height} px; give a movie with frames"
-        )
+        shape = f"{n_frames} frames of {width} x {height} px"
+        raise FormatError(f"'{beside.name}' states {shape}; give a movie with frames")
     stored = np.dtype(">u2" if stated["data type"][1] == "big" else "<u2")
     return FlatMovie(path, (n_frames, height, width), stored, beside.name)

@@ -25,6 +25,7 @@ CARD: dict[str, Any] = {
 
 FIRST_FRAME = 0
 CENTRE_PX = 0.5
+Facts = Mapping[str, Any]
 NEEDED = ("frame_ix", "x", "y")
 TARGETS = {
     "frame_ix": "frame",
@@ -59,7 +60,7 @@ def unread(path: Path) -> list[str]:
     return [header.text for header in read_head(path).headers if header.name not in {*TARGETS, "id"}]
 
 
-def _facts(head: Head) -> Mapping[str, Any]:
+def _facts(head: Head) -> Facts:
     """The comment line that states unit and pixel size; empty where there is none."""
     for line in head.comments:
         try:
@@ -72,13 +73,7 @@ def _facts(head: Head) -> Mapping[str, Any]:
 
 
 def placed(
-    path: Path,
-    columns: Sequence[Column],
-    numbers: Numbers,
-    facts: Mapping[str, Any],
-    options: TableOptions,
-    *,
-    first_frame: int,
+    path: Path, columns: Sequence[Column], numbers: Numbers, facts: Facts, options: TableOptions, *, first_frame: int
 ) -> Localizations:
     """Build the table from columns with our targets (FormatError: `facts` lack unit or pixel size, or an odd cell)."""
     unit = facts.get("xy_unit")
@@ -98,7 +93,7 @@ def placed(
     return localizations(path, columns, numbers, options, scale=scale, first_frame=first_frame, shift=shift)
 
 
-def _pixel_nm(path: Path, facts: Mapping[str, Any], options: TableOptions) -> tuple[float, float]:
+def _pixel_nm(path: Path, facts: Facts, options: TableOptions) -> tuple[float, float]:
     """Pixel size along columns and rows; the file states rows first."""
     if options.pixel_size_nm is not None:
         return options.pixel_size_nm, options.pixel_size_nm

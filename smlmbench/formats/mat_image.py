@@ -35,9 +35,9 @@ def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
         arrays = io.whosmat(path)
         found = [name for name, shape, kind in arrays if kind in NUMERIC and len(shape) == 2 and min(shape) > 1]
         variable = settings["variable"] or (found[0] if len(found) == 1 else "")
-        if variable not in found:
-            if variable:
-                raise FormatError(f"'{path.name}' has no 2-D array '{variable}'; {suggest(variable, found)}")
+        if variable and variable not in found:
+            raise FormatError(f"'{path.name}' has no 2-D array '{variable}'; {suggest(variable, found)}")
+        if not variable:
             shown = ", ".join(found) or "none"
             raise FormatError(f"'{path.name}' has {len(found)} 2-D arrays ({shown}); name one with variable")
         array = io.loadmat(path, variable_names=[variable])[variable]

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from smlmbench.errors import FormatError, one_line
+from smlmbench.errors import FormatError, unreadable
 
 Documents = Sequence[Mapping[str, Any]]
 
@@ -19,9 +19,7 @@ def read_documents(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FormatError(
-            f"sidecar '{beside.name}' cannot be read ({one_line(error)}); copy or save it again"
-        ) from None
+        raise unreadable(beside, "sidecar", error) from None
     documents = [document for document in documents if document is not None]
     if not all(isinstance(document, dict) for document in documents):
         raise FormatError(f"sidecar '{beside.name}' is no list of 'name: value'; copy or save it again")

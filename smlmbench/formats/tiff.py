@@ -118,7 +118,7 @@ class TiffMovie:
         with self.path.open("rb") as file:
             file.seek(tiff.pages.next_page_offset)
             following = int.from_bytes(file.read(tiff.tiff.offsetsize), "little" if tiff.byteorder == "<" else "big")
-        if following != 0:
+        if following:
             raise _cut_short(self.path.name, size, f"after page {len(tiff.pages) - 1} another one should follow")
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
@@ -158,9 +158,9 @@ class TiffMovie:
                 return np.asarray(self._tiff.pages[number].asarray(maxworkers=1), dtype=self.dtype)
         except Exception as error:
             if "imagecodecs" in str(error):
+                why = "is compressed in a way that needs imagecodecs"
                 raise MissingExtraError(
-                    f"'{self.path.name}' is compressed in a way that needs imagecodecs;"
-                    " pip install imagecodecs, or save it uncompressed"
+                    f"'{self.path.name}' {why}; pip install imagecodecs, or save it uncompressed"
                 ) from None
             said = f"page {number} cannot be decoded ({type(error).__name__}: {one_line(error)})"
             raise FormatError(f"'{self.path.name}': {said}; copy or save it again") from None

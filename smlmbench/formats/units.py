@@ -81,10 +81,8 @@ def factors(path: Path, columns: Sequence[Column], options: TableOptions, *, inc
         else:
             out[column.target] = factor
     if lacking:
-        clauses = [
-            f"{', '.join(names)} {'needs' if len(names) == 1 else 'need'} {need}" for need, names in lacking.items()
-        ]
-        raise FormatError(f"table '{path.name}': {'; '.join(clauses)}; state what is missing")
+        needs = [f"{', '.join(names)} {'need' if names[1:] else 'needs'} {need}" for need, names in lacking.items()]
+        raise FormatError(f"table '{path.name}': {'; '.join(needs)}; state what is missing")
     return out
 
 

@@ -44,14 +44,11 @@ class Location:
 
 
 def resolve(location: str | os.PathLike[str] | None, home: Path | None = None) -> Location:
-    """Find out what a `--store`, `--tracking-uri` or `MLFLOW_TRACKING_URI` means.
+    """Find out what a `--store`, `--tracking-uri` or `MLFLOW_TRACKING_URI` means (StoreError: another kind of address).
 
     Args:
-        location: Folder, `sqlite:///FILE`, `http(s)://HOST`; None takes MLFLOW_TRACKING_URI, else ./mlruns.
+        location: Folder, `sqlite:///FILE`, `http(s)://HOST:PORT`; None takes MLFLOW_TRACKING_URI, else ./mlruns.
         home: Local folder for work and reports where `location` is a server; default ./mlruns.
-
-    Raises:
-        StoreError: Another kind of address.
     """
     text = str(location) if location is not None else os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_FOLDER
     if text.startswith("sqlite:///"):
@@ -66,10 +63,9 @@ def resolve(location: str | os.PathLike[str] | None, home: Path | None = None) -
 
 
 def check(where: Location, *, create: bool) -> None:
-    """Refuse a store that cannot be used, in seconds.
+    """Refuse a store that cannot be used (StoreError), in seconds.
 
-    Raises:
-        StoreError: Folder not writable, no store there (`create` false), not a database, or no server answers.
+    The folder is not writable, no store is there (`create` false), it is not a database, or no server answers.
     """
     if not create and where.database is not None and not where.database.is_file():
         raise StoreError(

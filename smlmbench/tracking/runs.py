@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
 
 End = Literal["done", "interrupted", "pruned", "failed", "collapsed"]
+ENDS: Mapping[type[BaseException], End] = {CollapsedError: "collapsed", PrunedError: "pruned", Exception: "failed"}
 MLFLOW_STATUS: Mapping[End, str] = {"done": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
 METRICS_PER_CALL = 1000
 TAGS_PER_CALL = 100
@@ -65,13 +66,7 @@ class Run:
         if isinstance(error, StoreLostError):
             self.abandon()
             return
-        end: End = "failed"
-        if isinstance(error, CollapsedError):
-            end = "collapsed"
-        elif isinstance(error, PrunedError):
-            end = "pruned"
-        elif not isinstance(error, Exception):
-            end = "interrupted"
+        end: End = next((end for kind, end in ENDS.items() if isinstance(error, kind)), "interrupted")
         try:
             self.terminate(end, reason_of(error))
         except Exception as second:
