@@ -44,13 +44,8 @@ class Jobs(BaseModel):
         return words
 
     def script(self) -> str:
-        """The job script, without asking any queue.
-
-        Raises:
-            EngineError: A keyword that the class does not take.
-            MissingExtraError: dask-jobqueue is not installed.
-        """
-        job = _class(self.kind).job_cls
+        """The job script, without asking any queue (EngineError: a keyword that the class does not take)."""
+        job = self._class().job_cls
         try:
             return str(job(scheduler=PLACEHOLDER, name="smlmbench", **self.keywords()).job_script())
         except (TypeError, ValueError) as error:
@@ -62,7 +57,14 @@ class Jobs(BaseModel):
         """A scheduler in this process that sends jobs to the queue."""
         keywords = self.keywords()
         options = {"dashboard": False, "dashboard_address": ":0", **keywords.pop("scheduler_options", {})}
-        return _class(self.kind)(**keywords, scheduler_options=options)
+        return self._class()(**keywords, scheduler_options=options)
+
+    def _class(self) -> Any:
+        try:
+            import dask_jobqueue
+        except ImportError:
+            raise MissingExtraError("--cluster needs dask-jobqueue; pip install 'smlmbench[cluster]'") from None
+        return getattr(dask_jobqueue, KINDS[self.kind])
 
 
 def read_jobs(path: Path) -> Jobs:
@@ -89,11 +91,3 @@ def read_jobs(path: Path) -> Jobs:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise EngineError(f"{path.name}: {where}: {first['msg']}") from None
-
-
-def _class(kind: str) -> Any:
-    try:
-        import dask_jobqueue
-    except ImportError:
-        raise MissingExtraError("--cluster needs dask-jobqueue; pip install 'smlmbench[cluster]'") from None
-    return getattr(dask_jobqueue, KINDS[kind])

@@ -35,7 +35,7 @@ def gpu_of(slot: int, visible: str | None, present: int) -> str | None:
 
     `slot` is the number of the worker, `visible` the variable as it is, `present` the number of GPUs of the machine.
     """
-    devices = visible.split(",") if visible else [str(number) for number in range(present)]
+    devices = visible.split(",") if visible else list(map(str, range(present)))
     return devices[slot % len(devices)] if len(devices) > 1 else None
 
 

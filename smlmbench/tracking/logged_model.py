@@ -29,26 +29,17 @@ def log_model(
     metrics: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """Log a copy of a network, in eval mode on the CPU, and link it to the run.
+    """Log a copy of a network, in eval mode on the CPU, and link it to the run that trained it.
 
-    Batch, height and width stay open. The run's params, and the last values of `metrics`, are put on the model too,
-    so that MLflow's model search can rank it.
+    It takes and gives (B, C, H, W) float32; batch, height and width stay open. The run's params, and the last values of
+    `metrics`, are put on the model too, so that MLflow's model search can rank it.
 
-    Args:
-        run: The run that trained it.
-        model: Takes (B, C, H, W) float32 and gives as much in `outputs` channels.
-        name: Shown in the UI.
-        example: Frames (B, C, H, W) with B, H and W of at least 2 (a size of 1 would be fixed by the export).
-        outputs: Channels that it gives.
-        requirements: What loading needs; given, because MLflow would find it out by half a minute of imports.
-        metrics: Keys of the run's metrics.
-        tags: Of the model.
+    `example` has B, H and W of at least 2 (a size of 1 would be fixed by the export), else a SizeError; `outputs` is
+    the number of channels that the network gives; `requirements` are what loading needs, given because MLflow would
+    find them out by half a minute of imports.
 
     Returns:
         The id for `models:/<id>`.
-
-    Raises:
-        SizeError: The example has another shape.
     """
     if example.ndim != 4 or min(example.shape[0], *example.shape[2:]) < 2:
         raise SizeError(f"example of shape {example.shape}; give (B, C, H, W) with B, H and W of at least 2")

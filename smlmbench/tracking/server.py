@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -54,16 +54,13 @@ class Server:
 
     def _stop(self) -> None:
         # Its workers are children of children; those that outlive it would hold the port.
-        try:
+        with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(self._process.pid)
             family = [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            family = []
-        for member in family[:1]:
-            member.terminate()
-        _, alive = psutil.wait_procs(family, timeout=STOP_BUDGET_S)
-        for member in alive:
-            member.kill()
+            parent.terminate()
+            for member in psutil.wait_procs(family, timeout=STOP_BUDGET_S)[1]:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
         self._process.wait()
 
 
