@@ -6,6 +6,7 @@ A message has three parts in one line: what was given, what is accepted, what to
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class SmlmBenchError(Exception):
@@ -74,6 +75,22 @@ class PrunedError(SmlmBenchError):
 
 class CollapsedError(TrainingError):
     """The network answers (almost) nothing; PROTOCOL section 4, collapse guard."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of another package says, in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]
+
+
+def unreadable(path: Path, kind: str, error: BaseException, advice: str = "copy or save it again") -> FormatError:
+    """Make the error for a file that another package cannot read."""
+    return FormatError(f"'{path.name}' is not a readable {kind} ({type(error).__name__}: {one_line(error)}); {advice}")
+
+
+def unwritable(kind: str, path: Path, error: OSError) -> FormatError:
+    """Make the error for a file that cannot be written."""
+    said = error.strerror or one_line(error)
+    return FormatError(f"{kind} '{path}' cannot be written: {said}; give a path in an existing folder")
 
 
 def suggest(given: str, accepted: Iterable[str]) -> str:

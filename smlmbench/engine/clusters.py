@@ -1,7 +1,8 @@
 """Where workers come from: this machine, a scheduler that runs already, or a job queue."""
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -36,31 +37,23 @@ def local_workers(count: int) -> Iterator[Workers]:
     Raises:
         EngineError: They do not start.
     """
-    import logging
+    from distributed import LocalCluster
 
-    import dask.config
-    from distributed import Client, LocalCluster
+    def start() -> LocalCluster:
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            scheduler_kwargs=NO_PAGES,
+            memory_limit=None,
+            silence_logs=logging.CRITICAL,
+            env=thread_environment(thread_count(count)),
+        )
 
-    from smlmbench.engine.plugin import Setup
-
-    with dask.config.set(SETTINGS), _same_environment():
-        try:
-            cluster = LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                scheduler_kwargs=NO_PAGES,
-                memory_limit=None,
-                silence_logs=logging.CRITICAL,
-                env=thread_environment(thread_count(count)),
-            )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise EngineError(f"{count} workers could not be started ({error}); try fewer --workers") from None
-        with cluster, Client(cluster, set_as_default=False) as client:
-            client.register_plugin(Setup())
-            yield Workers(client, ours=True)
+    with _own(start, f"{count} workers could not be started ({{}}); try fewer --workers") as client:
+        yield Workers(client, ours=True)
 
 
 @contextmanager
@@ -93,6 +86,19 @@ def queued_workers(jobs: "Jobs", count: int | None = None) -> Iterator[Workers]:
     Raises:
         EngineError: The queue's command is absent or refuses.
     """
+
+    def start() -> Any:
+        cluster, wanted = jobs.start(), count or jobs.jobs
+        cluster.adapt(minimum_jobs=wanted, maximum_jobs=wanted)  # also sends a new job for one that ended
+        return cluster
+
+    with _own(start, f"{jobs.kind}: jobs cannot be sent ({{}}); --dry prints the job script") as client:
+        yield Workers(client, ours=True, patience_s=None)
+
+
+@contextmanager
+def _own(start: Callable[[], Any], refusal: str) -> "Iterator[Client]":
+    """The client of workers that are started here; nothing of it stays in this process."""
     import dask.config
     from distributed import Client
 
@@ -100,14 +106,12 @@ def queued_workers(jobs: "Jobs", count: int | None = None) -> Iterator[Workers]:
 
     with dask.config.set(SETTINGS), _same_environment():
         try:
-            cluster = jobs.start()
-            wanted = count or jobs.jobs
-            cluster.adapt(minimum_jobs=wanted, maximum_jobs=wanted)  # also sends a new job for one that ended
+            cluster = start()
         except (OSError, RuntimeError, ValueError, TypeError) as error:
-            raise EngineError(f"{jobs.kind}: jobs cannot be sent ({error}); --dry prints the job script") from None
+            raise EngineError(refusal.format(error)) from None
         with cluster, Client(cluster, set_as_default=False) as client:
             client.register_plugin(Setup())
-            yield Workers(client, ours=True, patience_s=None)
+            yield client
 
 
 def is_local(address: str) -> bool:
@@ -116,11 +120,7 @@ def is_local(address: str) -> bool:
 
 
 def _check_versions(client: "Client") -> None:
-    """Refuse workers that would compute something else.
-
-    Raises:
-        EngineError: Absent or of another version on some worker.
-    """
+    """Refuse workers that would compute something else: the package is absent or of another version."""
     for worker, answer in client.run(about, on_error="return").items():
         if isinstance(answer, BaseException):
             raise EngineError(f"worker {worker} cannot import smlmbench ({answer}); install it there too")

@@ -18,18 +18,6 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 
 
-def _always() -> bool:
-    return True
-
-
-def _same(spec: Spec) -> Spec:
-    return spec
-
-
-def _ignore(*_: object) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """What a caller may add to a mapping.
@@ -42,11 +30,14 @@ class Hooks:
         settled: Status by id of what is needed and known before, so it is not among the specs.
     """
 
-    may_begin: Callable[[], bool] = _always
-    pack: Callable[[Spec], Spec] = _same
-    on_event: Callable[[Mapping[str, Any]], None] = _ignore
-    on_death: Callable[[Spec, str], None] = _ignore
+    may_begin: Callable[[], bool] = lambda: True
+    pack: Callable[[Spec], Spec] = lambda spec: spec
+    on_event: Callable[[Mapping[str, Any]], None] = lambda _event: None
+    on_death: Callable[[Spec, str], None] = lambda _spec, _why: None
     settled: Mapping[str, str] | None = None
+
+
+NO_HOOKS = Hooks()
 
 
 def failure(error: BaseException) -> Result:

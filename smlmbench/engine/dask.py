@@ -7,17 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.engine.contracts import (
-    FAILED,
-    INTERRUPTED,
-    Hooks,
-    OnResult,
-    Result,
-    RunCell,
-    Spec,
-    failure,
-)
-from smlmbench.engine.inline import NO_HOOKS
+from smlmbench.engine.contracts import FAILED, INTERRUPTED, NO_HOOKS, Hooks, OnResult, Result, RunCell, Spec, failure
 from smlmbench.engine.order import Order
 from smlmbench.engine.slots import request_stop, run_in_slot, topic_of
 from smlmbench.errors import EngineError, StoreLostError
@@ -30,6 +20,7 @@ DEATHS = 2  # a cell whose worker dies is repeated once
 UNBEGUN_DEATHS = 5  # workers that died before they had begun the cell that was sent to them
 INTERRUPTS = 20
 PATIENCE_S = 180.0  # without any worker of our own
+GONE = "the scheduler does not answer any more; the same command continues what is left"
 
 
 @dataclass(slots=True)
@@ -44,16 +35,12 @@ class _Flight:
 class Workers:
     """Worker processes behind one scheduler; `map_cells` has the shape of the inline one.
 
-    Attributes:
-        ours: They were started here: a dead one is reported at once and replaced, and without any we give up.
-        job: Name of this command's work, by which workers tell its cells from others'.
+    Where they are `ours`, started here, a dead one is reported at once and replaced, and without any we give up. `job`
+    names this command's work, by which workers tell its cells from others'.
     """
 
     def __init__(self, client: "Client", *, ours: bool, patience_s: float | None = PATIENCE_S) -> None:
-        self.client = client
-        self.ours = ours
-        self.patience_s = patience_s
-        self.job = uuid.uuid4().hex
+        self.client, self.ours, self.patience_s, self.job = client, ours, patience_s, uuid.uuid4().hex
 
     def map_cells(
         self, run_cell: RunCell, specs: Sequence[Spec], *, on_result: OnResult, hooks: Hooks = NO_HOOKS
@@ -62,15 +49,8 @@ class Workers:
 
         A cell whose worker dies is repeated once, then it is `failed`; one that raises is not repeated. Ctrl-C asks
         the running cells to keep their state, waits for them and is passed on; a second one is passed on at once.
-
-        Args:
-            run_cell: A function that workers can import; spec to result.
-            specs: Plain dicts with `id` and, where they need other cells, `needs`.
-            on_result: Called in this thread after each cell.
-            hooks: What the caller adds.
-
-        Returns:
-            One result per spec, in order, as from the inline engine.
+        Arguments and results are those of the inline engine; workers must be able to import `run_cell`, and
+        `on_result` is called in this thread.
 
         Raises:
             EngineError: The scheduler has gone away, or no worker comes.
@@ -98,7 +78,8 @@ class _Mapping:
 
     def run(self) -> list[Result]:
         topic = topic_of(self._job)
-        self._client.subscribe_topic(topic, self._heard)
+        # Called in the client's thread, hence the inbox.
+        self._client.subscribe_topic(topic, lambda event: self._inbox.put(lambda: self._told(event[1])))
         try:
             self._work()
         except (KeyboardInterrupt, StoreLostError):
@@ -111,16 +92,17 @@ class _Mapping:
 
     def _work(self) -> None:
         while True:
-            self._settle()
+            for spec, result in self._order.blocked():
+                self._end(spec, result)
             self._send()
             if not self._flights and (not self._order or not self._hooks.may_begin()):
                 break
-            self._receive()
+            try:
+                self._inbox.get(timeout=POLL_S)()
+            except queue.Empty:
+                if self._client.status != "running":
+                    raise EngineError(GONE) from None
         for spec, result in self._order.rest():
-            self._end(spec, result)
-
-    def _settle(self) -> None:
-        for spec, result in self._order.blocked():
             self._end(spec, result)
 
     def _end(self, spec: Spec, result: Result) -> None:
@@ -136,23 +118,18 @@ class _Mapping:
             spec = self._order.take()
             number = str(spec["id"])
             key = f"smlmbench-{number}-{uuid.uuid4().hex[:8]}"
-            future = self._client.submit(
-                run_in_slot, self._run_cell, self._hooks.pack(spec), self._job, key=key, pure=False
-            )
+            sent = self._hooks.pack(spec)
+            future = self._client.submit(run_in_slot, self._run_cell, sent, self._job, key=key, pure=False)
             self._flights[number] = _Flight(spec, future)
             future.add_done_callback(lambda ended, number=number: self._inbox.put(lambda: self._landed(number, ended)))
             free -= 1
 
     def _alive(self) -> int:
-        """Number of workers; says so while there is none.
-
-        Raises:
-            EngineError: The scheduler is gone, or workers of our own do not come.
-        """
+        """Number of workers; says so while there is none (EngineError: the scheduler is gone, or none comes)."""
         try:
             count = len(self._client.nthreads())
         except (OSError, RuntimeError):
-            raise EngineError(self._gone()) from None
+            raise EngineError(GONE) from None
         if count:
             self._alone_since = None
         elif self._alone_since is None:
@@ -164,30 +141,15 @@ class _Mapping:
             )
         return count
 
-    def _gone(self) -> str:
-        return "the scheduler does not answer any more; the same command continues what is left"
-
-    def _heard(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Called in the client's thread."""
-        self._inbox.put(lambda: self._told(event[1]))
-
     def _told(self, message: Mapping[str, Any]) -> None:
         flight = self._flights.get(str(message.get("id")))
         if flight is not None and message.get("kind") == "begun":
             flight.begun = True
         self._hooks.on_event(message)
 
-    def _receive(self) -> None:
-        """Take in one thing that happened, or look around after a while."""
-        try:
-            happened = self._inbox.get(timeout=POLL_S)
-        except queue.Empty:
-            if self._client.status != "running":
-                raise EngineError(self._gone()) from None
-            return
-        happened()
-
     def _landed(self, number: str, future: "Future") -> None:
+        from distributed import KilledWorker
+
         flight = self._flights.get(number)
         if flight is None or flight.future is not future:
             return
@@ -195,7 +157,7 @@ class _Mapping:
         status = future.status
         if status not in ("finished", "error"):
             if self._client.status != "running" or status == "lost":
-                raise EngineError(self._gone())
+                raise EngineError(GONE)
             self._order.again(flight.spec)
             return
         error = future.exception() if status == "error" else None
@@ -204,7 +166,7 @@ class _Mapping:
         if isinstance(error, StoreLostError):
             raise error
         if error is not None:
-            result = self._died(flight, error) if _is_death(error) else failure(error)
+            result = self._died(flight, error) if isinstance(error, KilledWorker) else failure(error)
         elif result is not None and result.get("status") == INTERRUPTED:
             result = self._repeat(flight, "its worker was told to end", INTERRUPTS)
         if result is not None:
@@ -216,11 +178,8 @@ class _Mapping:
         last = getattr(getattr(error, "last_worker", None), "address", "unknown")
         self._hooks.on_death(flight.spec, f"its worker at {last} died")
         if not self._workers.ours:
-            return {
-                "status": FAILED,
-                "reason": "its workers died, as often as the scheduler repeats a task",
-                "given_up": True,
-            }
+            why = "its workers died, as often as the scheduler repeats a task"
+            return {"status": FAILED, "reason": why, "given_up": True}
         return self._repeat(flight, "its worker died", DEATHS if flight.begun else UNBEGUN_DEATHS)
 
     def _repeat(self, flight: _Flight, why: str, limit: int) -> Result | None:
@@ -258,9 +217,3 @@ class _Mapping:
             if flight.future.key not in held and not flight.future.done():
                 del self._flights[number]
                 flight.future.cancel()
-
-
-def _is_death(error: BaseException) -> bool:
-    from distributed import KilledWorker
-
-    return isinstance(error, KilledWorker)

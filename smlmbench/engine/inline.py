@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from smlmbench.engine.contracts import Hooks, OnResult, Result, RunCell, Spec, failure
+from smlmbench.engine.contracts import NO_HOOKS, Hooks, OnResult, Result, RunCell, Spec, failure
 from smlmbench.engine.order import Order
 from smlmbench.errors import StoreLostError
-
-NO_HOOKS = Hooks()
 
 
 def map_cells(

@@ -16,23 +16,15 @@ PLACEHOLDER = "tcp://SCHEDULER:PORT"
 
 
 class Jobs(BaseModel):
-    """What `cluster.yaml` says; further keys are keywords of the class of dask-jobqueue.
-
-    Attributes:
-        kind: slurm, pbs, lsf or sge.
-        jobs: Number of jobs, each trains one cell at a time.
-        cores: Cores of a job.
-        memory: Memory of a job, such as 16GB.
-        walltime: Longest time of a job, as the queue writes it.
-    """
+    """What `cluster.yaml` says; further keys are keywords of the class of dask-jobqueue."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    kind: str
-    jobs: int = Field(default=1, ge=1)
-    cores: int = Field(default=1, ge=1)
-    memory: str
-    walltime: str
+    kind: str  # slurm, pbs, lsf or sge
+    jobs: int = Field(default=1, ge=1)  # each trains one cell at a time
+    cores: int = Field(default=1, ge=1)  # of a job
+    memory: str  # of a job, such as 16GB
+    walltime: str  # longest time of a job, as the queue writes it
 
     def keywords(self) -> dict[str, Any]:
         """Keywords of the class: one worker process with one slot that has all the cores."""
@@ -40,10 +32,8 @@ class Jobs(BaseModel):
         said = [f"export {name}={value}" for name, value in thread_environment(self.cores).items()]
         more["job_script_prologue"] = [*said, *more.get("job_script_prologue", [])]
         words = {"cores": 1, "processes": 1, "memory": self.memory, "walltime": self.walltime, **more}
-        if self.kind == "slurm":
-            words["job_cpu"] = self.cores
-        elif self.kind == "lsf":
-            words["ncpus"] = self.cores
+        if self.kind in ("slurm", "lsf"):
+            words["job_cpu" if self.kind == "slurm" else "ncpus"] = self.cores
         elif self.kind == "pbs":
             words.setdefault("resource_spec", f"select=1:ncpus={self.cores}:mem={self.memory}")
         elif self.cores > 1 and not any("-pe " in str(line) for line in more.get("job_extra_directives", [])):
@@ -54,13 +44,8 @@ class Jobs(BaseModel):
         return words
 
     def script(self) -> str:
-        """The job script, without asking any queue.
-
-        Raises:
-            EngineError: A keyword that the class does not take.
-            MissingExtraError: dask-jobqueue is not installed.
-        """
-        job = _class(self.kind).job_cls
+        """The job script, without asking any queue (EngineError: a keyword that the class does not take)."""
+        job = self._class().job_cls
         try:
             return str(job(scheduler=PLACEHOLDER, name="smlmbench", **self.keywords()).job_script())
         except (TypeError, ValueError) as error:
@@ -72,15 +57,18 @@ class Jobs(BaseModel):
         """A scheduler in this process that sends jobs to the queue."""
         keywords = self.keywords()
         options = {"dashboard": False, "dashboard_address": ":0", **keywords.pop("scheduler_options", {})}
-        return _class(self.kind)(**keywords, scheduler_options=options)
+        return self._class()(**keywords, scheduler_options=options)
+
+    def _class(self) -> Any:
+        try:
+            import dask_jobqueue
+        except ImportError:
+            raise MissingExtraError("--cluster needs dask-jobqueue; pip install 'smlmbench[cluster]'") from None
+        return getattr(dask_jobqueue, KINDS[self.kind])
 
 
 def read_jobs(path: Path) -> Jobs:
-    """Read `cluster.yaml`.
-
-    Raises:
-        EngineError: Absent, not a mapping, an unknown kind, or a key that is missing or wrong.
-    """
+    """Read `cluster.yaml` (EngineError: absent, not a mapping, an unknown kind, or a key that is missing or wrong)."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -89,30 +77,17 @@ def read_jobs(path: Path) -> Jobs:
         raise EngineError(f"{path.name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, Mapping):
         raise EngineError(f"{path.name}: not a mapping; write kind, jobs, cores, memory, walltime and more keywords")
-    kind = raw.get("kind")
-    if kind not in KINDS:
+    if (kind := raw.get("kind")) not in KINDS:
         raise EngineError(f"{path.name}: kind '{kind}' is not known, {suggest(str(kind), KINDS)}")
-    fixed = [name for name in FIXED if name in raw]
-    if fixed:
+    if fixed := [name for name in FIXED if name in raw]:
         raise EngineError(f"{path.name}: {', '.join(fixed)} cannot be set; a job trains one cell on `cores` cores")
+    time = raw.get("walltime")
+    if isinstance(time, int) and not isinstance(time, bool):
+        # YAML reads 02:00:00 without quotes as a number of seconds.
+        time = f"{time // 3600:02d}:{time // 60 % 60:02d}:{time % 60:02d}"
     try:
-        return Jobs.model_validate({**raw, "walltime": _walltime(raw.get("walltime"))})
+        return Jobs.model_validate({**raw, "walltime": time})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise EngineError(f"{path.name}: {where}: {first['msg']}") from None
-
-
-def _walltime(value: Any) -> Any:
-    """YAML reads 02:00:00 without quotes as a number of seconds."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value // 3600:02d}:{value // 60 % 60:02d}:{value % 60:02d}"
-    return value
-
-
-def _class(kind: str) -> Any:
-    try:
-        import dask_jobqueue
-    except ImportError:
-        raise MissingExtraError("--cluster needs dask-jobqueue; pip install 'smlmbench[cluster]'") from None
-    return getattr(dask_jobqueue, KINDS[kind])

@@ -6,23 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def _nowhere(message: Mapping[str, Any]) -> None:  # noqa: ARG001 (the signature of `tell`)
-    return None
-
-
 @dataclass(slots=True)
 class Link:
-    """The line from a running cell to its engine.
+    """The line from a running cell to its engine."""
 
-    Attributes:
-        tell: Sends a small message of plain values.
-        stop: Set where the cell shall keep its state and end.
-        job: Name of the mapping that the cell belongs to, or "".
-    """
-
-    tell: Callable[[Mapping[str, Any]], None] = _nowhere
-    stop: threading.Event = field(default_factory=threading.Event)
-    job: str = ""
+    tell: Callable[[Mapping[str, Any]], None] = lambda _message: None  # sends a small message of plain values
+    stop: threading.Event = field(default_factory=threading.Event)  # set where the cell shall keep its state and end
+    job: str = ""  # name of the mapping that the cell belongs to
 
 
 _current = Link()

@@ -26,8 +26,8 @@ class Order:
             for name in needs:
                 self._dependents.setdefault(name, []).append(number)
             self._missing[number] = {name for name in needs if self._status.get(name) != DONE}
-        for number in range(len(self._specs)):
-            if not self._missing[number]:
+        for number, missing in self._missing.items():
+            if not missing:
                 self._push(number)
         for name, status in list(self._status.items()):
             if status != DONE:
@@ -85,14 +85,7 @@ class Order:
         """Everything that was not begun."""
         early = bool(self._ready)
         for number in sorted(self._missing):
-            missing = ", ".join(sorted(self._missing[number]))
-            yield (
-                self._specs[number],
-                (
-                    {"status": PLANNED}
-                    if early
-                    else {"status": BLOCKED, "reason": f"needs cells that need it: {missing}"}
-                ),
-            )
+            why = f"needs cells that need it: {', '.join(sorted(self._missing[number]))}"
+            yield self._specs[number], {"status": PLANNED} if early else {"status": BLOCKED, "reason": why}
         self._missing.clear()
         self._ready.clear()

@@ -4,16 +4,11 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from smlmbench import __version__
 from smlmbench.engine.contracts import INTERRUPTED, PLANNED, Result, RunCell, Spec
 from smlmbench.engine.link import Link, connect
-
-if TYPE_CHECKING:
-    from distributed import Worker
 
 LEAVE_AFTER_S = 1.0
 JOBS_KEPT = 64
@@ -25,15 +20,9 @@ leaving = threading.Event()
 
 
 def thread_count(slots: int) -> int:
-    """Threads of each of `slots` processes that share this machine."""
-    return max(1, cores() // slots)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Threads of each of `slots` processes that share the cores of this machine that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // slots)
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -44,12 +33,9 @@ def thread_environment(threads: int) -> dict[str, str]:
 def gpu_of(slot: int, visible: str | None, present: int) -> str | None:
     """CUDA_VISIBLE_DEVICES of a slot: one GPU each, in turn; None where there is nothing to share out.
 
-    Args:
-        slot: Number of the worker.
-        visible: CUDA_VISIBLE_DEVICES as it is.
-        present: GPUs of the machine.
+    `slot` is the number of the worker, `visible` the variable as it is, `present` the number of GPUs of the machine.
     """
-    devices = visible.split(",") if visible else [str(number) for number in range(present)]
+    devices = visible.split(",") if visible else list(map(str, range(present)))
     return devices[slot % len(devices)] if len(devices) > 1 else None
 
 
@@ -91,7 +77,7 @@ def run_in_slot(run_cell: RunCell, spec: Spec, job: str) -> Result:
         if leaving.is_set():
             time.sleep(LEAVE_AFTER_S)  # this process ends; no need to hurry through what is sent to it
             return {"status": INTERRUPTED}
-        link = Link(partial(_send, worker, topic_of(job)), stop, job)
+        link = Link(lambda message: worker.log_event(topic_of(job), dict(message)), stop, job)
         link.tell({"kind": "begun", "id": spec["id"], "worker": worker.address})
         connect(link)
         try:
@@ -105,7 +91,3 @@ def run_in_slot(run_cell: RunCell, spec: Spec, job: str) -> Result:
 def topic_of(job: str) -> str:
     """Name under which the messages of a mapping travel."""
     return f"smlmbench-{job}"
-
-
-def _send(worker: "Worker", topic: str, message: Mapping[str, Any]) -> None:
-    worker.log_event(topic, dict(message))

@@ -33,18 +33,13 @@ __all__ = [
 ]
 
 NO_OPTIONS = TableOptions()
+Facts = dict[str, dict[str, Any]]
 
 
 def read_table(
     path: Path, *, catalog: Catalog, format: str | None = None, options: TableOptions = NO_OPTIONS
 ) -> Localizations:
-    """Read a localization table.
-
-    Args:
-        path: Table file.
-        catalog: Registered formats.
-        format: Name of the format; None finds it from suffix and content.
-        options: What is known beyond the file; named columns need a format that takes them.
+    """Read a localization table; columns that `options` names need a format that takes them.
 
     Raises:
         FormatError: No file, no format fits, or the file is odd.
@@ -57,28 +52,15 @@ def read_table(
 
 
 def write_table(
-    locs: Localizations,
-    path: Path,
-    *,
-    catalog: Catalog,
-    format: str | None = None,
-    options: TableOptions = NO_OPTIONS,
+    locs: Localizations, path: Path, *, catalog: Catalog, format: str | None = None, options: TableOptions = NO_OPTIONS
 ) -> None:
-    """Write a localization table.
-
-    Raises:
-        FormatError: No format of that name or suffix writes tables, several do, or the file cannot be written.
-    """
+    """Write a localization table (errors as `writer`; FormatError: the file cannot be written)."""
     path = Path(path)
     catalog.module("formats", writer(path, "table", catalog=catalog, format=format)).write_table(locs, path, options)
 
 
 def open_movie(path: Path, *, catalog: Catalog, format: str | None = None) -> Movie:
-    """Open a movie, a file or a folder of frames; the caller closes it.
-
-    Raises:
-        FormatError: No file, no format fits, or the file is odd.
-    """
+    """Open a movie, a file or a folder of frames; the caller closes it (errors as `find`; FormatError: it is odd)."""
     path = Path(path)
     movie: Movie = catalog.module("formats", find(path, "movie", catalog=catalog, format=format)).open_movie(path)
     return movie
@@ -87,13 +69,7 @@ def open_movie(path: Path, *, catalog: Catalog, format: str | None = None) -> Mo
 def read_image(
     path: Path, *, catalog: Catalog, format: str | None = None, settings: Mapping[str, Any] | None = None
 ) -> NDArray[np.float32]:
-    """Read one image as float32 (H, W).
-
-    Args:
-        path: Image file.
-        catalog: Registered formats.
-        format: Name of the format; None finds it.
-        settings: Settings of the format (its card), e.g. {variable: Recovery}.
+    """Read one image as float32 (H, W) under settings of its format's card, e.g. {variable: Recovery}.
 
     Raises:
         FormatError: No file, no format fits, or the file is odd.
@@ -109,11 +85,7 @@ def read_image(
 def write_image(
     path: Path, array: NDArray[np.floating], pixel_nm: float, *, catalog: Catalog, format: str | None = None
 ) -> None:
-    """Write one image (H, W) with its pixel size.
-
-    Raises:
-        FormatError: No format of that name or suffix writes images, or the file cannot be written.
-    """
+    """Write one image (H, W) with its pixel size (errors as `writer`; FormatError: the file cannot be written)."""
     path = Path(path)
     name = writer(path, "image", catalog=catalog, format=format)
     catalog.module("formats", name).write_image(path, array, pixel_nm)
@@ -128,11 +100,7 @@ def write_movie(
     pixel_nm: float | None = None,
     on_frames: Callable[[int], None] | None = None,
 ) -> None:
-    """Copy a movie into a file of a format that can be written, block by block.
-
-    Raises:
-        FormatError: No format of that name or suffix writes movies, or the file cannot be written.
-    """
+    """Copy a movie into a file block by block (errors as `writer`; FormatError: the file cannot be written)."""
     path = Path(path)
     name = writer(path, "movie", catalog=catalog, format=format)
     catalog.module("formats", name).write_movie(movie, path, pixel_nm, on_frames)
@@ -146,68 +114,61 @@ def companions(path: Path) -> list[Path]:
     path = Path(path)
     found: list[Path] = []
     for name, facts in _with_companions(path.suffix.lower()).items():
-        found += [
-            path.with_suffix(suffix) for suffix in facts.get("sidecars", []) if path.with_suffix(suffix).is_file()
-        ]
+        beside = [path.with_suffix(suffix) for suffix in facts.get("sidecars", [])]
+        found += [file for file in beside if file.is_file()]
         if facts.get("has_companions") and path.is_file():
             found += Catalog().module("formats", name).companions(path)
     return found
 
 
 @lru_cache
-def _with_companions(suffix: str) -> dict[str, dict[str, Any]]:
-    catalog = Catalog()
-    cards = {name: catalog.card("formats", name).facts for name in catalog.names("formats")}
+def _with_companions(suffix: str) -> Facts:
     return {
         name: facts
-        for name, facts in cards.items()
+        for name, facts in _facts(Catalog()).items()
         if suffix in facts["suffixes"] and (facts.get("sidecars") or facts.get("has_companions"))
     }
 
 
 def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None, takes_columns: bool = False) -> str:
-    """Name the format of a file.
+    """Name the format of a table, movie or image: an existing file, or a folder where a format takes folders.
 
-    Args:
-        path: An existing file, or a folder where a format takes folders.
-        holds: table, movie or image.
-        catalog: Registered formats.
-        format: Name given by the user; it wins over suffix and content.
-        takes_columns: Only formats whose columns the user may name.
+    A format that the user gives wins over suffix and content; with `takes_columns` only those count whose columns the
+    user may name.
 
     Raises:
         FormatError: No file, no or several formats fit, or the named one holds something else.
     """
-    offered = _offered(catalog, holds)
-    if path.is_dir():
-        return _find_folder(path, holds, offered, catalog, format)
-    _check_file(path, holds)
-    if takes_columns:
-        offered = {name: facts for name, facts in offered.items() if facts.get("takes_columns")}
-    if format is not None:
-        return _named(format, holds, offered, " with columns of your own" if takes_columns else "")
-    suffix = path.suffix.lower()
+    offered, limit = _facts(catalog, holds), ""
+    folder = path.is_dir()
+    if folder:
+        offered, limit = _with_fact(offered, "takes_folders"), " of folders"
+    else:
+        _check_file(path, holds)
+        if takes_columns:
+            offered, limit = _with_fact(offered, "takes_columns"), " with columns of your own"
+    if format is not None and (offered or not folder):
+        return _named(format, holds, offered, limit)
     fitting = [
         name
         for name, facts in offered.items()
-        if suffix in facts["suffixes"] and catalog.module("formats", name).recognises(path)
+        if (folder or path.suffix.lower() in facts["suffixes"]) and catalog.module("formats", name).recognises(path)
     ]
     exact = [name for name in fitting if not offered[name].get("fallback")] or fitting
-    if not exact:
-        raise FormatError(
-            f"{holds} '{path.name}' is of no known format; accepted: {_listed(offered)}; convert it, or name its format"
-        )
-    if len(exact) > 1:
+    if len(exact) == 1:
+        return exact[0]
+    if folder:
+        also = f", or a folder of {_listed(offered)}" if offered else ""
+        raise FormatError(f"{holds} '{path}' is a folder; give a file{also}")
+    if exact:
         raise FormatError(f"{holds} '{path.name}' may be {' or '.join(exact)}; name its format")
-    return exact[0]
+    raise FormatError(
+        f"{holds} '{path.name}' is of no known format; accepted: {_listed(offered)}; convert it, or name its format"
+    )
 
 
 def holds_of(format: str, *, catalog: Catalog) -> str:
-    """What a format holds: table, movie or image.
-
-    Raises:
-        FormatError: No format of that name; the nearest is named.
-    """
+    """What a format holds: table, movie or image (FormatError: no format of that name; the nearest is named)."""
     names = catalog.names("formats")
     if format not in names:
         raise FormatError(f"'{format}' is not a format; {suggest(format, names)}")
@@ -215,18 +176,12 @@ def holds_of(format: str, *, catalog: Catalog) -> str:
 
 
 def writer(path: Path, holds: str, *, catalog: Catalog, format: str | None = None) -> str:
-    """Name the format that a file is to be written in.
-
-    Args:
-        path: The file to write; its suffix counts where no format is named.
-        holds: table, movie or image.
-        catalog: Registered formats.
-        format: Name given by the user.
+    """Name the format that a file is to be written in: the user's, else by suffix.
 
     Raises:
         FormatError: None or several formats fit, or the named one cannot be written.
     """
-    offered = {name: facts for name, facts in _offered(catalog, holds).items() if facts.get("writes")}
+    offered = _with_fact(_facts(catalog, holds), "writes")
     if format is not None:
         return _named(format, holds, offered, " that can be written")
     fitting = [name for name, facts in offered.items() if path.suffix.lower() in facts["suffixes"]]
@@ -242,31 +197,21 @@ def writer(path: Path, holds: str, *, catalog: Catalog, format: str | None = Non
     return fitting[0]
 
 
-def _offered(catalog: Catalog, holds: str) -> dict[str, dict[str, Any]]:
-    """Facts of the formats that hold a kind of thing, by name."""
+def _facts(catalog: Catalog, holds: str | None = None) -> Facts:
+    """Facts of the formats, of those that hold a kind of thing where it is named, by name."""
     facts = {name: catalog.card("formats", name).facts for name in catalog.names("formats")}
-    return {name: fact for name, fact in facts.items() if fact.get("holds") == holds}
+    return {name: fact for name, fact in facts.items() if holds in (None, fact.get("holds"))}
 
 
-def _listed(offered: Mapping[str, Mapping[str, Any]]) -> str:
+def _with_fact(offered: Facts, fact: str) -> Facts:
+    return {name: facts for name, facts in offered.items() if facts.get(fact)}
+
+
+def _listed(offered: Facts) -> str:
     return ", ".join(f"{name} ({' '.join(facts['suffixes']) or 'folder'})" for name, facts in offered.items())
 
 
-def _find_folder(
-    path: Path, holds: str, offered: dict[str, dict[str, Any]], catalog: Catalog, format: str | None
-) -> str:
-    """Name the format of a folder, among those whose card takes folders."""
-    offered = {name: facts for name, facts in offered.items() if facts.get("takes_folders")}
-    if offered and format is not None:
-        return _named(format, holds, offered, " of folders")
-    fitting = [name for name in offered if catalog.module("formats", name).recognises(path)]
-    if len(fitting) != 1:
-        also = f", or a folder of {_listed(offered)}" if offered else ""
-        raise FormatError(f"{holds} '{path}' is a folder; give a file{also}")
-    return fitting[0]
-
-
-def _named(format: str, holds: str, offered: Mapping[str, Any], limit: str) -> str:
+def _named(format: str, holds: str, offered: Facts, limit: str) -> str:
     if format not in offered:
         near = suggest(format, offered)
         hint = f"{near} " if near.startswith("did you mean") else ""

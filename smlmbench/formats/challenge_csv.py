@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import read_head, read_numbers
-from smlmbench.formats.units import Column, check_required, factors, localizations
+from smlmbench.formats.text import read_head
+from smlmbench.formats.units import check_needed, columns_of, read_columns
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
@@ -25,33 +25,18 @@ CARD: dict[str, Any] = {
 }
 
 FIRST_FRAME = 1
-TARGETS = {
-    "frame": ("frame", ""),
-    "xnano": ("x_nm", "nm"),
-    "ynano": ("y_nm", "nm"),
-    "znano": ("z_nm", "nm"),
-    "intensity": ("photons", "photon"),
-}
+NEEDED = ("frame", "xnano", "ynano")
+TARGETS = (("frame", "frame"), ("xnano", "x_nm"), ("ynano", "y_nm"), ("znano", "z_nm"), ("intensity", "photons"))
 
 
 def recognises(path: Path) -> bool:
     """The header has `frame`, `xnano` and `ynano`."""
-    return {"frame", "xnano", "ynano"} <= {header.name for header in read_head(path).headers}
+    return read_head(path).names.keys() >= set(NEEDED)
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read the activations; with a camera, photons are multiplied by its quantum efficiency.
-
-    Raises:
-        FormatError: A column is absent or a cell is odd.
-    """
+    """Read the activations; with a camera, photons are multiplied by its quantum efficiency."""
     head = read_head(path)
-    columns = [
-        Column(TARGETS[header.name][0], position, header.text, TARGETS[header.name][1])
-        for position, header in enumerate(head.headers)
-        if header.name in TARGETS
-    ]
-    check_required(path, head, columns, "challenge table", "Ground-truth, frame, xnano, ynano, znano, intensity")
-    scale = factors(path, columns, options, incident=True)
-    numbers = read_numbers(path, head, [column.position for column in columns])
-    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+    check_needed(path, head, NEEDED, head.names, "challenge table (Ground-truth, frame, xnano, ..., znano, intensity)")
+    columns = columns_of(head, TARGETS)
+    return read_columns(path, head, columns, options, first_frame=FIRST_FRAME, incident=True)

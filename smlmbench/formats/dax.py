@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from smlmbench.errors import FormatError
-from smlmbench.formats.flat import FlatMovie, Layout
+from smlmbench.formats.flat import FlatMovie
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -36,11 +36,7 @@ def recognises(path: Path) -> bool:
 
 
 def open_movie(path: Path) -> FlatMovie:
-    """Open a movie as its `.inf` describes it.
-
-    Raises:
-        FormatError: No `.inf`, it lacks something, or the file has another size.
-    """
+    """Open a movie as its `.inf` says (FormatError: none, it lacks something, or the file has another size)."""
     beside = path.with_suffix(".inf")
     try:
         text = beside.read_text(encoding="utf-8", errors="replace")
@@ -48,10 +44,8 @@ def open_movie(path: Path) -> FlatMovie:
         raise FormatError(
             f"'{path.name}' has no header and '{beside.name}' cannot be read: {error.strerror}; put it beside the movie"
         ) from None
-    found = {key: pattern.search(text) for key, pattern in FACTS.items()}
-    stated = {key: match.groups() for key, match in found.items() if match is not None}
-    missing = [key for key in FACTS if key not in stated]
-    if missing:
+    stated = {key: match.groups() for key, pattern in FACTS.items() if (match := pattern.search(text))}
+    if missing := [key for key in FACTS if key not in stated]:
         raise FormatError(
             f"'{beside.name}' does not state {', '.join(missing)} as expected; write lines such as"
             " 'frame dimensions = 256 x 256', 'number of frames = 10',"
@@ -60,8 +54,7 @@ def open_movie(path: Path) -> FlatMovie:
     width, height = map(int, stated["frame dimensions"])
     n_frames = int(stated["number of frames"][0])
     if min(width, height, n_frames) < 1:
-        raise FormatError(
-            f"'{beside.name}' states {n_frames} frames of {width} x {height} px; give a movie with frames"
-        )
+        shape = f"{n_frames} frames of {width} x {height} px"
+        raise FormatError(f"'{beside.name}' states {shape}; give a movie with frames")
     stored = np.dtype(">u2" if stated["data type"][1] == "big" else "<u2")
-    return FlatMovie(path, Layout(n_frames, height, width, stored, beside.name))
+    return FlatMovie(path, (n_frames, height, width), stored, beside.name)

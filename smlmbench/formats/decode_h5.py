@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError
-from smlmbench.formats.decode_axes import TARGETS, placed
+from smlmbench.errors import FormatError, unreadable
+from smlmbench.formats.decode_csv import TARGETS, placed
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.text import Numbers
 from smlmbench.formats.units import Column
@@ -39,12 +39,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read a table; a pixel size of `options` wins over the one of the file.
-
-    Raises:
-        FormatError: Not such a file, columns of different length, the unit or the pixel size is not stated, or a
-            number is odd.
-    """
+    """Read a table; a pixel size of `options` wins over the one of the file."""
     import h5py
 
     try:
@@ -59,8 +54,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
             found = _columns(path, data)
             facts = {name: _plain(value) for name, value in file["meta"].attrs.items()} if "meta" in file else {}
     except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FormatError(f"'{path.name}' is not a readable HDF5 file ({reason}); copy or save it again") from None
+        raise unreadable(path, "HDF5 file", error) from None
     columns = [Column(TARGETS[name], position, name) for position, name in enumerate(found)]
     rows = np.arange(1, len(found["frame_ix"]) + 1)
     numbers = Numbers(dict(enumerate(found.values())), rows)
@@ -71,9 +65,9 @@ def _columns(path: Path, data: "h5py.Group") -> dict[str, NDArray[np.float64]]:
     """Columns by DECODE's csv names; those stored empty are left out."""
     found: dict[str, NDArray[np.float64]] = {}
     for name in (*SPREAD, *SINGLE):
-        values = _values(data, name)
-        if values is None:
+        if name not in data or data[name].shape is None:
             continue
+        values = np.asarray(data[name][()], dtype=np.float64)
         if name in SPREAD and values.ndim == 2 and values.shape[1] == 3:
             found |= dict(zip(SPREAD[name], values.T.copy(), strict=True))
         elif name in SINGLE and values.ndim == 1:
@@ -86,12 +80,6 @@ def _columns(path: Path, data: "h5py.Group") -> dict[str, NDArray[np.float64]]:
     if len(set(rows.values())) > 1:
         raise FormatError(f"table '{path.name}' has columns of different length {rows}; export it again")
     return found
-
-
-def _values(data: "h5py.Group", name: str) -> NDArray[np.float64] | None:
-    if name not in data or data[name].shape is None:
-        return None
-    return np.asarray(data[name][()], dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,6 @@
 """Movies without a header: frames one after the other, their size and number format stated elsewhere."""
 
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,53 +10,23 @@ from numpy.typing import NDArray
 from smlmbench.errors import FormatError
 from smlmbench.movies import check_block
 
-DTYPES = ("uint8", "uint16", "float32")
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What a header would say.
-
-    Attributes:
-        n_frames, height, width: Size of the movie.
-        stored: Number format in the file, with its byte order.
-        stated_in: Name of the file that says so, for messages.
-    """
-
-    n_frames: int
-    height: int
-    width: int
-    stored: np.dtype[Any]
-    stated_in: str
-
 
 class FlatMovie:
-    """An open headerless movie; `read` may be called from any thread and reads only the frames asked for.
+    """An open headerless movie (a `Movie`); `read` reads only the frames asked for."""
 
-    Attributes:
-        path: The file.
-        n_frames, height, width: Its size.
-        dtype: Number format in the machine's byte order.
-    """
-
-    def __init__(self, path: Path, layout: Layout) -> None:
-        """Open the file.
-
-        Raises:
-            FormatError: Its number of bytes is not that of the layout, or it cannot be opened.
-        """
+    def __init__(self, path: Path, shape: tuple[int, int, int], stored: np.dtype[Any], stated_in: str) -> None:
+        """Open a file of (frames, height, width) as `stated_in` says (FormatError: another size, or not readable)."""
         self.path = path
-        self.n_frames, self.height, self.width = layout.n_frames, layout.height, layout.width
-        self._stored = layout.stored
-        self.dtype = self._stored.newbyteorder("=")
+        self.n_frames, self.height, self.width = shape
+        self._stored = stored
+        self.dtype = stored.newbyteorder("=")
         self._frame_bytes = self.height * self.width * self._stored.itemsize
         self._lock = threading.Lock()
         size, wanted = path.stat().st_size, self.n_frames * self._frame_bytes
         if size != wanted:
-            shape = f"{self.n_frames} frames of {self.width} x {self.height} px {self._stored.name}"
             raise FormatError(
-                f"'{path.name}' has {size:,} bytes but '{layout.stated_in}' states {shape}, {wanted:,} bytes;"
-                " copy both again"
+                f"'{path.name}' has {size:,} bytes but '{stated_in}' states {self.n_frames} frames of"
+                f" {self.width} x {self.height} px {stored.name}, {wanted:,} bytes; copy both again"
             )
         try:
             self._file = path.open("rb")
@@ -65,17 +34,13 @@ class FlatMovie:
             raise FormatError(f"'{path.name}' cannot be opened: {error.strerror}; check its rights") from None
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
-
-        Raises:
-            SizeError: Outside the movie.
-            FormatError: The file has shrunk since it was opened.
-        """
+        """As every movie (SizeError: outside it; FormatError: the file has shrunk since it was opened)."""
         check_block(start, stop, self.n_frames)
+        wanted = (stop - start) * self._frame_bytes
         with self._lock:
             self._file.seek(start * self._frame_bytes)
-            content = self._file.read((stop - start) * self._frame_bytes)
-        if len(content) != (stop - start) * self._frame_bytes:
+            content = self._file.read(wanted)
+        if len(content) != wanted:
             raise FormatError(f"'{self.path.name}' has become shorter since it was opened; copy it again")
         frames = np.frombuffer(content, dtype=self._stored).reshape(stop - start, self.height, self.width)
         return frames.astype(self.dtype)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, suggest
+from smlmbench.errors import FormatError, suggest, unreadable
 
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "A 2-D array of a MATLAB file.",
     "settings": {
-        "variable": {"default": "", "help": "Name of the array; may be absent where there is only one 2-D array."},
+        "variable": {"default": "", "help": "Name of the array; may be absent where there is only one 2-D array."}
     },
     "facts": {"holds": "image", "suffixes": [".mat"], "writes": False, "first_frame": 0, "origin": "corner"},
 }
@@ -28,20 +28,16 @@ def recognises(path: Path) -> bool:
 
 
 def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Read one array as float32 (H, W), rows first as MATLAB shows it.
-
-    Raises:
-        FormatError: Not such a file, no 2-D array, several of them and no `variable`, or a complex one.
-    """
+    """Read one array as float32 (H, W), rows first as MATLAB shows it (FormatError: none, several, or complex)."""
     from scipy import io
 
     try:
         arrays = io.whosmat(path)
         found = [name for name, shape, kind in arrays if kind in NUMERIC and len(shape) == 2 and min(shape) > 1]
         variable = settings["variable"] or (found[0] if len(found) == 1 else "")
-        if variable not in found:
-            if variable:
-                raise FormatError(f"'{path.name}' has no 2-D array '{variable}'; {suggest(variable, found)}")
+        if variable and variable not in found:
+            raise FormatError(f"'{path.name}' has no 2-D array '{variable}'; {suggest(variable, found)}")
+        if not variable:
             shown = ", ".join(found) or "none"
             raise FormatError(f"'{path.name}' has {len(found)} 2-D arrays ({shown}); name one with variable")
         array = io.loadmat(path, variable_names=[variable])[variable]
@@ -50,8 +46,7 @@ def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     except FormatError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FormatError(f"'{path.name}' is not a readable MATLAB file ({reason}); save it again with -v7") from None
+        raise unreadable(path, "MATLAB file", error, "save it again with -v7") from None
     if np.iscomplexobj(array):
         raise FormatError(f"'{path.name}': '{variable}' is complex; save its magnitude")
     return np.asarray(array, dtype=np.float32)

@@ -5,14 +5,13 @@ its format is named as `tiff`. OME-TIFF in a single file is an ordinary TIFF mov
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, SmlmBenchError
+from smlmbench.errors import FormatError, SmlmBenchError, unreadable
 from smlmbench.formats import tiff
 from smlmbench.movies import check_block
 
@@ -33,58 +32,36 @@ FILE_NAME = re.compile(r'<(?:\w+:)?UUID\b[^>]*\bFileName="([^"]+)"')
 
 
 class SetMovie:
-    """An open set of files; `read` may be called from any thread.
-
-    Attributes:
-        path: The file that was given.
-        n_frames, height, width: Size of the whole movie.
-        dtype: As of the files.
-    """
+    """An open set of files (a `Movie`); `path` is the one that was given."""
 
     def __init__(self, path: Path) -> None:
-        """Open and check all files.
-
-        Raises:
-            FormatError: A file is absent or of another shape, or the set is not one grey movie.
-        """
-        self.path = path
-        places = _places(path)
+        """Open and check all files (FormatError: one is absent or of another shape, or no single grey movie)."""
+        self.path, self._places = path, _places(path)
         self._files: dict[Path, tiff.TiffMovie] = {}
         try:
-            for file, _ in places:
+            for file, page in self._places:
                 if file not in self._files:
                     self._files[file] = tiff.open_movie(file)
-            self._check(places)
+                self._check(self._files[file], page)
         except SmlmBenchError:
             self.close()
             raise
-        self._places = places
-        first = self._files[places[0][0]]
-        self.n_frames, self.height, self.width, self.dtype = len(places), first.height, first.width, first.dtype
+        first = self._files[self._places[0][0]]
+        self.n_frames, self.height, self.width, self.dtype = len(self._places), first.height, first.width, first.dtype
 
-    def _check(self, places: Sequence[tuple[Path, int]]) -> None:
-        looks = {file: (movie.height, movie.width, movie.dtype) for file, movie in self._files.items()}
-        wanted = looks[places[0][0]]
-        for file, look in looks.items():
-            if look != wanted:
-                raise FormatError(
-                    f"'{file.name}' is {look[0]} x {look[1]} {look[2]}, '{places[0][0].name}' is {wanted[0]} x"
-                    f" {wanted[1]} {wanted[2]}; a movie has frames of one shape"
-                )
-        for file, page in places:
-            if page >= self._files[file].n_frames:
-                raise FormatError(
-                    f"'{self.path.name}' names page {page} of '{file.name}', which has {self._files[file].n_frames};"
-                    " copy all files again"
-                )
+    def _check(self, movie: tiff.TiffMovie, page: int) -> None:
+        name, first = movie.path.name, self._files[self._places[0][0]]
+        if movie.look != first.look:
+            raise FormatError(
+                f"'{name}' is {movie.look}, '{first.path.name}' is {first.look}; a movie has frames of one shape"
+            )
+        if page >= movie.n_frames:
+            raise FormatError(
+                f"'{self.path.name}' names page {page} of '{name}', which has {movie.n_frames}; copy all files again"
+            )
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
-
-        Raises:
-            SizeError: Outside the movie.
-            FormatError: A file has changed since it was opened.
-        """
+        """As every movie (SizeError: outside the movie; FormatError: a file has changed since it was opened)."""
         check_block(start, stop, self.n_frames)
         out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
         at = start
@@ -125,7 +102,6 @@ def _named(path: Path) -> set[str]:
 
     if not tiff.recognises(path):
         return set()
-    tiff.silence()
     try:
         with tifffile.TiffFile(path) as file:
             text = file.ome_metadata if file.is_ome else None
@@ -144,7 +120,6 @@ def _places(path: Path) -> list[tuple[Path, int]]:
             f"'{path.name}' is part of a movie whose other files are not beside it: {', '.join(missing[:3])}"
             f"{' ...' if len(missing) > 3 else ''}; copy them there, or convert this one with --from tiff"
         )
-    tiff.silence()
     try:
         with tifffile.TiffFile(path) as file:
             if len(file.series) != 1:
@@ -154,8 +129,7 @@ def _places(path: Path) -> list[tuple[Path, int]]:
     except FormatError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise FormatError(f"'{path.name}' is not a readable OME-TIFF ({reason}); copy or save it again") from None
+        raise unreadable(path, "OME-TIFF", error) from None
     places = [(path.parent / place[0], place[1]) for place in found if place is not None]
     if len(places) < len(found) or not places:
         raise FormatError(

@@ -9,22 +9,12 @@ from smlmbench.camera import Camera
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """Facts for reading and writing tables; None where nothing is known.
+    """Facts for reading and writing tables; None where nothing is known."""
 
-    Attributes:
-        pixel_size_nm: Camera pixel; needed for columns in px, and rounds an inferred field up to whole pixels.
-        camera: Needed for columns in ADU; its quantum efficiency turns incident photons into detected ones and back.
-        columns: Own names of columns, e.g. {frame: f, x_nm: "pos x"}; the unit is the key's.
-        first_frame: Number of the first frame in the file; None takes the format's. Reading only.
-        n_frames: Frames of the movie; None takes the last frame of the table.
-        field_nm: Extent along x and y; None takes the extent of the table.
-        origin: Where (0, 0) is in a table of any program: `corner` of the first pixel (None too), or its `centre`.
-    """
-
-    pixel_size_nm: float | None = None
-    camera: Camera | None = None
-    columns: Mapping[str, str] | None = None
-    first_frame: int | None = None
-    n_frames: int | None = None
-    field_nm: tuple[float, float] | None = None
-    origin: Literal["corner", "centre"] | None = None
+    pixel_size_nm: float | None = None  # of the camera, for columns in px; an inferred field has whole pixels of it
+    camera: Camera | None = None  # for columns in ADU; its quantum efficiency turns incident photons into detected ones
+    columns: Mapping[str, str] | None = None  # own names, e.g. {frame: f, x_nm: "pos x"}; the unit is the key's
+    first_frame: int | None = None  # its number in the file, else the format's; reading only
+    n_frames: int | None = None  # of the movie, else those of the table
+    field_nm: tuple[float, float] | None = None  # extent along x and y, else that of the table
+    origin: Literal["corner", "centre"] | None = None  # place of (0, 0) in the first pixel; None: the format's corner

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, unreadable
 from smlmbench.formats import tiff
 from smlmbench.movies import Movie, check_block
 
@@ -20,22 +20,12 @@ GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B")
 
 
 class StillImage:
-    """One grey image that Pillow decodes; only its head is read before `read`.
-
-    Attributes:
-        path: The file.
-        n_frames, height, width: Its size; always one page.
-        dtype: As of the pixels: uint8, uint16, int32 or float32.
-    """
+    """One grey image that Pillow decodes (a `Movie`) of uint8, uint16, int32 or float32; `read` reads the pixels."""
 
     n_frames = 1
 
     def __init__(self, path: Path) -> None:
-        """Look at the head of the file.
-
-        Raises:
-            FormatError: Not an image, or in colour.
-        """
+        """Look at the head of the file (FormatError: not an image, or in colour)."""
         from PIL import Image
 
         self.path = path
@@ -43,19 +33,14 @@ class StillImage:
             with Image.open(path) as image:
                 mode, (self.width, self.height) = image.mode, image.size
         except Exception as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, "image", error) from None
         if mode not in GREY_MODES:
             raise FormatError(f"'{path.name}' is in colour ({mode}); save it as a grey image")
         names = {"1": "uint8", "L": "uint8", "I": "int32", "F": "float32"}
         self.dtype: np.dtype[np.generic] = np.dtype(names.get(mode, "uint16"))
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """The page as (stop - start, height, width).
-
-        Raises:
-            SizeError: Outside the one page.
-            FormatError: The pixels cannot be decoded.
-        """
+        """The page as (stop - start, height, width) (SizeError: outside it; FormatError: it cannot be decoded)."""
         from PIL import Image
 
         check_block(start, stop, self.n_frames)
@@ -64,7 +49,7 @@ class StillImage:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large fields are no attack
                 values = np.asarray(image).astype(self.dtype)
         except Exception as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, "image", error) from None
         return values[None][: stop - start]
 
     def close(self) -> None:
@@ -72,14 +57,8 @@ class StillImage:
 
 
 def open_pages(path: Path) -> Movie:
-    """Open one image file as grey pages.
-
-    Raises:
-        FormatError: Not an image of `SUFFIXES`, in colour, cut short, or pages of several shapes.
-    """
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        return tiff.open_movie(path)
-    return StillImage(path)
+    """Open an image file as grey pages (FormatError: no image, colour, cut short, or several shapes)."""
+    return tiff.open_movie(path) if path.suffix.lower() in TIFF_SUFFIXES else StillImage(path)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -109,8 +88,3 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _aside(file: Path) -> bool:
     name = file.name.lower()
     return name.startswith(".") or name in ASIDE or file.suffix.lower() in ASIDE_SUFFIXES
-
-
-def _unreadable(path: Path, error: Exception) -> FormatError:
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-    return FormatError(f"'{path.name}' is not a readable image ({said}); copy or save it again")

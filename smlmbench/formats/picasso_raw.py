@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from smlmbench.errors import FormatError
-from smlmbench.formats.flat import DTYPES, FlatMovie, Layout
-from smlmbench.formats.sidecar import read_documents, whole
+from smlmbench.formats.flat import FlatMovie
+from smlmbench.formats.sidecar import last_of, read_documents, whole
+from smlmbench.formats.tiff import DTYPES
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -31,22 +32,18 @@ def recognises(path: Path) -> bool:
 
 
 def open_movie(path: Path) -> FlatMovie:
-    """Open a movie as its sidecar describes it.
-
-    Raises:
-        FormatError: No sidecar, it lacks something, or the file has another size.
-    """
+    """Open a movie as its sidecar says (FormatError: none, it lacks something, or the file has another size)."""
     documents = read_documents(path)
     beside = f"{path.stem}.yaml"
     missing = [key for key in NEEDED if not any(key in document for document in documents)]
     if missing:
         why = f"does not state {', '.join(missing)}" if documents else "is absent"
         raise FormatError(f"'{path.name}' has no header and its sidecar '{beside}' {why}; put the sidecar beside it")
-    order, kind = (str(next(d[key] for d in reversed(documents) if key in d)) for key in NEEDED[:2])
+    order, kind = (str(last_of(documents, key)) for key in NEEDED[:2])
     if order not in ("<", ">") or kind not in DTYPES:
         raise FormatError(
             f"sidecar '{beside}' states Byte Order {order}, Data Type {kind}; accepted: < or >, {', '.join(DTYPES)};"
             " convert the movie to TIFF"
         )
     n_frames, height, width = (whole(path, documents, key) or 0 for key in NEEDED[2:])
-    return FlatMovie(path, Layout(n_frames, height, width, np.dtype(order + np.dtype(kind).str[1:]), beside))
+    return FlatMovie(path, (n_frames, height, width), np.dtype(order + np.dtype(kind).str[1:]), beside)

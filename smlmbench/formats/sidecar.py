@@ -6,37 +6,34 @@ from typing import Any
 
 import yaml
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, unreadable
 
 Documents = Sequence[Mapping[str, Any]]
 
 
 def read_documents(path: Path) -> list[dict[str, Any]]:
-    """Read the documents of the sidecar of `path`; empty where there is no sidecar.
-
-    Raises:
-        FormatError: It is not YAML, or a document is not a mapping.
-    """
+    """The documents of the sidecar of `path`, none where it is absent (FormatError: not YAML, or not mappings)."""
     beside = path.with_suffix(".yaml")
     try:
         documents = list(yaml.safe_load_all(beside.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FormatError(f"sidecar '{beside.name}' cannot be read ({reason}); copy or save it again") from None
-    if not all(isinstance(document, dict) for document in documents if document is not None):
+        raise unreadable(beside, "sidecar", error) from None
+    documents = [document for document in documents if document is not None]
+    if not all(isinstance(document, dict) for document in documents):
         raise FormatError(f"sidecar '{beside.name}' is no list of 'name: value'; copy or save it again")
-    return [document for document in documents if document is not None]
+    return documents
+
+
+def last_of(documents: Documents, key: str) -> Any:
+    """The value in the last document that has a key, as Picasso looks it up, or None."""
+    return next((document[key] for document in reversed(documents) if key in document), None)
 
 
 def whole(path: Path, documents: Documents, key: str) -> int | None:
-    """A whole number above 0 of the last document that has it (as Picasso looks it up), or None.
-
-    Raises:
-        FormatError: Something else stands there.
-    """
-    value = next((document[key] for document in reversed(documents) if key in document), None)
+    """A whole number above 0 as `last_of` (FormatError: something else stands there)."""
+    value = last_of(documents, key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:

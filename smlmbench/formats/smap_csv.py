@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError
+from smlmbench.formats import text
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Numbers, read_head, read_numbers, shown_columns, write_rows
-from smlmbench.formats.units import Column, factors, localizations
+from smlmbench.formats.units import check_needed, columns_of, read_columns
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
@@ -25,71 +24,49 @@ CARD: dict[str, Any] = {
 
 FIRST_FRAME = 1
 SHIFT_NM = 0.0
+NEEDED = ("frame", "xnm", "ynm")
 # A later name wins: `locprecnm` is one number for both axes, `xnmerr` and `ynmerr` are one for each.
-TARGETS = {
-    "frame": (["frame"], ""),
-    "xnm": (["x_nm"], "nm"),
-    "ynm": (["y_nm"], "nm"),
-    "znm": (["z_nm"], "nm"),
-    "phot": (["photons"], "photon"),
-    "bg": (["background_photons"], "photon"),
-    "locprecnm": (["sigma_x_nm", "sigma_y_nm"], "nm"),
-    "locprecznm": (["sigma_z_nm"], "nm"),
-    "xnmerr": (["sigma_x_nm"], "nm"),
-    "ynmerr": (["sigma_y_nm"], "nm"),
-    "znmerr": (["sigma_z_nm"], "nm"),
-    "channel": (["channel"], ""),
-}
+TARGETS = (
+    ("frame", "frame"),
+    ("xnm", "x_nm"),
+    ("ynm", "y_nm"),
+    ("znm", "z_nm"),
+    ("phot", "photons"),
+    ("bg", "background_photons"),
+    ("locprecnm", "sigma_x_nm"),
+    ("locprecnm", "sigma_y_nm"),
+    ("locprecznm", "sigma_z_nm"),
+    ("xnmerr", "sigma_x_nm"),
+    ("ynmerr", "sigma_y_nm"),
+    ("znmerr", "sigma_z_nm"),
+    ("channel", "channel"),
+)
 
 
 def recognises(path: Path) -> bool:
     """The header has `frame`, `xnm` and `ynm`."""
-    return {"frame", "xnm", "ynm"} <= {header.name for header in read_head(path).headers}
+    return text.read_head(path).names.keys() >= set(NEEDED)
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read a table by SMAP's names.
-
-    Raises:
-        FormatError: A column is absent or a cell is odd.
-    """
-    head = read_head(path)
-    positions = {header.name: position for position, header in enumerate(head.headers)}
-    columns: dict[str, Column] = {}
-    for name, (targets, unit) in TARGETS.items():
-        if name in positions:
-            text = head.headers[positions[name]].text
-            columns.update({target: Column(target, positions[name], text, unit) for target in targets})
-    missing = [name for name in ("frame", "xnm", "ynm") if name not in positions]
-    if missing:
-        shown = shown_columns(head.headers)
-        raise FormatError(
-            f"table '{path.name}' has no {', '.join(missing)} column; its columns are {shown};"
-            " SMAP tables have frame, xnm, ynm; name others with format: table and columns"
-        )
-    picked = list(columns.values())
-    scale = factors(path, picked, options, incident=False)
-    numbers = read_numbers(path, head, [column.position for column in picked])
-    shifted = {
-        position: values - SHIFT_NM if position in (positions["xnm"], positions["ynm"]) else values
-        for position, values in numbers.columns.items()
-    }
-    numbers = Numbers(shifted, numbers.line)
-    return localizations(path, picked, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+    """Read a table by SMAP's names."""
+    head = text.read_head(path)
+    check_needed(path, head, NEEDED, head.names, "SMAP table")
+    shift = {"x_nm": -SHIFT_NM, "y_nm": -SHIFT_NM}
+    return read_columns(path, head, columns_of(head, TARGETS), options, first_frame=FIRST_FRAME, shift=shift)
 
 
 def unread(path: Path) -> list[str]:
     """Columns of the file that `read_table` does not keep."""
-    return [header.text for header in read_head(path).headers if header.name not in TARGETS]
+    return [header.text for header in text.read_head(path).headers if header.name not in dict(TARGETS)]
 
 
 def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:  # noqa: ARG001  the rooms' signature
-    """Write what is known: columns that are NaN throughout are left out; `locprecnm` is the rms of both axes.
-
-    Raises:
-        FormatError: The file cannot be written.
-    """
-    known: dict[str, NDArray[np.float64]] = {
+    """Write what is known: columns that are NaN throughout are left out; `locprecnm` is the rms of both axes."""
+    columns: dict[str, NDArray[Any]] = {
+        "frame": locs.frame + FIRST_FRAME,
+        "xnm": locs.x_nm + SHIFT_NM,
+        "ynm": locs.y_nm + SHIFT_NM,
         "znm": locs.z_nm,
         "phot": locs.photons,
         "bg": locs.background_photons,
@@ -98,12 +75,6 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
         "xnmerr": locs.sigma_x_nm,
         "ynmerr": locs.sigma_y_nm,
     }
-    columns: dict[str, NDArray[Any]] = {
-        "frame": locs.frame + FIRST_FRAME,
-        "xnm": locs.x_nm + SHIFT_NM,
-        "ynm": locs.y_nm + SHIFT_NM,
-        **{name: values for name, values in known.items() if not np.isnan(values).all()},
-    }
     if locs.channel is not None:
         columns["channel"] = locs.channel
-    write_rows(path, [",".join(columns)], columns)
+    text.write_table(path, columns, always=(*NEEDED, "channel"))

@@ -14,13 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, read_head, read_numbers, write_rows
-from smlmbench.formats.units import Column, check_required, factors, localizations
+from smlmbench.formats.text import Head, read_head, read_numbers
+from smlmbench.formats.text import write_table as write_text
+from smlmbench.formats.units import Column, check_needed, factors, localizations, our_unit
 from smlmbench.predictions import COLUMNS, FIXED, Localizations
 
 CARD: dict[str, Any] = {
@@ -30,28 +28,22 @@ CARD: dict[str, Any] = {
 }
 
 FIRST_FRAME = 0
+NEEDED = ("frame", "x_nm", "y_nm")
 
 
 def recognises(path: Path) -> bool:
     """The header has `frame`, `x_nm` and `y_nm`, as written here."""
-    return {"frame", "x_nm", "y_nm"} <= {header.text for header in read_head(path).headers}
+    return {header.text for header in read_head(path).headers} >= set(NEEDED)
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read a table written by `write_table`; options win over the comment lines.
-
-    Raises:
-        FormatError: x_nm, y_nm or frame is absent, or a cell is odd.
-    """
+    """Read a table written by `write_table`; options win over the comment lines."""
     head = read_head(path)
-    columns = [
-        Column(header.text, position, header.text, "nm" if header.text.endswith("_nm") else "")
-        for position, header in enumerate(head.headers)
-        if header.text in FIXED
-    ]
-    check_required(path, head, columns, "table of smlmbench", "frame, x_nm, y_nm")
+    places = {header.text: place for place, header in enumerate(head.headers) if header.text}
+    check_needed(path, head, NEEDED, places, "table of smlmbench")
+    columns = [Column(name, place, name, our_unit(name)) for name, place in places.items() if name in FIXED]
     scale = factors(path, columns, options, incident=False)
-    others = {header.text: at for at, header in enumerate(head.headers) if header.text and header.text not in FIXED}
+    others = {name: place for name, place in places.items() if name not in FIXED}
     numbers = read_numbers(path, head, [column.position for column in columns], tried=others.values())
     options = _stated(path, head, options)
     locs = localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
@@ -82,34 +74,16 @@ def _stated(path: Path, head: Head, options: TableOptions) -> TableOptions:
     return options
 
 
-def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
+def write_table(locs: Localizations, path: Path, options: TableOptions, rows: int = 0) -> None:  # noqa: ARG001
     """Write all columns that are known somewhere, and all further ones.
 
-    Raises:
-        FormatError: The file cannot be written.
+    To a table that has `rows`, further ones are added in the columns that the first ones know; each part states the
+    frames and field of the whole movie.
     """
-    append_table(locs, path, options, 0)
+    columns = locs.columns()
+    along_x, along_y = locs.field_nm
+    above = [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}"]
+    write_text(path, columns, always=columns.keys() - COLUMNS[2:], above=above, rows=rows)
 
 
-def append_table(locs: Localizations, path: Path, options: TableOptions, rows: int) -> None:  # noqa: ARG001
-    """Add rows to a table that `append_table` began; a first call on an absent or empty file writes its header.
-
-    Args:
-        locs: Further rows, with the frames and field of the whole movie.
-        path: The table; its columns are those that the first rows know.
-        options: Not used.
-        rows: Rows that it has.
-
-    Raises:
-        FormatError: The file cannot be written.
-    """
-    given: dict[str, NDArray[Any]] = dict(locs.columns())
-    if rows == 0:
-        known = [name for name, values in given.items() if name not in COLUMNS[2:] or not np.isnan(values).all()]
-        cells = [name if name.isidentifier() else '"' + name.replace('"', '""') + '"' for name in known]
-        along_x, along_y = locs.field_nm
-        head = [f"# n_frames: {locs.n_frames}", f"# field_nm: {along_x!r} {along_y!r}", ",".join(cells)]
-    else:
-        known, head = [header.text for header in read_head(path).headers], []
-    unknown = np.full(len(locs), np.nan)
-    write_rows(path, head, {name: given.get(name, unknown) for name in known}, append=rows > 0)
+append_table = write_table

@@ -7,14 +7,15 @@ first sheet is read.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 from smlmbench.errors import FormatError, suggest
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Header, Numbers, collect, read_head, read_numbers, shown_columns
-from smlmbench.formats.units import Column, factors, localizations
+from smlmbench.formats.text import Header, collect, read_head, read_numbers, shown_columns
+from smlmbench.formats.units import Column, factors, localizations, our_unit
 from smlmbench.predictions import COLUMNS, Localizations
 
 CARD: dict[str, Any] = {
@@ -33,34 +34,27 @@ CARD: dict[str, Any] = {
 
 FIRST_FRAME = 1
 WORKBOOKS = (".xlsx", ".xlsm")
+# Names that a header may have, by what it becomes.
 SYNONYMS = {
-    "frame": ["frame"],
-    "frames": ["frame"],
-    "x": ["x_nm"],
-    "y": ["y_nm"],
-    "z": ["z_nm"],
-    "photons": ["photons"],
-    "intensity": ["photons"],
-    "background": ["background_photons"],
-    "background_photons": ["background_photons"],
-    "probability": ["probability"],
-    "uncertainty": ["sigma_x_nm", "sigma_y_nm"],
-    "uncertainty_xy": ["sigma_x_nm", "sigma_y_nm"],
-    "uncertainty_z": ["sigma_z_nm"],
-    "molecule": ["molecule"],
-    "emitter": ["molecule"],
-    "channel": ["channel"],
+    "frame": ("frame", "frames"),
+    "x_nm": ("x",),
+    "y_nm": ("y",),
+    "z_nm": ("z",),
+    "photons": ("photons", "intensity"),
+    "background_photons": ("background", "background_photons"),
+    "probability": ("probability",),
+    "sigma_x_nm": ("uncertainty", "uncertainty_xy"),
+    "sigma_y_nm": ("uncertainty", "uncertainty_xy"),
+    "sigma_z_nm": ("uncertainty_z",),
+    "molecule": ("molecule", "emitter"),
+    "channel": ("channel",),
 }
+LENGTHS = [name for name in COLUMNS if name.endswith("_nm")]
 LENGTH_UNITS = ("nm", "um", "px")
 PHOTON_UNITS = ("photon", "adu")
 KEYS: dict[str, tuple[str, str]] = {
     **{name: (name, "") for name in ("frame", "molecule", "channel", "probability")},
-    **{
-        f"{name.removesuffix('_nm')}_{unit}": (name, unit)
-        for name in COLUMNS
-        if name.endswith("_nm")
-        for unit in LENGTH_UNITS
-    },
+    **{f"{name.removesuffix('_nm')}_{unit}": (name, unit) for name in LENGTHS for unit in LENGTH_UNITS},
     **{name: (name, "photon") for name in ("photons", "background_photons")},
     "photons_adu": ("photons", "adu"),
     "background_adu": ("background_photons", "adu"),
@@ -77,11 +71,7 @@ def recognises(path: Path) -> bool:
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read the columns that the user named, and those whose headers leave no doubt.
-
-    Raises:
-        FormatError: No x, y or frame column, a named one is absent, a unit cannot be converted, or an odd cell.
-    """
+    """Read the columns that the user named, and those whose headers leave no doubt."""
     if path.suffix.lower() in WORKBOOKS:
         headers, rows = _sheet(path)
         columns, scale = _choose(path, headers, options)
@@ -90,36 +80,34 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         head = read_head(path)
         columns, scale = _choose(path, head.headers, options)
         numbers = read_numbers(path, head, [column.position for column in columns])
-    half_nm = _half_nm(path, options)
-    values = dict(numbers.columns)
-    for column in columns:
-        if half_nm and column.target in ("x_nm", "y_nm"):
-            values[column.position] = values[column.position] + half_nm / scale[column.target]
-    shifted = Numbers(values, numbers.line)
-    return localizations(path, columns, shifted, options, scale=scale, first_frame=FIRST_FRAME)
-
-
-def _half_nm(path: Path, options: TableOptions) -> float:
-    """How far the table's origin lies from the outer corner: half a pixel, or 0."""
-    if options.origin != "centre":
-        return 0.0
-    if options.pixel_size_nm is None:
-        raise FormatError(f"table '{path.name}': an origin at a pixel's centre needs pixel_size_nm; state it")
-    return options.pixel_size_nm / 2
+    shift = {}
+    if options.origin == "centre":
+        if options.pixel_size_nm is None:
+            raise FormatError(f"table '{path.name}': an origin at a pixel's centre needs pixel_size_nm; state it")
+        shift = {target: options.pixel_size_nm / 2 / scale[target] for target in ("x_nm", "y_nm")}
+    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=shift)
 
 
 def _choose(path: Path, headers: Sequence[Header], options: TableOptions) -> tuple[list[Column], dict[str, float]]:
+    """The columns that the user named, those whose header says what and in which unit, and their factors."""
     columns = _named(path, headers, options.columns or {})
     used = {column.position for column in columns.values()}
-    for target, found in _obvious(headers, used).items():
-        if target in columns:
-            continue
+    free = [(position, *_name_and_unit(header)) for position, header in enumerate(headers) if position not in used]
+    for target, names in SYNONYMS.items():
+        ours = our_unit(target)
+        units = {"nm": LENGTH_UNITS, "photon": PHOTON_UNITS}.get(ours)
+        found = [
+            Column(target, position, headers[position].text, unit if ours else "")
+            for position, name, unit in free
+            if name in names and (units is None or unit in units) and target not in columns
+        ]
         if len(found) > 1:
-            names = " and ".join(f"'{column.text}'" for column in found)
+            both = " and ".join(f"'{column.text}'" for column in found)
             raise FormatError(
-                f"table '{path.name}': {names} could both be {target}; name one with columns: {{{target}: ...}}"
+                f"table '{path.name}': {both} could both be {target}; name one with columns: {{{target}: ...}}"
             )
-        columns[target] = found[0]
+        if found:
+            columns[target] = found[0]
     for target in ("x_nm", "y_nm", "frame"):
         if target not in columns:
             raise _missing(path, headers, target)
@@ -137,8 +125,8 @@ def _named(path: Path, headers: Sequence[Header], given: Mapping[str, str]) -> d
         wanted = " ".join(str(text).split())
         matches = [i for i, header in enumerate(headers) if header.text == wanted]
         if not matches:
-            shown = suggest(wanted, [header.text for header in headers])
-            raise FormatError(f"table '{path.name}' has no column '{wanted}' (columns.{key}); {shown}")
+            near = suggest(wanted, [header.text for header in headers])
+            raise FormatError(f"table '{path.name}' has no column '{wanted}' (columns.{key}); {near}")
         header = headers[matches[0]]
         stated = header.unit if header.unit in (*LENGTH_UNITS, *PHOTON_UNITS) else unit
         if stated != unit and unit:
@@ -150,20 +138,6 @@ def _named(path: Path, headers: Sequence[Header], given: Mapping[str, str]) -> d
             raise FormatError(f"columns names {target} twice ('{columns[target].text}' and '{wanted}'); keep one")
         columns[target] = Column(target, matches[0], header.text, unit)
     return columns
-
-
-def _obvious(headers: Sequence[Header], used: set[int]) -> dict[str, list[Column]]:
-    """Columns whose header says what and in which unit, by target."""
-    found: dict[str, list[Column]] = {}
-    for position, header in enumerate(headers):
-        if position in used:
-            continue
-        name, unit = _name_and_unit(header)
-        for target in SYNONYMS.get(name, []):
-            accepted = LENGTH_UNITS if target.endswith("_nm") else PHOTON_UNITS if target.endswith("photons") else None
-            if accepted is None or unit in accepted:
-                found.setdefault(target, []).append(Column(target, position, header.text, unit if accepted else ""))
-    return found
 
 
 def _name_and_unit(header: Header) -> tuple[str, str]:
@@ -178,15 +152,15 @@ def _name_and_unit(header: Header) -> tuple[str, str]:
 
 def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
     axis = target.removesuffix("_nm")
-    for header in headers:
-        if header.name == axis and not header.unit:
-            return FormatError(
-                f"column '{header.text}' of table '{path.name}' states no unit;"
-                f" name it with columns: {{{axis}_nm: {header.text}}} or {{{axis}_px: {header.text}}}"
-            )
-    shown = shown_columns(headers)
+    bare = next((header.text for header in headers if header.name == axis and not header.unit), None)
+    if bare is not None:
+        return FormatError(
+            f"column '{bare}' of table '{path.name}' states no unit;"
+            f" name it with columns: {{{axis}_nm: {bare}}} or {{{axis}_px: {bare}}}"
+        )
     return FormatError(
-        f"table '{path.name}' has no {axis} column; its columns are {shown}; name it with columns: {{{target}: ...}}"
+        f"table '{path.name}' has no {axis} column; its columns are {shown_columns(headers)};"
+        f" name it with columns: {{{target}: ...}}"
     )
 
 
@@ -196,11 +170,8 @@ def _sheet(path: Path) -> tuple[list[Header], list[tuple[int, tuple[Any, ...]]]]
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
             rows = list(enumerate(book.worksheets[0].iter_rows(values_only=True), start=1))
-        finally:
-            book.close()
     except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, OSError) as error:
         raise FormatError(f"table '{path.name}' is not a readable workbook: {error}; save it again as .xlsx") from None
     while rows and all(cell is None for cell in rows[0][1]):

@@ -12,9 +12,11 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, unwritable
 
 Floats = NDArray[np.float64]
+Places = Collection[int]  # of columns
+Rows = Iterable[tuple[int, Sequence[Any]]]  # line and cells
 
 UNITS = {"µm": "um", "μm": "um", "pixel": "px", "pixels": "px", "photons": "photon", "counts": "adu"}
 QUOTED = re.compile(r'"[^"]*"')
@@ -28,12 +30,9 @@ SHOWN_COLUMNS, SHOWN_CHARACTERS = 12, 40
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One header cell.
+    """One header cell: as written without outer blanks; its name without unit and its unit, both in lower case.
 
-    Attributes:
-        text: As written, outer blanks removed.
-        name: Lower case, without unit.
-        unit: Lower case (`nm`, `um`, `px`, `photon`, `adu`, ...), empty where none is stated.
+    A unit is `nm`, `um`, `px`, `photon`, `adu`, ..., empty where none is stated.
     """
 
     text: str
@@ -53,21 +52,18 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The lines of a text table above its numbers.
+    """The lines of a text table above its numbers."""
 
-    Attributes:
-        comments: Leading lines that begin with `#`, without it.
-        headers: Header cells.
-        lines: Number of lines up to and including the header.
-        delimiter: Comma, semicolon or tab.
-        decimal: Decimal sign of the first row of numbers.
-    """
-
-    comments: list[str]
+    comments: list[str]  # leading lines that begin with `#`, without it
     headers: list[Header]
-    lines: int
-    delimiter: str
-    decimal: str
+    lines: int  # up to and including the header
+    delimiter: str  # comma, semicolon or tab
+    decimal: str  # sign in the first row of numbers
+
+    @property
+    def names(self) -> dict[str, int]:
+        """Place of each header by its name; of two of one name, the last."""
+        return {header.name: place for place, header in enumerate(self.headers)}
 
 
 def printable(text: str) -> str:
@@ -83,11 +79,7 @@ def shown_columns(headers: Sequence[Header]) -> str:
 
 
 def read_head(path: Path) -> Head:
-    """Read comments and header; an empty file has no headers.
-
-    Raises:
-        FormatError: The file cannot be opened.
-    """
+    """Read comments and header; an empty file has no headers (FormatError: the file cannot be opened)."""
     comments: list[str] = []
     lines = 0
     try:
@@ -109,25 +101,14 @@ def read_head(path: Path) -> Head:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Columns of a table.
+    """Columns of a table."""
 
-    Attributes:
-        columns: Float64 (n,) by position in the file; NaN where a cell is empty.
-        line: Line (or row of a sheet) that each entry comes from, counted from 1 as editors do.
-    """
-
-    columns: dict[int, Floats]
-    line: NDArray[np.int64]
+    columns: dict[int, Floats]  # (n,) by position in the file; NaN where a cell is empty
+    line: NDArray[np.int64]  # line (or row of a sheet) that each entry comes from, from 1 as editors count
 
 
-def read_numbers(path: Path, head: Head, picked: Collection[int], tried: Collection[int] = ()) -> Numbers:
-    """Read columns by position; lines without any cell are skipped.
-
-    Args:
-        path: The table.
-        head: Of `read_head`.
-        picked: Columns to read.
-        tried: Further ones, each left out if one of its cells is no number.
+def read_numbers(path: Path, head: Head, picked: Places, tried: Places = ()) -> Numbers:
+    """Read the columns at `picked`, and those at `tried` that hold numbers only; lines without any cell are skipped.
 
     Raises:
         FormatError: A cell that is not a number, or a row with more or fewer cells than the header.
@@ -175,19 +156,9 @@ def _plain(file: TextIO, head: Head) -> list[Floats] | None:
 
 
 def collect(
-    path: Path,
-    headers: Sequence[Header],
-    picked: Collection[int],
-    rows: Iterable[tuple[int, Sequence[Any]]],
-    *,
-    decimal: str = ".",
-    tried: Collection[int] = (),
+    path: Path, headers: Sequence[Header], picked: Places, rows: Rows, *, decimal: str = ".", tried: Places = ()
 ) -> Numbers:
-    """Turn (line, cells) into columns of numbers.
-
-    Raises:
-        FormatError: As `read_numbers`.
-    """
+    """`read_numbers` from (line, cells), cell by cell, which names the first odd one."""
     values = {position: array("d") for position in sorted({*picked, *tried})}
     odd = set()
     lines = array("q")
@@ -224,22 +195,38 @@ def _number(cell: Any, decimal: str) -> float:
     return float(cell)
 
 
-def write_rows(path: Path, head: Sequence[str], columns: Mapping[str, NDArray[Any]], *, append: bool = False) -> None:
-    """Write lines of a head, then one comma-separated row per entry; floats read back as the same number.
+def write_table(
+    path: Path,
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    always: Collection[str] = (),
+    above: Sequence[str] = (),
+    quoted: bool = False,
+    rows: int = 0,
+) -> None:
+    """Write one comma-separated row per entry; floats read back as the same number.
 
-    Raises:
-        FormatError: The file cannot be written.
+    Columns that are NaN throughout are left out, but for those written `always`. `above` are lines above the header,
+    whose cells are all `quoted`, or those alone that need it. To a table that has `rows`, further ones are added under
+    its own header.
     """
     count = min((len(column) for column in columns.values()), default=0)
+    if rows:
+        names, lines = [header.text for header in read_head(path).headers], []
+    else:
+        names = [name for name, values in columns.items() if name in always or not np.isnan(values).all()]
+        cells = [name if name.isidentifier() and not quoted else '"' + name.replace('"', '""') + '"' for name in names]
+        lines = [*above, ",".join(cells)]
+    unknown = np.full(count, np.nan)
+    known = [columns.get(name, unknown) for name in names]
     try:
-        with path.open("a" if append else "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in head)
+        with path.open("a" if rows else "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
             for start in range(0, count, ROWS_AT_ONCE):
-                cells = [map(repr, column[start : start + ROWS_AT_ONCE].tolist()) for column in columns.values()]
-                text = "".join(f"{','.join(row)}\n" for row in zip(*cells, strict=True))
+                parts = [map(repr, column[start : start + ROWS_AT_ONCE].tolist()) for column in known]
+                text = "".join(f"{','.join(row)}\n" for row in zip(*parts, strict=True))
                 for python, both in SPELLING:
                     text = text.replace(python, both)
                 file.write(text)
     except OSError as error:
-        reason = f"table '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
-        raise FormatError(reason) from None
+        raise unwritable("table", path, error) from None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError
+from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError, one_line, unreadable, unwritable
 from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
@@ -37,16 +37,12 @@ PAGE_BYTES = 256
 MOST_BYTES = 2**32 - 2**20
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 DTYPES = ("uint8", "uint16", "float32")
+# Keeps tifffile's own lines about broken files from stderr, where they would stand beside our error.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffMovie:
-    """An open TIFF movie; `read` may be called from any thread.
-
-    Attributes:
-        path: The file.
-        n_frames, height, width: Its size.
-        dtype: uint8, uint16 or float32 in the machine's byte order.
-    """
+    """An open TIFF movie (a `Movie`) of uint8, uint16 or float32; `look` says shape and number format of its frames."""
 
     def __init__(self, path: Path) -> None:
         """Open and check the file.
@@ -55,25 +51,32 @@ class TiffMovie:
             FormatError: Not a TIFF, cut short, colour, pages of several shapes, or another number format.
             MissingExtraError: Its compression needs a package that is not installed.
         """
+        import tifffile
+
         self.path = path
         self._lock = threading.Lock()
-        self._tiff = _opened(path)
         try:
-            self._measure()
+            self._tiff: Any = tifffile.TiffFile(path)
+            try:
+                self._measure()
+            except BaseException:
+                self.close()
+                raise
         except SmlmBenchError:
-            self.close()
             raise
         except Exception as error:
-            self.close()
-            raise _unreadable(path, error) from None
+            raise unreadable(path, "TIFF", error) from None
 
     def _measure(self) -> None:
         name, size = self.path.name, self.path.stat().st_size
+        if len(self._tiff.pages) == 0:
+            raise FormatError(f"'{name}' has no pages, it is cut short or empty; copy or save it again")
         first = self._tiff.pages[0]
         _check_grey(name, self._tiff, first)
         self.height, self.width = first.shape
         self._stored = np.dtype(first.dtype).newbyteorder(self._tiff.byteorder)
         self.dtype = self._stored.newbyteorder("=")
+        self.look = f"{self.height} x {self.width} {self.dtype}"
         self._offsets = _stack_offsets(self._tiff, first)
         if self._offsets is None:
             self._offsets = self._page_offsets(size)
@@ -115,16 +118,11 @@ class TiffMovie:
         with self.path.open("rb") as file:
             file.seek(tiff.pages.next_page_offset)
             following = int.from_bytes(file.read(tiff.tiff.offsetsize), "little" if tiff.byteorder == "<" else "big")
-        if following != 0:
+        if following:
             raise _cut_short(self.path.name, size, f"after page {len(tiff.pages) - 1} another one should follow")
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
-
-        Raises:
-            SizeError: Outside the movie.
-            FormatError: A page cannot be decoded, or the file has shrunk since it was opened.
-        """
+        """As every movie (SizeError: outside it; FormatError: a page cannot be decoded, or the file has shrunk)."""
         check_block(start, stop, self.n_frames)
         if self._offsets is None:
             out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
@@ -160,13 +158,12 @@ class TiffMovie:
                 return np.asarray(self._tiff.pages[number].asarray(maxworkers=1), dtype=self.dtype)
         except Exception as error:
             if "imagecodecs" in str(error):
+                why = "is compressed in a way that needs imagecodecs"
                 raise MissingExtraError(
-                    f"'{self.path.name}' is compressed in a way that needs imagecodecs;"
-                    " pip install imagecodecs, or save it uncompressed"
+                    f"'{self.path.name}' {why}; pip install imagecodecs, or save it uncompressed"
                 ) from None
-            raise FormatError(
-                f"'{self.path.name}': page {number} cannot be decoded ({_one_line(error)}); copy or save it again"
-            ) from None
+            said = f"page {number} cannot be decoded ({type(error).__name__}: {one_line(error)})"
+            raise FormatError(f"'{self.path.name}': {said}; copy or save it again") from None
 
     def close(self) -> None:
         """Release the file."""
@@ -185,26 +182,12 @@ def open_movie(path: Path) -> TiffMovie:
     return TiffMovie(path)
 
 
-def silence() -> None:
-    """Keep tifffile's own lines about broken files from stderr, where they would stand beside our error."""
-    logger = logging.getLogger("tifffile")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-
-
 def write_movie(
     movie: Movie, path: Path, pixel_nm: float | None = None, on_frames: Callable[[int], None] | None = None
 ) -> None:
-    """Copy a movie block by block into a TIFF, a BigTIFF above 4 GB.
+    """Copy an open movie block by block into a TIFF, a BigTIFF above 4 GB (FormatError: it cannot be written).
 
-    Args:
-        movie: Open movie.
-        path: File to write.
-        pixel_nm: Stated in the file where it is known.
-        on_frames: Called with the number of frames written.
-
-    Raises:
-        FormatError: The file cannot be written.
+    The file states `pixel_nm` where it is known; `on_frames` is called with the number of frames written.
     """
     import tifffile
 
@@ -226,24 +209,9 @@ def write_movie(
                     on_frames(stop)
         partial.replace(path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FormatError(f"movie '{path}' cannot be written: {reason}; give a path in an existing folder") from None
+        raise unwritable("movie", path, error) from None
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _opened(path: Path) -> Any:
-    import tifffile
-
-    silence()
-    try:
-        tiff = tifffile.TiffFile(path)
-    except Exception as error:
-        raise _unreadable(path, error) from None
-    if len(tiff.pages) == 0:
-        tiff.close()
-        raise FormatError(f"'{path.name}' has no pages, it is cut short or empty; copy or save it again")
-    return tiff
 
 
 def _check_grey(name: str, tiff: Any, page: Any) -> None:
@@ -286,11 +254,3 @@ def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
 
 def _cut_short(name: str, size: int, why: str) -> FormatError:
     return FormatError(f"'{name}' is cut short: it has {size:,} bytes but {why}; copy it again")
-
-
-def _unreadable(path: Path, error: Exception) -> FormatError:
-    return FormatError(f"'{path.name}' is not a readable TIFF ({_one_line(error)}); copy or save it again")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

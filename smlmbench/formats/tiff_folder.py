@@ -6,6 +6,8 @@ would shift all later frames, and nobody would see it. Files whose names begin w
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,60 +35,35 @@ SUFFIXES = (".tif", ".tiff")
 
 
 class FolderMovie:
-    """An open folder; each frame's file is opened when it is read, from any thread.
-
-    Attributes:
-        path: The folder.
-        n_frames, height, width: Size of the movie.
-        dtype: As of the files.
-    """
+    """An open folder (a `Movie`); each frame's file is opened when it is read."""
 
     def __init__(self, path: Path) -> None:
-        """List and check all files.
-
-        Raises:
-            FormatError: No TIFF files, doubtful names, or a file that is not one frame like the first one.
-        """
+        """List and check all files (FormatError: none, doubtful names, or one that is not one frame like the first)."""
         self.path = path
         self._files = _ordered(path, _frames(path))
         self.n_frames = len(self._files)
-        first = tiff.open_movie(self._files[0])
-        self.height, self.width, self.dtype = first.height, first.width, first.dtype
-        first.close()
+        with closing(tiff.open_movie(self._files[0])) as first:
+            self.height, self.width, self.dtype, self._look = first.height, first.width, first.dtype, first.look
         for file in self._files:
             self._one(file).close()
 
     def _one(self, file: Path) -> tiff.TiffMovie:
         movie = tiff.open_movie(file)
-        shape, wanted = (movie.height, movie.width, movie.dtype), (self.height, self.width, self.dtype)
-        if movie.n_frames == 1 and shape == wanted:
+        if movie.n_frames == 1 and movie.look == self._look:
             return movie
         movie.close()
+        said = f"is {movie.look}, '{self._files[0].name}' is {self._look}; give files of one shape"
         if movie.n_frames != 1:
-            raise FormatError(
-                f"folder '{self.path.name}': '{file.name}' has {movie.n_frames} pages; give one frame per file,"
-                " or that file alone"
-            )
-        raise FormatError(
-            f"folder '{self.path.name}': '{file.name}' is {shape[0]} x {shape[1]} {shape[2]},"
-            f" '{self._files[0].name}' is {wanted[0]} x {wanted[1]} {wanted[2]}; give files of one shape"
-        )
+            said = f"has {movie.n_frames} pages; give one frame per file, or that file alone"
+        raise FormatError(f"folder '{self.path.name}': '{file.name}' {said}")
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Frames start .. stop - 1 as (n, height, width) in `dtype`.
-
-        Raises:
-            SizeError: Outside the movie.
-            FormatError: A file has changed since the folder was opened.
-        """
+        """As every movie (SizeError: outside it; FormatError: a file has changed since the folder was opened)."""
         check_block(start, stop, self.n_frames)
         out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
         for number in range(start, stop):
-            movie = self._one(self._files[number])
-            try:
+            with closing(self._one(self._files[number])) as movie:
                 out[number - start] = movie.read(0, 1)[0]
-            finally:
-                movie.close()
         return out
 
     def close(self) -> None:
@@ -110,21 +87,13 @@ def _frames(path: Path) -> list[Path]:
 
 
 def _ordered(path: Path, files: Sequence[Path]) -> list[Path]:
-    """Sort by the number in which the names differ.
-
-    Raises:
-        FormatError: No files, names that differ in more than one number, or a gap.
-    """
+    """Sort by the one number in which the names differ, without gaps."""
     if not files:
         raise FormatError(f"folder '{path}' has no TIFF files; accepted: {' '.join(SUFFIXES)}; give a folder of frames")
     parts = {file: re.split(r"(\d+)", file.name) for file in files}
     names = sorted(parts.values())
-    differing = {
-        place
-        for other in names
-        for place in range(max(len(other), len(names[0])))
-        if other[place:][:1] != names[0][place:][:1]
-    }
+    pairs = (pair for other in names for pair in enumerate(zip_longest(names[0], other)))
+    differing = {place for place, (first, other) in pairs if first != other}
     if any(place % 2 == 0 for place in differing) or len(differing) > 1:
         raise FormatError(
             f"folder '{path}': the order of '{''.join(names[0])}' and '{''.join(names[-1])}' is in doubt; names may"

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, SizeError
+from smlmbench.errors import FormatError, SizeError, unwritable
 from smlmbench.formats import tiff
 from smlmbench.predictions import Raster
 
@@ -16,7 +17,7 @@ CARD: dict[str, Any] = {
     "version": 1,
     "summary": "One grey image in a TIFF file.",
     "settings": {
-        "page": {"default": None, "min": 0, "help": "Page to read, from 0; may be absent where there is only one."},
+        "page": {"default": None, "min": 0, "help": "Page to read, from 0; may be absent where there is only one."}
     },
     "facts": {"holds": "image", "suffixes": [".tif", ".tiff"], "writes": True, "first_frame": 0, "origin": "corner"},
 }
@@ -30,25 +31,16 @@ def recognises(path: Path) -> bool:
 
 
 def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Read one page as float32 (H, W).
-
-    Raises:
-        FormatError: Not a grey TIFF, or several pages and no `page`.
-    """
-    movie = tiff.open_movie(path)
-    try:
-        page = settings["page"]
-        if page is None:
-            if movie.n_frames > 1:
-                last = movie.n_frames - 1
-                raise FormatError(f"'{path.name}' has {movie.n_frames} pages; say which with page: 0 ... {last}")
-            page = 0
-        if int(page) != page or page >= movie.n_frames:
-            raise FormatError(f"'{path.name}' has no page {page:g}; give a whole number from 0 to {movie.n_frames - 1}")
+    """Read one page as float32 (H, W) (FormatError: not a grey TIFF, or several pages and no `page`)."""
+    with closing(tiff.open_movie(path)) as movie:
+        page, last = settings["page"], movie.n_frames - 1
+        if page is None and last > 0:
+            raise FormatError(f"'{path.name}' has {movie.n_frames} pages; say which with page: 0 ... {last}")
+        page = page or 0
+        if int(page) != page or page > last:
+            raise FormatError(f"'{path.name}' has no page {page:g}; give a whole number from 0 to {last}")
         image: NDArray[np.float32] = movie.read(int(page), int(page) + 1)[0].astype(np.float32)
         return image
-    finally:
-        movie.close()
 
 
 def write_image(path: Path, array: NDArray[np.floating], pixel_nm: float) -> None:
@@ -61,38 +53,29 @@ def write_image(path: Path, array: NDArray[np.floating], pixel_nm: float) -> Non
     if array.ndim != 2 or not pixel_nm > 0:
         raise SizeError(f"image of shape {array.shape}, pixels of {pixel_nm:g} nm; give (height, width) and nm above 0")
     metadata = {"unit": "nm", "pixel_nm": float(pixel_nm), "grid_origin": ORIGIN}
-    _write(path, array, resolution=(1 / pixel_nm, 1 / pixel_nm), metadata=metadata)
+    write_plain(path, array, resolution=(1 / pixel_nm, 1 / pixel_nm), metadata=metadata)
 
 
 def write_raster(path: Path, raster: Raster) -> None:
-    """Write the first image of a raster, with its pixel size where that is known.
-
-    Raises:
-        FormatError: The file cannot be written.
-    """
+    """Write the first image of a raster, with its pixel size where that is known."""
     if math.isfinite(raster.pixel_nm):
         write_image(path, raster.values[0], raster.pixel_nm)
     else:
         write_plain(path, raster.values[0])
 
 
-def write_plain(path: Path, array: NDArray[np.floating]) -> None:
-    """Write an image (H, W) whose pixel size is not known as 32-bit ImageJ TIFF.
+def write_plain(path: Path, array: NDArray[np.floating], **stated: Any) -> None:
+    """Write an image (H, W) as 32-bit ImageJ TIFF; `stated`: further words of tifffile, such as its pixel size.
 
     Raises:
         SizeError: Not a 2-D image.
         FormatError: The file cannot be written.
     """
-    if array.ndim != 2:
-        raise SizeError(f"image of shape {array.shape}; give (height, width)")
-    _write(path, array)
-
-
-def _write(path: Path, array: NDArray[np.floating], **how: Any) -> None:
     import tifffile
 
+    if array.ndim != 2:
+        raise SizeError(f"image of shape {array.shape}; give (height, width)")
     try:
-        tifffile.imwrite(path, array.astype(np.float32), imagej=True, **how)
+        tifffile.imwrite(path, array.astype(np.float32), imagej=True, **stated)
     except OSError as error:
-        reason = f"image '{path}' cannot be written: {error.strerror}; give a path in an existing folder"
-        raise FormatError(reason) from None
+        raise unwritable("image", path, error) from None

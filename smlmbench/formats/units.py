@@ -1,7 +1,7 @@
-"""From the columns of any table to Localizations: units, first frame, extent."""
+"""From the columns of any table to Localizations: names, units, first frame, extent."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,78 +10,96 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, PairingError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, Numbers, shown_columns
+from smlmbench.formats.text import Head, Numbers, read_numbers, shown_columns
 from smlmbench.predictions import Localizations
 
 LENGTHS_NM = {"nm": 1.0, "um": 1000.0}
-REQUIRED = ("frame", "x_nm", "y_nm")
 WHOLE = ("frame", "molecule", "channel")
+Numeric = NDArray[np.float64] | NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column to read.
+    """One column to read."""
 
-    Attributes:
-        target: What it becomes: `frame`, `x_nm`, `photons`, ...
-        position: Place in the file, from 0.
-        text: Its header as written.
-        unit: nm, um, px, photon, adu, or empty for numbers without unit.
-    """
-
-    target: str
-    position: int
-    text: str
-    unit: str = ""
+    target: str  # what it becomes: `frame`, `x_nm`, `photons`, ...
+    position: int  # place in the file, from 0
+    text: str  # its header as written
+    unit: str = ""  # nm, um, px, photon, adu, or empty for numbers without unit
 
 
-def check_required(path: Path, head: Head, columns: Sequence[Column], kind: str, expected: str) -> None:
-    """Refuse a table without frame, x or y, as what it is not and with the columns that are expected."""
-    if not set(REQUIRED) <= {column.target for column in columns}:
+def our_unit(target: str) -> str:
+    """The unit of one of our columns: nm, photon or none."""
+    return "nm" if target.endswith("_nm") else "photon" if target.endswith("photons") else ""
+
+
+def check_needed(path: Path, head: Head, needed: Sequence[str], given: Iterable[str], kind: str) -> None:
+    """Refuse a table without one of the headers that every table of a kind has."""
+    missing = [name for name in needed if name not in given]
+    if missing:
         raise FormatError(
-            f"table '{path.name}' is not a {kind}: its columns are {shown_columns(head.headers)}; expected {expected};"
-            " name others with format: table and columns"
+            f"table '{path.name}' is not a {kind}: its columns are {shown_columns(head.headers)}, without"
+            f" {', '.join(missing)} of {', '.join(needed)}; name others with format: table and columns"
         )
+
+
+def columns_of(head: Head, targets: Iterable[tuple[str, str]]) -> list[Column]:
+    """The columns of a format in our units, by its headers' names and what each becomes; of one target the last."""
+    places = head.names
+    return list(
+        {
+            target: Column(target, places[name], head.headers[places[name]].text, our_unit(target))
+            for name, target in targets
+            if name in places
+        }.values()
+    )
 
 
 def factors(path: Path, columns: Sequence[Column], options: TableOptions, *, incident: bool) -> dict[str, float]:
     """Factor from each column's unit to ours, by target.
 
-    Args:
-        path: Table, for messages.
-        columns: Columns with their units.
-        options: May hold the pixel size and the camera.
-        incident: True where the file's photons are those that reach the camera; its quantum efficiency then counts.
+    `incident`: the file's photons are those that reach the camera, so that its quantum efficiency counts.
 
     Raises:
         FormatError: All columns whose unit is not a unit of the quantity, or cannot be converted with what is known.
     """
+    camera = options.camera
+    photons = {
+        "photon": camera.quantum_efficiency if incident and camera is not None else 1.0,
+        "adu": None if camera is None else 1.0 / camera.adu_per_photon,
+    }
     out: dict[str, float] = {}
     lacking: dict[str, list[str]] = {}
     for column in columns:
         if column.target.endswith("_nm"):
             factor = options.pixel_size_nm if column.unit == "px" else LENGTHS_NM.get(column.unit)
             need = "pixel_size_nm" if column.unit == "px" else "a unit: nm, um or px"
-        elif column.unit in ("photon", "adu"):
-            factor, need = _photon_factor(column.unit, options, incident=incident), "camera"
         else:
-            factor, need = 1.0, ""
+            factor, need = photons.get(column.unit, 1.0), "camera"
         if factor is None:
             lacking.setdefault(need, []).append(f"'{column.text}'")
         else:
             out[column.target] = factor
     if lacking:
-        clauses = [
-            f"{', '.join(names)} {'needs' if len(names) == 1 else 'need'} {need}" for need, names in lacking.items()
-        ]
-        raise FormatError(f"table '{path.name}': {'; '.join(clauses)}; state what is missing")
+        needs = [f"{', '.join(names)} {'need' if names[1:] else 'needs'} {need}" for need, names in lacking.items()]
+        raise FormatError(f"table '{path.name}': {'; '.join(needs)}; state what is missing")
     return out
 
 
-def _photon_factor(unit: str, options: TableOptions, *, incident: bool) -> float | None:
-    if unit == "adu":
-        return None if options.camera is None else 1.0 / options.camera.adu_per_photon
-    return options.camera.quantum_efficiency if incident and options.camera is not None else 1.0
+def read_columns(
+    path: Path,
+    head: Head,
+    columns: Sequence[Column],
+    options: TableOptions,
+    *,
+    first_frame: int,
+    incident: bool = False,
+    shift: Mapping[str, float] | None = None,
+) -> Localizations:
+    """Read columns of a text table; `incident` as in `factors`, all else as in `localizations`."""
+    scale = factors(path, columns, options, incident=incident)
+    numbers = read_numbers(path, head, [column.position for column in columns])
+    return localizations(path, columns, numbers, options, scale=scale, first_frame=first_frame, shift=shift)
 
 
 def localizations(
@@ -92,40 +110,44 @@ def localizations(
     *,
     scale: Mapping[str, float],
     first_frame: int,
+    shift: Mapping[str, float] | None = None,
 ) -> Localizations:
     """Build the table; frames are shifted by the first frame, never by the smallest one found.
 
     Args:
         path: Table, for messages.
-        columns: Columns, at most one per target, the required ones among them.
+        columns: At most one per target, frame, x and y among them.
         numbers: What the file holds.
         options: May hold first frame, number of frames, field and pixel size.
-        scale: Factors by target, of `factors`.
-        first_frame: The format's first frame.
+        scale: By target, of `factors`.
+        first_frame: The format's.
+        shift: By target, what is added in the file's unit to have our origin.
 
     Raises:
         FormatError: An empty or odd cell in x, y, frame, molecule or channel; a frame before the first one.
         PairingError: A frame after the last one of the movie.
     """
-    values: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {}
+    first = first_frame if options.first_frame is None else options.first_frame
+    values: dict[str, Numeric] = {}
+
+    def refuse(column: Column, wrong: NDArray[np.bool_], why: str) -> None:
+        if wrong.any():
+            row = int(wrong.argmax())
+            given = f"{numbers.columns[column.position][row]:g}"
+            raise FormatError(f"table '{path.name}', line {numbers.line[row]}: {given} in column '{column.text}' {why}")
+
     for column in columns:
         given = numbers.columns[column.position]
-        if column.target in (*REQUIRED, *WHOLE):
-            where = _first(path, column, numbers, ~np.isfinite(given))
-            if where:
-                raise FormatError(f"{where} is empty or not finite; mend or remove the row")
+        if column.target in ("x_nm", "y_nm", *WHOLE):
+            refuse(column, ~np.isfinite(given), "is empty or not finite; mend or remove the row")
         if column.target in WHOLE:
-            where = _first(path, column, numbers, given != np.rint(given))
-            if where:
-                raise FormatError(f"{where} is not a whole number; mend the row")
+            refuse(column, given != np.rint(given), "is not a whole number; mend the row")
             values[column.target] = given.astype(np.int64)
         else:
-            values[column.target] = given * scale[column.target]
-    first = first_frame if options.first_frame is None else options.first_frame
+            moved = given + shift[column.target] if shift and column.target in shift else given
+            values[column.target] = moved * scale[column.target]
     frame_column = next(column for column in columns if column.target == "frame")
-    where = _first(path, frame_column, numbers, values["frame"] < first)
-    if where:
-        raise FormatError(f"{where} is before the first frame {first}; state first_frame")
+    refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame")
     values["frame"] = values["frame"] - first
     last = int(values["frame"].max(initial=-1))
     n_frames = last + 1 if options.n_frames is None else options.n_frames
@@ -138,17 +160,7 @@ def localizations(
     return Localizations.of(values, n_frames=n_frames, field_nm=field_nm)
 
 
-def _first(path: Path, column: Column, numbers: Numbers, wrong: NDArray[np.bool_]) -> str:
-    """Say where the first odd cell is; empty where there is none."""
-    rows = np.flatnonzero(wrong)
-    if not len(rows):
-        return ""
-    row = int(rows[0])
-    given = f"{numbers.columns[column.position][row]:g}"
-    return f"table '{path.name}', line {numbers.line[row]}: {given} in column '{column.text}'"
-
-
-def _extent(positions_nm: NDArray[np.float64] | NDArray[np.int64], options: TableOptions) -> float:
+def _extent(positions_nm: Numeric, options: TableOptions) -> float:
     """The end of the pixel (or whole nm) that holds the farthest position, so that all lie inside the field."""
     step = options.pixel_size_nm or 1.0
     farthest = float(positions_nm.max(initial=0.0))

@@ -10,8 +10,9 @@ never wait for each other, and a wrong clock costs fairness alone.
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from smlmbench.tracking import tags as names
@@ -29,12 +30,10 @@ ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the same command does with a cell.
+    """What the same command does with a cell, and the run that it is about (None for new).
 
-    Attributes:
-        kind: keep (nothing to do), score (trained, not scored this way), continue (same run, from its last state),
-            leave (another process works on it), new (train it in a new run).
-        run_id: The run that it is about; None for new.
+    keep: nothing to do; score: trained, not scored this way; continue: same run, from its last state; leave: another
+    process works on it; new: train it in a new run.
     """
 
     kind: Kind
@@ -43,21 +42,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is claimed.
+    """What is claimed."""
 
-    Attributes:
-        cell_id: Identity of the cell, or of the reference.
-        eval_id: How it shall be scored.
-        name: Name of a new run.
-        role: cell or reference.
-        tags: More tags of a new run.
-    """
-
-    cell_id: str
-    eval_id: str
-    name: str
+    cell_id: str  # identity of the cell, or of the reference
+    eval_id: str  # how it shall be scored
+    name: str  # of a new run
     role: Literal["cell", "reference"] = "cell"
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)  # more of a new run
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +80,10 @@ class _Bid:
 def decide(
     runs: Sequence[RunRecord], eval_id: str, *, retry_failed: bool = False, keep_pruned: bool = False
 ) -> Decision:
-    """Choose what to do with a cell from its runs (DESIGN section 7).
+    """Choose what to do with a cell from all runs of its cell_id (DESIGN section 7).
 
     Args:
-        runs: All runs of one cell_id.
+        runs: In any order.
         eval_id: How it shall be scored.
         retry_failed: Repeat failed and collapsed cells.
         keep_pruned: The cell is a trial of a search, so a pruned run stands for it; it never does for a grid cell.
@@ -100,27 +91,18 @@ def decide(
     counted = [run for run in sorted(runs, key=lambda run: run.start_s, reverse=True) if not run.superseded]
 
     def newest(*states: str, trained: bool | None = None) -> RunRecord | None:
-        fit = (run for run in counted if run.status in states and trained in (None, run.trained))
-        return next(fit, None)
+        return next((run for run in counted if run.status in states and trained in (None, run.trained)), None)
 
-    if found := newest("running"):
-        return Decision("leave", found.run_id)
-    done = [run for run in counted if run.status == "done"]
-    if done:
-        same = next((run for run in done if run.eval_id == eval_id), None)
-        return Decision("keep", same.run_id) if same else Decision("score", done[0].run_id)
-    if found := newest("interrupted", trained=True):
-        return Decision("score", found.run_id)
-    if found := newest("interrupted"):
-        return Decision("continue", found.run_id)
-    if keep_pruned and (found := newest("pruned")):
-        return Decision("keep", found.run_id)
-    if found := newest("failed", "collapsed"):
-        if not retry_failed:
-            return Decision("keep", found.run_id)
-        if again := newest("failed", trained=True):
-            return Decision("score", again.run_id)
-    return Decision("new")
+    choices: list[tuple[Kind, RunRecord | None]] = [
+        ("leave", newest("running")),
+        ("keep", next((run for run in counted if run.status == "done" and run.eval_id == eval_id), None)),
+        ("score", newest("done") or newest("interrupted", trained=True)),
+        ("continue", newest("interrupted")),
+        ("keep", newest("pruned") if keep_pruned else None),
+        ("keep", None if retry_failed else newest("failed", "collapsed")),
+        ("score", newest("failed", trained=True)),
+    ]
+    return next((Decision(kind, run.run_id) for kind, run in choices if run is not None), Decision("new"))
 
 
 def claim(
@@ -131,59 +113,46 @@ def claim(
     Two processes never get the same cell at the same time. The winner's run is RUNNING with host, pid, process start,
     attempt and heartbeat; a loser's fresh run is deleted, so nothing shows it.
     """
-    decision = Decision("leave")
+    chosen = partial(decide, eval_id=row.eval_id, retry_failed=retry_failed, keep_pruned=keep_pruned)
     for _ in range(ROUNDS):
         runs = cell_runs(store, experiment_id, row.cell_id)
-        decision = decide(runs, row.eval_id, retry_failed=retry_failed, keep_pruned=keep_pruned)
+        decision = chosen(runs)
         if decision.kind in ("keep", "leave"):
-            break
+            return Claim(decision)
         bid = _place(store, experiment_id, row, decision, runs)
         outcome = "lost"
         try:
-            outcome = _contest(store, experiment_id, row, bid, decision, (retry_failed, keep_pruned))
+            outcome = _contest(store, experiment_id, row, bid, decision, chosen)
         finally:
             if outcome != "won":
                 _withdraw(store, bid, own_run=decision.run_id is None)
         if outcome == "won":
             return Claim(decision, _hold(store, experiment_id, row, bid, decision, runs))
         if outcome == "lost":
-            return Claim(Decision("leave"))
-    return Claim(decision if decision.kind in ("keep", "leave") else Decision("leave"))
+            break
+    return Claim(Decision("leave"))
 
 
 def reap(store: Store, experiment_id: str) -> list[RunRecord]:
     """Mark runs that are RUNNING in the store but whose process is gone as KILLED, so that they can be continued.
 
-    Returns:
-        The runs as they were; `reason` says what became of them.
+    The runs come back as they were; `reason` says what became of them.
     """
     stale = [run for run in search(store, [experiment_id], "attributes.status = 'RUNNING'") if run.status != "running"]
     for run in stale:
         if why_stale(store.client.get_run(run.run_id).data.tags) is None:
             continue  # another process has just reopened it
-        deaths = int(run.tags.get(names.DEATHS, "0")) + 1
-        for key, value in {names.REASON: run.reason, names.DEATHS: str(deaths)}.items():
-            store.client.set_tag(run.run_id, key, value)
         last_s = float(run.tags.get(names.HEARTBEAT, "0")) or time.time()
-        store.client.set_terminated(run.run_id, "KILLED", end_time=int(last_s * 1000))
+        _end(store, run, run.reason, end_ms=int(last_s * 1000))
     return stale
 
 
 def bury(store: Store, experiment_id: str, row: Row, reason: str, *, failed: bool) -> bool:
-    """Close what the dead worker of a cell has left running, so that the cell is repeated or seen to have failed.
+    """Close what the dead worker of a cell has left running, and say whether a run was closed.
 
     A run of another host counts as dead where it was held for the same command (tag `smlmbench.job` of the row); one of
-    this host is given some seconds to end, and is left alone while its process lives.
-
-    Args:
-        store: Where.
-        experiment_id: The study's experiment.
-        row: The cell.
-        reason: Why its worker is taken for dead.
-        failed: The cell is given up: its run ends as FAILED, made where the worker had not come to make it.
-
-    Returns:
-        Whether a run was closed.
+    this host is given some seconds to end, and is left alone while its process lives. With `failed` the cell is given
+    up, else repeated: its run ends as FAILED, made where the worker had not come to make it.
     """
     job = row.tags.get(names.JOB)
     runs = [run for run in cell_runs(store, experiment_id, row.cell_id) if not run.superseded]
@@ -194,11 +163,9 @@ def bury(store: Store, experiment_id: str, row: Row, reason: str, *, failed: boo
             if failed and not closed and run.status == "interrupted":
                 closed = _end(store, run, reason, failed=True, died=0)
         elif run.status == "interrupted" or (job is not None and run.tags.get(names.JOB) == job and _has_ended(run)):
-            closed = _end(store, run, reason, failed=failed, died=1)
+            closed = _end(store, run, reason, failed=failed)
     if failed and not closed and not runs:
-        held = {**names.SOURCE, **row.tags, **_held_tags(row, 1), names.ROLE: row.role, names.CELL_ID: row.cell_id}
-        made = store.client.create_run(experiment_id, tags={**held, names.REASON: reason}, run_name=row.name)
-        store.client.set_terminated(str(made.info.run_id), "FAILED")
+        store.client.set_terminated(_make(store, experiment_id, row, 1, {names.REASON: reason}), "FAILED")
         closed = True
     return closed
 
@@ -216,58 +183,47 @@ def _has_ended(run: RunRecord) -> bool:
     return False
 
 
-def _end(store: Store, run: RunRecord, reason: str, *, failed: bool, died: int) -> bool:
-    deaths = int(run.tags.get(names.DEATHS, "0")) + died
-    for key, value in {names.REASON: reason, names.DEATHS: str(deaths)}.items():
-        store.client.set_tag(run.run_id, key, value)
-    store.client.set_terminated(run.run_id, "FAILED" if failed else "KILLED")
+def _end(
+    store: Store, run: RunRecord, reason: str, *, failed: bool = False, died: int = 1, end_ms: int | None = None
+) -> bool:
+    store.client.set_tag(run.run_id, names.REASON, reason)
+    store.client.set_tag(run.run_id, names.DEATHS, str(run.deaths + died))
+    store.client.set_terminated(run.run_id, "FAILED" if failed else "KILLED", end_time=end_ms)
     return True
 
 
 def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs: Sequence[RunRecord]) -> _Bid:
-    token, made_ms, owner = uuid.uuid4().hex, time.time_ns() // 1_000_000, this_process()
+    bid = _Bid(time.time_ns() // 1_000_000, uuid.uuid4().hex, this_process(), decision.run_id or "")
     if decision.run_id is not None:
-        bid = _Bid(made_ms, token, owner, decision.run_id)
         store.client.set_tag(decision.run_id, bid.tag, bid.text())
         return bid
-    bid = _Bid(made_ms, token, owner, "")
     attempt = 1 + max((run.attempt for run in runs), default=0)
-    held = {
-        **names.SOURCE,
-        **row.tags,
-        **_held_tags(row, attempt),
-        names.ROLE: row.role,
-        names.CELL_ID: row.cell_id,
-        bid.tag: bid.text(),
-    }
-    created = store.client.create_run(experiment_id, tags=held, run_name=row.name)
-    return _Bid(made_ms, token, owner, str(created.info.run_id))
+    return replace(bid, run_id=_make(store, experiment_id, row, attempt, {bid.tag: bid.text()}))
+
+
+def _make(store: Store, experiment_id: str, row: Row, attempt: int, more: Mapping[str, str]) -> str:
+    """Create a run of a row; its id."""
+    held = {**names.SOURCE, **row.tags, **_held_tags(row, attempt), names.ROLE: row.role, names.CELL_ID: row.cell_id}
+    return str(store.client.create_run(experiment_id, tags={**held, **more}, run_name=row.name).info.run_id)
 
 
 def _held_tags(row: Row, attempt: int) -> dict[str, str]:
-    return {
-        names.EVAL_ID: row.eval_id,
-        names.ATTEMPT: str(attempt),
-        **this_process().tags(),
-        **heartbeat_tag(),
-    }
+    return {names.EVAL_ID: row.eval_id, names.ATTEMPT: str(attempt), **this_process().tags(), **heartbeat_tag()}
 
 
 def _contest(
-    store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decision, options: tuple[bool, bool]
+    store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decision, chosen: Callable[..., Decision]
 ) -> Literal["won", "lost", "changed"]:
     """Wait until the bid has won or lost; changed means that there is something else to do for the cell now."""
-    until = time.monotonic() + PATIENCE_S
-    own_run = decision.run_id is None
-    clean = 0
+    until, clean = time.monotonic() + PATIENCE_S, 0
     while time.monotonic() < until:
         runs = [run for run in cell_runs(store, experiment_id, row.cell_id) if not run.superseded]
-        others = [run for run in runs if not (own_run and run.run_id == bid.run_id)]
+        others = [run for run in runs if decision.run_id is not None or run.run_id != bid.run_id]
         bids = [other for run in runs for other in _bids(run) if other.token != bid.token and not other.is_dead()]
         if any(other < bid for other in bids):
             return "lost"
         if not bids:
-            if decide(others, row.eval_id, retry_failed=options[0], keep_pruned=options[1]) != decision:
+            if chosen(others) != decision:
                 return "changed"
             # MLflow reads status and tags one after the other, so one reading can mix the moments before and after
             # another bidder's win. Only one bidder can have won unseen, so a second reading cannot be mixed as well.
@@ -307,7 +263,7 @@ def _hold(store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decis
         if decision.kind == "score":
             held[names.TRAINED] = "true"
         if str(found.info.status) == "RUNNING":
-            held[names.DEATHS] = str(int(target.tags.get(names.DEATHS, "0")) + 1)
+            held[names.DEATHS] = str(target.deaths + 1)
         gone = [key for key in target.tags if key in (names.REASON, names.OUTCOME, names.NOT_LOGGED)]
         dead = [other.tag for other in _bids(target) if other.is_dead()]
         _remove_tags(store, target.run_id, gone + dead)

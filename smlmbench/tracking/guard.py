@@ -7,8 +7,7 @@ from typing import Any
 from smlmbench.errors import StoreLostError
 from smlmbench.tracking.location import healthy
 
-# MLflow's own retries have passed when this is asked.
-ASK_AGAIN_S = 3.0
+ASK_AGAIN_S = 3.0  # MLflow's own retries have passed when this is asked
 
 
 class Guarded:

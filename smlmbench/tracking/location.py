@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,28 +36,19 @@ ADDRESSES = (
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A resolved store.
+    """A resolved store."""
 
-    Attributes:
-        uri: Tracking URI for MLflow.
-        home: Local folder of work/, reports/, optuna.db; with SQLite also of artifacts/.
-        database: The SQLite file, or None behind a server.
-    """
-
-    uri: str
-    home: Path
-    database: Path | None
+    uri: str  # for MLflow
+    home: Path  # local folder of work/, reports/ and optuna.db; with SQLite also of artifacts/
+    database: Path | None  # the SQLite file, or None behind a server
 
 
 def resolve(location: str | os.PathLike[str] | None, home: Path | None = None) -> Location:
-    """Find out what a `--store`, `--tracking-uri` or `MLFLOW_TRACKING_URI` means.
+    """Find out what a `--store`, `--tracking-uri` or `MLFLOW_TRACKING_URI` means (StoreError: another kind of address).
 
     Args:
-        location: Folder, `sqlite:///FILE`, `http(s)://HOST`; None takes MLFLOW_TRACKING_URI, else ./mlruns.
+        location: Folder, `sqlite:///FILE`, `http(s)://HOST:PORT`; None takes MLFLOW_TRACKING_URI, else ./mlruns.
         home: Local folder for work and reports where `location` is a server; default ./mlruns.
-
-    Raises:
-        StoreError: Another kind of address.
     """
     text = str(location) if location is not None else os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_FOLDER
     if text.startswith("sqlite:///"):
@@ -72,10 +63,9 @@ def resolve(location: str | os.PathLike[str] | None, home: Path | None = None) -
 
 
 def check(where: Location, *, create: bool) -> None:
-    """Refuse a store that cannot be used, in seconds.
+    """Refuse a store that cannot be used (StoreError), in seconds.
 
-    Raises:
-        StoreError: Folder not writable, no store there (`create` false), not a database, or no server answers.
+    The folder is not writable, no store is there (`create` false), it is not a database, or no server answers.
     """
     if not create and where.database is not None and not where.database.is_file():
         raise StoreError(
@@ -129,11 +119,7 @@ def _check_server(uri: str) -> None:
 
 
 def healthy(uri: str, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
-    """Ask a server's /health.
-
-    Raises:
-        OSError: It does not answer (HTTPError: it answers something else than success).
-    """
+    """Ask a server's /health (OSError: it does not answer; HTTPError: it answers something else than success)."""
     with urllib.request.urlopen(f"{uri}/health", timeout=timeout_s) as response:  # noqa: S310  http(s) by `resolve`
         return bool(response.read(20).strip() == b"OK")
 
@@ -151,22 +137,14 @@ def make_database(database: Path, build: "Callable[[Path], None]") -> None:
         with closing(sqlite3.connect(fresh)) as connection:
             mode = "delete" if on_network(database.parent) else "wal"
             connection.execute(f"pragma journal_mode={mode}")
-        with suppress(FileExistsError):
-            _claim_name(fresh, database)
+        try:
+            os.link(fresh, database)
+        except OSError:
+            # A file system without hard links: a rename is the nearest to a single step.
+            if not database.exists():
+                fresh.rename(database)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _claim_name(fresh: Path, database: Path) -> None:
-    try:
-        os.link(fresh, database)
-    except FileExistsError:
-        raise
-    except OSError:
-        # A file system without hard links: a rename is the nearest to a single step.
-        if database.exists():
-            raise FileExistsError(database) from None
-        fresh.rename(database)
 
 
 def on_network(folder: Path) -> bool:
@@ -180,38 +158,29 @@ def on_network(folder: Path) -> bool:
     return kind.startswith(NETWORK_FILE_SYSTEMS)
 
 
-def relocate(database: Path, home: Path) -> int:
+def relocate(database: Path, home: Path) -> None:
     """Point the artifact addresses of a store that was moved or copied at its present folder.
 
     MLflow stores them as absolute paths, so a copy would write into the original. Only addresses of the form
     `<folder>/artifacts/<study>` are touched, which is what this package makes.
 
-    Returns:
-        Number of experiments that were pointed anew.
-
     Raises:
         StoreError: The database is busy or of an MLflow before 3.
     """
+    artifacts = home / "artifacts"
     try:
-        return _point_anew(database, home)
+        with closing(sqlite3.connect(database, timeout=20)) as connection:
+            known = connection.execute("select experiment_id, artifact_location from experiments").fetchall()
+            for number, stored in known:
+                path = local_path(stored or "")
+                if path is not None and path.parent.name == "artifacts" and path.parent != artifacts:
+                    facts = {"new": (artifacts / path.name).as_uri(), "old": stored, "id": number}
+                    for statement in ADDRESSES:
+                        connection.execute(statement, facts)
+            connection.commit()
     except sqlite3.DatabaseError as error:
         advice = "wait for other writers to end, or run `mlflow db upgrade` on a copy"
         raise StoreError(f"{database} cannot be used ({error}); {advice}") from None
-
-
-def _point_anew(database: Path, home: Path) -> int:
-    moved = 0
-    with closing(sqlite3.connect(database, timeout=20)) as connection:
-        for number, stored in connection.execute("select experiment_id, artifact_location from experiments").fetchall():
-            path = local_path(stored or "")
-            if path is None or path.parent.name != "artifacts" or path.parent == home / "artifacts":
-                continue
-            present = (home / "artifacts" / path.name).as_uri()
-            for statement in ADDRESSES:
-                connection.execute(statement, {"new": present, "old": stored, "id": number})
-            moved += 1
-        connection.commit()
-    return moved
 
 
 def local_path(uri: str) -> Path | None:

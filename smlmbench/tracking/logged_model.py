@@ -29,26 +29,17 @@ def log_model(
     metrics: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """Log a copy of a network, in eval mode on the CPU, and link it to the run.
+    """Log a copy of a network, in eval mode on the CPU, and link it to the run that trained it.
 
-    Batch, height and width stay open. The run's params, and the last values of `metrics`, are put on the model too,
-    so that MLflow's model search can rank it.
+    It takes and gives (B, C, H, W) float32; batch, height and width stay open. The run's params, and the last values of
+    `metrics`, are put on the model too, so that MLflow's model search can rank it.
 
-    Args:
-        run: The run that trained it.
-        model: Takes and gives (B, C, H, W) float32.
-        name: Name shown in the UI.
-        example: Frames (B, C, H, W) with B, H and W of at least 2 (a size of 1 would be fixed by the export).
-        outputs: Channels that it gives.
-        requirements: What loading needs; given, because MLflow would find it out by half a minute of imports.
-        metrics: Keys of the run's metrics.
-        tags: Tags of the model.
+    `example` has B, H and W of at least 2 (a size of 1 would be fixed by the export), else a SizeError; `outputs` is
+    the number of channels that the network gives; `requirements` are what loading needs, given because MLflow would
+    find them out by half a minute of imports.
 
     Returns:
         The id for `models:/<id>`.
-
-    Raises:
-        SizeError: The example has another shape.
     """
     if example.ndim != 4 or min(example.shape[0], *example.shape[2:]) < 2:
         raise SizeError(f"example of shape {example.shape}; give (B, C, H, W) with B, H and W of at least 2")
@@ -61,12 +52,12 @@ def log_model(
         run.experiment_id, name=name, source_run_id=run.run_id, params=params, tags=dict(tags or {})
     )
     number = str(logged.model_id)
+    identity = Model(model_uuid=number, run_id=run.run_id, model_id=number)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "model"
-            identity = Model(model_uuid=number, run_id=run.run_id, model_id=number)
+            folder = str(Path(scratch) / "model")
             _save(model, folder, example, outputs, identity, requirements)
-            client.log_model_artifacts(number, str(folder))
+            client.log_model_artifacts(number, folder)
     except BaseException:
         client.finalize_logged_model(number, "FAILED")
         raise
@@ -81,12 +72,7 @@ def log_model(
 
 
 def _save(
-    model: "nn.Module",
-    folder: Path,
-    example: NDArray[np.float32],
-    outputs: int,
-    identity: "Model",
-    requirements: Sequence[str],
+    model: "nn.Module", folder: str, example: NDArray[np.float32], outputs: int, identity: "Model", needs: Sequence[str]
 ) -> None:
     import mlflow.pytorch
     import torch
@@ -106,10 +92,10 @@ def _save(
         warnings.filterwarnings("ignore", module=r"mlflow\..*")
         mlflow.pytorch.save_model(
             plain,
-            str(folder),
+            folder,
             mlflow_model=identity,
             signature=signature,
             input_example=np.ascontiguousarray(example, dtype=np.float32),
-            pip_requirements=list(requirements),
+            pip_requirements=list(needs),
             serialization_format="pt2",
         )

@@ -45,13 +45,10 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return True
-            return bool(abs(process.create_time() - self.process_start_s) > START_TOLERANCE_S)
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.AccessDenied:
-            return False
+            other = abs(process.create_time() - self.process_start_s) > START_TOLERANCE_S
+            return bool(other or process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.Error as error:
+            return isinstance(error, psutil.NoSuchProcess)
 
 
 def this_process() -> Owner:
@@ -93,9 +90,7 @@ class Heartbeat:
     """A daemon thread that calls `beat` every interval until stopped; a failing beat is tried again at the next."""
 
     def __init__(self, beat: Callable[[], None], interval_s: float = HEARTBEAT_INTERVAL_S) -> None:
-        self._beat = beat
-        self._interval_s = interval_s
-        self._stop = threading.Event()
+        self._beat, self._interval_s, self._stop = beat, interval_s, threading.Event()
         self._thread = threading.Thread(target=self._run, name="smlmbench-heartbeat", daemon=True)
         self._thread.start()
 

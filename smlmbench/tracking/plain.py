@@ -20,10 +20,8 @@ def param_text(value: object) -> str:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, Mapping | list | tuple):

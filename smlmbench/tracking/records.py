@@ -22,40 +22,23 @@ PAGE = 1000
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as it was when it was read.
+    """One run as it was when it was read; "" where there is no identity or reason."""
 
-    Attributes:
-        run_id: MLflow's id.
-        experiment_id: The experiment it is in.
-        name: Name shown in the UI.
-        role: study, cell, reference or search.
-        cell_id: Identity of the row (a reference has its own id here), or "".
-        eval_id: How it was scored, or "".
-        status: Ours, see DESIGN section 7; a stale running run reads as interrupted.
-        reason: Why it failed, collapsed, was pruned or interrupted, or "".
-        attempt: 1 for the first.
-        params: Strings; one that a later scoring changed has its last value.
-        metrics: Last value of each.
-        tags: All of them, MLflow's too.
-        start_s, end_s: Seconds since 1970; `end_s` is None while it runs and where its process died.
-        artifact_uri: Address of its artifacts as stored.
-    """
-
-    run_id: str
+    run_id: str  # MLflow's
     experiment_id: str
-    name: str
-    role: str
-    cell_id: str
-    eval_id: str
-    status: Status
-    reason: str
-    attempt: int
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str] = field(repr=False)
-    start_s: float
-    end_s: float | None
-    artifact_uri: str
+    name: str  # shown in the UI
+    role: str  # study, cell, reference or search
+    cell_id: str  # identity of the row; a reference has its own id here
+    eval_id: str  # how it was scored
+    status: Status  # ours, see DESIGN section 7; a stale running run reads as interrupted
+    reason: str  # why it failed, collapsed, was pruned or interrupted
+    attempt: int  # 1 for the first
+    params: Mapping[str, str]  # one that a later scoring changed has its last value
+    metrics: Mapping[str, float]  # last value of each
+    tags: Mapping[str, str] = field(repr=False)  # all of them, MLflow's too
+    start_s: float  # since 1970
+    end_s: float | None  # None while it runs and where its process died
+    artifact_uri: str  # as stored
     store: Store = field(repr=False, compare=False)
 
     @property
@@ -78,8 +61,11 @@ class RunRecord:
         return self.store.artifact_path(self.artifact_uri, relative)
 
     def artifacts(self, relative: str = "") -> list[str]:
-        """Paths of all its artifact files."""
-        return self.store.list_artifacts(self.artifact_uri, relative)
+        """POSIX paths of all its artifact files below `relative`, sorted."""
+        root = self.artifact("")
+        if root is None:
+            return []
+        return sorted(path.relative_to(root).as_posix() for path in (root / relative).rglob("*") if path.is_file())
 
     def json(self, relative: str) -> Any:
         """A JSON artifact, or None where it is absent."""
@@ -89,17 +75,11 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """Everything the store knows about a study.
-
-    Attributes:
-        study: Its name.
-        experiment_id: MLflow's id of it.
-        runs: All runs, newest first, also superseded ones.
-    """
+    """Everything the store knows about a study."""
 
     study: str
     experiment_id: str
-    runs: Sequence[RunRecord]
+    runs: Sequence[RunRecord]  # all of them, newest first, also superseded ones
 
     @cached_property
     def _planned(self) -> RunRecord | None:
@@ -131,11 +111,7 @@ class Point(NamedTuple):
 
 
 def read_study(store: Store, study: str) -> StudyRecord:
-    """Read all runs of a study.
-
-    Raises:
-        StoreError: The store has no such study; the nearest is named.
-    """
+    """Read all runs of a study (StoreError: the store has no such study; the nearest is named)."""
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None or experiment.lifecycle_stage != "active":
         near = suggest(study, list_studies(store)) if list_studies(store) else "it has none yet; run a study first"
@@ -151,13 +127,7 @@ def list_studies(store: Store) -> dict[str, str]:
 
 
 def search(store: Store, experiment_ids: Sequence[str], condition: str = "") -> list[RunRecord]:
-    """Runs that are not deleted, newest first.
-
-    Args:
-        store: Where.
-        experiment_ids: In which experiments.
-        condition: MLflow's filter language.
-    """
+    """Runs that are not deleted, newest first; `condition` is in MLflow's filter language."""
     found: list[RunRecord] = []
     token: str | None = None
     while True:
@@ -208,12 +178,16 @@ def find_run(store: Store, text: str) -> RunRecord:
         StoreError: Nothing fits, or runs of different rows do; they are listed.
     """
     experiments = list(list_studies(store).values())
-    plain = text if text and all(letter.isalnum() or letter in "-_. " for letter in text) else ""
-    found: dict[str, RunRecord] = {}
-    for condition in _conditions(plain) if experiments else ():
-        found.update({run.run_id: run for run in search(store, experiments, condition)})
+    conditions = []
+    if experiments and text and all(letter.isalnum() or letter in "-_. " for letter in text):
+        if "_" not in text:  # stands for any character in LIKE; ids have none, so such a text can only be a name
+            conditions = [f"attributes.run_id LIKE '{text}%'", f"tags.`{names.CELL_ID}` LIKE '{text}%'"]
+        conditions.append(f"attributes.run_name = '{text}'")
+    found = {run.run_id: run for condition in conditions for run in search(store, experiments, condition)}
     rows: dict[tuple[str, str], RunRecord] = {}
-    for run in sorted(found.values(), key=_counts, reverse=True):
+    for run in sorted(
+        found.values(), key=lambda run: (not run.superseded, run.status == "done", run.start_s), reverse=True
+    ):
         rows.setdefault((run.experiment_id, run.cell_id or run.run_id), run)
     exact = [run for run in found.values() if run.run_id == text]
     if exact or len(rows) == 1:
@@ -225,18 +199,6 @@ def find_run(store: Store, text: str) -> RunRecord:
     shown = "; ".join(f"{run.run_id[:12]} ({run.name}, {run.status})" for run in list(rows.values())[:6])
     more = f"; and {len(rows) - 6} more" if len(rows) > 6 else ""
     raise StoreError(f"'{text}' fits {len(rows)} runs: {shown}{more}; give more characters of a run id")
-
-
-def _conditions(text: str) -> list[str]:
-    if not text:
-        return []
-    # `_` stands for any character in LIKE; ids have none, so such a text can only be a name.
-    ids = [] if "_" in text else [f"attributes.run_id LIKE '{text}%'", f"tags.`{names.CELL_ID}` LIKE '{text}%'"]
-    return [*ids, f"attributes.run_name = '{text}'"]
-
-
-def _counts(run: RunRecord) -> tuple[bool, bool, float]:
-    return not run.superseded, run.status == "done", run.start_s
 
 
 def record_of(store: Store, run: "MlflowRun") -> RunRecord:

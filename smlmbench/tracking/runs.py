@@ -22,13 +22,8 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
 
 End = Literal["done", "interrupted", "pruned", "failed", "collapsed"]
-MLFLOW_STATUS: Mapping[End, str] = {
-    "done": "FINISHED",
-    "interrupted": "KILLED",
-    "pruned": "KILLED",
-    "failed": "FAILED",
-    "collapsed": "FAILED",
-}
+ENDS: Mapping[type[BaseException], End] = {CollapsedError: "collapsed", PrunedError: "pruned", Exception: "failed"}
+MLFLOW_STATUS: Mapping[End, str] = {"done": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
 METRICS_PER_CALL = 1000
 TAGS_PER_CALL = 100
 REASON_CHARACTERS = 1000
@@ -42,17 +37,11 @@ class Run:
 
     Leaving normally is done; KeyboardInterrupt and SystemExit are interrupted, so the same command continues it;
     CollapsedError is collapsed, PrunedError pruned, any other exception failed, each with its reason.
-
-    Attributes:
-        store: Where it is.
-        run_id: MLflow's id.
-        not_logged: Metrics that have no number, with the reason; for `metrics.json`.
+    `not_logged` has the metrics without a number, with the reason; for `metrics.json`.
     """
 
     def __init__(self, store: Store, run_id: str, *, experiment_id: str, heartbeat: bool = True) -> None:
-        self.store = store
-        self.run_id = run_id
-        self.experiment_id = experiment_id
+        self.store, self.run_id, self.experiment_id = store, run_id, experiment_id
         self.not_logged: dict[str, str] = {}
         self.closed = False
         self._buffer: list[Metric] = []
@@ -77,13 +66,7 @@ class Run:
         if isinstance(error, StoreLostError):
             self.abandon()
             return
-        end: End = "failed"
-        if isinstance(error, CollapsedError):
-            end = "collapsed"
-        elif isinstance(error, PrunedError):
-            end = "pruned"
-        elif not isinstance(error, Exception):
-            end = "interrupted"
+        end: End = next((end for kind, end in ENDS.items() if isinstance(error, kind)), "interrupted")
         try:
             self.terminate(end, reason_of(error))
         except Exception as second:
@@ -106,10 +89,9 @@ class Run:
         wanted = {key: param_text(value) for key, value in params.items()}
         for key in wanted:
             _check_name("param", key)
-        new = [Param(key, value) for key, value in wanted.items() if key not in self._params]
-        changed = [
-            RunTag(names.PARAM + key, value) for key, value in wanted.items() if self._params.get(key, value) != value
-        ]
+        known = self._params
+        new = [Param(key, value) for key, value in wanted.items() if key not in known]
+        changed = [RunTag(names.PARAM + key, value) for key, value in wanted.items() if known.get(key, value) != value]
         for first in range(0, max(len(new), len(changed)), TAGS_PER_CALL):
             part = slice(first, first + TAGS_PER_CALL)
             self.store.client.log_batch(self.run_id, params=new[part], tags=changed[part])
@@ -118,9 +100,8 @@ class Run:
     def log_metrics(self, values: Mapping[str, float | str], step: int = 0) -> None:
         """Keep values for the next `flush`, which comes by itself at 1000 of them.
 
-        Args:
-            values: A number, or text saying why there is none. Text, NaN and infinity are kept in `not_logged`.
-            step: Samples seen, or 0 for a value that the run has once.
+        Text says why there is no number; it, NaN and infinity are kept in `not_logged`. `step` is samples seen, or 0
+        for a value that the run has once.
         """
         from mlflow.entities import Metric
 
@@ -130,9 +111,9 @@ class Run:
             number = metric_value(value)
             if isinstance(number, str):
                 self.not_logged[key] = number
-                continue
-            self.not_logged.pop(key, None)
-            self._buffer.append(Metric(key, number, now_ms, int(step)))
+            else:
+                self.not_logged.pop(key, None)
+                self._buffer.append(Metric(key, number, now_ms, int(step)))
         if len(self._buffer) >= METRICS_PER_CALL:
             self.flush()
 
@@ -169,7 +150,7 @@ class Run:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / target.name
             path.write_bytes(content)
-            self.log_artifact(path, None if target.parent == PurePosixPath(".") else str(target.parent))
+            self.log_artifact(path, str(target.parent) if target.parent.name else None)
 
     def log_text(self, text: str, relative: str) -> None:
         """Write a text artifact in UTF-8."""
@@ -190,24 +171,15 @@ class Run:
         self.store.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
 
     def log_input(self, name: str, digest: str, context: str, facts: Mapping[str, object] | None = None) -> None:
-        """Say what data the run used.
+        """Say what data or condition the run used as train, val or the name of a test condition.
 
-        Args:
-            name: Name of the data or condition.
-            digest: Of the description or of the files; MLflow keeps 36 characters.
-            context: train, val or the name of a test condition.
-            facts: Shown with it: density, frames, pixel size, ...
+        MLflow keeps 36 characters of the digest of its description or files, and shows `facts`: density, frames, ...
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         told = {key: param_text(value) for key, value in (facts or {}).items()}
-        data = Dataset(
-            name=name,
-            digest=digest[:DIGEST_CHARACTERS],
-            source_type="code",
-            source=json.dumps({"tags": told}),
-            profile=json.dumps(told),
-        )
+        source = json.dumps({"tags": told})
+        data = Dataset(name, digest[:DIGEST_CHARACTERS], "code", source, profile=json.dumps(told))
         self._log_shared(DatasetInput(data, [InputTag("mlflow.data.context", context)]))
 
     def _log_shared(self, given: "DatasetInput") -> None:
@@ -252,7 +224,7 @@ class Run:
             said[names.NOT_LOGGED] = not_logged_text(self.not_logged)
         if said:
             self.set_tags(said)
-        self.store.client.set_terminated(self.run_id, MLFLOW_STATUS[end])
+        self.store.client.set_terminated(self.run_id, MLFLOW_STATUS.get(end, "FAILED"))
         self.closed = True
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -24,23 +24,13 @@ STOP_BUDGET_S = 10.0
 
 
 class Server:
-    """A running server.
-
-    Attributes:
-        url: Its address.
-    """
+    """A running server at `url`."""
 
     def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-        self.url = url
-        self._process = process
-        self._log = log
+        self.url, self._process, self._log = url, process, log
 
     def wait(self) -> None:
-        """Wait until it ends.
-
-        Raises:
-            StoreError: It ended by itself, with the last line that it wrote.
-        """
+        """Wait until it ends (StoreError: it ended by itself, with the last line that it wrote)."""
         code = self._process.wait()
         raise StoreError(f"the MLflow server ended with code {code} ({self._last_line()}); start it again")
 
@@ -64,16 +54,13 @@ class Server:
 
     def _stop(self) -> None:
         # Its workers are children of children; those that outlive it would hold the port.
-        try:
+        with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(self._process.pid)
             family = [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            family = []
-        for member in family[:1]:
-            member.terminate()
-        _, alive = psutil.wait_procs(family, timeout=STOP_BUDGET_S)
-        for member in alive:
-            member.kill()
+            parent.terminate()
+            for member in psutil.wait_procs(family, timeout=STOP_BUDGET_S)[1]:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
         self._process.wait()
 
 

@@ -3,13 +3,13 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from smlmbench.errors import StoreError
 from smlmbench.tracking.guard import Guarded
-from smlmbench.tracking.location import Location, check, local_path, make_database, on_network, relocate, resolve
+from smlmbench.tracking.location import check, local_path, make_database, on_network, relocate, resolve
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,9 +30,7 @@ ENVIRONMENT = {
 class Store:
     """An open store; cheap to make and to send to a worker, it imports mlflow at the first use of `client`.
 
-    Attributes:
-        uri: Tracking URI.
-        home: Local folder of work/, reports/ and optuna.db, and with SQLite of artifacts/.
+    `uri` and `home` are those of its `Location`; it is `served` where a server has its database.
     """
 
     def __init__(self, uri: str, home: Path, *, served: bool) -> None:
@@ -43,7 +41,7 @@ class Store:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopened, (self.uri, self.home, self.served)
+        return partial(Store, served=self.served), (self.uri, self.home)
 
     @property
     def client(self) -> "MlflowClient":
@@ -85,11 +83,7 @@ class Store:
         return _folder(self.home / "reports" / study)
 
     def ensure_experiment(self, study: str) -> str:
-        """The experiment id of a study, created if absent.
-
-        Raises:
-            StoreError: It was deleted in MLflow and not purged.
-        """
+        """The experiment id of a study, created if absent (StoreError: it was deleted in MLflow and not purged)."""
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(study)
@@ -109,63 +103,34 @@ class Store:
         return str(found.experiment_id)
 
     def artifact_path(self, artifact_uri: str, relative: str) -> Path | None:
-        """The local path of an artifact (file or folder), or None where there is none.
+        """The local path of an artifact (file or folder) at a POSIX path, or None where there is none.
 
-        Args:
-            artifact_uri: Address of the run's artifacts as MLflow stores it.
-            relative: POSIX path within.
+        The address of a run's artifacts is that which MLflow stores, else the same study and run in this store's own
+        folder; what only a server has is fetched.
         """
-        root = self._artifact_root(artifact_uri)
-        if root is None:
-            return self._fetch(artifact_uri, relative)
-        path = root.joinpath(*PurePosixPath(relative).parts)
-        return path if path.exists() else None
+        parts = PurePosixPath(artifact_uri).parts
+        for root in (local_path(artifact_uri), self.artifacts.joinpath(*parts[-3:])):
+            if root is not None and root.is_dir():
+                path = root / relative
+                return path if path.exists() else None
+        return self._fetch(parts[-2], relative) if self.served else None
 
-    def list_artifacts(self, artifact_uri: str, relative: str = "") -> list[str]:
-        """POSIX paths of all files of a run below `relative`, sorted."""
-        root = self._artifact_root(artifact_uri)
-        if root is None:
-            return sorted(self._listed(_run_of(artifact_uri), relative))
-        start = root.joinpath(*PurePosixPath(relative).parts)
-        return sorted(path.relative_to(root).as_posix() for path in start.rglob("*") if path.is_file())
-
-    def _artifact_root(self, artifact_uri: str) -> Path | None:
-        """The folder behind an address: as stored, else the same study and run in this store's own folder."""
-        stored = local_path(artifact_uri)
-        if stored is not None and stored.is_dir():
-            return stored
-        own = self.artifacts.joinpath(*PurePosixPath(artifact_uri).parts[-3:])
-        if own.is_dir():
-            return own
-        return None if self.served else own
-
-    def _fetch(self, artifact_uri: str, relative: str) -> Path | None:
+    def _fetch(self, run_id: str, relative: str) -> Path | None:
         from mlflow.exceptions import MlflowException
 
-        run_id = _run_of(artifact_uri)
         folder = _folder(self.home / "cache" / run_id)
         try:
             return Path(self.client.download_artifacts(run_id, relative, dst_path=str(folder)))
         except (MlflowException, OSError):
             return None
 
-    def _listed(self, run_id: str, relative: str) -> Iterator[str]:
-        for entry in self.client.list_artifacts(run_id, relative or None):
-            if entry.is_dir:
-                yield from self._listed(run_id, entry.path)
-            else:
-                yield entry.path
-
 
 def open_store(
     location: str | os.PathLike[str] | None = None, *, home: Path | None = None, create: bool = True
 ) -> Store:
-    """Open a store, and with `create` make it where it is absent; the parent does so once, before any worker.
+    """Open a store (`resolve` has its arguments); the parent does so once, before any worker.
 
-    Args:
-        location: Folder, `sqlite:///FILE` or `http(s)://HOST:PORT`; None takes MLFLOW_TRACKING_URI, else ./mlruns.
-        home: Local folder for work and reports where the store is a server; default ./mlruns.
-        create: False refuses an absent store (commands that only read, and workers).
+    `create` makes it where it is absent; commands that only read, and workers, refuse an absent one.
 
     Raises:
         StoreError: The store cannot be written, read or reached; said before mlflow is imported.
@@ -174,19 +139,13 @@ def open_store(
         os.environ.setdefault(name, value)
     where = resolve(location, home)
     check(where, create=create)
-    store = Store(where.uri, where.home, served=where.database is None)
-    if where.database is not None:
-        _prepare(where, where.database)
-    return store
-
-
-def _prepare(where: Location, database: Path) -> None:
-    if database.exists():
-        relocate(database, where.home)
-        return
-    for name in ("artifacts", "work", "reports"):
-        _folder(where.home / name)
-    make_database(database, lambda fresh: _build_tables(fresh, where.home / "artifacts"))
+    if where.database is not None and where.database.exists():
+        relocate(where.database, where.home)
+    elif where.database is not None:
+        for name in ("artifacts", "work", "reports"):
+            _folder(where.home / name)
+        make_database(where.database, lambda fresh: _build_tables(fresh, where.home / "artifacts"))
+    return Store(where.uri, where.home, served=where.database is None)
 
 
 def _build_tables(fresh: Path, artifacts: Path) -> None:
@@ -219,14 +178,6 @@ def quieten() -> None:
     """Keep MLflow's and alembic's progress lines off the terminal; MLFLOW_LOGGING_LEVEL brings them back."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
-
-
-def _reopened(uri: str, home: Path, served: bool) -> Store:
-    return Store(uri, home, served=served)
-
-
-def _run_of(artifact_uri: str) -> str:
-    return PurePosixPath(artifact_uri).parts[-2]
 
 
 def _folder(path: Path) -> Path:

@@ -161,7 +161,7 @@ def test_each_variant_of_a_card_is_checked():
         ("psf", "gaussian", "return REACH *", "return 0.4 *", "reach_is_true", "outside leaves"),
         ("formats", "smlmbench_csv", '"first_frame": 0', '"first_frame": 0, "holds": "tale"', "functions_are", "tale"),
         ("formats", "tiff_image", "array.astype", "(array + 1).astype", "written_files_come_back", "other pixels"),
-        ("formats", "thunderstorm_csv", "def write_table", "def wrote_table", "functions_are", "write_table: missing"),
+        ("formats", "smap_csv", "def write_table", "def wrote_table", "functions_are", "write_table: missing"),
         ("tasks", "image_pairs", "def build(", "def built(", "functions_are", "build: missing"),
         ("references", "blank", "condition.frames.n_frames, field_nm", "1, field_nm", "answers_belong", "of (1, (2400"),
         ("references", "blank", '"gives": "both"', '"gives": "image"', "answers_belong", "says it gives image"),

@@ -171,7 +171,7 @@ def test_picasso_files_that_are_refused(tmp_path: Path) -> None:
     assert read(path, pixel_size_nm=100.0).x_nm[0] == 550
     assert "Pixelsize 'a'" in refused(picasso(tmp_path, "Pixelsize: a\n"))
     assert "Frames is -1" in refused(picasso(tmp_path, "Pixelsize: 100\nFrames: -1\n"))
-    assert "cannot be read" in refused(picasso(tmp_path, "a: [\n"))
+    assert "'p.yaml' is not a readable sidecar" in refused(picasso(tmp_path, "a: [\n"))
     assert "is no list of" in refused(picasso(tmp_path, "- 1\n"))
     (tmp_path / "p.yaml").unlink()
     with h5py.File(path, "w") as file:
@@ -204,7 +204,7 @@ def test_smap_precisions_of_one_axis_win_over_the_joint_one(tmp_path: Path) -> N
     assert back.channel is not None
     assert back.channel.tolist() == [2]
     (tmp_path / "b.csv").write_text("frame,xnm\n1,2\n")
-    with pytest.raises(FormatError, match="has no ynm column; its columns are frame, xnm"):
+    with pytest.raises(FormatError, match="its columns are frame, xnm, without ynm of frame, xnm, ynm"):
         read_table(tmp_path / "b.csv", catalog=CATALOG, format="smap_csv")
 
 
