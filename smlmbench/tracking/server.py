@@ -39,11 +39,10 @@ class Server:
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 self.wait()
-            try:
+            with suppress(OSError):
                 if healthy(self.url):
                     return
-            except OSError:
-                time.sleep(0.3)
+            time.sleep(0.3)
         raise StoreError(
             f"the MLflow server did not answer within {START_BUDGET_S:.0f} s ({self._last_line()}); try again"
         )

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from smlmbench import engine
 from smlmbench.engine import Hooks, Result, Spec
-from smlmbench.engine.contracts import PLANNED, OnResult, RunCell
-from smlmbench.engine.inline import NO_HOOKS
+from smlmbench.engine.contracts import NO_HOOKS, PLANNED, OnResult, RunCell
 from smlmbench.errors import EngineError, StoreError
 from smlmbench.run.cells.run import describe, row_of
 from smlmbench.run.cells.worker import outcome, pack_cell, pack_session, run_spec
