@@ -99,6 +99,7 @@ class Section:
         notes: Sentences below the table.
         drawings: Further figures.
         also: Titles of numbers that are stored without a metric's card, by name.
+        beside: What stands beside a condition's name in the table's heading, by condition.
     """
 
     columns: tuple[str, ...] = ()
@@ -113,6 +114,7 @@ class Section:
     notes: tuple[str, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     also: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

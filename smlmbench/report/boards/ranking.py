@@ -16,22 +16,18 @@ Wins = Callable[[Gap], bool]
 def rank(board: Board) -> None:
     """Give every pick its place and verdict; ties share the first place, one repeat alone never wins."""
     picks = board.competitors
-    ranked = [] if board.not_ranked else [entry for entry in picks if len(entry.scored_rows) >= 2]
+    ranked = [entry for entry in picks if len(entry.scored_rows) >= 2]
     for entry in picks:
         entry.verdict = entry.unadjusted = "not ranked"
+    if picks and not ranked:
+        board.not_ranked = board.not_ranked or ONE_REPEAT
     if not picks or board.not_ranked:
         return
-    if not ranked:
-        board.not_ranked = ONE_REPEAT
-        return
-    if len(ranked) < len(picks):
-        single_repeats = ", ".join(entry.label for entry in picks if entry not in ranked)
-        board.notes.append(f"One repeat, so not ranked: {single_repeats}.")
-    few = ", ".join(entry.label for entry in ranked if len(entry.scored_rows) < FEW_REPEATS)
-    if few:
-        board.notes.append(
-            f"Fewer than the {FEW_REPEATS} repeats that the protocol asks for, so wide intervals: {few}."
-        )
+    if single := ", ".join(entry.label for entry in picks if entry not in ranked):
+        board.notes.append(f"One repeat, so not ranked: {single}.")
+    if few := ", ".join(entry.label for entry in ranked if len(entry.scored_rows) < FEW_REPEATS):
+        asked = f"Fewer than the {FEW_REPEATS} repeats that the protocol asks for"
+        board.notes.append(f"{asked}, so wide intervals: {few}.")
     _compare(board, ranked)
 
 
@@ -41,13 +37,11 @@ def _compare(board: Board, ranked: Sequence[Entry]) -> None:
     second = _second(board, ranked) if board.section.second_on else None
     for place, entry in enumerate(ranked[1:], start=1):
         entry.gap = found[0, place]
-    for entry, verdict in zip(
-        ranked, _verdicts(board, ranked, second, lambda one: one.unadjusted == "win"), strict=True
-    ):
-        entry.unadjusted = verdict
-    for entry, verdict in zip(ranked, _verdicts(board, ranked, second, lambda one: one.verdict == "win"), strict=True):
-        entry.verdict = verdict
-        entry.best = verdict in ("best", "tie at the top")
+    alone = _verdicts(board, ranked, second, lambda one: one.unadjusted == "win")
+    adjusted = _verdicts(board, ranked, second, lambda one: one.verdict == "win")
+    for entry, one, both in zip(ranked, alone, adjusted, strict=True):
+        entry.unadjusted, entry.verdict = one, both
+        entry.best = entry.verdict in ("best", "tie at the top")
     behind = [entry.gap is not None and entry.gap.verdict == "win" for entry in ranked]
     for place, entry in enumerate(ranked, start=1):
         entry.rank = str(place) if behind[place - 1] else "1=" if behind.count(False) > 1 else "1"
@@ -98,12 +92,13 @@ def _note_second(board: Board, ranked: Sequence[Entry], second: dict[int, Gap | 
 
 def mark_front(board: Board) -> None:
     """Mark the picks that no other pick beats in both accuracy and latency; none where the data are not ranked."""
-    if board.not_ranked and not board.not_ranked.startswith("one repeat"):
+    if board.not_ranked not in ("", ONE_REPEAT):
         return
-    timed = [entry for entry in board.competitors if entry.mean_of(LATENCY) is not None]
     sign = -1.0 if board.direction == "up" else 1.0
-    points = [[entry.mean_of(LATENCY), sign * (entry.get(None, board.primary).value or 0.0)] for entry in timed]
-    if not points:
-        return
-    for entry, on_front in zip(timed, pareto_front(np.array(points, dtype=float)), strict=True):
+    points = [
+        (entry.mean_of(LATENCY), sign * (entry.get(None, board.primary).value or 0.0)) for entry in board.competitors
+    ]
+    for entry, on_front in zip(
+        board.competitors, pareto_front(np.array(points, dtype=float).reshape(-1, 2)), strict=True
+    ):
         entry.on_front = bool(on_front)

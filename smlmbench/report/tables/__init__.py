@@ -13,10 +13,9 @@ COST = "Cost"  # a group whose headings say enough alone
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: its text, a second line, a tooltip, a run it links to, and how it looks.
+    """One cell.
 
     Attributes:
-        text: What is written.
         small: Second line, in small print.
         hint: Tooltip, such as the reason why a number is absent.
         run_id: A run to link to, or empty.
@@ -36,10 +35,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading, what stands below it, and how.
+    """A heading with its explanation, what stands below it, and how.
 
     Attributes:
-        title, hint: Heading and its explanation.
         read: The cell of an item; a text or None is a plain cell.
         numeric: Aligned right.
         wraps: May break its lines.
