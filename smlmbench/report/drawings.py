@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from smlmbench.figures import bars, curves, scatter_accuracy_latency
-from smlmbench.figures.sensitivity import sensitivity
+from smlmbench.figures import bars, curves, scatter_accuracy_latency, sensitivity
 from smlmbench.report.boards.frame import drawn
 from smlmbench.report.model import LATENCY, Board, History, Row
 from smlmbench.report.words import recipe
