@@ -48,7 +48,7 @@ class Timing:
 
         The gate sees one repeat, the line is a mean over repeats: only the difference can be carried over.
         """
-        line = self.entry.get(None, board.primary).value
+        line = board.score(self.entry)
         own, single = self.numbers.get(board.primary), self.numbers.get(board.primary + TWIN)
         return line if line is None or own is None or single is None else line + own - single
 
@@ -102,33 +102,27 @@ class Fitting:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        one = self.timing
-        facts = {"model": one.entry.name, "runtime": one.runtime, "number_format": one.number_format}
-        where = {"device": one.device, "size_px": one.size_px, "latency_ms": one.latency_ms}
-        return {**facts, **where, "score": self.score, "command": self.command}
+        names = ("runtime", "number_format", "device", "size_px", "latency_ms")
+        facts = {"model": self.timing.entry.name, **{name: getattr(self.timing, name) for name in names}}
+        return facts | {"score": self.score, "command": self.command}
 
 
 def best_within(board: Board, budget_ms: float, device: str, size_px: int | None = None) -> Fitting | None:
-    """The timing with the best score whose single frame takes at most a budget in ms; None where nothing fits.
+    """The timing with the best score whose single frame takes at most a budget; None where nothing fits.
 
-    Args:
-        board: A board.
-        budget_ms: For one frame.
-        device: cpu, cuda or mps.
-        size_px: Side of the frame; None takes the smallest that was timed.
+    The device is cpu, cuda or mps; the size is the side of the frame, None takes the smallest that was timed.
     """
     found = [one for one in timings(board) if one.device == device]
     size = min((one.size_px for one in found), default=0) if size_px is None else size_px
-    sign = 1.0 if board.direction == "up" else -1.0
     fitting = [
-        (sign * score, -one.latency_ms, one)
+        (board.sign * score, -one.latency_ms, one)
         for one in found
         if one.size_px == size and one.latency_ms <= budget_ms and (score := one.score(board)) is not None
     ]
     if not fitting:
         return None
     score, _, one = max(fitting, key=lambda placed: placed[:2])
-    return Fitting(board.data, one, sign * score, command(one))
+    return Fitting(board.data, one, board.sign * score, command(one))
 
 
 def command(one: Timing) -> str:

@@ -2,8 +2,10 @@
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +14,6 @@ from smlmbench.report.boards.frame import drawn
 from smlmbench.report.model import LATENCY, Board, History, Row
 from smlmbench.report.words import recipe
 
-SVG = "image/svg+xml"
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 # A page stays below some ten MB even with many examples.
 LARGEST_PICTURE_BYTES = 3_000_000
@@ -31,20 +32,16 @@ class Drawing:
     folded: bool = False
 
 
-def embed(image: bytes, mime: str) -> str:
-    """An image as a data URI."""
-    return f"data:{mime};base64,{base64.b64encode(image).decode('ascii')}"
-
-
 def drawings(board: Board, history: History | None) -> list[Drawing]:
     """All figures of a board that its numbers allow."""
     made = [_scatter(board), _bars(board), _curves(board, history), _lambdas(board), *_examples(board)]
     return [drawing for drawing in made if drawing is not None]
 
 
-def vector(caption: str, alt: str, svg: bytes, *, wide: bool = False, folded: bool = False) -> Drawing:
-    """A chart as the page shows it."""
-    return Drawing(caption, alt, embed(svg, SVG), wide, folded)
+def embedded(caption: str, alt: str, image: bytes, *, wide: bool = False, folded: bool = False) -> Drawing:
+    """A PNG or SVG as the page shows it."""
+    mime = "image/png" if image.startswith(PNG_HEAD) else "image/svg+xml"
+    return Drawing(caption, alt, f"data:{mime};base64,{base64.b64encode(image).decode('ascii')}", wide, folded)
 
 
 def spoken_points(rows: pd.DataFrame) -> str:
@@ -59,9 +56,9 @@ def _scatter(board: Board) -> Drawing | None:
     rows["label"] = rows["label"].mask(rows["kind"] == "row", "")
     if not ((rows["kind"] == "pick") & (rows["x"] > 0)).any():
         return None
-    what = f"{board.title(board.primary)} against latency on {board.data}"
+    what = f"{board.heading} against latency on {board.data}"
     one = " One repeat: intervals are over frames only." if board.not_ranked.startswith("one repeat") else ""
-    return vector(
+    return embedded(
         f"{what}. Coloured: the pick of each model with its interval; small grey points: rows that do not compete; "
         f"dashed: the Pareto front of the picks; dotted: references without training.{one}",
         f"Scatter of {what}: {spoken_points(rows)}",
@@ -72,30 +69,28 @@ def _scatter(board: Board) -> Drawing | None:
 def _axis(board: Board) -> str:
     scope = f", mean of {len(board.conditions)} conditions" if len(board.conditions) > 1 else ""
     better = ", lower is better" if board.direction == "down" else ""
-    return f"{board.title(board.primary)} (test{scope}{better})"
+    return f"{board.heading} (test{scope}{better})"
 
 
 def _bars(board: Board) -> Drawing | None:
     if len(board.conditions) < 2:
         return None
     rows = drawn(board, board.primary, board.conditions)
-    rows = rows[(rows["kind"] != "row") & (rows["repeats"] > 0) & ~rows["ceiling"].astype(bool)]
+    rows = rows[(rows["kind"] != "row") & (rows["repeats"] > 0) & ~rows["ceiling"]]
     known = rows.dropna(subset="y")
     if not len(known):
         return None
-    what = f"{board.title(board.primary)} by condition on {board.data}"
+    what = f"{board.heading} by condition on {board.data}"
     spoken = "; ".join(f"{row['panel']} {row['label']} {row['y']:.3g}" for row in known.to_dict("records"))
-    return vector(
+    return embedded(
         f"{what}, with 95 % intervals. Grey: references without training.",
         f"Bars of {what}: {spoken}",
-        bars(rows, x_label=board.title(board.primary)),
+        bars(rows, x_label=board.heading),
         wide=len(board.conditions) > 2,
     )
 
 
 def _curves(board: Board, history: History | None) -> Drawing | None:
-    if history is None:
-        return None
     rows = [
         {"panel": entry.label, "label": entry.label, "style": entry.style, "line": number, "x": x, "y": y}
         for entry in board.competitors
@@ -105,17 +100,17 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
     if not rows:
         return None
     names = list(dict.fromkeys(str(row["label"]) for row in rows))
-    what = f"{board.title(board.primary)} on validation against training samples on {board.data}"
-    return vector(
+    what = f"{board.heading} on validation against training samples on {board.data}"
+    return embedded(
         f"{what}, one line per repeat of each pick.",
         f"Curves of {what} for {', '.join(names)}",
-        curves(rows, x_label="training samples", y_label=f"{board.title(board.primary)} (validation)"),
+        curves(rows, x_label="training samples", y_label=f"{board.heading} (validation)"),
         wide=len(names) > 2,
     )
 
 
-def _validations(row: Row, metric: str, history: History) -> list[tuple[float, float]]:
-    if row.run is None:
+def _validations(row: Row, metric: str, history: History | None) -> list[tuple[float, float]]:
+    if row.run is None or history is None:
         return []
     # Validations during training are logged together with the samples seen; the final score is not one of them.
     samples = dict(history(row.run, "train/samples"))
@@ -141,18 +136,14 @@ def _lambdas(board: Board) -> Drawing | None:
     rows = lambda_rows(board)
     if not len(rows):
         return None
-    what = f"{board.title(board.primary)} on validation against λ on {board.data}"
+    what = f"{board.heading} on validation against λ on {board.data}"
     told = rows["y"].map("{:.3g}".format).where(rows["y"].notna(), rows["note"])
     points = zip(rows["panel"], rows["label"], rows["x"], told, strict=True)
-    return vector(
+    labels: dict[str, Any] = {"x_label": "λ (unit mass)", "y_label": f"{board.heading} (validation)"}
+    return embedded(
         f"{what}, one line per loss. Ringed: the pick of each model; crosses: trainings that gave no score.",
         f"Lines of {what}: {'; '.join(f'{panel} {label} λ {x:g} {text}' for panel, label, x, text in points)}",
-        sensitivity(
-            rows,
-            x_label="λ (unit mass)",
-            y_label=f"{board.title(board.primary)} (validation)",
-            down=board.direction == "down",
-        ),
+        sensitivity(rows, **labels, down=board.direction == "down"),
         wide=rows["panel"].nunique() > 2,
     )
 
@@ -161,23 +152,18 @@ def _examples(board: Board) -> list[Drawing]:
     """Pictures that the picks stored, of the last (usually hardest) condition that has one."""
     made: list[Drawing] = []
     for entry in [*board.competitors, *(e for e in board.references if not e.is_ceiling)]:
-        picture = _stored_picture(board.conditions, entry.scored_rows)
-        if picture is not None and len(made) < MOST_EXAMPLES:
-            condition, image = picture
+        condition, image = next(_stored_pictures(board.conditions, entry.scored_rows), ("", b""))
+        if image and len(made) < MOST_EXAMPLES:
             name = entry.label if entry.is_reference else recipe(entry)
             caption = f"{name} on {condition}: input, prediction, truth and error."
-            alt, uri = f"Example picture of {caption}", embed(image, "image/png")
-            made.append(Drawing(caption, alt, uri, wide=True, folded=bool(made)))
+            made.append(embedded(caption, f"Example picture of {caption}", image, wide=True, folded=bool(made)))
     return made
 
 
-def _stored_picture(conditions: Sequence[str], rows: Sequence[Row]) -> tuple[str, bytes] | None:
-    for condition in reversed(conditions):
-        for row in rows:
-            path = row.run.artifact(f"figures/{condition}.png") if row.run is not None else None
-            if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE_BYTES:
-                continue
-            image = path.read_bytes()
-            if image.startswith(PNG_HEAD):
-                return condition, image
-    return None
+def _stored_pictures(conditions: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
+    for condition, row in product(reversed(conditions), rows):
+        path = row.run.artifact(f"figures/{condition}.png") if row.run is not None else None
+        if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE_BYTES:
+            continue
+        if (image := path.read_bytes()).startswith(PNG_HEAD):
+            yield condition, image

@@ -4,7 +4,7 @@ import pandas as pd
 
 from smlmbench.figures import device_heat_map, scatter_accuracy_latency
 from smlmbench.report.devices import REAL_TIME_MS, timings
-from smlmbench.report.drawings import Drawing, spoken_points, vector
+from smlmbench.report.drawings import Drawing, embedded, spoken_points
 from smlmbench.report.model import Board
 from smlmbench.statistics import pareto_front
 
@@ -32,14 +32,13 @@ def _ways(group: pd.DataFrame) -> int:
 
 
 def _scatter(board: Board, size: str, device: str, group: pd.DataFrame, *, folded: bool) -> Drawing:
-    sign = -1.0 if board.direction == "up" else 1.0
-    front = pareto_front(pd.DataFrame({"y": sign * group["y"], "x": group["x"]}))
+    front = pareto_front(group[["x", "y"]] * [1.0, -board.sign])
     named = group["name"] + " " + group["runtime"] + " " + group["number_format"]
     rows = group.assign(front=front, label=named.where(front, ""), kind="row")
     rows["kind"] = rows["kind"].mask(front, "pick").mask(group["reference"], "reference")
-    title = board.title(board.primary)
+    title = board.heading
     what = f"{title} against latency on {board.data}, {size} on {device}, every runtime and format"
-    return vector(
+    return embedded(
         f"{what}. Upright lines: real time at exposures of 10 and 30 ms; coloured: the Pareto front.",
         f"Scatter of {what}: {spoken_points(rows)}",
         scatter_accuracy_latency(
@@ -54,4 +53,4 @@ def _heat_map(board: Board, size: str, group: pd.DataFrame) -> Drawing:
     ways = group["label"] + " " + group["device"] + " " + group["runtime"] + " " + group["number_format"]
     spoken = "; ".join(ways + group["x"].map(" {:.3g} ms".format))
     image = device_heat_map(group.assign(y=group["x"]), label=f"latency of a {size} frame (ms)")
-    return vector(f"{what}; grey: not timed.", f"Heat map of {what}: {spoken}", image, wide=True, folded=True)
+    return embedded(f"{what}; grey: not timed.", f"Heat map of {what}: {spoken}", image, wide=True, folded=True)

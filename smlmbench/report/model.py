@@ -129,21 +129,20 @@ class Row:
 
     def validation(self, metric: str) -> float | None:
         """A number on the validation set: of the final scoring, else the newest logged one."""
-        block = self.scores.get("val")
-        held = block.get("values", block) if isinstance(block, Mapping) else {}
-        final = finite(held.get(metric)) if isinstance(held, Mapping) else None
+        held = self.stored("val", "values") if "values" in self.stored("val") else self.stored("val")
+        final = finite(held.get(metric))
         return self.metric(f"val/{metric}") if final is None else final
 
-    def stored(self, condition: str, part: str) -> Mapping[str, Any]:
-        """The values, intervals or reasons of a condition in metrics.json, by metric."""
-        tests = self.scores.get("test")
-        block = tests.get(condition) if isinstance(tests, Mapping) else None
-        found = block.get(part) if isinstance(block, Mapping) else None
+    def stored(self, *names: str) -> Mapping[str, Any]:
+        """A block of metrics.json, such as the values, intervals or reasons of a condition; empty where it is none."""
+        found: Any = self.scores
+        for name in names:
+            found = found.get(name) if isinstance(found, Mapping) else None
         return found if isinstance(found, Mapping) else {}
 
     def value(self, condition: str, metric: str) -> float | None:
         """A test number of one condition; absent where `metrics.json` lacks it, since MLflow keeps what became n/a."""
-        stored = self.stored(condition, "values")
+        stored = self.stored("test", condition, "values")
         if stored and metric not in stored:
             return None
         logged = self.metric(f"test.{condition}/{metric}")
@@ -151,13 +150,13 @@ class Row:
 
     def interval(self, condition: str, metric: str) -> tuple[float, float] | None:
         """The stored interval of a condition's number (over its frames), or None."""
-        found = self.stored(condition, "intervals").get(metric)
+        found = self.stored("test", condition, "intervals").get(metric)
         low, high = map(finite, found) if isinstance(found, list) and len(found) == 2 else (None, None)
         return None if low is None or high is None else (low, high)
 
     def why_absent(self, condition: str, metric: str) -> str:
         """The reason why a number could not be computed, or empty."""
-        return str(self.stored(condition, "reasons").get(metric, ""))
+        return str(self.stored("test", condition, "reasons").get(metric, ""))
 
     @property
     def protocol(self) -> str:
@@ -183,7 +182,7 @@ class Gap:
     Attributes:
         verdict: win, tie or unknown (fewer than two common repeats); on a board adjusted for the pairs compared.
         p_value, p_adjusted: Of no difference, and the same adjusted for all pairs of the board.
-        unadjusted: The verdict of this pair alone.
+        unadjusted, worse: The verdict of this pair alone, and whether the other is better by the same rules.
     """
 
     value: float | None = None
@@ -193,6 +192,7 @@ class Gap:
     p_value: float | None = None
     p_adjusted: float | None = None
     unadjusted: Verdict = "unknown"
+    worse: bool = False
 
     @property
     def turned(self) -> "Gap":
@@ -353,9 +353,23 @@ class Board:
         return self.asked.direction
 
     @property
+    def sign(self) -> float:
+        """What the primary is multiplied by so that more is better."""
+        return -1.0 if self.direction == "down" else 1.0
+
+    @property
     def title(self) -> Callable[[str], str]:
         """Heading of a number."""
         return self.asked.title
+
+    @property
+    def heading(self) -> str:
+        """Heading of the primary."""
+        return self.title(self.primary)
+
+    def score(self, entry: Entry) -> float | None:
+        """The primary of a line, mean over conditions and repeats."""
+        return entry.get(None, self.primary).value
 
     @property
     def everything(self) -> list[Entry]:
@@ -363,9 +377,14 @@ class Board:
         return [*self.entries, *self.others]
 
     @property
+    def by_row(self) -> dict[str, Entry]:
+        """The line of each row_id."""
+        return {row.row_id: entry for entry in self.everything for row in entry.rows if row.row_id}
+
+    @property
     def competitors(self) -> list[Entry]:
         """The picks that have the primary number, best first."""
-        return [e for e in self.entries if e.picked and e.get(None, self.primary).value is not None]
+        return [entry for entry in self.entries if entry.picked and self.score(entry) is not None]
 
     @property
     def references(self) -> list[Entry]:

@@ -14,7 +14,7 @@ import pandas as pd
 from smlmbench.report.boards.frame import csv_text, lines
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
-from smlmbench.report.drawings import PNG_HEAD, SVG, Drawing, drawings, embed
+from smlmbench.report.drawings import Drawing, drawings, embedded
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
@@ -85,10 +85,9 @@ def build_report(
     context = _context(record, rows, boards, history) | {"ui_url": ui_url.rstrip("/")}
     answers = {board.data: board.answer for board in reversed(boards)}
     numbers = json.loads(lines(boards, rows).to_json(orient="split", index=False))
+    tables = [_latex(part) for part in context["parts"] if part["leaderboard"]]
     texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")} | {
-        "tex": "\n".join(
-            ["% Needs the package booktabs.", *(_latex(part) for part in context["parts"] if part["leaderboard"])]
-        ),
+        "tex": "\n".join(["% Needs the package booktabs.", *tables]),
         "csv": csv_text(rows, boards),
         "json": json.dumps({"study": context["study"], "findings": answers, "lines": numbers}, ensure_ascii=False),
     }
@@ -102,11 +101,9 @@ def build_report(
 def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+    rules: dict[str, Any] = {"undefined": StrictUndefined, "keep_trailing_newline": True}
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(enabled_extensions=("html.j2",)), **rules
     )
     environment.filters["md"] = lambda value: str(value).translate(MARKDOWN)
     return environment.get_template(f"leaderboard.{suffix}.j2").render(context)
@@ -115,7 +112,7 @@ def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
 def _latex(part: Mapping[str, Any]) -> str:
     """A leaderboard that fits a printed page: identity, latency and the primary metric of every group."""
     table, board = part["leaderboard"], part["board"]
-    narrow = [i for i, one in enumerate(table.columns) if i < IDENTITY or one.title == board.title(board.primary)]
+    narrow = [i for i, one in enumerate(table.columns) if i < IDENTITY or one.title == board.heading]
     frame = pd.DataFrame(
         [[f"{cells[i].text} {cells[i].small if i > 1 else ''}".strip() for i in narrow] for _, cells in table.rows],
         columns=[table.flat_titles[i].translate(LATEX) for i in narrow],
@@ -139,10 +136,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
     counts = Counter(row.status for row in rows)
     parts = _parts(boards, history)
     names = dict.fromkeys(one.name for one in asked)
-    reading = {
-        name: dict.fromkeys(text for board in boards if board.asked.name == name for text in board.section.reading)
-        for name in names
-    }
+    said = [(board.asked.name, text) for board in boards for text in board.section.reading]
     # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
     several = len({board.asked.name for board in boards}) > 1
     columns = {name: facts for one in asked for name, facts in one.measured.items()}
@@ -156,11 +150,11 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
         "boards": boards,
         "parts": parts,
         "tasks": [
-            (name if several else "", list(reading[name]) if several else [], of)
+            (name if several else "", list(dict.fromkeys(text for of, text in said if of == name and several)), of_task)
             for name in names
-            if (of := [part for part in parts if part["board"].asked.name == name])
+            if (of_task := [part for part in parts if part["board"].asked.name == name])
         ],
-        "reading": [*CHOSEN, *(text for of in reading.values() for text in of if not several), LATENCIES],
+        "reading": [*CHOSEN, *dict.fromkeys(text for _, text in said if not several), LATENCIES],
         "warnings": [str(text) for text in plan.get("warnings", [])],
         "all_rows": rows_table(rows, boards),
         "settings": settings_table(boards),
@@ -199,7 +193,7 @@ def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, A
             "distillation": distillation_table(board),
             "findings": findings(board),
             "drawings": _figures(board, history),
-            "conditions": [f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
+            "conditions": [_facts(name, facts) for name, facts in board.facts.items() if facts],
         }
         for place, board in enumerate(boards)
     ]
@@ -208,15 +202,13 @@ def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, A
 def _figures(board: Board, history: History | None) -> list[Drawing]:
     """Accuracy against latency of the rows, beside it that of every runtime and format; the task's own come last."""
     rows, ways = drawings(board, history), latency_drawings(board)
-    own = [
-        Drawing(one.caption, one.alt, embed(one.image, "image/png" if one.image.startswith(PNG_HEAD) else SVG))
-        for one in board.section.drawings
-    ]
+    own = [embedded(one.caption, one.alt, one.image) for one in board.section.drawings]
     return [*rows[:1], *ways[:1], *rows[1:], *ways[1:], *own]
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {one:.3g}" if isinstance(one, float) else f"{key} {one}" for key, one in facts.items())
+def _facts(name: str, facts: Mapping[str, Any]) -> str:
+    said = (f"{key} {one:.3g}" if isinstance(one, float) else f"{key} {one}" for key, one in facts.items())
+    return f"{name}: {', '.join(said)}"
 
 
 def _references(plan: Mapping[str, Any], planned: Planned) -> list[dict[str, str]]:

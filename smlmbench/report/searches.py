@@ -1,13 +1,12 @@
 """Searches of hyperparameters on the page: what was tried, what the pick gains over the defaults, the figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from smlmbench.report.boards.intervals import gap
 from smlmbench.report.boards.planned import Planned
-from smlmbench.report.drawings import Drawing, embed
-from smlmbench.report.model import Board, Entry, Record, Run, finite, read_json
+from smlmbench.report.drawings import Drawing, embedded
+from smlmbench.report.model import Board, Record, Run, finite, read_json
 from smlmbench.report.words import decimals, interval, number
 
 FILE = "search.json"
@@ -22,17 +21,12 @@ FIGURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One search with its run."""
+class Found(NamedTuple):
+    """One search by the name of its Optuna study, with its run."""
 
+    name: str
     run: Run
     document: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Of the Optuna study."""
-        return str(self.document.get("name", ""))
 
 
 def searches_of(record: Record) -> list[Found]:
@@ -40,16 +34,16 @@ def searches_of(record: Record) -> list[Found]:
     found: dict[str, Found] = {}
     for run in record.runs:
         if run.role == "search" and (document := read_json(run.artifact(FILE))):
-            found.setdefault(str(document.get("name", "")), Found(run, document))
+            name = str(document.get("name", ""))
+            found.setdefault(name, Found(name, run, document))
     return list(found.values())
 
 
 def picked_cells(record: Record) -> list[Mapping[str, Any]]:
     """Rows of picks and defaults of all searches, as they stand in a plan."""
     cells: dict[str, Mapping[str, Any]] = {}
-    for found in searches_of(record):
-        for item in found.document.get("cells", []):
-            cells.setdefault(str(item.get("cell_id", "")), item)
+    for item in (item for found in searches_of(record) for item in found.document.get("cells", [])):
+        cells.setdefault(str(item.get("cell_id", "")), item)
     return list(cells.values())
 
 
@@ -62,17 +56,14 @@ def tried_cells(record: Record) -> set[str]:
 def count_trials(boards: Sequence[Board], searches: Sequence[Found]) -> None:
     """Add the trials of searches to the combinations that each entrant has tried."""
     for board in boards:
-        tried: dict[str, set[str]] = {}
-        for found in searches:
-            if found.document.get("data") == board.data:
-                for name, numbers in found.document.get("trial_cells", {}).items():
-                    tried.setdefault(name, set()).update(map(str, numbers))
+        of_data = [
+            found.document.get("trial_cells", {}) for found in searches if found.document.get("data") == board.data
+        ]
         for entry in board.everything:
-            trials = tried.get(entry.name, set())
-            if entry.is_reference or not trials or entry.entrant[2] not in ("", "none"):
-                continue
-            lines = [other for other in board.everything if other.entrant == entry.entrant and other.was_run]
-            entry.trials = len(trials) + sum(trials.isdisjoint(row.row_id for row in line.rows) for line in lines)
+            trials = {str(number) for cells in of_data for number in cells.get(entry.name, ())}
+            if trials and not entry.is_reference and entry.entrant[2] in ("", "none"):
+                lines = [other for other in board.everything if other.entrant == entry.entrant and other.was_run]
+                entry.trials = len(trials) + sum(trials.isdisjoint(row.row_id for row in line.rows) for line in lines)
 
 
 def search_sections(boards: Sequence[Board], searches: Sequence[Found], planned: Planned) -> list[dict[str, Any]]:
@@ -132,7 +123,7 @@ def _tested(document: Mapping[str, Any], board: Board) -> str:
     pick, default = document.get("pick") or {}, document.get("default") or {}
     if not pick or pick.get("cell_id") == default.get("cell_id"):
         return ""
-    ours, theirs = _entry(board, pick.get("cell_id")), _entry(board, default.get("cell_id"))
+    ours, theirs = (board.by_row.get(str(one.get("cell_id", ""))) for one in (pick, default))
     if ours is None or theirs is None or not ours.scored_rows or not theirs.scored_rows:
         return "The pick and the default settings are not both tested yet."
     found = gap(ours, theirs, board, board.primary, board.conditions)
@@ -140,18 +131,10 @@ def _tested(document: Mapping[str, Any], board: Board) -> str:
         return "The pick and the default settings have no repeat in common, so they are not compared on the test set."
     places = decimals([found.value])
     change = f"{number(found.value, places)} {interval(found, places)}"
-    said = f"{board.title(board.primary)} on the test set, pick minus default settings: {change}"
+    said = f"{board.heading} on the test set, pick minus default settings: {change}"
     if found.verdict == "unknown":
         return f"{said} (one repeat, so chance is not ruled out)."
-    if found.verdict == "win":
-        return f"{said}: a gain."
-    behind = gap(theirs, ours, board, board.primary, board.conditions).verdict == "win"
-    return f"{said}: {'a loss' if behind else 'no gain is shown, a tie'}."
-
-
-def _entry(board: Board, cell_id: Any) -> Entry | None:
-    lines = board.everything
-    return next((line for line in lines if any(row.row_id == cell_id for row in line.rows)), None)
+    return f"{said}: {'a gain' if found.verdict == 'win' else 'a loss' if found.worse else 'no gain is shown, a tie'}."
 
 
 def _drawings(found: Found) -> list[Drawing]:
@@ -159,6 +142,6 @@ def _drawings(found: Found) -> list[Drawing]:
     for name, (caption, is_open) in FIGURES.items():
         path = found.run.artifact(f"figures/{name}.png")
         if path is not None and path.is_file():
-            image = embed(path.read_bytes(), "image/png")
-            made.append(Drawing(caption, f"{caption}: search {found.name}", image, folded=not is_open))
+            alt = f"{caption}: search {found.name}"
+            made.append(embedded(caption, alt, path.read_bytes(), folded=not is_open))
     return made

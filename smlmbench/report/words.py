@@ -103,7 +103,7 @@ def _ranked(board: Board, picks: list[Entry], best: list[Entry]) -> list[str]:
     behind = [(e, e.gap) for e in picks if e not in best and e.gap is not None and e.gap.value is not None]
     if behind and lead is picks[0]:
         entry, found = behind[0]
-        places = decimals([lead.get(None, board.primary).value])
+        places = decimals([board.score(lead)])
         said.append(f"The next, {entry.label}, is behind by {with_interval(distance(found), places)}.")
     return said
 
@@ -125,13 +125,12 @@ def _speed(board: Board, best: list[Entry]) -> list[str]:
 
 
 def _floor(board: Board, picks: list[Entry]) -> list[str]:
-    floors = [e for e in board.references if not e.is_ceiling and e.get(None, board.primary).value is not None]
-    if not floors:
+    first = next((e for e in board.references if not e.is_ceiling and board.score(e) is not None), None)
+    if first is None:
         return ["No reference without training has this number; read the rows with care."]
-    first = floors[0]
     value = first.get(None, board.primary)
-    below = [e for e in picks if not board.better(e.get(None, board.primary).value or 0.0, value.value or 0.0)]
-    places = decimals(e.get(None, board.primary).value for e in [first, *picks])
+    below = [e for e in picks if not board.better(board.score(e) or 0.0, value.value or 0.0)]
+    places = decimals(board.score(e) for e in [first, *picks])
     text = f"The best reference without training is {first.label} with {with_interval(value, places)}"
     over = "above" if board.direction == "up" else "better than"
     if below:

@@ -41,22 +41,18 @@ class Model(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Of its output kind, with the camera pixel (`pixel_size_nm`)."""
-        ...
 
     def movie(
         self, frames: Frames, threshold: float, *, keep_image: bool = True, keep_table: bool = True,
         on_frames: OnUnits = None,
     ) -> Any:  # fmt: skip
         """Stream frames: their table and the sum of their fine images, as a `Prediction`."""
-        ...
 
     def raw(self, frames: Frames, on_frames: OnUnits = None) -> "Iterable[torch.Tensor]":
         """Raw output of batches of units, in order, on the CPU."""
-        ...
 
     def decoded(self, raw: "torch.Tensor", threshold: float = float("nan")) -> Any:
         """What the output kind reads out of raw output."""
-        ...
 
 
 class Referee(Protocol):
@@ -65,16 +61,13 @@ class Referee(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Its own."""
-        ...
 
     @property
     def output(self) -> Mapping[str, Any]:
         """Of the output kind whose grid it draws on, with the camera pixel."""
-        ...
 
     def __call__(self, condition: Condition) -> Any:
         """What it says about a condition."""
-        ...
 
 
 class Task:

@@ -57,9 +57,9 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     entries = [_entry(board, members) for members in groups.values()]
     _label(entries)
     trained = [entry for entry in entries if not entry.is_reference]
-    styles = {entrant: i for i, entrant in enumerate(dict.fromkeys(entry.entrant for entry in trained))}
+    entrants = list(dict.fromkeys(entry.entrant for entry in trained))
     for entry in trained:
-        entry.style = styles[entry.entrant]
+        entry.style = entrants.index(entry.entrant)
     _pick(board, [entry for entry in trained if not entry.rows[0].control])
     for entry in _sorted(board, entries):
         shown = entry.picked or (entry.is_reference and entry.scored_rows)
@@ -69,7 +69,9 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     mark_front(board)
     for entry in trained:
         entry.flags += against_references(board, entry) + incomplete(entry)
-    board.columns = [name for name in board.columns if any(_says(board, entry, name) for entry in board.entries)]
+    frame = lines([board])
+    said = set(frame["metric"][(frame["line"] < len(board.entries)) & (frame["condition"] != "")])
+    board.columns = [name for name in board.columns if name in said]
     board.notes += board_notes(board)
 
 
@@ -88,18 +90,9 @@ def _ask_task(board: Board) -> None:
             entry.second = estimate(entry.scored_rows, board.section.second, board.section.second_on)
 
 
-def _says(board: Board, entry: Entry, metric: str) -> bool:
-    """Whether a line has a number in a column, or a reason why it has none."""
-    return any(
-        row.value(condition, metric) is not None or row.why_absent(condition, metric)
-        for row in entry.scored_rows
-        for condition in board.conditions
-    )
-
-
 def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """Facts of the conditions: of the plan, completed by what was measured on the data when a row was scored."""
-    stored = next((found for row in rows if row.scored and isinstance(found := row.scores.get("facts"), Mapping)), {})
+    stored = next((found for row in rows if row.scored and (found := row.stored("facts"))), {})
     return {name: {**(stored.get(name) or {}), **facts} for name, facts in board.facts.items()}
 
 
@@ -164,13 +157,10 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
 
 
 def _first_on_validation(board: Board, entries: Sequence[Entry]) -> Entry:
-    choose = max if board.direction == "up" else min
-    return choose(entries, key=lambda entry: entry.validation or 0.0)
+    return max(entries, key=lambda entry: board.sign * (entry.validation or 0.0))
 
 
 def _sorted(board: Board, entries: Sequence[Entry]) -> list[Entry]:
     """Best first; those without the primary number come last."""
-    sign = -1.0 if board.direction == "up" else 1.0
-    values = [entry.get(None, board.primary).value for entry in entries]
-    places = [math.inf if value is None else sign * value for value in values]
-    return [entry for _, entry in sorted(zip(places, entries, strict=True), key=lambda pair: pair[0])]
+    scores = {entry: board.score(entry) for entry in entries}
+    return sorted(entries, key=lambda entry: math.inf if (one := scores[entry]) is None else -board.sign * one)

@@ -149,7 +149,7 @@ def _stored(row: Row, board: Board | None) -> Iterator[dict[str, Any]]:
     }
     for condition in board.conditions if board is not None else ():
         prefix = f"test.{condition}/"
-        parts = [name for part in ("values", "intervals", "reasons") for name in row.stored(condition, part)]
+        parts = [name for part in ("values", "intervals", "reasons") for name in row.stored("test", condition, part)]
         logged = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]
         for metric in dict.fromkeys([*logged, *parts]):
             low, high = row.interval(condition, metric) or (None, None)

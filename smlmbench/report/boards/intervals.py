@@ -95,14 +95,11 @@ def gaps(entries: Sequence[Entry], board: Board, metric: str, conditions: Sequen
     pairs = list(combinations(range(len(entries)), 2))
     found = [_gap(every[i], every[j], upwards=upwards) for i, j in pairs]
     tested = [math.nan if one.p_value is None or one.verdict == "unknown" else one.p_value for one in found]
-    return {
-        pair: replace(
-            one,
-            verdict="tie" if one.verdict == "win" and not adjusted < LEVEL else one.verdict,
-            p_adjusted=finite(adjusted),
-        )
-        for pair, one, adjusted in zip(pairs, found, holm(tested).tolist(), strict=True)
-    }
+    made = {}
+    for pair, one, adjusted in zip(pairs, found, holm(tested).tolist(), strict=True):
+        verdict: Verdict = "tie" if one.verdict == "win" and not adjusted < LEVEL else one.verdict
+        made[pair] = replace(one, verdict=verdict, p_adjusted=finite(adjusted))
+    return made
 
 
 def _gap(ours: Mapping[int, Sample], theirs: Mapping[int, Sample], *, upwards: bool) -> Gap:
@@ -117,8 +114,9 @@ def _gap(ours: Mapping[int, Sample], theirs: Mapping[int, Sample], *, upwards: b
     else:
         found = judge([a.value - b.value for a, b in pairs], higher_is_better=upwards)
     verdict: Verdict = "unknown" if len(common) == 1 else "win" if found.verdict == "a" else "tie"
-    ends = finite(found.low), finite(found.high)
-    return Gap(finite(found.value), *ends, verdict, finite(found.p_value), unadjusted=verdict)
+    value, low, high, p_value = map(finite, (found.value, found.low, found.high, found.p_value))
+    worse = len(common) > 1 and found.verdict == "b"
+    return Gap(value, low, high, verdict, p_value, unadjusted=verdict, worse=worse)
 
 
 def samples(entries: Sequence[Entry], board: Board, metric: str, conditions: Sequence[str]) -> list[dict[int, Sample]]:

@@ -51,17 +51,18 @@ def _compare(board: Board, ranked: Sequence[Entry]) -> None:
 
 def _verdicts(board: Board, ranked: Sequence[Entry], second: dict[int, Gap | None] | None, wins: Wins) -> list[str]:
     """Words on each line; `second` holds what separates lines from the first in the second headline number."""
-    tied = [entry.gap is None or not wins(entry.gap) for entry in ranked]
-    level = [
-        second is None or (place in second and ((one := second[place]) is None or not wins(one)))
-        for place in range(len(ranked))
-    ]
+
+    def near(gap: Gap | None) -> bool:
+        return gap is None or not wins(gap)
+
+    tied = [near(entry.gap) for entry in ranked]
+    level = [second is None or (place in second and near(second[place])) for place in range(len(ranked))]
     alone = sum(a and b for a, b in zip(tied, level, strict=True)) == 1
     standing = "level" if sum(tied) > 1 else "first"
     other = f"behind in {board.section.second}" if second else f"{board.section.second} is not stored"
     behind = f"{standing} in {board.primary}, {other}"
     top = "best" if alone else "tie at the top"
-    return ["behind the best" if not near else top if also else behind for near, also in zip(tied, level, strict=True)]
+    return ["behind the best" if not one else top if also else behind for one, also in zip(tied, level, strict=True)]
 
 
 def _second(board: Board, ranked: Sequence[Entry]) -> dict[int, Gap | None]:
@@ -84,21 +85,16 @@ def _note_second(board: Board, ranked: Sequence[Entry], second: dict[int, Gap | 
     elif first != 0:
         behind = 0 not in second or ((one := second[0]) is not None and one.verdict == "win")
         outcome = "so there is no single best" if behind else "a tie"
-        board.notes.append(
-            f"The two headline numbers disagree: {ranked[0].label} leads in {board.primary}, "
-            f"{ranked[first].label} in {name} ({outcome})."
-        )
+        leads = f"{ranked[0].label} leads in {board.primary}, {ranked[first].label} in {name}"
+        board.notes.append(f"The two headline numbers disagree: {leads} ({outcome}).")
 
 
 def mark_front(board: Board) -> None:
     """Mark the picks that no other pick beats in both accuracy and latency; none where the data are not ranked."""
     if board.not_ranked not in ("", ONE_REPEAT):
         return
-    sign = -1.0 if board.direction == "up" else 1.0
-    points = [
-        (entry.mean_of(LATENCY), sign * (entry.get(None, board.primary).value or 0.0)) for entry in board.competitors
-    ]
-    for entry, on_front in zip(
-        board.competitors, pareto_front(np.array(points, dtype=float).reshape(-1, 2)), strict=True
-    ):
-        entry.on_front = bool(on_front)
+    picks = board.competitors
+    points = [(entry.mean_of(LATENCY), -board.sign * (board.score(entry) or 0.0)) for entry in picks]
+    front = pareto_front(np.array(points, dtype=float).reshape(-1, 2))
+    for entry, on_front in zip(picks, front.tolist(), strict=True):
+        entry.on_front = on_front

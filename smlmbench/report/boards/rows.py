@@ -1,7 +1,7 @@
 """Join the newest plan with the runs: one row for every planned cell, reference and skipped combination."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,21 +60,12 @@ def combination(row: Row) -> str:
     return canonical([row.kind, labels, row.settings, row.training, row.output, row.loss, row.method, row.control])
 
 
-def _by_id(runs: Iterable[Run], role: str) -> dict[str, Run]:
+def _by_id(runs: Sequence[Run], role: str) -> dict[str, Run]:
     """The run that stands for each row: no other stands for it, the best status, of equals the newest."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        row_id = str(run.tags.get(tags.CELL_ID, ""))
-        if run.role != role or not row_id or not ASIDE.isdisjoint(run.tags):
-            continue
-        earlier = found.get(row_id)
-        if earlier is None or _worth(run) < _worth(earlier):
-            found[row_id] = run
-    return found
-
-
-def _worth(run: Run) -> int:
-    return BETTER_STATUS.index(run.status) if run.status in BETTER_STATUS else len(BETTER_STATUS)
+    worth = {status: place for place, status in enumerate(reversed(BETTER_STATUS))}
+    mine = [run for run in reversed(runs) if run.role == role and ASIDE.isdisjoint(run.tags)]
+    best_last = sorted(mine, key=lambda run: worth.get(run.status, -1))
+    return {row_id: run for run in best_last if (row_id := str(run.tags.get(tags.CELL_ID, "")))}
 
 
 def _row(kind: Kind, item: Mapping[str, Any], run: Run | None) -> Row:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from smlmbench.report.boards.frame import lines
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate, finite
 from smlmbench.report.tables import COST, Cell, Column, Table, changed, look_of, sortable, tabulate
 from smlmbench.report.words import decimals, interval, milliseconds, number
 
@@ -29,20 +29,19 @@ class Numbers:
         of = self._shown[(self._shown["metric"] == metric) & self._shown["condition"].isin(conditions)]
         return of["value"].dropna()
 
-    def value(self, entry: Entry, metric: str, condition: str = "") -> float | None:
-        """A number of a line, None where there is none."""
-        value = self._held.get((self._entries.index(entry), condition, metric), {}).get("value")
-        return None if pd.isna(value) else value
+    def get(self, entry: Entry, metric: str, condition: str = "") -> Estimate:
+        """A number of a line with its interval."""
+        held = self._held.get((self._entries.index(entry), condition, metric), {})
+        value, low, high = (finite(held.get(end)) for end in ("value", "low", "high"))
+        return Estimate(value, low, high)
 
     def cell(self, entry: Entry, condition: str, metric: str, places: int, **more: Any) -> Cell:
         """A number as written, or why there is none."""
-        held = self._held.get((self._entries.index(entry), condition, metric), {})
-        if pd.isna(held.get("value")):
+        value = self.get(entry, metric, condition).value
+        if value is None:
+            held = self._held.get((self._entries.index(entry), condition, metric), {})
             return Cell("n/a", hint=f"n/a: {held.get('reason') or 'not measured'}", look="absent")
-        if more.pop("with_interval", False):
-            low, high = (None if pd.isna(held[end]) else held[end] for end in ("low", "high"))
-            more["small"] = interval(Estimate(held["value"], low, high), places)
-        return Cell(number(held["value"], places), sort=f"{held['value']}", **more)
+        return Cell(number(value, places), sort=f"{value}", **more)
 
 
 def board_table(board: Board) -> Table:
@@ -54,13 +53,13 @@ def board_table(board: Board) -> Table:
 
     def cost(title: str, name: str, hint: str = "") -> Column:
         def read(entry: Entry) -> Cell:
-            value = None if entry.is_reference else numbers.value(entry, name)
+            value = None if entry.is_reference else numbers.get(entry, name).value
             return sortable(number(value, 0), value)
 
         return Column(title, read, hint, group=COST)
 
     def latency(entry: Entry) -> Cell:
-        ms = numbers.value(entry, LATENCY)
+        ms = numbers.get(entry, LATENCY).value
         return sortable(milliseconds(ms) + (" ●" if entry.on_front else ""), ms)
 
     columns = [
@@ -105,8 +104,8 @@ def _metric(board: Board, numbers: Numbers, place: tuple[str, str], name: str) -
     def read(entry: Entry) -> Cell:
         repeats = entry.get(where or None, name).by_repeat.values()
         hint = f"repeats: {', '.join(number(value, places) for value in repeats)}" if len(repeats) > 1 else ""
-        look = "headline" if headline else ""
-        return numbers.cell(entry, where, name, places, with_interval=primary, hint=hint, look=look)
+        small = interval(numbers.get(entry, name, where), places) if primary else ""
+        return numbers.cell(entry, where, name, places, small=small, hint=hint, look="headline" if headline else "")
 
     return Column(board.title(name), read, board.asked.help(name), group=group)
 

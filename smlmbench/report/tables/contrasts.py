@@ -20,7 +20,7 @@ class Contrast:
     """Two lines that differ in one setting: `base` at the card's default (or the first value), `other` at another.
 
     Attributes:
-        values: Both values as written.
+        values, latencies_ms: Both values as written; of one frame at both.
         change: Paired difference other - base of the primary metric, mean over conditions.
     """
 
@@ -29,6 +29,7 @@ class Contrast:
     other: Entry
     values: tuple[str, str]
     change: Gap
+    latencies_ms: tuple[float | None, float | None]
 
 
 def contrasts(board: Board) -> list[Contrast]:
@@ -45,17 +46,11 @@ def contrasts(board: Board) -> list[Contrast]:
             for members in groups.values():
                 default = _default(catalog, room, members[0][1], key)
                 value, base = next((one for one in members if one[0] == default), members[0])
-                found += [
-                    Contrast(
-                        key,
-                        base,
-                        other,
-                        (str(value), str(at)),
-                        gap(other, base, board, board.primary, board.conditions),
-                    )
-                    for at, other in members
-                    if other is not base
-                ]
+                for at, other in members:
+                    if other is not base:
+                        change = gap(other, base, board, board.primary, board.conditions)
+                        latencies_ms = base.mean_of(LATENCY), other.mean_of(LATENCY)
+                        found.append(Contrast(key, base, other, (str(value), str(at)), change, latencies_ms))
     return sorted(found, key=lambda one: (one.setting, one.base.name))[:MOST]
 
 
@@ -81,19 +76,15 @@ def contrast_table(board: Board) -> Table | None:
     found = contrasts(board)
     if not found:
         return None
-
-    def score(entry: Entry) -> float | None:
-        return entry.get(None, board.primary).value
-
-    heading = board.title(board.primary)
-    places = decimals(score(entry) for one in found for entry in (one.base, one.other))
+    heading = board.heading
+    places = decimals(board.score(entry) for one in found for entry in (one.base, one.other))
     paired = "paired over repeats and frames, with its interval"
     columns = [
         Column("Row", lambda one: Cell(one.base.name, loss_of(one.base)), "everything else is the same", numeric=False),
         Column("Setting", lambda one: Cell(one.setting, " → ".join(one.values)),
                "the first value is the card's default", numeric=False),
-        Column(heading, lambda one: number(score(one.base), places), "at the first value"),
-        Column(f"{heading} changed", lambda one: number(score(one.other), places), "at the second value"),
+        Column(heading, lambda one: number(board.score(one.base), places), "at the first value"),
+        Column(f"{heading} changed", lambda one: number(board.score(one.other), places), "at the second value"),
         Column("Difference", lambda one: changed(one.change, places), paired),
         Column("Latency (ms)", _latency, "median per frame, batch 1, at both values"),
         Column("Times as slow", _slower, "latency at the second value over that at the first"),
@@ -102,11 +93,10 @@ def contrast_table(board: Board) -> Table | None:
 
 
 def _latency(one: Contrast) -> Cell:
-    before, after = (entry.mean_of(LATENCY) for entry in (one.base, one.other))
-    return sortable(f"{milliseconds(before)} → {milliseconds(after)}", after)
+    return sortable(" → ".join(map(milliseconds, one.latencies_ms)), one.latencies_ms[1])
 
 
 def _slower(one: Contrast) -> Cell:
-    before, after = (entry.mean_of(LATENCY) for entry in (one.base, one.other))
+    before, after = one.latencies_ms
     ratio = None if not before or after is None else after / before
     return sortable("–" if ratio is None else f"{ratio:.2f}", ratio)

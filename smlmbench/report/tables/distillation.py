@@ -40,8 +40,7 @@ class Student:
 
 def students(board: Board) -> list[Student]:
     """Every scored line of a board that had a teacher, controls left out."""
-    by_id = {row.row_id: entry for entry in board.everything for row in entry.rows if row.row_id}
-    found = []
+    by_id, found = board.by_row, []
     for entry in board.everything:
         first = entry.rows[0]
         if not first.control and first.method and entry.scored_rows:
@@ -55,10 +54,7 @@ def students(board: Board) -> list[Student]:
 def _compared(student: Entry, control: Entry, board: Board) -> Comparison:
     change = gap(student, control, board, board.primary, board.conditions)
     verdicts: dict[str, Verdict] = {"unknown": "not compared", "win": "gain", "tie": "no difference shown"}
-    verdict = verdicts[change.verdict]
-    if change.verdict == "tie" and gap(control, student, board, board.primary, board.conditions).verdict == "win":
-        verdict = "worse"
-    return Comparison(control, change, verdict)
+    return Comparison(control, change, "worse" if change.worse else verdicts[change.verdict])
 
 
 def distillation_table(board: Board) -> Table | None:
@@ -66,8 +62,8 @@ def distillation_table(board: Board) -> Table | None:
     taught = students(board)
     if not taught:
         return None
-    heading = board.title(board.primary)
-    places = decimals(one.entry.get(None, board.primary).value for one in taught)
+    heading = board.heading
+    places = decimals(board.score(one.entry) for one in taught)
 
     def against(name: str) -> Column:
         said, hint = CONTROLS[name]
@@ -114,7 +110,7 @@ def findings(board: Board) -> list[str]:
         parts = []
         for name, found in one.against.items():
             if found.change.value is not None:
-                cell = changed(found.change, decimals([found.control.get(None, board.primary).value]), signed=True)
+                cell = changed(found.change, decimals([board.score(found.control)]), signed=True)
                 parts.append(f"{cell.text} {cell.small} ({found.verdict}) against the {CONTROLS[name][0]}")
         if parts:
             said.append(f"{recipe(one.entry)}: {'; '.join(parts)}. {_conclusion(one)}")

@@ -55,7 +55,7 @@ def formats_table(board: Board) -> Table | None:
     ]
     labels = {label for label, _ in (*timed, *told)}
     shown = [entry for entry in board.entries if not entry.is_reference and entry.label in labels]
-    caption = f"Number formats on {board.data}: {board.title(board.primary)} and time, frames of {size} px"
+    caption = f"Number formats on {board.data}: {board.heading} and time, frames of {size} px"
     return tabulate(caption, columns, shown)
 
 

@@ -44,7 +44,7 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
         pick = "pick" if entry is not None and entry.picked and row.scored else ""
         return "; ".join(filter(None, (CONTROLS.get(row.control, ""), row.reason, other, pick)))
 
-    titles = {data: board.title(board.primary) for data, board in of_data.items()}
+    titles = {data: board.heading for data, board in of_data.items()}
     several = len(set(titles.values())) > 1
     heading = "" if several else next(iter(titles.values()), "")
     ranked = [Column("Ranked by", lambda row: titles.get(row.data, ""), numeric=False)] if several else []

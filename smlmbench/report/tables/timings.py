@@ -37,7 +37,7 @@ def device_table(board: Board) -> Table | None:
         _amount("GFLOP", "gflops"),
         _amount("File (MB)", "file_bytes", unit=1e6),
         Column("Peak memory (MB)", _peak, "of a fresh process; small: without the program itself"),
-        Column(board.title(board.primary), lambda one: _score(board, one), on_size),
+        Column(board.heading, lambda one: _score(board, one), on_size),
         *(_twin(board, name, on_size) for name in twins if name != board.primary),
     ]  # fmt: skip
     caption = f"Timings on {board.data}: device, runtime and number format"
