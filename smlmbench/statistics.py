@@ -5,7 +5,7 @@ training seed. Per-frame sums go in, so a ratio is always formed once, from pool
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -219,7 +219,7 @@ def holm(p_values: ArrayLike) -> Floats:
 def resample(
     tables: Sequence[ArrayLike], statistic: Statistic, *, block: int = 1, resamples: int = 2000, seed: int
 ) -> Floats:
-    """The statistic of each table in each resample of blocks of frames, (tables, resamples).
+    """The statistic of each table in each resample of blocks of frames, (tables, resamples), in parts of bounded size.
 
     All tables (F, K) have the same shape, and every resample takes the same frames of all of them: differences between
     them are paired.
@@ -227,8 +227,20 @@ def resample(
     Raises:
         SizeError: Block or resamples below 1.
     """
-    parts = _resampled([_checked(sums) for sums in tables], block, resamples, seed)
-    return np.concatenate([np.array([statistic(sums) for sums in drawn]) for drawn in parts], axis=1)
+    given = [_checked(sums) for sums in tables]
+    if block < 1 or resamples < 1:
+        raise SizeError(f"block {block} and resamples {resamples}; give at least 1 of each")
+    starts = np.arange(0, len(given[0]), block)
+    blocks = [np.add.reduceat(table, starts, axis=0) for table in given]
+    n, rng = len(starts), np.random.default_rng(seed)
+    at_once = max(1, DRAWS_AT_ONCE // n)
+    drawn = []
+    for done in range(0, resamples, at_once):
+        size = min(at_once, resamples - done)
+        draws = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
+        times = np.bincount(draws.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        drawn.append(np.array([statistic(times @ sums) for sums in blocks]))
+    return np.concatenate(drawn, axis=1)
 
 
 def iqm(values: ArrayLike) -> float:
@@ -282,21 +294,6 @@ def _checked(per_frame: ArrayLike) -> Floats:
     if sums.ndim != 2 or len(sums) == 0:
         raise SizeError(f"per-frame sums of shape {sums.shape}; give (frames, sums) with at least 1 frame")
     return sums
-
-
-def _resampled(tables: Sequence[Floats], block: int, resamples: int, seed: int) -> Iterator[list[Floats]]:
-    """Pooled sums (r, K) of each table, the same frames for all; in parts that bound memory."""
-    if block < 1 or resamples < 1:
-        raise SizeError(f"block {block} and resamples {resamples}; give at least 1 of each")
-    starts = np.arange(0, len(tables[0]), block)
-    blocks = [np.add.reduceat(table, starts, axis=0) for table in tables]
-    n, rng = len(starts), np.random.default_rng(seed)
-    at_once = max(1, DRAWS_AT_ONCE // n)
-    for done in range(0, resamples, at_once):
-        size = min(at_once, resamples - done)
-        draws = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
-        times = np.bincount(draws.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        yield [times @ sums for sums in blocks]
 
 
 def _summary(drawn: Floats) -> tuple[float, float, float]:

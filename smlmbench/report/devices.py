@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from smlmbench.report.boards import make_boards
-from smlmbench.report.boards.rows import join
+from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Board, Entry, Record, Row
 from smlmbench.report.words import milliseconds, recipe
 
@@ -144,5 +143,4 @@ def study_within(
     record: Record, budget_ms: float, device: str, size_px: int | None = None
 ) -> dict[str, Fitting | None]:
     """What fits on each data entry of a study, by the data's name."""
-    boards = make_boards(record.plan, join(record))
-    return {board.data: best_within(board, budget_ms, device, size_px) for board in reversed(boards)}
+    return {board.data: best_within(board, budget_ms, device, size_px) for board in reversed(boards_of(record)[1])}

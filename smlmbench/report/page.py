@@ -159,7 +159,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
         "all_rows": rows_table(rows, boards),
         "settings": settings_table(boards),
         "searches": search_sections(boards, searches_of(record), planned),
-        "references": _references(plan, planned),
+        "references": _references(planned),
         "columns": [(name, {"help": "", "unit": "", "direction": "", **facts}) for name, facts in columns.items()],
         "provenance": _provenance(record),
         "outside": outside_plan(record, tried_cells(record)),
@@ -211,13 +211,12 @@ def _facts(name: str, facts: Mapping[str, Any]) -> str:
     return f"{name}: {', '.join(said)}"
 
 
-def _references(plan: Mapping[str, Any], planned: Planned) -> list[dict[str, str]]:
+def _references(planned: Planned) -> list[dict[str, str]]:
     made: dict[str, dict[str, str]] = {}
-    for item in plan.get("references", []):
-        name, summary = str(item.get("reference", "")), str(planned.reference(item, "summary") or "")
-        summary = f"{summary}." if summary and not summary.endswith(".") else summary
-        knows = ", ".join(item.get("knows") or ())
-        made[name] = {"name": name, "summary": summary, "gives": str(item.get("gives", "")), "knows": knows}
+    for item in planned.plan.get("references", []):
+        name, summary = str(item.get("reference", "")), str(planned.reference(item, "summary") or "").removesuffix(".")
+        facts = {"gives": str(item.get("gives", "")), "knows": ", ".join(item.get("knows") or ())}
+        made[name] = {"name": name, "summary": summary and f"{summary}.", **facts}
     return list(made.values())
 
 
