@@ -5,7 +5,7 @@ training seed. Per-frame sums go in, so a ratio is always formed once, from pool
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,11 +26,9 @@ LEAST = -300.0  # logarithm of the smallest p-value that is told from 0
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value with its 95 % interval.
+    """A value with its 95 % interval; NaN where it cannot be computed.
 
     Attributes:
-        value: Point estimate (NaN where it cannot be computed).
-        low, high: Ends of the interval (NaN where there is none).
         variance: Sampling variance behind the interval.
         seeds: Number of training seeds in it.
         note: What the interval leaves out, "" if nothing.
@@ -46,10 +44,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """a - b with its 95 % interval, and who wins.
+    """a - b with its 95 % interval in the unit of the statistic, mean over seeds, and who wins.
 
     Attributes:
-        value, low, high: Mean over seeds of the paired difference, in the unit of the statistic, and its interval.
         verdict: The side that is better, or tie.
         per_seed: The difference in each seed.
         note: Why no verdict is given although the numbers differ, "" if nothing.
@@ -72,13 +69,13 @@ def frame_bootstrap(
 
     Args:
         statistic: Vectorised over leading axes.
-        per_frame: Sums of each frame, (F, K).
+        per_frame: Sums of each frame, (F, K) with F >= 1.
         block: Frames per block, at least the on-time of a molecule where molecules persist (10 times is safe).
         resamples: Number of bootstrap samples.
-        seed: Seed of the draws; the same seed draws the same frames for every model.
+        seed: The same seed draws the same frames for every model.
 
     Raises:
-        SizeError: `per_frame` is not (F, K) with F >= 1, or block or resamples below 1.
+        SizeError: `per_frame` is of another shape, or block or resamples below 1.
     """
     sums = _checked(per_frame)
     value = float(statistic(sums.sum(axis=0)))
@@ -116,43 +113,27 @@ def combine_seeds(values: Sequence[float], variances: Sequence[float]) -> Interv
 
 
 def paired_difference(
-    a: Sequence[ArrayLike],
-    b: Sequence[ArrayLike],
-    statistic: Statistic,
-    *,
-    block: int = 1,
-    resamples: int = 2000,
-    seed: int,
-    higher_is_better: bool = True,
-    trained: bool = True,
-) -> Difference:
+    a: Sequence[ArrayLike], b: Sequence[ArrayLike], statistic: Statistic, *, block: int = 1, resamples: int = 2000,
+    seed: int, higher_is_better: bool = True, trained: bool = True,
+) -> Difference:  # fmt: skip
     """Compare two rows on the same frames, paired over (seed, frame block).
 
     Each resample takes the same frames for both sides and all seeds; what follows from them says `judge`. Rows with the
     same sums give exactly 0.
 
-    Args:
-        a: Per-frame sums (F, K), one entry per seed; one entry alone (a reference) is paired with every seed of `b`.
-        b: The same of the other side, seeds in the same order.
-        statistic: Vectorised over leading axes.
-        block: Frames per block.
-        resamples: Number of bootstrap samples.
-        seed: Seed of the draws.
-        higher_is_better: Direction of the statistic.
-        trained: False where neither side was trained anew (two references, two number formats of one model): then one
-            entry is enough for a verdict.
+    Both sides have per-frame sums (F, K), one entry per seed in the same order; one entry alone (a reference) is paired
+    with every seed of the other. `trained` is False where neither side was trained anew (two references, two number
+    formats of one model): then one entry is enough for a verdict. The rest is as in `frame_bootstrap` and `judge`.
 
     Raises:
         SizeError: Numbers of seeds or frames that cannot be paired.
     """
     first, second = [_checked(sums) for sums in a], [_checked(sums) for sums in b]
     n = max(len(first), len(second))
-    if not first or not second or {len(first), len(second)} - {1, n} or len({s.shape for s in first + second}) > 1:
-        shapes = sorted({sums.shape for sums in first + second})
-        raise SizeError(
-            f"{len(first)} and {len(second)} seeds with sums of shape {shapes} cannot be paired; "
-            "give the same seeds, frames and sums on both sides"
-        )
+    shapes = {sums.shape for sums in first + second}
+    if not first or not second or {len(first), len(second)} - {1, n} or len(shapes) > 1:
+        what = f"{len(first)} and {len(second)} seeds with sums of shape {sorted(shapes)}"
+        raise SizeError(f"{what} cannot be paired; give the same seeds, frames and sums on both sides")
     first, second = first * (n // len(first)), second * (n // len(second))
     totals = [np.array([float(statistic(sums.sum(axis=0))) for sums in side]) for side in (first, second)]
     drawn = resample(first + second, statistic, block=block, resamples=resamples, seed=seed)
@@ -162,13 +143,9 @@ def paired_difference(
 
 
 def judge(
-    per_seed: ArrayLike,
-    drawn: ArrayLike | None = None,
-    *,
-    blocks: int = 0,
-    higher_is_better: bool = True,
+    per_seed: ArrayLike, drawn: ArrayLike | None = None, *, blocks: int = 0, higher_is_better: bool = True,
     trained: bool = True,
-) -> Difference:
+) -> Difference:  # fmt: skip
     """What a paired difference is worth: its interval, its p-value, and who wins.
 
     F, the variance of `drawn`, is the frame part and S = s2 / n, from the spread of `per_seed`, the seed part; the
@@ -209,12 +186,12 @@ def judge(
     signs = set(np.sign(given).tolist())
     verdict: Literal["a", "b", "tie"] = "tie"
     note = ""
-    if (low > 0 or high < 0) and len(signs) == 1:
-        verdict = "a" if (value > 0) == higher_is_better else "b"
-    elif low > 0 or high < 0:
+    if (low > 0 or high < 0) and len(signs) > 1:
         note = "the sign differs between seeds"
-    if verdict != "tie" and trained and n == 1:
-        verdict, note = "tie", "one seed: a difference between trainings cannot be told from chance"
+    elif (low > 0 or high < 0) and trained and n == 1:
+        note = "one seed: a difference between trainings cannot be told from chance"
+    elif low > 0 or high < 0:
+        verdict = "a" if (value > 0) == higher_is_better else "b"
     return Difference(value, low, high, verdict, tuple(given.tolist()), note, p_value)
 
 
@@ -242,7 +219,7 @@ def holm(p_values: ArrayLike) -> Floats:
 def resample(
     tables: Sequence[ArrayLike], statistic: Statistic, *, block: int = 1, resamples: int = 2000, seed: int
 ) -> Floats:
-    """The statistic of each table in each resample of blocks of frames, (tables, resamples).
+    """The statistic of each table in each resample of blocks of frames, (tables, resamples), in parts of bounded size.
 
     All tables (F, K) have the same shape, and every resample takes the same frames of all of them: differences between
     them are paired.
@@ -250,8 +227,20 @@ def resample(
     Raises:
         SizeError: Block or resamples below 1.
     """
-    parts = _resampled([_checked(sums) for sums in tables], block, resamples, seed)
-    return np.concatenate([np.array([statistic(sums) for sums in drawn]) for drawn in parts], axis=1)
+    given = [_checked(sums) for sums in tables]
+    if block < 1 or resamples < 1:
+        raise SizeError(f"block {block} and resamples {resamples}; give at least 1 of each")
+    starts = np.arange(0, len(given[0]), block)
+    blocks = [np.add.reduceat(table, starts, axis=0) for table in given]
+    n, rng = len(starts), np.random.default_rng(seed)
+    at_once = max(1, DRAWS_AT_ONCE // n)
+    drawn = []
+    for done in range(0, resamples, at_once):
+        size = min(at_once, resamples - done)
+        draws = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
+        times = np.bincount(draws.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        drawn.append(np.array([statistic(times @ sums) for sums in blocks]))
+    return np.concatenate(drawn, axis=1)
 
 
 def iqm(values: ArrayLike) -> float:
@@ -262,19 +251,15 @@ def iqm(values: ArrayLike) -> float:
     """
     given = np.asarray(values, dtype=float).reshape(-1)
     if len(given) < 4 or not np.isfinite(given).all():
-        finite = int(np.isfinite(given).sum())
-        raise SizeError(
-            f"{finite} finite values of {len(given)} have no interquartile mean; give at least 4, all finite"
-        )
+        said = f"{int(np.isfinite(given).sum())} finite values of {len(given)}"
+        raise SizeError(f"{said} have no interquartile mean; give at least 4, all finite")
     return float(stats.trim_mean(given, 0.25))
 
 
 def critical_difference(k: int, n_conditions: int) -> float:
-    """Smallest difference of mean ranks that Nemenyi's test calls significant at 5 %.
+    """Smallest difference of mean ranks of k rows that Nemenyi's test calls significant at 5 %.
 
-    Args:
-        k: Number of rows compared, at least 2.
-        n_conditions: Conditions that differ in PSF, structure, camera or source (levels of one sweep count once).
+    Conditions differ in PSF, structure, camera or source; levels of one sweep count once.
 
     Raises:
         SizeError: Fewer than 2 rows or 10 conditions.
@@ -289,16 +274,10 @@ def critical_difference(k: int, n_conditions: int) -> float:
 
 
 def pareto_front(points: ArrayLike) -> NDArray[np.bool_]:
-    """Which points nobody dominates; smaller is better in every column.
+    """Which points (n, d) nobody dominates, as a mask (n,); smaller is better in every column.
 
     A point is dominated where another is at most as large in all columns and smaller in one; equal points stay
     together, a point with NaN is never on the front.
-
-    Args:
-        points: (n, d), for instance latency in ms and 100 - efficiency.
-
-    Returns:
-        Mask (n,).
     """
     given = np.asarray(points, dtype=float)
     if given.ndim != 2:
@@ -315,21 +294,6 @@ def _checked(per_frame: ArrayLike) -> Floats:
     if sums.ndim != 2 or len(sums) == 0:
         raise SizeError(f"per-frame sums of shape {sums.shape}; give (frames, sums) with at least 1 frame")
     return sums
-
-
-def _resampled(tables: Sequence[Floats], block: int, resamples: int, seed: int) -> Iterator[list[Floats]]:
-    """Pooled sums (r, K) of each table, the same frames for all; in parts that bound memory."""
-    if block < 1 or resamples < 1:
-        raise SizeError(f"block {block} and resamples {resamples}; give at least 1 of each")
-    starts = np.arange(0, len(tables[0]), block)
-    blocks = [np.add.reduceat(table, starts, axis=0) for table in tables]
-    n, rng = len(starts), np.random.default_rng(seed)
-    at_once = max(1, DRAWS_AT_ONCE // n)
-    for done in range(0, resamples, at_once):
-        size = min(at_once, resamples - done)
-        draws = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
-        times = np.bincount(draws.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        yield [times @ sums for sums in blocks]
 
 
 def _summary(drawn: Floats) -> tuple[float, float, float]:

@@ -4,22 +4,10 @@ Every function returns bytes (or an array) and keeps no state. Charts take tidy 
 Matplotlib, seaborn and pandas are imported when the first figure is drawn.
 """
 
-from smlmbench.figures.charts import bars, curves, device_heat_map, scatter_accuracy_latency
-from smlmbench.figures.frame import panel, projection, triplet, uint8_panel
-from smlmbench.figures.panels import Panels
+from smlmbench.figures.charts import bars, curves, device_heat_map, scatter_accuracy_latency, sensitivity
+from smlmbench.figures.frame import Panels, panel, projection, triplet, uint8_panel
 from smlmbench.figures.pictures import scale_bar_nm
 from smlmbench.figures.style import ImageFormat
 
-__all__ = [
-    "ImageFormat",
-    "Panels",
-    "bars",
-    "curves",
-    "device_heat_map",
-    "panel",
-    "projection",
-    "scale_bar_nm",
-    "scatter_accuracy_latency",
-    "triplet",
-    "uint8_panel",
-]
+__all__ = ["ImageFormat", "Panels", "bars", "curves", "device_heat_map", "panel", "projection", "scale_bar_nm",
+           "scatter_accuracy_latency", "sensitivity", "triplet", "uint8_panel"]  # fmt: skip

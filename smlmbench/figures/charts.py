@@ -1,6 +1,6 @@
-"""Charts of given numbers: accuracy against latency, bars, curves, and latencies as a heat map.
+"""Charts of given numbers: accuracy against latency, bars, curves, sensitivity, latencies as a heat map.
 
-All take tidy rows (see `Rows` for their columns) and return the figure's bytes.
+All take tidy rows (see `Rows` for their columns) and return the figure's bytes; labels of axes are names with units.
 """
 
 import math
@@ -31,13 +31,8 @@ def scatter_accuracy_latency(
 ) -> bytes:
     """Draw accuracy against latency with intervals, the Pareto front and reference lines.
 
-    Args:
-        rows: label, kind, x, y, low, high, style, front; references without x are horizontal lines, other rows without
-            x or y are left out. x is logarithmic unless one is 0 or below.
-        y_label: Name and unit of the metric.
-        x_label: Name and unit of the cost.
-        marks: Costs of upright lines, such as exposures.
-        image_format: svg or png.
+    Rows have label, kind, x, y, low, high, style, front; references without x are horizontal lines, other rows without
+    x or y are left out. x is logarithmic unless one is 0 or below. `marks` are costs of upright lines (exposures).
     """
     import seaborn as sns
 
@@ -96,12 +91,8 @@ def _lines(axis: "Axes", labels: Labels, points: "DataFrame", lines: "DataFrame"
 def curves(rows: Rows, *, x_label: str, y_label: str, image_format: ImageFormat = "svg") -> bytes:
     """Draw small multiples of lines on shared axes.
 
-    Args:
-        rows: panel, label, x, y, style, and `line` where a label has several; a label that is not its panel's name is
-            explained.
-        x_label: Name and unit.
-        y_label: Name and unit.
-        image_format: svg or png.
+    Rows have panel, label, x, y, style, and `line` where a label has several; a label that is not its panel's name is
+    explained.
     """
     import seaborn as sns
     from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -125,10 +116,7 @@ def curves(rows: Rows, *, x_label: str, y_label: str, image_format: ImageFormat 
 def bars(rows: Rows, *, x_label: str, image_format: ImageFormat = "svg") -> bytes:
     """Draw horizontal bars with intervals, one panel per condition, the same order in each; what has no number is n/a.
 
-    Args:
-        rows: panel, label, y, low, high, kind, style; labels from top to bottom.
-        x_label: Name and unit of y.
-        image_format: svg or png.
+    Rows have panel, label, y, low, high, kind, style; labels from top to bottom.
     """
     import seaborn as sns
 
@@ -170,15 +158,58 @@ def _range(frame: "DataFrame") -> tuple[float, float]:
     return (low - room if low < 0 else low), high + room
 
 
+def sensitivity(
+    rows: Rows, *, x_label: str, y_label: str, down: bool = False, image_format: ImageFormat = "svg"
+) -> bytes:
+    """Draw how a score answers to a setting: one panel per network, one line per loss.
+
+    Rows have panel, label (a line), x (> 0, logarithmic), y, picked (ringed), note; trained settings without y stand as
+    crosses with their note at the worse edge of their panel (`down`: lower is better).
+    """
+    import seaborn as sns
+
+    frame = tidy(rows)
+    frame = tidy(frame.assign(style=frame["label"].factorize()[0]))
+    frame["lost"] = frame["y"].isna()
+    low, high = (0.0, 1.0) if frame["lost"].all() else (frame["y"].min(), frame["y"].max())
+    room = 0.14 * max(high - low, 1e-9) * (1 + frame[frame["lost"]].groupby(["panel", "x"]).cumcount())
+    frame["y"] = frame["y"].fillna(high + room if down else low - room)
+    colours, markers = (dict(zip(frame["label"], frame[name], strict=True)) for name in ("colour", "marker"))
+    values = sorted(frame["x"].unique())
+    with drawing_style():
+        figure, panels = facets(frame, 2.5, most=3)
+        for axis, own in panels:
+            known, lost = own[~own["lost"]], own[own["lost"]]
+            if len(known):
+                look = {"hue": "label", "palette": colours, "style": "label", "markers": markers, "dashes": False}
+                sns.lineplot(known, x="x", y="y", **look, markersize=5.5, legend=False, ax=axis)
+            axis.scatter(lost["x"], lost["y"], c=lost["colour"], marker="x", s=34, linewidth=1.6)
+            for x, y, note in lost[["x", "y", "note"]].to_numpy():
+                place: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center"}
+                axis.annotate(note, (x, y), **place, fontsize=7, color=GREY)
+            ringed = known[known["picked"]]
+            axis.scatter(ringed["x"], ringed["y"], s=95, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4)
+            axis.set(xlabel="", ylabel="")
+            axis.margins(x=0.12)
+            axis.tick_params(axis="x", labelsize=8)
+        first = figure.axes[0]
+        first.set_xscale("log")
+        if 0 < len(values) <= 8:
+            first.set_xticks(values, [f"{value:g}" for value in values])
+            first.minorticks_off()
+        handles = [first.plot([], [], color=colours[name], marker=markers[name])[0] for name in colours]
+        figure.legend(handles, list(colours), loc="outside upper center", ncols=4)
+        figure.supxlabel(x_label)
+        figure.supylabel(y_label)
+        return save(figure, image_format)
+
+
 def device_heat_map(
     rows: Rows, *, label: str = "latency of one frame (ms)", image_format: ImageFormat = "svg"
 ) -> bytes:
     """Draw latencies of every model (lines) by every way to run it (columns); an empty field was not timed.
 
-    Args:
-        rows: label, device, runtime, number_format, y (> 0); several of one field are shown as their median.
-        label: Name and unit of y.
-        image_format: svg or png.
+    Rows have label, device, runtime, number_format, y (> 0); several of one field are shown as their median.
     """
     import seaborn as sns
     from matplotlib.colors import LogNorm

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.figures.panels import Panels
 from smlmbench.figures.pictures import FOUND, TRUE, checked, draw_positions, draw_scale_bar, peak, places, visible
 from smlmbench.figures.style import COLOURS, GREY, INK, ImageFormat, drawing_style, new_figure, save
 
@@ -21,14 +21,31 @@ MOST_RINGS = 200
 LEFT_OUT = 1e-4  # share of the brightest pixels that may lie beyond the scale of a projection
 
 
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """What is shown of one unit or condition: input, answer and truth as images, and positions over them.
+
+    Attributes:
+        input_image, prediction, truth: Camera image (H, W), fine image (UH, UW) of any U, and where known its truth.
+        pixel_nm: Camera pixel; NaN where it is unknown, lengths are then in px.
+        unit, fine_unit: Of the pixels of the input and of the fine images.
+        found_nm, truth_nm: Found and true positions (n, 2) as x, y from the outer corner, or None.
+        said: What is counted in it, in words.
+    """
+
+    input_image: ArrayLike
+    prediction: ArrayLike
+    truth: ArrayLike | None = None
+    pixel_nm: float = math.nan
+    unit: str = "photons"
+    fine_unit: str = "value"
+    found_nm: ArrayLike | None = None
+    truth_nm: ArrayLike | None = None
+    said: str = ""
+
+
 def triplet(shown: Panels, title: str, *, histogram: bool = True, image_format: ImageFormat = "png") -> bytes:
     """Draw input, prediction, truth and error, and below them the pixel histograms on a logarithmic scale.
-
-    Args:
-        shown: Images and positions.
-        title: Line above all panels.
-        histogram: Whether the histograms are drawn.
-        image_format: png, svg or pdf.
 
     Raises:
         SizeError: An image that is not 2D, or a truth of another shape than the prediction.
@@ -54,14 +71,9 @@ def uint8_panel(shown: Panels) -> NDArray[np.uint8]:
 def projection(
     image: ArrayLike, title: str, *, pixel_nm: float = math.nan, unit: str = "", image_format: ImageFormat = "png"
 ) -> bytes:
-    """Draw one image with its scale: the sum, mean, maximum or standard deviation of a movie.
+    """Draw one image (H, W) with its scale: the sum, mean, maximum or standard deviation of a movie.
 
-    Args:
-        image: (H, W).
-        title: Line above it.
-        pixel_nm: Pixel; NaN where it is unknown, the bar is then in px.
-        unit: Unit of the pixels.
-        image_format: png, svg or pdf.
+    A pixel of NaN nm is unknown, the bar is then in px; `unit` is that of the values.
     """
     pixels = checked("projected", image)
     step = pixel_nm if math.isfinite(pixel_nm) else 1.0
@@ -106,8 +118,7 @@ def _figure(shown: Panels, title: str, *, histogram: bool) -> "Figure":
     draw_positions(axes[0], true, found)
     for axis, positions, colour in zip(axes[1:3], (found, true), (FOUND, TRUE), strict=False):
         if 0 < len(positions) <= MOST_RINGS:
-            ring = {"s": 110, "facecolors": "none", "edgecolors": colour, "linewidths": 1.0}
-            axis.scatter(positions[:, 0], positions[:, 1], **ring)
+            axis.scatter(*positions.T, s=110, facecolors="none", edgecolors=colour, linewidths=1.0)
         axis.set(xlim=(0, width), ylim=(height, 0))
     for axis, colour in zip(axes, ("white", "white", "white", INK), strict=False):
         draw_scale_bar(axis, width, height, colour, in_px=in_px)
@@ -121,8 +132,8 @@ def _show_images(
 ) -> None:
     from matplotlib.colors import PowerNorm
 
-    camera, fine = images[0], list(images[1:])
-    fine, remark = visible(fine[::-1], size[0] if math.isfinite(shown.pixel_nm) else None)
+    camera = images[0]
+    fine, remark = visible(images[:0:-1], size[0] if math.isfinite(shown.pixel_nm) else None)
     fine = fine[::-1]
     brightness = PowerNorm(0.5, vmin=0, vmax=max(map(peak, fine)), clip=True)
     grey = {"cmap": "gray", "vmin": float(camera.min()), "vmax": max(float(camera.max()), float(camera.min()) + 1e-12)}
@@ -137,16 +148,10 @@ def _show_images(
 
 
 def _show(
-    axis: "Axes",
-    image: NDArray[np.float64],
-    size: tuple[float, float],
-    look: dict[str, Any],
-    title: str,
-    unit: str,
+    axis: "Axes", image: NDArray[np.float64], size: tuple[float, float], look: dict[str, Any], title: str, unit: str
 ) -> None:
     drawn = axis.imshow(image, extent=(0, size[0], size[1], 0), interpolation="nearest", **look)
-    axis.set_title(title)
-    axis.set(xticks=[], yticks=[])
+    axis.set(title=title, xticks=[], yticks=[])
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
     bar = axis.figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02)
@@ -159,8 +164,7 @@ def _histograms(axes: "NDArray[Any]", shown: Panels, images: Sequence[NDArray[np
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axes[0].hist(images[0].ravel(), bins=BINS, color=GREY, log=True)
-    axes[0].set_title("Pixels of the input")
-    axes[0].set(xlabel=shown.unit, ylabel="pixels")
+    axes[0].set(title="Pixels of the input", xlabel=shown.unit, ylabel="pixels")
     plain = FuncFormatter(lambda count, _: f"{count:,.0f}" if count >= 1 else "")
     fine = images[1:]
     edges = np.histogram_bin_edges(np.concatenate([image.ravel() for image in fine]), BINS)
@@ -168,8 +172,8 @@ def _histograms(axes: "NDArray[Any]", shown: Panels, images: Sequence[NDArray[np
         counts = np.histogram(image, edges)[0]
         # A step at half a pixel stands for none: zero has no place on a logarithmic axis.
         axes[1].stairs(np.maximum(counts, 0.5), edges, label=name, color=colour, linewidth=1.7, linestyle=dashes)
-    axes[1].set(yscale="log", xlabel=shown.fine_unit, ylim=(0.5, None))
-    axes[1].set_title("Pixels of the prediction" + (" and the truth" if len(fine) > 1 else ""))
+    title = "Pixels of the prediction" + (" and the truth" if len(fine) > 1 else "")
+    axes[1].set(title=title, yscale="log", xlabel=shown.fine_unit, ylim=(0.5, None))
     if len(fine) > 1:
         axes[1].legend()
     for axis in axes:

@@ -25,20 +25,11 @@ Rows: TypeAlias = "DataFrame | Sequence[Mapping[str, Any]]"
     picked: Chosen on validation.
     note: Why there is no number.
 """
-COLUMNS: dict[str, Any] = {
-    "panel": "",
-    "label": "",
-    "kind": "pick",
-    "x": math.nan,
-    "y": math.nan,
-    "low": math.nan,
-    "high": math.nan,
-    "style": 0,
-    "line": 0,
-    "front": False,
-    "picked": False,
-    "note": "",
-}
+TEXTS, NUMBERS = (
+    {"panel": "", "label": "", "kind": "pick", "note": ""},
+    dict.fromkeys(("x", "y", "low", "high"), math.nan),
+)
+COLUMNS: dict[str, Any] = TEXTS | NUMBERS | {"style": 0, "line": 0, "front": False, "picked": False}
 
 
 def tidy(rows: Rows) -> "DataFrame":
@@ -48,33 +39,24 @@ def tidy(rows: Rows) -> "DataFrame":
     records = rows.to_dict("records") if isinstance(rows, DataFrame) else rows
     frame = DataFrame([COLUMNS | dict(row) for row in records], columns=list(COLUMNS))
     frame = frame.astype({name: type(value) for name, value in COLUMNS.items()})
-    picks = frame["kind"] == "pick"
-    numbers = frame["style"].mod(len(COLOURS))
-    grey = frame["kind"].map({"row": PALE, "reference": GREY})
-    shape = frame["kind"].map({"row": "o", "reference": "d"})
-    return frame.assign(
-        colour=numbers.map(dict(enumerate(COLOURS))).where(picks, grey),
-        marker=numbers.map(dict(enumerate(MARKERS))).where(picks, shape),
-    )
+    looks = {"colour": (COLOURS, {"row": PALE, "reference": GREY}), "marker": (MARKERS, {"row": "o", "reference": "d"})}
+    picks, numbers = frame["kind"] == "pick", frame["style"].mod(len(COLOURS))
+    for name, (own, others) in looks.items():
+        frame[name] = numbers.map(dict(enumerate(own))).where(picks, frame["kind"].map(others))
+    return frame
 
 
 def facets(
     frame: "DataFrame", height_in: float, *, most: int = 4, alone_in: float = 4.2, sharex: bool = True
 ) -> "tuple[Figure, list[tuple[Axes, DataFrame]]]":
-    """A figure with one panel for each name in `panel`, which share y, and the rows of each.
+    """A figure with one panel for each name in `panel`, at most `most` in a line, which share y, and the rows of each.
 
-    Args:
-        frame: Tidy rows.
-        height_in: Inches of one line of panels.
-        most: Panels in a line.
-        alone_in: Height of the only panel.
-        sharex: Whether they share x too.
+    Heights are in inches: of one line of panels, and of a panel that is alone.
     """
     names = list(frame["panel"].unique())
     lines = math.ceil(len(names) / most) or 1
     columns = math.ceil(len(names) / lines) or 1
-    height = alone_in if len(names) < 2 else height_in * lines + 0.5
-    figure = new_figure(WIDTH if columns < 3 else WIDE, height)
+    figure = new_figure(WIDTH if columns < 3 else WIDE, alone_in if len(names) < 2 else height_in * lines + 0.5)
     grid = figure.subplots(lines, columns, sharex=sharex, sharey=True, squeeze=False).ravel()
     for axis, name in zip(grid, names, strict=False):
         axis.set_title(name)

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smlmbench.figures.charts import bars, scatter_accuracy_latency
 from smlmbench.figures.layout import Rows, facets, logarithmic, tidy
 from smlmbench.figures.style import COLOURS, GREY, INK, WIDTH, ImageFormat, drawing_style, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DONE, STOPPED = COLOURS[:2]
 STEPS = {"drawstyle": "steps-post", "estimator": None}
@@ -15,14 +18,10 @@ STEPS = {"drawstyle": "steps-post", "estimator": None}
 def history(rows: Rows, y_label: str, *, up: bool, fmt: ImageFormat = "png") -> bytes:
     """Every trial's number and the best so far; trials that were stopped are marks at the foot.
 
-    Args:
-        rows: By trial: y, NaN where there is none, and a note on those that were pruned, collapsed or failed.
-        y_label: What the number is.
-        up: Whether higher is better.
-        fmt: png or svg.
+    Rows have by trial y, NaN where there is none, and a note on those that were pruned, collapsed or failed; `up` says
+    whether higher is better.
     """
     import seaborn as sns
-    from matplotlib.ticker import MaxNLocator
 
     frame = tidy(rows)
     frame["x"] = frame.index + 1.0
@@ -36,38 +35,20 @@ def history(rows: Rows, y_label: str, *, up: bool, fmt: ImageFormat = "png") -> 
         if len(stopped):
             foot: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "clip_on": False}
             axis.plot(stopped, [0.02] * len(stopped), "x", color=STOPPED, label="stopped", **foot)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set(xlabel="trial", ylabel=y_label)
-        axis.legend()
-        return save(figure, fmt)
+        return _counted(figure, "trial", y_label, fmt)
 
 
 def importances(shares: Mapping[str, float], *, fmt: ImageFormat = "png") -> bytes:
     """Share of each setting in the variation of the first objective, largest first."""
-    largest_first = sorted(shares, key=lambda name: -shares[name])
-    return bars(
-        [{"label": name, "y": shares[name]} for name in largest_first],
-        x_label="importance (PED-ANOVA)",
-        image_format=fmt,
-    )
+    rows = [{"label": name, "y": shares[name]} for name in sorted(shares, key=lambda name: -shares[name])]
+    return bars(rows, x_label="importance (PED-ANOVA)", image_format=fmt)
 
 
-def slices(
-    settings: Mapping[str, Sequence[Any]],
-    values: Sequence[float],
-    y_label: str,
-    log: Sequence[str],
-    *,
-    fmt: ImageFormat = "png",
-) -> bytes:
-    """One panel per setting: the number of every trial against the setting's value.
+def slices(settings: Mapping[str, Sequence[Any]], values: Sequence[float], y_label: str, log: Sequence[str]) -> bytes:
+    """One panel per setting: the number of every trial against the setting's value, as a PNG.
 
-    Args:
-        settings: Values by name, one per trial, None where a trial had none.
-        values: By trial, NaN where there is none.
-        y_label: What the number is.
-        log: Names of settings on a logarithmic axis.
-        fmt: png or svg.
+    Settings are values by name, one per trial, None where a trial had none; `values` are by trial, NaN where there is
+    none; `log` names the settings on a logarithmic axis.
     """
     import seaborn as sns
     from pandas import DataFrame
@@ -88,36 +69,28 @@ def slices(
                 logarithmic(axis, list(own["x"]))
             axis.set(xlabel="", ylabel="")
         figure.supylabel(y_label)
-        return save(figure, fmt)
+        return save(figure, "png")
 
 
 def pareto(rows: Sequence[Mapping[str, Any]], labels: tuple[str, str], *, fmt: ImageFormat = "png") -> bytes:
     """Accuracy against a cost, with the trials that no other beats in both.
 
-    Args:
-        rows: By finished trial: x (cost), y, and whether it is front, picked and default.
-        labels: Of the two axes.
-        fmt: png or svg.
+    Rows have by finished trial x (cost), y, and whether it is front, picked and default; labels are of the two axes.
     """
     points = []
     for row in rows:
         names = [name for key, name in (("picked", "pick"), ("default", "default settings")) if row[key]]
-        points.append({**row, "label": " = ".join(names), "style": 1 if row["picked"] else 0})
-        points[-1]["kind"] = "pick" if row["picked"] or row["front"] else "reference" if row["default"] else "row"
+        kind = "pick" if row["picked"] or row["front"] else "reference" if row["default"] else "row"
+        points.append({**row, "label": " = ".join(names), "style": int(row["picked"]), "kind": kind})
     return scatter_accuracy_latency(points, x_label=labels[0], y_label=labels[1], image_format=fmt)
 
 
 def best_of(rows: Rows, y_label: str, *, default: float = math.nan, fmt: ImageFormat = "png") -> bytes:
     """The number of the pick after K trials, one line per way of searching.
 
-    Args:
-        rows: label, x (K), y, and its band low and high.
-        y_label: What the number is.
-        default: The number of the default settings, NaN for none.
-        fmt: png or svg.
+    Rows have label, x (K), y, and its band low and high; `default` is the number of the default settings, NaN for none.
     """
     import seaborn as sns
-    from matplotlib.ticker import MaxNLocator
 
     frame = tidy(rows)
     with drawing_style():
@@ -129,8 +102,16 @@ def best_of(rows: Rows, y_label: str, *, default: float = math.nan, fmt: ImageFo
             axis.fill_between(own["x"], own["low"], own["high"], **look)
         if math.isfinite(default):
             axis.axhline(default, color=GREY, linestyle="--", label="default settings")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set(xlabel="trials", ylabel=y_label)
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend()
-        return save(figure, fmt)
+        return _counted(figure, "trials", y_label, fmt)
+
+
+def _counted(figure: "Figure", x_label: str, y_label: str, fmt: ImageFormat) -> bytes:
+    """Finish a chart whose x counts trials."""
+    from matplotlib.ticker import MaxNLocator
+
+    (axis,) = figure.axes
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set(xlabel=x_label, ylabel=y_label)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend()
+    return save(figure, fmt)

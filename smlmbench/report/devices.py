@@ -3,12 +3,10 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from smlmbench.report.boards import make_boards
-from smlmbench.report.boards.rows import join
+from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Board, Entry, Record, Row
 from smlmbench.report.words import milliseconds, recipe
 
@@ -27,8 +25,6 @@ class Timing:
     """One line: a model on a device by a runtime in a number format at a size.
 
     Attributes:
-        entry, row: What was timed.
-        device, runtime, number_format, size_px: How.
         numbers: latency_ms, q1_ms, frames_per_s ... by name; reduced formats carry their own scores, and with the
             suffix `TWIN` those of fp32 on the same frames.
     """
@@ -51,47 +47,38 @@ class Timing:
 
         The gate sees one repeat, the line is a mean over repeats: only the difference can be carried over.
         """
-        line = self.entry.get(None, board.primary).value
+        line = board.score(self.entry)
         own, single = self.numbers.get(board.primary), self.numbers.get(board.primary + TWIN)
         return line if line is None or own is None or single is None else line + own - single
 
 
 def timings(board: Board) -> list[Timing]:
-    """Every timing of the picks and references of a board."""
-    return [one for entry in board.entries for row in entry.scored_rows[:1] for one in _of(entry, row)] + [
-        one
-        for entry in board.entries
-        for row in entry.scored_rows[1:]
-        for one in _of(entry, row)
-        if one.number_format not in (SINGLE, "fp64")
-    ]
-
-
-def _of(entry: Entry, row: Row) -> Iterator[Timing]:
-    metrics = row.run.metrics if row.run is not None else {}
-    for name in sorted(metrics):
-        found = NAME.match(name)
-        if found is None:
-            continue
-        stem = name.removesuffix("latency_ms")
-        numbers = {key.removeprefix(stem): value for key, value in metrics.items() if key.startswith(stem)}
-        size = int(found["size"])
-        yield Timing(entry, row, found["device"], found["runtime"], found["number_format"], size, numbers)
+    """Every timing of the picks and references of a board; of later repeats reduced formats alone."""
+    rows = [(entry, row) for entry in board.entries for row in entry.scored_rows]
+    made = []
+    for entry, row in sorted(rows, key=lambda pair: pair[1] is not pair[0].scored_rows[0]):
+        metrics = row.run.metrics if row.run is not None else {}
+        for found in filter(None, map(NAME.match, sorted(metrics))):
+            device, runtime, number_format, size = found.groups()
+            stem = found[0].removesuffix("latency_ms")
+            numbers = {key.removeprefix(stem): value for key, value in metrics.items() if key.startswith(stem)}
+            if row is entry.scored_rows[0] or number_format not in (SINGLE, "fp64"):
+                made.append(Timing(entry, row, device, runtime, number_format, int(size), numbers))
+    return made
 
 
 def reasons(board: Board) -> Iterator[tuple[Entry, str, str]]:
     """What was not timed and why: entry, name of the metric, reason; each once."""
-    seen: set[tuple[str, str]] = set()
     for entry in board.entries:
+        first: dict[str, str] = {}
         for row in entry.scored_rows:
             try:
                 told = json.loads(row.run.tags.get(NOT_TIMED, "{}")) if row.run is not None else {}
             except ValueError:
                 continue
             for metric, reason in sorted(told.items()):
-                if (entry.label, metric) not in seen:
-                    seen.add((entry.label, metric))
-                    yield entry, metric, str(reason)
+                first.setdefault(metric, str(reason))
+        yield from ((entry, metric, reason) for metric, reason in first.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,64 +101,46 @@ class Fitting:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        one = self.timing
-        facts = {"model": one.entry.name, "runtime": one.runtime, "number_format": one.number_format}
-        where = {"device": one.device, "size_px": one.size_px, "latency_ms": one.latency_ms}
-        return {**facts, **where, "score": self.score, "command": self.command}
+        names = ("runtime", "number_format", "device", "size_px", "latency_ms")
+        facts = {"model": self.timing.entry.name, **{name: getattr(self.timing, name) for name in names}}
+        return facts | {"score": self.score, "command": self.command}
 
 
 def best_within(board: Board, budget_ms: float, device: str, size_px: int | None = None) -> Fitting | None:
     """The timing with the best score whose single frame takes at most a budget; None where nothing fits.
 
-    Args:
-        board: A board.
-        budget_ms: Milliseconds for one frame.
-        device: cpu, cuda or mps.
-        size_px: Side of the frame; None takes the smallest that was timed.
+    The device is cpu, cuda or mps; the size is the side of the frame, None takes the smallest that was timed.
     """
-    found = [one for one in timings(board) if one.device == device and (one.entry.picked or one.entry.is_reference)]
-    sizes = sorted({one.size_px for one in found})
-    if not sizes:
-        return None
-    size = sizes[0] if size_px is None else size_px
-    fitting: list[tuple[float, Timing]] = []
-    for one in found:
-        score = one.score(board)
-        if score is not None and one.size_px == size and one.latency_ms <= budget_ms:
-            fitting.append((score, one))
+    found = [one for one in timings(board) if one.device == device]
+    size = min((one.size_px for one in found), default=0) if size_px is None else size_px
+    fitting = [
+        (board.sign * score, -one.latency_ms, one)
+        for one in found
+        if one.size_px == size and one.latency_ms <= budget_ms and (score := one.score(board)) is not None
+    ]
     if not fitting:
         return None
-    sign = 1.0 if board.direction == "up" else -1.0
-    score, one = max(fitting, key=lambda pair: (sign * pair[0], -pair[1].latency_ms))
-    return Fitting(board.data, one, score, command(one))
+    score, _, one = max(fitting, key=lambda placed: placed[:2])
+    return Fitting(board.data, one, board.sign * score, command(one))
 
 
 def command(one: Timing) -> str:
     """The line that runs a timed row on a movie."""
-    if one.runtime == CLASSICAL:
-        words = ["smlmbench", "predict", one.entry.name, "movie.tif", "--camera", "camera.yaml"]
-        return shlex.join([*words, "--pixel-size-nm", "100"])
-    run = one.row.run
-    model, extra = (run.run_id if run is not None else ""), []
-    file = _file(one.row, f"reduced/{one.runtime}_{one.number_format}")
-    if file is not None:
-        model = str(file)
-    else:
-        extra += ["--runtime", one.runtime]  # left out, predict would look for the soonest
-        extra += ["--number-format", one.number_format] if one.number_format != SINGLE else []
-    words = ["smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", "--device", one.device]
-    return shlex.join([*words, *extra])
-
-
-def _file(row: Row, folder: str) -> Path | None:
-    found = row.run.artifact(folder) if row.run is not None else None
-    files = [path for path in sorted(found.iterdir()) if path.suffix in (".onnx", ".xml")] if found else []
-    return files[0] if files else None
+    run, model, options = one.row.run, one.entry.name, ["--pixel-size-nm", "100"]
+    if one.runtime != CLASSICAL:
+        folder = run.artifact(f"reduced/{one.runtime}_{one.number_format}") if run is not None else None
+        files = [path for path in sorted(folder.iterdir()) if path.suffix in (".onnx", ".xml")] if folder else []
+        model, options = (run.run_id if run is not None else ""), ["--device", one.device]
+        if files:
+            model = str(files[0])
+        else:
+            options += ["--runtime", one.runtime]  # left out, predict would look for the soonest
+            options += ["--number-format", one.number_format] if one.number_format != SINGLE else []
+    return shlex.join(["smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", *options])
 
 
 def study_within(
     record: Record, budget_ms: float, device: str, size_px: int | None = None
 ) -> dict[str, Fitting | None]:
     """What fits on each data entry of a study, by the data's name."""
-    boards: Sequence[Board] = make_boards(record.plan, join(record))
-    return {board.data: best_within(board, budget_ms, device, size_px) for board in reversed(boards)}
+    return {board.data: best_within(board, budget_ms, device, size_px) for board in reversed(boards_of(record)[1])}

@@ -2,21 +2,23 @@
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from smlmbench.figures import bars, curves, scatter_accuracy_latency
-from smlmbench.figures.sensitivity import sensitivity
-from smlmbench.report.flags import is_ceiling
-from smlmbench.report.model import LATENCY, Board, Estimate, History, Row
-from smlmbench.report.sensitivity import lambda_rows
-from smlmbench.report.words import recipe, title
+import pandas as pd
+
+from smlmbench.figures import bars, curves, scatter_accuracy_latency, sensitivity
+from smlmbench.report.boards.frame import drawn
+from smlmbench.report.model import LATENCY, Board, History, Row
+from smlmbench.report.words import recipe
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 # A page stays below some ten MB even with many examples.
 LARGEST_PICTURE_BYTES = 3_000_000
 MOST_EXAMPLES = 6
+LOST = ("collapsed", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +32,33 @@ class Drawing:
     folded: bool = False
 
 
-def embed(image: bytes, mime: str) -> str:
-    """An image as a data URI."""
-    return f"data:{mime};base64,{base64.b64encode(image).decode('ascii')}"
-
-
 def drawings(board: Board, history: History | None) -> list[Drawing]:
     """All figures of a board that its numbers allow."""
     made = [_scatter(board), _bars(board), _curves(board, history), _lambdas(board), *_examples(board)]
     return [drawing for drawing in made if drawing is not None]
 
 
-def vector(caption: str, alt: str, svg: bytes, *, wide: bool = False, folded: bool = False) -> Drawing:
-    """A chart as the page shows it."""
-    return Drawing(caption, alt, embed(svg, "image/svg+xml"), wide, folded)
+def embedded(caption: str, alt: str, image: bytes, *, wide: bool = False, folded: bool = False) -> Drawing:
+    """A PNG or SVG as the page shows it."""
+    mime = "image/png" if image.startswith(PNG_HEAD) else "image/svg+xml"
+    return Drawing(caption, alt, f"data:{mime};base64,{base64.b64encode(image).decode('ascii')}", wide, folded)
 
 
-def spoken_points(rows: Iterable[Mapping[str, Any]]) -> str:
+def spoken_points(rows: pd.DataFrame) -> str:
     """The points that have a label, in words."""
-    return "; ".join(f"{row['label']} {row['x']:.3g} ms, {row['y']:.3g}" for row in rows if row["label"] and row["x"])
-
-
-def _number(found: Estimate) -> dict[str, float | None]:
-    return {"y": found.value, "low": found.low, "high": found.high}
+    named = rows[(rows["label"] != "") & rows["x"].notna() & (rows["x"] != 0)]
+    return "; ".join(f"{row['label']} {row['x']:.3g} ms, {row['y']:.3g}" for row in named.to_dict("records"))
 
 
 def _scatter(board: Board) -> Drawing | None:
-    rows: list[dict[str, Any]] = []
-    for entry in board.everything:
-        found, ms = entry.get(None, board.primary), entry.mean_of(LATENCY)
-        kind = "reference" if entry.is_reference else "pick" if entry.picked else "row"
-        if found.value is not None and (ms is not None or not is_ceiling(entry)):
-            look = {"kind": kind, "style": entry.style, "front": entry.on_front}
-            rows.append({"label": "" if kind == "row" else entry.label, "x": ms, **_number(found), **look})
-    if not any(row["kind"] == "pick" and row["x"] for row in rows):
+    rows = drawn(board, board.primary).assign(x=drawn(board, LATENCY)["y"])
+    rows = rows[rows["y"].notna() & (rows["x"].notna() | ~rows["ceiling"])]
+    rows["label"] = rows["label"].mask(rows["kind"] == "row", "")
+    if not ((rows["kind"] == "pick") & (rows["x"] > 0)).any():
         return None
-    what = f"{title(board.primary)} against latency on {board.data}"
+    what = f"{board.heading} against latency on {board.data}"
     one = " One repeat: intervals are over frames only." if board.not_ranked.startswith("one repeat") else ""
-    return vector(
+    return embedded(
         f"{what}. Coloured: the pick of each model with its interval; small grey points: rows that do not compete; "
         f"dashed: the Pareto front of the picks; dotted: references without training.{one}",
         f"Scatter of {what}: {spoken_points(rows)}",
@@ -78,34 +69,28 @@ def _scatter(board: Board) -> Drawing | None:
 def _axis(board: Board) -> str:
     scope = f", mean of {len(board.conditions)} conditions" if len(board.conditions) > 1 else ""
     better = ", lower is better" if board.direction == "down" else ""
-    return f"{title(board.primary)} (test{scope}{better})"
+    return f"{board.heading} (test{scope}{better})"
 
 
 def _bars(board: Board) -> Drawing | None:
     if len(board.conditions) < 2:
         return None
-    rows = [
-        {"panel": condition, "label": entry.label, "kind": "reference" if entry.is_reference else "pick"}
-        | {"style": entry.style, **_number(entry.get(condition, board.primary))}
-        for condition in board.conditions
-        for entry in board.entries
-        if not is_ceiling(entry)
-    ]
-    known = [row for row in rows if row["y"] is not None]
-    if not known:
+    rows = drawn(board, board.primary, board.conditions)
+    rows = rows[(rows["kind"] != "row") & (rows["repeats"] > 0) & ~rows["ceiling"]]
+    known = rows.dropna(subset="y")
+    if not len(known):
         return None
-    what = f"{title(board.primary)} by condition on {board.data}"
-    return vector(
+    what = f"{board.heading} by condition on {board.data}"
+    spoken = "; ".join(f"{row['panel']} {row['label']} {row['y']:.3g}" for row in known.to_dict("records"))
+    return embedded(
         f"{what}, with 95 % intervals. Grey: references without training.",
-        f"Bars of {what}: " + "; ".join(f"{row['panel']} {row['label']} {row['y']:.3g}" for row in known),
-        bars(rows, x_label=title(board.primary)),
+        f"Bars of {what}: {spoken}",
+        bars(rows, x_label=board.heading),
         wide=len(board.conditions) > 2,
     )
 
 
 def _curves(board: Board, history: History | None) -> Drawing | None:
-    if history is None:
-        return None
     rows = [
         {"panel": entry.label, "label": entry.label, "style": entry.style, "line": number, "x": x, "y": y}
         for entry in board.competitors
@@ -115,17 +100,17 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
     if not rows:
         return None
     names = list(dict.fromkeys(str(row["label"]) for row in rows))
-    what = f"{title(board.primary)} on validation against training samples on {board.data}"
-    return vector(
+    what = f"{board.heading} on validation against training samples on {board.data}"
+    return embedded(
         f"{what}, one line per repeat of each pick.",
         f"Curves of {what} for {', '.join(names)}",
-        curves(rows, x_label="training samples", y_label=f"{title(board.primary)} (validation)"),
+        curves(rows, x_label="training samples", y_label=f"{board.heading} (validation)"),
         wide=len(names) > 2,
     )
 
 
-def _validations(row: Row, metric: str, history: History) -> list[tuple[float, float]]:
-    if row.run is None:
+def _validations(row: Row, metric: str, history: History | None) -> list[tuple[float, float]]:
+    if row.run is None or history is None:
         return []
     # Validations during training are logged together with the samples seen; the final score is not one of them.
     samples = dict(history(row.run, "train/samples"))
@@ -134,47 +119,51 @@ def _validations(row: Row, metric: str, history: History) -> list[tuple[float, f
     return points if len(points) > 1 else []
 
 
+def lambda_rows(board: Board) -> pd.DataFrame:
+    """Validation score (y) against λ (x) for each network (panel) and loss (label) that was trained at two λ or more.
+
+    Settings that differ besides λ make a line, or a panel, of their own; `note` says why a training gave no score.
+    """
+    rows = drawn(board, f"val/{board.primary}")
+    rows = rows[rows["kind"] != "reference"].drop(columns="panel").rename(columns={"label": "panel", "loss": "label"})
+    rows = rows.assign(kind="pick", x=pd.to_numeric(rows["lambda"], errors="coerce"))
+    rows["note"] = rows["status"].map(lambda said: next((status for status in LOST if status in said), ""))
+    rows = rows[(rows["x"] > 0) & (rows["y"].notna() | (rows["note"] != ""))]
+    return rows[rows.groupby(["panel", "label"])["x"].transform("nunique") > 1]
+
+
 def _lambdas(board: Board) -> Drawing | None:
     rows = lambda_rows(board)
-    if not rows:
+    if not len(rows):
         return None
-    what = f"{title(board.primary)} on validation against λ on {board.data}"
-    told = [row["note"] if row["y"] is None else f"{row['y']:.3g}" for row in rows]
-    spoken = [f"{row['panel']} {row['label']} λ {row['x']:g} {text}" for row, text in zip(rows, told, strict=True)]
-    return vector(
+    what = f"{board.heading} on validation against λ on {board.data}"
+    told = rows["y"].map("{:.3g}".format).where(rows["y"].notna(), rows["note"])
+    points = zip(rows["panel"], rows["label"], rows["x"], told, strict=True)
+    labels: dict[str, Any] = {"x_label": "λ (unit mass)", "y_label": f"{board.heading} (validation)"}
+    return embedded(
         f"{what}, one line per loss. Ringed: the pick of each model; crosses: trainings that gave no score.",
-        f"Lines of {what}: {'; '.join(spoken)}",
-        sensitivity(
-            rows,
-            x_label="λ (unit mass)",
-            y_label=f"{title(board.primary)} (validation)",
-            down=board.direction == "down",
-        ),
-        wide=len({row["panel"] for row in rows}) > 2,
+        f"Lines of {what}: {'; '.join(f'{panel} {label} λ {x:g} {text}' for panel, label, x, text in points)}",
+        sensitivity(rows, **labels, down=board.direction == "down"),
+        wide=rows["panel"].nunique() > 2,
     )
 
 
 def _examples(board: Board) -> list[Drawing]:
     """Pictures that the picks stored, of the last (usually hardest) condition that has one."""
     made: list[Drawing] = []
-    for entry in [*board.competitors, *(e for e in board.references if not is_ceiling(e))]:
-        picture = _stored_picture(board.conditions, entry.scored_rows)
-        if picture is not None and len(made) < MOST_EXAMPLES:
-            condition, image = picture
+    for entry in [*board.competitors, *(e for e in board.references if not e.is_ceiling)]:
+        condition, image = next(_stored_pictures(board.conditions, entry.scored_rows), ("", b""))
+        if image and len(made) < MOST_EXAMPLES:
             name = entry.label if entry.is_reference else recipe(entry)
             caption = f"{name} on {condition}: input, prediction, truth and error."
-            alt, uri = f"Example picture of {caption}", embed(image, "image/png")
-            made.append(Drawing(caption, alt, uri, wide=True, folded=bool(made)))
+            made.append(embedded(caption, f"Example picture of {caption}", image, wide=True, folded=bool(made)))
     return made
 
 
-def _stored_picture(conditions: Sequence[str], rows: Sequence[Row]) -> tuple[str, bytes] | None:
-    for condition in reversed(conditions):
-        for row in rows:
-            path = row.run.artifact(f"figures/{condition}.png") if row.run is not None else None
-            if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE_BYTES:
-                continue
-            image = path.read_bytes()
-            if image.startswith(PNG_HEAD):
-                return condition, image
-    return None
+def _stored_pictures(conditions: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
+    for condition, row in product(reversed(conditions), rows):
+        path = row.run.artifact(f"figures/{condition}.png") if row.run is not None else None
+        if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE_BYTES:
+            continue
+        if (image := path.read_bytes()).startswith(PNG_HEAD):
+            yield condition, image

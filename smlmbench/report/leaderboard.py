@@ -26,15 +26,11 @@ def boards_of(record: Record) -> tuple[list[Row], list[Board]]:
 
 
 def leaderboard_frame(record: Record, level: Literal["lines", "runs"] = "lines") -> pd.DataFrame:
-    """A study's numbers as one tidy frame: a line for each row x condition x number.
+    """A study's numbers as one tidy frame: a line for each row x condition x number; its columns say `boards.frame`.
 
     Args:
         record: The study, as `tracking.records.read_study` reads it from a store.
         level: `lines` of the boards, means over repeats with their intervals; or single `runs`.
-
-    Returns:
-        Columns that say what a row is and how it stands, and `condition` (empty: mean over conditions, or a number that
-        belongs to none), `metric`, `value`, `low`, `high`, `reason`, `unit`, `direction`; see `boards.frame`.
 
     Raises:
         StoreError: The study has no plan.

@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Task
 from smlmbench.tasks.values import Section
 from smlmbench.tracking.records import RunRecord as Run
@@ -16,7 +17,11 @@ from smlmbench.tracking.records import StudyRecord as Record
 __all__ = ["LABELS", "LATENCY", "Asked", "Board", "Entry", "Estimate", "Gap", "History", "Record", "Row", "Run"]
 
 LATENCY = "device/latency_ms"
+OWN_MATCHER = Scoring().matcher
 LABELS = ("task", "data", "model", "loss", "lambda", "repeat", "method", "teacher")
+# Block of a row by its name in a plan and in leaderboard.csv; `loss` itself is a label.
+BLOCKS = {"settings": "settings", "loss_settings": "loss", "method_settings": "method", "training": "training",
+          "output": "output"}  # fmt: skip
 Direction = Literal["up", "down"]
 Kind = Literal["cell", "reference", "skipped"]
 Verdict = Literal["win", "tie", "unknown"]
@@ -27,10 +32,8 @@ History = Callable[[Run, str], Sequence[tuple[int, float]]]
 
 def read_json(path: Path | None) -> dict[str, Any]:
     """A JSON object from a file; empty where the file is absent or no object."""
-    if path is None:
-        return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -43,25 +46,34 @@ def finite(value: object) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def as_number(text: str) -> float | None:
+    """The number that a text is, or None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of those that are known, None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 @dataclass(frozen=True)
 class Row:
     """One planned cell, reference or skipped combination, joined with its run.
 
     Attributes:
-        kind: cell, reference or skipped.
         row_id: cell_id or reference_id; empty for skipped rows.
         labels: The keys of `LABELS`; a reference's name stands under `model`.
-        status: done, running, interrupted, pruned, failed, collapsed, skipped or planned.
-        reason: Why it is not done, or empty.
-        run: The run, or None.
+        status, reason: done, running, interrupted, pruned, failed, collapsed, skipped or planned; why it is not done.
         settings, training, output, loss: Blocks of the plan; `weight` of the loss is λ.
         method: Settings of the recipe and what is known of the teacher, where there is one.
         control: longer or random_teacher for rows that only stand beside a student; they do not compete.
-        controls: row_ids of what stands beside a student, by control.
-        needs: row_ids of its teacher.
+        controls, needs: row_ids of what stands beside a student, by control, and of its teacher.
         knows: What the row was told beyond the images (PROTOCOL section 3).
-        gives: table, image or both, for references.
-        ceiling: A reference that was told the truth: a bound that no trained row should pass.
+        gives, ceiling: Of references: table, image or both; told the truth, so a bound no trained row should pass.
         fidelity: verified, reconstruction or seed, as the card says of the wiring (PROTOCOL section 6); or empty.
         current: False where the stored scores belong to another evaluation than the plan's.
     """
@@ -117,20 +129,20 @@ class Row:
 
     def validation(self, metric: str) -> float | None:
         """A number on the validation set: of the final scoring, else the newest logged one."""
-        block = self.scores.get("val")
-        held = block.get("values", block) if isinstance(block, Mapping) else {}
-        final = finite(held.get(metric)) if isinstance(held, Mapping) else None
+        held = self.stored("val", "values") if "values" in self.stored("val") else self.stored("val")
+        final = finite(held.get(metric))
         return self.metric(f"val/{metric}") if final is None else final
 
-    def _condition(self, condition: str, part: str) -> Mapping[str, Any]:
-        tests = self.scores.get("test")
-        block = tests.get(condition) if isinstance(tests, Mapping) else None
-        found = block.get(part) if isinstance(block, Mapping) else None
+    def stored(self, *names: str) -> Mapping[str, Any]:
+        """A block of metrics.json, such as the values, intervals or reasons of a condition; empty where it is none."""
+        found: Any = self.scores
+        for name in names:
+            found = found.get(name) if isinstance(found, Mapping) else None
         return found if isinstance(found, Mapping) else {}
 
     def value(self, condition: str, metric: str) -> float | None:
         """A test number of one condition; absent where `metrics.json` lacks it, since MLflow keeps what became n/a."""
-        stored = self._condition(condition, "values")
+        stored = self.stored("test", condition, "values")
         if stored and metric not in stored:
             return None
         logged = self.metric(f"test.{condition}/{metric}")
@@ -138,27 +150,24 @@ class Row:
 
     def interval(self, condition: str, metric: str) -> tuple[float, float] | None:
         """The stored interval of a condition's number (over its frames), or None."""
-        found = self._condition(condition, "intervals").get(metric)
-        if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != 2:
-            return None
-        low, high = finite(found[0]), finite(found[1])
+        found = self.stored("test", condition, "intervals").get(metric)
+        low, high = map(finite, found) if isinstance(found, list) and len(found) == 2 else (None, None)
         return None if low is None or high is None else (low, high)
 
     def why_absent(self, condition: str, metric: str) -> str:
         """The reason why a number could not be computed, or empty."""
-        return str(self._condition(condition, "reasons").get(metric, ""))
+        return str(self.stored("test", condition, "reasons").get(metric, ""))
 
     @property
     def protocol(self) -> str:
         """Id of the protocol that made the numbers, with the matcher where it is not the protocol's own."""
-        name = self.param("protocol") or str(self.scores.get("protocol", ""))
-        matcher = self.param("matcher") or str(self.scores.get("matcher", ""))
-        return f"{name} ({matcher})" if name and matcher not in ("", "greedy") else name
+        name, matcher = (self.param(fact) or str(self.scores.get(fact, "")) for fact in ("protocol", "matcher"))
+        return f"{name} ({matcher})" if name and matcher not in ("", OWN_MATCHER) else name
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number over repeats: mean, interval (None: there is none) and the values it is made of, by repeat."""
+    """A number over repeats: mean, interval (None: there is none) and the values that it is made of."""
 
     value: float | None = None
     low: float | None = None
@@ -168,14 +177,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A paired difference, leader minus other, in the metric's own unit.
+    """A paired difference, leader minus other, in the metric's own unit; None where there is none.
 
     Attributes:
-        value, low, high: Mean difference and its interval, None where none can be given.
         verdict: win, tie or unknown (fewer than two common repeats); on a board adjusted for the pairs compared.
-        p_value: Of no difference; None where there is none.
-        p_adjusted: The same adjusted for all pairs of the board; None where it is not one of them.
-        unadjusted: The verdict of this pair alone.
+        p_value, p_adjusted: Of no difference, and the same adjusted for all pairs of the board.
+        unadjusted, worse: The verdict of this pair alone, and whether the other is better by the same rules.
     """
 
     value: float | None = None
@@ -185,6 +192,7 @@ class Gap:
     p_value: float | None = None
     p_adjusted: float | None = None
     unadjusted: Verdict = "unknown"
+    worse: bool = False
 
     @property
     def turned(self) -> "Gap":
@@ -198,22 +206,19 @@ class Entry:
     """The repeats of one combination of settings, or one reference: one line of a board.
 
     Attributes:
-        label: How it is written on the page.
         entrant: What competes: model, method and teacher.
         rows: All its rows, in the order of repeats.
         estimates: Numbers by (condition or None for the mean, metric).
         second: The second headline number where the headline is a pair: mean over the conditions where it is.
         validation: Mean primary metric on validation.
         picked: Chosen on validation to stand for its entrant.
-        rank: Place, empty where it does not compete.
-        verdict: Words on its place.
+        rank, verdict: Place, empty where it does not compete, and words on it.
         unadjusted: What they were if the pairs of the board were not counted (PROTOCOL section 5).
         gap: Paired difference to the leader.
         on_front: On the Pareto front of accuracy and latency.
-        best: Among the best: not beaten by the leader in any headline number.
-        flags: Warnings in words.
+        best: Not beaten by the leader in any headline number.
         trials: How many combinations of its entrant were tried.
-        style: Colour and marker in the figures.
+        style: Number of its colour and marker in the figures.
     """
 
     label: str
@@ -239,6 +244,16 @@ class Entry:
         return self.rows[0].kind == "reference"
 
     @property
+    def is_ceiling(self) -> bool:
+        """Whether a reference was told the truth: a bound that no trained row should pass."""
+        return self.is_reference and self.rows[0].ceiling
+
+    @property
+    def was_run(self) -> bool:
+        """Whether any of its rows was begun."""
+        return any(row.run is not None for row in self.rows)
+
+    @property
     def scored_rows(self) -> list[Row]:
         """Rows whose numbers count."""
         return [row for row in self.rows if row.scored]
@@ -248,29 +263,17 @@ class Entry:
         """Registered name."""
         return self.rows[0].labels.get("model", "")
 
-    @property
-    def knows(self) -> tuple[str, ...]:
-        """What it was told."""
-        return self.rows[0].knows
-
     def get(self, condition: str | None, metric: str) -> Estimate:
         """A number of this line."""
         return self.estimates.get((condition, metric), Estimate())
 
     def mean_of(self, metric: str) -> float | None:
         """Mean over the scored repeats of a logged metric such as device/latency_ms."""
-        values = [value for row in self.scored_rows if (value := row.metric(metric)) is not None]
-        return sum(values) / len(values) if values else None
+        return mean(row.metric(metric) for row in self.scored_rows)
 
     def mean_param(self, name: str) -> float | None:
         """Mean over the scored repeats of a numeric param."""
-        values = []
-        for row in self.scored_rows:
-            try:
-                values.append(float(row.param(name)))
-            except ValueError:
-                continue
-        return sum(values) / len(values) if values else None
+        return mean(as_number(row.param(name)) for row in self.scored_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +282,7 @@ class Asked:
 
     Attributes:
         name: Of the task.
-        primary, direction: The metric that ranks, and which way is better.
-        headline: Metrics of the headline.
+        primary, direction: The metric that ranks, and which way it is better.
         measured: Facts of every number by name: title, spoken, unit, direction, low, high, help.
         task: The task, None where its file is missing; `missing` says why.
     """
@@ -304,6 +306,10 @@ class Asked:
         """A number's name within a sentence."""
         return str(self.measured.get(metric, {}).get("spoken") or metric)
 
+    def help(self, metric: str) -> str:
+        """What a number means."""
+        return str(self.measured.get(metric, {}).get("help", ""))
+
     def falls(self, metric: str) -> bool:
         """Whether less of a number is better."""
         direction = self.direction if metric == self.primary else self.measured.get(metric, {}).get("direction")
@@ -315,16 +321,12 @@ class Board:
     """One table: all lines of one data entry whose numbers were made by one protocol.
 
     Attributes:
-        data, protocol: What the numbers belong to.
-        asked: The task and its numbers.
-        conditions: Names of the test conditions.
-        facts: Facts of each condition from the plan.
+        conditions, facts: Names of the test conditions, and facts of each from the plan.
         section: What the task says of this part of the page.
         columns: Metrics shown beside the primary, in order.
-        entries: Lines, best first; the unpicked ones stand in `others`.
+        entries, others: Lines, best first; the unpicked ones stand in `others`.
         not_ranked: Why nothing is ranked, or empty.
-        notes: Sentences below the table.
-        answer: Sentences at the top of the page.
+        notes, answer: Sentences below the table, and at the top of the page.
     """
 
     data: str
@@ -351,9 +353,23 @@ class Board:
         return self.asked.direction
 
     @property
+    def sign(self) -> float:
+        """What the primary is multiplied by so that more is better."""
+        return -1.0 if self.direction == "down" else 1.0
+
+    @property
     def title(self) -> Callable[[str], str]:
         """Heading of a number."""
         return self.asked.title
+
+    @property
+    def heading(self) -> str:
+        """Heading of the primary."""
+        return self.title(self.primary)
+
+    def score(self, entry: Entry) -> float | None:
+        """The primary of a line, mean over conditions and repeats."""
+        return entry.get(None, self.primary).value
 
     @property
     def everything(self) -> list[Entry]:
@@ -361,9 +377,14 @@ class Board:
         return [*self.entries, *self.others]
 
     @property
+    def by_row(self) -> dict[str, Entry]:
+        """The line of each row_id."""
+        return {row.row_id: entry for entry in self.everything for row in entry.rows if row.row_id}
+
+    @property
     def competitors(self) -> list[Entry]:
         """The picks that have the primary number, best first."""
-        return [e for e in self.entries if e.picked and e.get(None, self.primary).value is not None]
+        return [entry for entry in self.entries if entry.picked and self.score(entry) is not None]
 
     @property
     def references(self) -> list[Entry]:

@@ -14,7 +14,7 @@ import pandas as pd
 from smlmbench.report.boards.frame import csv_text, lines
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
-from smlmbench.report.drawings import PNG_HEAD, Drawing, drawings, embed
+from smlmbench.report.drawings import Drawing, drawings, embedded
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
@@ -72,7 +72,7 @@ def build_report(
 
     Args:
         record: The study's plan and runs.
-        output_dir: Folder, made where absent; files of an earlier report are replaced.
+        output_dir: Made where absent; files of an earlier report are replaced.
         history: All values of a run's metric, for the validation curves; without it there are none.
         ui_url: Address of the MLflow page that run ids link to.
 
@@ -83,14 +83,14 @@ def build_report(
     for board in boards:
         board.answer = answer(board)
     context = _context(record, rows, boards, history) | {"ui_url": ui_url.rstrip("/")}
-    context["searches"] = search_sections(boards, searches_of(record))
     answers = {board.data: board.answer for board in reversed(boards)}
-    texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")}
-    tables = [_latex(part) for _, _, parts in context["tasks"] for part in parts if part["leaderboard"]]
-    texts["tex"] = "\n".join(["% Needs the package booktabs.", *tables])
-    texts["csv"] = csv_text(rows, boards)
     numbers = json.loads(lines(boards, rows).to_json(orient="split", index=False))
-    texts["json"] = json.dumps({"study": context["study"], "findings": answers, "lines": numbers}, ensure_ascii=False)
+    tables = [_latex(part) for part in context["parts"] if part["leaderboard"]]
+    texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")} | {
+        "tex": "\n".join(["% Needs the package booktabs.", *tables]),
+        "csv": csv_text(rows, boards),
+        "json": json.dumps({"study": context["study"], "findings": answers, "lines": numbers}, ensure_ascii=False),
+    }
     output_dir.mkdir(parents=True, exist_ok=True)
     paths = {suffix: output_dir / f"leaderboard.{suffix}" for suffix in texts}
     for suffix, text in texts.items():
@@ -101,11 +101,9 @@ def build_report(
 def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+    rules: dict[str, Any] = {"undefined": StrictUndefined, "keep_trailing_newline": True}
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(enabled_extensions=("html.j2",)), **rules
     )
     environment.filters["md"] = lambda value: str(value).translate(MARKDOWN)
     return environment.get_template(f"leaderboard.{suffix}.j2").render(context)
@@ -113,55 +111,55 @@ def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
 
 def _latex(part: Mapping[str, Any]) -> str:
     """A leaderboard that fits a printed page: identity, latency and the primary metric of every group."""
-    table, heading = part["leaderboard"], part["board"].title(part["board"].primary)
-    narrow = [i for i, column in enumerate(table.columns) if i < IDENTITY or column.title == heading]
-    rows = [
-        [f"{cells[i].text} {cells[i].small if i > 1 else ''}".strip().translate(LATEX) for i in narrow]
-        for _, cells in table.rows
-    ]
-    frame = pd.DataFrame(rows, columns=[table.flat_titles[i].translate(LATEX) for i in narrow])
+    table, board = part["leaderboard"], part["board"]
+    narrow = [i for i, one in enumerate(table.columns) if i < IDENTITY or one.title == board.heading]
+    frame = pd.DataFrame(
+        [[f"{cells[i].text} {cells[i].small if i > 1 else ''}".strip() for i in narrow] for _, cells in table.rows],
+        columns=[table.flat_titles[i].translate(LATEX) for i in narrow],
+    )
+    style = frame.map(lambda text: text.translate(LATEX)).style.hide(axis="index")
     aligned = "".join("r" if table.columns[i].numeric else "l" for i in narrow)
-    said = " ".join(part["board"].answer).translate(LATEX)
-    style = frame.style.hide(axis="index")
+    said = " ".join(board.answer).translate(LATEX)
     return str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
 
 
 def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], history: History | None) -> dict[str, Any]:
+    """What the templates name."""
     from markupsafe import Markup
 
     plan = record.plan
     planned = Planned(plan)
     script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
     asked = [board.asked for board in boards] or [planned.asked("")]
-    columns = {name: facts for one in asked for name, facts in one.measured.items()}
     explained = {name: text for board in boards for name, text in board.section.protocols.items()}
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))
     counts = Counter(row.status for row in rows)
-    tasks: dict[str, list[dict[str, Any]]] = {}
-    for part in _parts(boards, history):
-        tasks.setdefault(part["board"].asked.name, []).append(part)
-    reading: dict[str, dict[str, None]] = {}
-    for board in boards:
-        reading.setdefault(board.asked.name, {}).update(dict.fromkeys(board.section.reading))
-    several = len(tasks) > 1
-    headed = [(name if several else "", list(reading[name]) if several else [], of) for name, of in tasks.items()]
+    parts = _parts(boards, history)
+    names = dict.fromkeys(one.name for one in asked)
+    said = [(board.asked.name, text) for board in boards for text in board.section.reading]
+    # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
+    several = len({board.asked.name for board in boards}) > 1
+    columns = {name: facts for one in asked for name, facts in one.measured.items()}
     return {
         "study": str(plan.get("study", "study")),
-        "task": ", ".join(dict.fromkeys(one.name for one in asked)),
+        "task": ", ".join(names),
         "rankings": _rankings(asked, boards),
         "protocols": protocols,
         "protocol_texts": [(name, text) for name in protocols if (text := explained.get(name.partition(" ")[0]))],
-        "counts": sorted(
-            counts.items(), key=lambda item: STATUS_ORDER.index(item[0]) if item[0] in STATUS_ORDER else 99
-        ),
+        "counts": [(name, counts.pop(name)) for name in STATUS_ORDER if name in counts] + list(counts.items()),
         "boards": boards,
-        # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
-        "tasks": headed,
-        "reading": [*CHOSEN, *(text for of in reading.values() for text in of if not several), LATENCIES],
+        "parts": parts,
+        "tasks": [
+            (name if several else "", list(dict.fromkeys(text for of, text in said if of == name and several)), of_task)
+            for name in names
+            if (of_task := [part for part in parts if part["board"].asked.name == name])
+        ],
+        "reading": [*CHOSEN, *dict.fromkeys(text for _, text in said if not several), LATENCIES],
         "warnings": [str(text) for text in plan.get("warnings", [])],
         "all_rows": rows_table(rows, boards),
         "settings": settings_table(boards),
-        "references": _references(plan, planned),
+        "searches": search_sections(boards, searches_of(record), planned),
+        "references": _references(planned),
         "columns": [(name, {"help": "", "unit": "", "direction": "", **facts}) for name, facts in columns.items()],
         "provenance": _provenance(record),
         "outside": outside_plan(record, tried_cells(record)),
@@ -183,59 +181,49 @@ def _rankings(asked: Sequence[Asked], boards: Sequence[Board]) -> list[tuple[str
 
 def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, Any]]:
     """Each board with its tables and figures, as the templates name them."""
-    made = []
-    seen: set[str] = set()
-    for board in boards:
-        table = board_table(board) if board.entries else None
-        made.append({
+    return [
+        {
             "board": board,
-            "other_protocol": board.data in seen,
-            "leaderboard": table,
-"numbers": numbers_table(board) if board.entries else None,
+            "other_protocol": any(earlier.data == board.data for earlier in boards[:place]),
+            "leaderboard": board_table(board) if board.entries else None,
+            "numbers": numbers_table(board) if board.entries else None,
             "timings": device_table(board),
             "formats": formats_table(board),
             "contrasts": contrast_table(board),
             "distillation": distillation_table(board),
             "findings": findings(board),
             "drawings": _figures(board, history),
-            "conditions": [f"{name}: {_facts(facts)}" for name, facts in board.facts.items() if facts],
-        })  # fmt: skip
-        seen.add(board.data)
-    return made
+            "conditions": [_facts(name, facts) for name, facts in board.facts.items() if facts],
+        }
+        for place, board in enumerate(boards)
+    ]
 
 
 def _figures(board: Board, history: History | None) -> list[Drawing]:
     """Accuracy against latency of the rows, beside it that of every runtime and format; the task's own come last."""
     rows, ways = drawings(board, history), latency_drawings(board)
-    own = [
-        Drawing(
-            one.caption, one.alt, embed(one.image, f"image/{'png' if one.image.startswith(PNG_HEAD) else 'svg+xml'}")
-        )
-        for one in board.section.drawings
-    ]
+    own = [embedded(one.caption, one.alt, one.image) for one in board.section.drawings]
     return [*rows[:1], *ways[:1], *rows[1:], *ways[1:], *own]
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
-    )
+def _facts(name: str, facts: Mapping[str, Any]) -> str:
+    said = (f"{key} {one:.3g}" if isinstance(one, float) else f"{key} {one}" for key, one in facts.items())
+    return f"{name}: {', '.join(said)}"
 
 
-def _references(plan: Mapping[str, Any], planned: Planned) -> list[dict[str, str]]:
+def _references(planned: Planned) -> list[dict[str, str]]:
     made: dict[str, dict[str, str]] = {}
-    for item in plan.get("references", []):
-        name, summary = str(item.get("reference", "")), str(planned.reference(item, "summary") or "")
-        summary = f"{summary}." if summary and not summary.endswith(".") else summary
-        knows = ", ".join(item.get("knows") or ())
-        made[name] = {"name": name, "summary": summary, "gives": str(item.get("gives", "")), "knows": knows}
+    for item in planned.plan.get("references", []):
+        name, summary = str(item.get("reference", "")), str(planned.reference(item, "summary") or "").removesuffix(".")
+        facts = {"gives": str(item.get("gives", "")), "knows": ", ".join(item.get("knows") or ())}
+        made[name] = {"name": name, "summary": summary and f"{summary}.", **facts}
     return list(made.values())
 
 
 def _provenance(record: Record) -> list[tuple[str, str]]:
     plan = record.plan
-    facts = [("command", str(plan.get("command", ""))), ("plan", str(plan.get("plan_hash", "")))]
-    facts += [(f"version of {name}", str(value)) for name, value in plan.get("versions", {}).items()]
-    host = plan.get("host", {})
-    facts += [(name, value if isinstance(value, str) else canonical(value)) for name, value in host.items()]
-    return [*((name, value) for name, value in facts if value), ("MLflow experiment", record.experiment_id)]
+    facts = {"command": plan.get("command", ""), "plan": plan.get("plan_hash", "")}
+    facts |= {f"version of {name}": str(value) for name, value in plan.get("versions", {}).items()}
+    facts |= plan.get("host", {}) | {"MLflow experiment": record.experiment_id}
+    said = {name: value if isinstance(value, str) else canonical(value) for name, value in facts.items()}
+    return [(name, value) for name, value in said.items() if value]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from smlmbench.report.model import History, Run
+from smlmbench.report.model import Run
 from smlmbench.report.page import UI_URL, ReportFiles, build_report
-from smlmbench.tracking.records import StudyRecord, metric_history, read_study
+from smlmbench.tracking.records import metric_history, read_study
 from smlmbench.tracking.store import Store
 
 # MLflow shows this tag of an experiment as Markdown above its runs.
@@ -24,27 +24,18 @@ def report_study(store: Store, study: str, output_dir: Path | None = None, *, ui
     Raises:
         StoreError: No such study, or it has no plan.
     """
+
+    def history(run: Run, metric: str) -> Sequence[tuple[int, float]]:
+        # Of several values at one step (scored again) the last.
+        return list({point.step: point.value for point in metric_history(store, run.run_id, metric)}.items())
+
     record = read_study(store, study)
     folder = store.report_dir(study) if output_dir is None else output_dir
-    files = build_report(record, folder, history=stored_history(store), ui_url=ui_url)
-    _log(store, record, files)
-    return files
-
-
-def stored_history(store: Store) -> History:
-    """Look-up of all values of a metric in a store; of several at one step (scored again) the last."""
-
-    def values(run: Run, metric: str) -> Sequence[tuple[int, float]]:
-        last = {point.step: point.value for point in metric_history(store, run.run_id, metric)}
-        return list(last.items())
-
-    return values
-
-
-def _log(store: Store, record: StudyRecord, files: ReportFiles) -> None:
+    files = build_report(record, folder, history=history, ui_url=ui_url)
     planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
     if planned is not None:
         for path in (files.html, files.csv, files.json, files.md, files.tex):
             store.client.log_artifact(planned.run_id, str(path))
     said = [f"**{sentences[0]}** {' '.join(sentences[1:])}" for sentences in files.answers.values()]
     store.client.set_experiment_tag(record.experiment_id, NOTE, "\n\n".join(said))
+    return files

@@ -1,13 +1,13 @@
 """Searches of hyperparameters on the page: what was tried, what the pick gains over the defaults, the figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from smlmbench.report.boards.intervals import gap
-from smlmbench.report.drawings import Drawing, embed
-from smlmbench.report.model import Board, Entry, Estimate, Record, Run, finite, read_json
-from smlmbench.report.words import decimals, interval, number, title
+from smlmbench.report.boards.planned import Planned
+from smlmbench.report.drawings import Drawing, embedded
+from smlmbench.report.model import Board, Record, Run, finite, read_json
+from smlmbench.report.words import decimals, interval, number
 
 FILE = "search.json"
 # Figures by file name: caption, and whether it stands open.
@@ -21,27 +21,12 @@ FIGURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One search with its run."""
+class Found(NamedTuple):
+    """One search by the name of its Optuna study, with its run."""
 
+    name: str
     run: Run
     document: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Of the Optuna study."""
-        return str(self.document.get("name", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSection:
-    """One search as the page shows it: sentences and figures, the folded ones last."""
-
-    title: str
-    run_id: str
-    sentences: Sequence[str]
-    drawings: Sequence[Drawing]
 
 
 def searches_of(record: Record) -> list[Found]:
@@ -49,16 +34,16 @@ def searches_of(record: Record) -> list[Found]:
     found: dict[str, Found] = {}
     for run in record.runs:
         if run.role == "search" and (document := read_json(run.artifact(FILE))):
-            found.setdefault(str(document.get("name", "")), Found(run, document))
+            name = str(document.get("name", ""))
+            found.setdefault(name, Found(name, run, document))
     return list(found.values())
 
 
 def picked_cells(record: Record) -> list[Mapping[str, Any]]:
     """Rows of picks and defaults of all searches, as they stand in a plan."""
     cells: dict[str, Mapping[str, Any]] = {}
-    for found in searches_of(record):
-        for item in found.document.get("cells", []):
-            cells.setdefault(str(item.get("cell_id", "")), item)
+    for item in (item for found in searches_of(record) for item in found.document.get("cells", [])):
+        cells.setdefault(str(item.get("cell_id", "")), item)
     return list(cells.values())
 
 
@@ -71,39 +56,30 @@ def tried_cells(record: Record) -> set[str]:
 def count_trials(boards: Sequence[Board], searches: Sequence[Found]) -> None:
     """Add the trials of searches to the combinations that each entrant has tried."""
     for board in boards:
-        tried: dict[str, set[str]] = {}
-        for found in searches:
-            if found.document.get("data") == board.data:
-                for name, numbers in found.document.get("trial_cells", {}).items():
-                    tried.setdefault(name, set()).update(map(str, numbers))
+        of_data = [
+            found.document.get("trial_cells", {}) for found in searches if found.document.get("data") == board.data
+        ]
         for entry in board.everything:
-            trials = tried.get(entry.name, set())
-            if entry.is_reference or not trials or entry.entrant[2] not in ("", "none"):
-                continue
-            lines = [other for other in board.everything if other.entrant == entry.entrant]
-            apart = sum(_was_run(line) and trials.isdisjoint(row.row_id for row in line.rows) for line in lines)
-            entry.trials = apart + len(trials)
+            trials = {str(number) for cells in of_data for number in cells.get(entry.name, ())}
+            if trials and not entry.is_reference and entry.entrant[2] in ("", "none"):
+                lines = [other for other in board.everything if other.entrant == entry.entrant and other.was_run]
+                entry.trials = len(trials) + sum(trials.isdisjoint(row.row_id for row in line.rows) for line in lines)
 
 
-def _was_run(entry: Entry) -> bool:
-    return any(row.run is not None for row in entry.rows)
-
-
-def search_sections(boards: Sequence[Board], searches: Sequence[Found]) -> list[SearchSection]:
-    """One section per search, in the order of their names."""
+def search_sections(boards: Sequence[Board], searches: Sequence[Found], planned: Planned) -> list[dict[str, Any]]:
+    """Each search in the order of their names, as the templates name its parts; the folded figures come last."""
     made = []
     for found in sorted(searches, key=lambda one: one.name):
-        document = found.document
-        board = next((one for one in boards if one.data == document.get("data")), None)
-        sentences = [*_tried(document), *_reached(document, title if board is None else board.title)]
-        if board is not None:
-            sentences.append(_tested(document, board))
-        heading = f"{document.get('model', '')} on {document.get('data', '')}"
-        made.append(SearchSection(heading, found.run.run_id, [text for text in sentences if text], _drawings(found)))
+        document, data = found.document, str(found.document.get("data", ""))
+        sentences = [_tried(document), *_reached(document, planned.asked(data).title)]
+        sentences += [said for board in boards if board.data == data if (said := _tested(document, board))][:1]
+        heading = f"{document.get('model', '')} on {data}"
+        parts = {"title": heading, "run_id": found.run.run_id, "sentences": sentences, "drawings": _drawings(found)}
+        made.append(parts)
     return made
 
 
-def _tried(document: Mapping[str, Any]) -> list[str]:
+def _tried(document: Mapping[str, Any]) -> str:
     states = {name: count for name, count in document.get("states", {}).items() if count and name != "done"}
     also = f" ({', '.join(f'{count} {name}' for name, count in states.items())})" if states else ""
     asked, tried = document.get("asked", 0), document.get("tried", 0)
@@ -111,34 +87,35 @@ def _tried(document: Mapping[str, Any]) -> list[str]:
     aims = " and ".join(document.get("objectives", []))
     random = document.get("random", {}).get("tried", 0)
     beside = f", beside {random} trials of random search" if random else ""
-    return [f"{tried}{unfinished} trials{also} towards {aims} with {document.get('sampler', '')}{beside}."]
+    return f"{tried}{unfinished} trials{also} towards {aims} with {document.get('sampler', '')}{beside}."
 
 
 def _reached(document: Mapping[str, Any], named: Callable[[str], str]) -> list[str]:
     pick, default = document.get("pick"), document.get("default") or {}
     if not pick:
         return ["No trial reached a number, so there is no pick."]
-    settings = ", ".join(f"{key} {_plain(value)}" for key, value in pick.get("values", {}).items())
+    values = pick.get("values", {}).items()
+    settings = ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in values
+    )
     if pick.get("trial") == default.get("trial"):
         return [f"The pick is the default settings ({settings}): the search found nothing better on validation."]
     objective = next(iter(document.get("objectives", [])), "")
     said = [f"Pick: trial {pick.get('trial')} with {settings}."]
-    pairs = [("validation", pick.get("reached", {}).get(objective), default.get("reached", {}).get(objective))]
-    pairs.append(("the holdout set, which chose nothing", pick.get("holdout"), default.get("holdout")))
-    name = named(str(document.get("primary", "")))
-    for where, ours, theirs in pairs:
-        if finite(ours) is None:
-            continue
-        against = ""
-        if finite(theirs) is not None:
+    reached, beside = (one.get("reached", {}).get(objective) for one in (pick, default))
+    for metric, where, ours, theirs in (
+        (objective.partition("/")[2], "validation", reached, beside),
+        (
+            document.get("primary", ""),
+            "the holdout set, which chose nothing",
+            pick.get("holdout"),
+            default.get("holdout"),
+        ),
+    ):
+        if finite(ours) is not None:
             against = f" against {theirs:.4g} with the default settings ({ours - theirs:+.3g})"
-        heading = named(objective.partition("/")[2]) if where == "validation" else name
-        said.append(f"{heading} on {where}: {ours:.4g}{against}.")
+            said.append(f"{named(str(metric))} on {where}: {ours:.4g}{against if finite(theirs) is not None else ''}.")
     return said
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _tested(document: Mapping[str, Any], board: Board) -> str:
@@ -146,35 +123,25 @@ def _tested(document: Mapping[str, Any], board: Board) -> str:
     pick, default = document.get("pick") or {}, document.get("default") or {}
     if not pick or pick.get("cell_id") == default.get("cell_id"):
         return ""
-    ours, theirs = _entry(board, pick.get("cell_id")), _entry(board, default.get("cell_id"))
+    ours, theirs = (board.by_row.get(str(one.get("cell_id", ""))) for one in (pick, default))
     if ours is None or theirs is None or not ours.scored_rows or not theirs.scored_rows:
         return "The pick and the default settings are not both tested yet."
     found = gap(ours, theirs, board, board.primary, board.conditions)
     if found.value is None:
         return "The pick and the default settings have no repeat in common, so they are not compared on the test set."
     places = decimals([found.value])
-    ends = interval(Estimate(found.value, found.low, found.high), places)
-    change = f"{number(found.value, places)} {ends}"
-    said = f"{board.title(board.primary)} on the test set, pick minus default settings: {change}"
+    change = f"{number(found.value, places)} {interval(found, places)}"
+    said = f"{board.heading} on the test set, pick minus default settings: {change}"
     if found.verdict == "unknown":
         return f"{said} (one repeat, so chance is not ruled out)."
-    if found.verdict == "win":
-        return f"{said}: a gain."
-    behind = gap(theirs, ours, board, board.primary, board.conditions).verdict == "win"
-    return f"{said}: {'a loss' if behind else 'no gain is shown, a tie'}."
-
-
-def _entry(board: Board, cell_id: Any) -> Entry | None:
-    lines = board.everything
-    return next((line for line in lines if any(row.row_id == cell_id for row in line.rows)), None)
+    return f"{said}: {'a gain' if found.verdict == 'win' else 'a loss' if found.worse else 'no gain is shown, a tie'}."
 
 
 def _drawings(found: Found) -> list[Drawing]:
     made = []
     for name, (caption, is_open) in FIGURES.items():
         path = found.run.artifact(f"figures/{name}.png")
-        if path is None or not path.is_file():
-            continue
-        alt = f"{caption}: search {found.name}"
-        made.append(Drawing(caption, alt, embed(path.read_bytes(), "image/png"), folded=not is_open))
+        if path is not None and path.is_file():
+            alt = f"{caption}: search {found.name}"
+            made.append(embedded(caption, alt, path.read_bytes(), folded=not is_open))
     return made

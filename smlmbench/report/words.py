@@ -1,24 +1,10 @@
-"""Numbers and findings as text: titles of columns, decimals, the answer at the top of the page."""
+"""Numbers and findings as text: decimals, the answer at the top of the page."""
 
 import math
 from collections.abc import Iterable
-from functools import cache
-from typing import Any
 
-from smlmbench.registry import Catalog
-from smlmbench.report.boards.planned import metric_facts
-from smlmbench.report.flags import UNFINISHED, is_ceiling
-from smlmbench.report.model import LATENCY, Asked, Board, Entry, Estimate, Gap
-
-
-def title(metric: str) -> str:
-    """Heading of a registered number where no board is at hand, which knows those of plug-ins too."""
-    return Asked("", "", "up", measured=_registered()).title(metric)
-
-
-@cache
-def _registered() -> dict[str, dict[str, Any]]:
-    return metric_facts(Catalog())
+from smlmbench.report.flags import UNFINISHED
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Gap
 
 
 def decimals(values: Iterable[float | None]) -> int:
@@ -35,23 +21,19 @@ def number(value: float | None, places: int) -> str:
     """A number with a true minus sign and grouped thousands, a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    text = f"{value:,.{places}f}"
-    if text.lstrip("-0.,") == "":
-        text = text.lstrip("-")
-    return text.replace("-", "−")
+    return f"{value:z,.{places}f}".replace("-", "−")
 
 
 def interval(found: Estimate | Gap, places: int) -> str:
     """An interval in square brackets, or empty."""
-    if found.low is None or found.high is None:
-        return ""
-    return f"[{number(found.low, places)}, {number(found.high, places)}]"
+    ends = found.low, found.high
+    return "" if None in ends else f"[{', '.join(number(end, places) for end in ends)}]"
 
 
 def with_interval(found: Estimate, places: int | None = None) -> str:
     """A value and its interval."""
-    digits = decimals([found.value]) if places is None else places
-    return f"{number(found.value, digits)} {interval(found, digits)}".strip()
+    places = decimals([found.value]) if places is None else places
+    return f"{number(found.value, places)} {interval(found, places)}".strip()
 
 
 def milliseconds(value: float | None) -> str:
@@ -101,12 +83,11 @@ def _headline(board: Board, entry: Entry) -> str:
 
 def _unranked(board: Board, picks: list[Entry]) -> list[str]:
     reason, _, detail = board.not_ranked.partition(": ")
-    first = picks[0]
-    said = [
+    return [
         f"{reason[:1].upper()}{reason[1:]}: {board.data} is not ranked, no row is declared best.",
         f"Why: {detail}.",
+        f"First by measured value is {recipe(picks[0])}, {_headline(board, picks[0])}.",
     ]
-    return [*said, f"First by measured value is {recipe(first)}, {_headline(board, first)}."]
 
 
 def _ranked(board: Board, picks: list[Entry], best: list[Entry]) -> list[str]:
@@ -119,43 +100,39 @@ def _ranked(board: Board, picks: list[Entry], best: list[Entry]) -> list[str]:
         return [f"No single best on {board.data}.", second, f"It has {_headline(board, lead)} {scope}."]
     tie = f", tied with {listed(entry.label for entry in best[1:])}" if len(best) > 1 else ""
     said = [f"Best on {board.data}: {recipe(lead)}{tie}.", f"It has {_headline(board, lead)} {scope}."]
-    behind = [e for e in picks if e not in best and e.gap is not None and e.gap.value is not None]
-    if behind and behind[0].gap is not None and lead is picks[0]:
-        found = behind[0].gap
-        distance = Estimate(abs(found.value or 0.0), *sorted_ends(found.low, found.high))
-        places = decimals([lead.get(None, board.primary).value])
-        said.append(f"The next, {behind[0].label}, is behind by {with_interval(distance, places)}.")
+    behind = [(e, e.gap) for e in picks if e not in best and e.gap is not None and e.gap.value is not None]
+    if behind and lead is picks[0]:
+        entry, found = behind[0]
+        places = decimals([board.score(lead)])
+        said.append(f"The next, {entry.label}, is behind by {with_interval(distance(found), places)}.")
     return said
 
 
-def sorted_ends(low: float | None, high: float | None) -> tuple[float | None, float | None]:
-    """Ends of a difference whose sign is dropped: turned where the better side is the smaller one."""
-    if low is None or high is None:
-        return None, None
-    return (-high, -low) if high < 0 else (low, high)
+def distance(found: Gap) -> Estimate:
+    """A difference whose sign is dropped: its ends are turned where the better side is the smaller one."""
+    if found.high is not None and found.high < 0:
+        found = found.turned
+    return Estimate(abs(found.value or 0.0), found.low, found.high)
 
 
 def _speed(board: Board, best: list[Entry]) -> list[str]:
-    timed = [entry for entry in best if entry.mean_of(LATENCY) is not None]
+    timed = [(ms, entry.label) for entry in best if (ms := entry.mean_of(LATENCY)) is not None]
     if not timed:
         return [f"No latency is measured on {board.data}."]
-    fastest = min(timed, key=lambda entry: entry.mean_of(LATENCY) or math.inf)
-    text = f"{milliseconds(fastest.mean_of(LATENCY))} ms per frame"
-    if len(best) == 1:
-        return [f"It takes {text}."]
-    return [f"Fastest within the interval of the best: {fastest.label}, {text}."]
+    ms, label = min(timed, key=lambda one: one[0])
+    text = f"{milliseconds(ms)} ms per frame"
+    return [f"It takes {text}." if len(best) == 1 else f"Fastest within the interval of the best: {label}, {text}."]
 
 
 def _floor(board: Board, picks: list[Entry]) -> list[str]:
-    floors = [e for e in board.references if not is_ceiling(e) and e.get(None, board.primary).value is not None]
-    if not floors:
+    first = next((e for e in board.references if not e.is_ceiling and board.score(e) is not None), None)
+    if first is None:
         return ["No reference without training has this number; read the rows with care."]
-    first = floors[0]
     value = first.get(None, board.primary)
-    below = [e for e in picks if not board.better(e.get(None, board.primary).value or 0.0, value.value or 0.0)]
-    places = decimals(e.get(None, board.primary).value for e in [first, *picks])
+    below = [e for e in picks if not board.better(board.score(e) or 0.0, value.value or 0.0)]
+    places = decimals(board.score(e) for e in [first, *picks])
     text = f"The best reference without training is {first.label} with {with_interval(value, places)}"
     over = "above" if board.direction == "up" else "better than"
-    if not below:
-        return [f"{text}; every pick is {over} it."]
-    return [f"{text}; not {over} it: {listed(entry.label for entry in below)}."]
+    if below:
+        return [f"{text}; not {over} it: {listed(entry.label for entry in below)}."]
+    return [f"{text}; every pick is {over} it."]

@@ -9,7 +9,7 @@ truth that it takes), `default_for` (kinds of truth whose data are its own where
 (further frozen sets that sources draw for it).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-OnUnits = Callable[[int], None]
+OnUnits = Callable[[int], None] | None
+Chosen = Mapping[str, float] | None
 GATE_SEED = 20_160
 MOST_LOST = 1.0
 
@@ -40,27 +41,18 @@ class Model(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Of its output kind, with the camera pixel (`pixel_size_nm`)."""
-        ...
 
     def movie(
-        self,
-        frames: Frames,
-        threshold: float,
-        *,
-        keep_image: bool = True,
-        keep_table: bool = True,
-        on_frames: OnUnits | None = None,
-    ) -> Any:
+        self, frames: Frames, threshold: float, *, keep_image: bool = True, keep_table: bool = True,
+        on_frames: OnUnits = None,
+    ) -> Any:  # fmt: skip
         """Stream frames: their table and the sum of their fine images, as a `Prediction`."""
-        ...
 
-    def raw(self, frames: Frames, on_frames: OnUnits | None = None) -> "Iterable[torch.Tensor]":
+    def raw(self, frames: Frames, on_frames: OnUnits = None) -> "Iterable[torch.Tensor]":
         """Raw output of batches of units, in order, on the CPU."""
-        ...
 
     def decoded(self, raw: "torch.Tensor", threshold: float = float("nan")) -> Any:
         """What the output kind reads out of raw output."""
-        ...
 
 
 class Referee(Protocol):
@@ -69,25 +61,17 @@ class Referee(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Its own."""
-        ...
 
     @property
     def output(self) -> Mapping[str, Any]:
         """Of the output kind whose grid it draws on, with the camera pixel."""
-        ...
 
     def __call__(self, condition: Condition) -> Any:
         """What it says about a condition."""
-        ...
 
 
 class Task:
-    """What is asked of a network, and everything that follows from it.
-
-    Args:
-        name: Registered name.
-        catalog: Registered things; its metrics are those whose card names the task.
-    """
+    """What is asked of a network, and everything that follows from it; its metrics are those whose card names it."""
 
     def __init__(self, name: str, catalog: Catalog) -> None:
         self.name, self.catalog = name, catalog
@@ -119,37 +103,25 @@ class Task:
 
     def measure(self, evidence: Any) -> tuple[dict[str, float], dict[str, str]]:
         """Run every metric of this task: finite numbers, and the reasons of the others."""
-        values: dict[str, float] = {}
-        reasons: dict[str, str] = {}
+        found: dict[str, Any] = {}
         for name in self.metric_files():
-            for key, value in self.catalog.module("metrics", name).measure(evidence).items():
-                if isinstance(value, str):
-                    reasons[key] = value
-                elif np.isfinite(value):
-                    values[key] = float(value)
-                else:
-                    reasons[key] = "the number is not finite"
-        return values, reasons
+            found |= self.catalog.module("metrics", name).measure(evidence)
+        numbers = {key: value for key, value in found.items() if not isinstance(value, str)}
+        values = {key: float(value) for key, value in numbers.items() if np.isfinite(value)}
+        absent = {
+            key: "the number is not finite" if key in numbers else found[key] for key in found if key not in values
+        }
+        return values, absent
 
     # From a row to its answer
 
     def answer(
-        self,
-        model: Model,
-        condition: Condition,
-        tuned: Mapping[str, float] | None = None,
-        *,
-        whole: bool = True,
-        on_units: OnUnits | None = None,
+        self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Any:
         """What a network says about a frozen set.
 
-        Args:
-            model: The network.
-            condition: The set.
-            tuned: As chosen on validation; None asks for everything that tuning may choose from.
-            whole: Also what only pictures and image numbers need; False for further sets.
-            on_units: Called with the number of units done.
+        `tuned` is as chosen on validation, None asks for everything that tuning may choose from; `whole` False leaves
+        out what only pictures and image numbers need; `on_units` is called with the number of units done.
         """
         raise NotImplementedError
 
@@ -176,14 +148,7 @@ class Task:
     def score(
         self, answer: Any, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
-        """Score an answer.
-
-        Args:
-            answer: From `answer` or `refer`.
-            condition: With or without truth; without, everything has a reason.
-            scoring: Protocol of the study.
-            extras: Answers to the further sets of the condition, by name.
-        """
+        """Score an answer; without a truth, everything has a reason. `extras`: answers to its further sets, by name."""
         raise NotImplementedError
 
     def sums(self, metric: str, per_unit: "pd.DataFrame") -> Floats | None:
@@ -198,26 +163,16 @@ class Task:
         return np.column_stack([np.where(known, values, 0.0), known.astype(np.float64)])
 
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
-        """The function of pooled sums (..., K) behind a number, for its interval and paired differences.
-
-        Args:
-            metric: Name of the number.
-            facts: Of the condition.
-        """
+        """The function of pooled sums (..., K) behind a number of a condition, for its interval and differences."""
         del metric, facts
         return mean_of_sums
 
     def gate(
         self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
     ) -> Gate:
-        """Hold a reduced number format to fp32 on every test condition.
+        """Hold a reduced number format to fp32 on every test condition; `pairs`: its answers, fp32's, the condition.
 
-        By default the paired interval of the primary must exclude that more than `most_lost` is lost.
-
-        Args:
-            pairs: Answers of the reduced format, of fp32, and the condition, one after the other.
-            scoring: Protocol of the study.
-            most_lost: In the unit of the primary.
+        By default the paired interval of the primary must exclude that more than `most_lost` (in its unit) is lost.
         """
         import pandas as pd
 
@@ -261,11 +216,9 @@ class Task:
         return None
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
-        """Its part of the page.
+        """Its part of the page, from the facts of each condition.
 
-        Args:
-            frame: The board's numbers: row, condition, metric, value, low, high, reason, unit, direction.
-            conditions: Facts by condition.
+        The frame has the board's numbers: row, condition, metric, value, low, high, reason, unit, direction.
         """
         del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
@@ -276,13 +229,9 @@ class Task:
         return None
 
     def write(self, answer: Any, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
-        """Write an answer's files into a folder.
+        """Write an answer's files, named by their stem, into a folder that exists.
 
-        Args:
-            answer: From `answer` or `refer`.
-            folder: Exists.
-            name: Stem of the files.
-            applied: Without truth: everything that the user wants of it.
+        `applied`: the data are the user's, without truth, so everything that may be wanted is written.
         """
         del answer, folder, name, applied
         return []
@@ -313,13 +262,8 @@ def mean_of_sums(sums: Floats) -> Floats:
     return np.asarray(np.where(counts > 0, sums[..., 0] / np.maximum(counts, 1), np.nan))
 
 
-def mean_over_conditions(by_condition: Mapping[str, Scores], names: Sequence[str] | None = None) -> dict[str, float]:
+def mean_over_conditions(by_condition: Mapping[str, Scores]) -> dict[str, float]:
     """Plain mean of each number over the conditions; a number that one condition lacks has no mean."""
     scores = list(by_condition.values())
-    if not scores:
-        return {}
-    shared = set.intersection(*(set(one.values) for one in scores))
-    return {
-        name: float(np.mean([one.values[name] for one in scores]))
-        for name in sorted(shared if names is None else shared & set(names))
-    }
+    shared = set.intersection(*(set(one.values) for one in scores)) if scores else ()
+    return {name: float(np.mean([one.values[name] for one in scores])) for name in sorted(shared)}

@@ -22,7 +22,7 @@ from smlmbench.metrics.images import image_pair
 from smlmbench.predictions import Prediction
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import Model, OnUnits, Referee, Task, mean_of_sums
+from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Task, mean_of_sums
 from smlmbench.tasks.values import Scores, Section, Watch
 from smlmbench.truths.target_images import TargetImages
 
@@ -65,7 +65,7 @@ class Drawn:
 
     make: Callable[[int], Prediction]
     count: int
-    on_units: OnUnits | None = None
+    on_units: OnUnits = None
 
     def __getitem__(self, number: int) -> Prediction:
         return self.make(number)
@@ -84,13 +84,7 @@ class ImagePairs(Task):
     """See the file's first line; nothing is tuned."""
 
     def answer(
-        self,
-        model: Model,
-        condition: Condition,
-        tuned: Mapping[str, float] | None = None,
-        *,
-        whole: bool = True,
-        on_units: OnUnits | None = None,
+        self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Drawn:
         """The image of each input; of frames without targets (`apply`) their sum."""
         del tuned, whole
@@ -154,13 +148,9 @@ class ImagePairs(Task):
         names = dict.fromkeys(name for values in found for name in values)
         by_pair = {name: [values.get(name, math.nan) for values in found] for name in names}
         means = {name: float(np.nanmean(numbers)) for name, numbers in by_pair.items()}
+        reasons = {name: reason for name, reason in reasons.items() if name not in means}
         interval = _interval(by_pair.get(self.primary, []))
-        return Scores(
-            values=means,
-            reasons={name: reason for name, reason in reasons.items() if name not in means},
-            intervals={} if interval is None else {self.primary: interval},
-            per_unit=by_pair,
-        )
+        return Scores(means, reasons, {} if interval is None else {self.primary: interval}, by_pair)
 
     def example(self, condition: Condition) -> int | None:
         """The first pair."""

@@ -10,8 +10,7 @@ class Scores:
     """Numbers of one row on one condition.
 
     Attributes:
-        values: Finite numbers by metric name.
-        reasons: Why a number cannot be computed, by metric name.
+        values, reasons: Finite numbers, and why the others cannot be computed, by metric name.
         intervals: 95 % interval over units, for the primary alone.
         per_unit: What is summed or averaged, by name: one number for each unit (frame, crop, image), NaN where a unit
             has none. `Task.sums` reads it back.
@@ -59,13 +58,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A reduced number format beside fp32.
+    """Whether a reduced number format counts beside fp32, its scores for people, and why it does not count, or empty.
 
-    Attributes:
-        passed: Whether it counts.
-        told: Its scores, for people.
-        reason: Why it does not count, or empty.
-        numbers: For the store; a number of fp32 has the suffix `_fp32`.
+    The numbers are for the store; one of fp32 has the suffix `_fp32`.
     """
 
     passed: bool
@@ -91,14 +86,12 @@ class Section:
         columns: Numbers beside the primary, in order; by default the headline.
         second: The second number of the headline where it is a pair, and `second_on`, the conditions where it is;
             `second_said` says where in words.
-        on_mean: Numbers that are shown for the mean of several conditions too.
-        on_each: Numbers that are shown for each of several conditions.
+        on_mean, on_each: Numbers that are shown for the mean of several conditions too, and for each of several.
         against: Number by which a row is compared with a reference that lacks the primary; empty for none.
-        reading: Sentences on how to read the numbers.
+        reading, notes: Sentences on how to read the numbers, and below the table.
         protocols: What each protocol means, by its id.
-        notes: Sentences below the table.
-        drawings: Further figures.
         also: Titles of numbers that are stored without a metric's card, by name.
+        beside: What stands beside a condition's name in the table's heading, by condition.
     """
 
     columns: tuple[str, ...] = ()
@@ -113,6 +106,7 @@ class Section:
     notes: tuple[str, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     also: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,10 @@ KIND = "emitters"
 
 @dataclass(frozen=True, slots=True)
 class Emitters:
-    """True emitters of a frozen set.
+    """True emitters of a frozen set, dim ones included.
 
-    Attributes:
-        table: All of them, dim ones included.
-        min_photons: Dimmer ones are neutral in scoring; NaN photons count as bright.
-        sigma_px: Width of the PSF in camera pixels, which the local background rule needs; None where unknown.
+    Those dimmer than `min_photons` are neutral in scoring, NaN photons count as bright. `sigma_px` is the width of the
+    PSF in camera pixels, which the local background rule needs; None where unknown.
     """
 
     kind: ClassVar[str] = KIND
@@ -49,10 +47,8 @@ class Emitters:
 class Sampled:
     """Emitters of a training batch: targets only (of at least min_photons, inside the field).
 
-    Attributes:
-        sample: (n,) int64, which sample of the batch each emitter is in.
-        x_nm, y_nm, z_nm, photons: (n,) float32; origin at the outer corner of the sample, z 0 in focus.
-        pixel_size_nm: Camera pixel.
+    `sample` is (n,) int64, which sample of the batch each is in; the others are (n,) float32, with the origin at the
+    outer corner of the sample and z 0 in focus.
     """
 
     kind: ClassVar[str] = KIND
@@ -68,10 +64,7 @@ def faintest_photons(min_photons: float, background: ArrayLike, sigma_px: float 
     """Photons below which an emitter is no target: `min_photons`, or 2 sigma of the local background if greater.
 
     The sigma is that of the background under a Gaussian spot, sqrt(b 4 pi sigma_px^2); where b (NaN) or the width
-    (None) is unknown, `min_photons` alone decides.
-
-    Returns:
-        The shape of `background`, float64.
+    (None) is unknown, `min_photons` alone decides. Of the shape of `background`, float64.
     """
     local = np.asarray(background, dtype=np.float64)
     if sigma_px is None:

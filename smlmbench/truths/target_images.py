@@ -14,25 +14,16 @@ KIND = "target_images"
 
 
 class Images(Protocol):
-    """Images by number; they may differ in size."""
+    """Images (U*H, U*W) by number, each in its own unit; they may differ in size."""
 
-    def __len__(self) -> int:
-        """How many."""
-        ...
+    def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int) -> NDArray[np.float32]:
-        """One of them (U*H, U*W) in its own unit."""
-        ...
+    def __getitem__(self, number: int) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TargetImages:
-    """Targets of a frozen set, read one by one.
-
-    Attributes:
-        images: All of a source's part.
-        start, stop: Those that this set has; stop None takes all.
-    """
+    """Targets of a frozen set, read one by one: those of a source's part from start to stop (None: all)."""
 
     kind: ClassVar[str] = KIND
     images: Images

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from smlmbench import figures
 from smlmbench.figures import searches
-from smlmbench.figures.sensitivity import sensitivity
+from smlmbench.figures.charts import sensitivity
 
 PNG = b"\x89PNG"
 PICK = {"label": "net_a", "x": 5.0, "y": 80.0, "low": 78.0, "high": 82.0, "front": True}

@@ -1,7 +1,8 @@
 import pytest
 
 from smlmbench.report import words
-from smlmbench.report.model import Asked, Estimate
+from smlmbench.report.boards.planned import Planned
+from smlmbench.report.model import Asked, Estimate, Gap
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,9 @@ def test_latency_has_three_digits(ms, text):
 
 
 def test_titles():
-    assert words.title("rmse_nm") == "RMSE (nm)"
-    assert words.title("never_registered") == "never_registered"
+    registered = Planned({"columns": {"rmse_nm": {}}}).asked("any")
+    assert registered.title("rmse_nm") == "RMSE (nm)"
+    assert registered.title("never_registered") == "never_registered"
     stated = {"photons_r": {"unit": ""}, "gap": {"unit": "nm"}, "gap_nm": {"unit": "nm"}, "own": {"title": "Own name"}}
     asked = Asked("any", "gap", "up", measured=stated)
     assert [asked.title(name) for name in stated] == ["photons_r", "gap (nm)", "gap_nm", "Own name"]
@@ -50,6 +52,6 @@ def test_names_are_listed():
 
 
 def test_the_ends_of_a_distance_turn_where_smaller_is_better():
-    assert words.sorted_ends(-4.0, -2.0) == (2.0, 4.0)
-    assert words.sorted_ends(2.0, 4.0) == (2.0, 4.0)
-    assert words.sorted_ends(None, 4.0) == (None, None)
+    assert words.distance(Gap(-3.0, -4.0, -2.0)) == Estimate(3.0, 2.0, 4.0)
+    assert words.distance(Gap(3.0, 2.0, 4.0)) == Estimate(3.0, 2.0, 4.0)
+    assert words.with_interval(words.distance(Gap(3.0, None, 4.0))) == "3.00"

@@ -1,5 +1,6 @@
 """From rows to boards: repeats become lines, validation picks one line per model, the picks are ranked (PROTOCOL 5)."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.ranking import mark_front, rank
 from smlmbench.report.boards.rows import combination
 from smlmbench.report.flags import against_references, board_notes, incomplete
-from smlmbench.report.model import Board, Entry, Row
+from smlmbench.report.model import Board, Entry, Row, mean
 from smlmbench.tasks.values import Section
 
 PUBLISHED = "published"
@@ -56,18 +57,21 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     entries = [_entry(board, members) for members in groups.values()]
     _label(entries)
     trained = [entry for entry in entries if not entry.is_reference]
-    styles = {entrant: i for i, entrant in enumerate(dict.fromkeys(entry.entrant for entry in trained))}
+    entrants = list(dict.fromkeys(entry.entrant for entry in trained))
     for entry in trained:
-        entry.style = styles[entry.entrant]
+        entry.style = entrants.index(entry.entrant)
     _pick(board, [entry for entry in trained if not entry.rows[0].control])
-    board.entries = _sorted(board, [e for e in entries if e.picked or (e.is_reference and e.scored_rows)])
-    board.others = _sorted(board, [e for e in entries if not e.picked and not (e.is_reference and e.scored_rows)])
+    for entry in _sorted(board, entries):
+        shown = entry.picked or (entry.is_reference and entry.scored_rows)
+        (board.entries if shown else board.others).append(entry)
     _ask_task(board)
     rank(board)
     mark_front(board)
     for entry in trained:
         entry.flags += against_references(board, entry) + incomplete(entry)
-    board.columns = [name for name in board.columns if any(_says(board, entry, name) for entry in board.entries)]
+    frame = lines([board])
+    said = set(frame["metric"][(frame["line"] < len(board.entries)) & (frame["condition"] != "")])
+    board.columns = [name for name in board.columns if name in said]
     board.notes += board_notes(board)
 
 
@@ -86,40 +90,25 @@ def _ask_task(board: Board) -> None:
             entry.second = estimate(entry.scored_rows, board.section.second, board.section.second_on)
 
 
-def _says(board: Board, entry: Entry, metric: str) -> bool:
-    """Whether a line has a number in a column, or a reason why it has none."""
-    return any(
-        row.value(condition, metric) is not None or row.why_absent(condition, metric)
-        for row in entry.scored_rows
-        for condition in board.conditions
-    )
-
-
 def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """Facts of the conditions: of the plan, completed by what was measured on the data when a row was scored."""
-    stored = next((found for row in rows if row.scored and isinstance(found := row.scores.get("facts"), Mapping)), {})
+    stored = next((found for row in rows if row.scored and (found := row.stored("facts"))), {})
     return {name: {**(stored.get(name) or {}), **facts} for name, facts in board.facts.items()}
 
 
 def _entry(board: Board, rows: Sequence[Row]) -> Entry:
+    """A line; what competes is a network, and apart from it each other wiring of it (the setting `variant`)."""
     members = sorted(rows, key=lambda row: row.repeat)
-    labels = members[0].labels
-    entrant = (_competitor(members[0]), labels.get("method", ""), labels.get("teacher", "none"))
-    entry = Entry(label="", entrant=entrant, rows=members)
+    labels, variant = members[0].labels, members[0].settings.get("variant", PUBLISHED)
+    competitor = labels.get("model", "") + ("" if variant == PUBLISHED else f" ({variant})")
+    entry = Entry("", (competitor, labels.get("method", ""), labels.get("teacher", "none")), members)
     scored = entry.scored_rows
     for metric in {board.primary: None, **board.asked.measured}:
         entry.estimates[None, metric] = estimate(scored, metric, board.conditions)
         for condition in board.conditions:
             entry.estimates[condition, metric] = estimate(scored, metric, [condition])
-    validation = [value for row in scored if (value := row.validation(board.primary)) is not None]
-    entry.validation = sum(validation) / len(validation) if validation else None
+    entry.validation = mean(row.validation(board.primary) for row in scored)
     return entry
-
-
-def _competitor(row: Row) -> str:
-    """What competes: a network, and apart from it each other wiring of it (the setting `variant`)."""
-    name, variant = row.labels.get("model", ""), row.settings.get("variant", PUBLISHED)
-    return name if variant == PUBLISHED else f"{name} ({variant})"
 
 
 def _label(entries: Sequence[Entry]) -> None:
@@ -128,15 +117,13 @@ def _label(entries: Sequence[Entry]) -> None:
         alike = [other for other in entries if other.name == entry.name]
         _, method, teacher = entry.entrant
         distilled = [] if teacher in ("", "none") else [f"← {teacher} ({method})"]
-        same_loss = [other for other in alike if other.rows[0].labels.get("loss") == entry.rows[0].labels.get("loss")]
-        taught_alike = [other for other in alike if other.entrant == entry.entrant]
-        blocks = (
-            *(("settings", alike), ("output", alike), ("training", alike), ("loss", same_loss)),
-            ("method", taught_alike),
-        )
+        blocks = {"settings": alike, "output": alike, "training": alike}
+        loss = entry.rows[0].labels.get("loss")
+        blocks["loss"] = [other for other in alike if other.rows[0].labels.get("loss") == loss]
+        blocks["method"] = [other for other in alike if other.entrant == entry.entrant]
         different = [
             f"{key}={value}"
-            for block, others in blocks
+            for block, others in blocks.items()
             for key, value in getattr(entry.rows[0], block).items()
             if key != "weight" and any(getattr(other.rows[0], block).get(key, value) != value for other in others)
         ]
@@ -151,7 +138,7 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
     for alike in entrants.values():
         finished = [entry for entry in alike if entry.scored_rows]
         for entry in alike:
-            entry.trials = sum(any(row.run is not None for row in line.rows) for line in alike)
+            entry.trials = sum(line.was_run for line in alike)
         most = max((len(entry.scored_rows) for entry in finished), default=0)
         scored = [entry for entry in finished if entry.validation is not None]
         complete = [entry for entry in scored if len(entry.scored_rows) == most]
@@ -160,9 +147,9 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
             picked.picked = True
             higher = _first_on_validation(board, scored)
             if higher is not picked:
-                picked.flags.append(
-                    f"picked among those with {most} finished repeats; first on validation: {_short(higher)}"
-                )
+                labels, n = higher.rows[0].labels, len(higher.scored_rows)
+                first = f"{labels.get('loss', '')} λ = {labels.get('lambda', '')} with {n} repeat{'s' if n > 1 else ''}"
+                picked.flags.append(f"picked among those with {most} finished repeats; first on validation: {first}")
         elif len(finished) == 1:
             finished[0].picked = True
         elif finished:
@@ -170,20 +157,10 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
 
 
 def _first_on_validation(board: Board, entries: Sequence[Entry]) -> Entry:
-    choose = max if board.direction == "up" else min
-    return choose(entries, key=lambda entry: entry.validation or 0.0)
-
-
-def _short(entry: Entry) -> str:
-    labels, n = entry.rows[0].labels, len(entry.scored_rows)
-    return f"{labels.get('loss', '')} λ = {labels.get('lambda', '')} with {n} repeat{'s' if n > 1 else ''}"
+    return max(entries, key=lambda entry: board.sign * (entry.validation or 0.0))
 
 
 def _sorted(board: Board, entries: Sequence[Entry]) -> list[Entry]:
-    sign = -1.0 if board.direction == "up" else 1.0
-
-    def place(entry: Entry) -> tuple[bool, float]:
-        value = entry.get(None, board.primary).value
-        return (value is None, sign * (value or 0.0))
-
-    return sorted(entries, key=place)
+    """Best first; those without the primary number come last."""
+    scores = {entry: board.score(entry) for entry in entries}
+    return sorted(entries, key=lambda entry: math.inf if (one := scores[entry]) is None else -board.sign * one)

@@ -1,36 +1,30 @@
-"""Everything on the boards as one tidy frame: a line for each row x condition x number; and leaderboard.csv, its pivot.
+"""Everything on the boards as one tidy frame: a line for each row x condition x number.
 
 Columns say what a row is (task, data, protocol, label, model, loss, lambda, method, teacher, kind, status ...), how it
 stands (picked, rank, verdict ...) and one number of it: condition (empty: the mean over conditions, or a number that
 belongs to none), metric, value, low, high, reason (why there is no value), unit, direction. A row without any number
-has one line with its reason.
+has one line with its reason. Tables and figures of the page, leaderboard.json and leaderboard.csv are its pivots.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.model import LABELS, LATENCY, Board, Entry, Estimate, Gap, Row
+from smlmbench.report.model import BLOCKS, LABELS, LATENCY, Board, Entry, Estimate, Gap, Row, as_number
 
 NUMBER = ["condition", "metric", "value", "low", "high", "reason", "unit", "direction"]
 ROW = ["task", "data", "protocol", "label", "model", "loss", "lambda", "method", "teacher", "kind", "status", "control"]
 PLACE = ["picked", "rank", "verdict", "unadjusted"]
-LINE = ["line", *ROW, *PLACE, "repeats", "trials", "on_front", "behind", "behind_low", "behind_high", "p_value",
-        "p_adjusted", "fidelity", "knows", "flags"]  # fmt: skip
+STANDS = ["trials", "on_front", "best", "style"]
+BEHIND = ["behind", "behind_low", "behind_high", "p_value", "p_adjusted"]
+LINE = ["line", *ROW, *PLACE, "repeats", *STANDS, *BEHIND, "fidelity", "knows", "gives", "ceiling", "flags"]
 RUN = [*ROW, *PLACE, "repeat", "run_id", "row_id", "current"]
 # Numbers of a line that belong to no condition: unit and direction.
 COSTS = {LATENCY: ("ms", "down"), "n_params": ("", "none"), "samples_seen": ("", "none"), "train_s": ("s", "none")}
-# Column of leaderboard.csv by block of a row; `loss` itself is a label.
-BLOCKS = {
-    "settings": "settings",
-    "loss_settings": "loss",
-    "method_settings": "method",
-    "training": "training",
-    "output": "output",
-}
 CSV = ["kind", "status", "reason", "row_id", "run_id", "eval_current", "protocol", "picked", "rank", "verdict",
        "unadjusted", "flags", *LABELS, "knows", "gives", *BLOCKS]  # fmt: skip
 # A spreadsheet runs text that begins with one of these as a formula.
@@ -42,20 +36,24 @@ def lines(boards: Sequence[Board], rows: Sequence[Row] = ()) -> pd.DataFrame:
 
     Intervals hold frames and repeats where a run stores one over frames, else the repeats alone. `behind` is the paired
     difference to the first, `p_value` that of no difference, `p_adjusted` the same for all pairs of the board;
-    `unadjusted` is the verdict without that. `line` counts the lines.
+    `unadjusted` is the verdict without that. `line` counts the lines, `style` numbers the colours of the figures.
     """
-    named: list[dict[str, Any]] = []
-    numbers: list[dict[str, Any]] = []
-    on_board: set[int] = set()
-    for board in boards:
-        for entry in board.everything:
-            on_board |= {id(row) for row in entry.rows}
-            numbers += [{"line": len(named), **one} for one in _numbers(board, entry)]
-            named.append({"line": len(named), **_line(board, entry)})
-    for row in rows:
-        if id(row) not in on_board:
-            named.append({"line": len(named), **_named(row, None, None), "repeats": 0, "why": row.reason})
-    return _joined(named, numbers, "line", LINE)
+    every = [(board, entry) for board in boards for entry in board.everything]
+    on_board = {id(row) for _, entry in every for row in entry.rows}
+    numbers = [{"line": line, **one} for line, (board, entry) in enumerate(every) for one in _numbers(board, entry)]
+    named = [_line(board, entry) for board, entry in every]
+    named += [_named(row, None, None) | {"repeats": 0, "why": row.reason} for row in rows if id(row) not in on_board]
+    return _joined([{"line": line, **one} for line, one in enumerate(named)], numbers, "line", LINE)
+
+
+def drawn(board: Board, metric: str, conditions: Sequence[str] = ("",)) -> pd.DataFrame:
+    """What a figure draws of a number: a row for each line and condition (`panel`), y NaN where there is none."""
+    frame = lines([board])
+    every = frame.drop(columns=NUMBER).drop_duplicates("line")
+    every["kind"] = every["kind"].replace("cell", "row").mask(every["picked"], "pick")
+    own = frame.loc[frame["metric"] == metric, ["line", "condition", "value", "low", "high"]]
+    whole = pd.DataFrame({"condition": conditions}).merge(every, how="cross").merge(own, "left", ["line", "condition"])
+    return whole.rename(columns={"condition": "panel", "value": "y", "on_front": "front"})
 
 
 def runs(boards: Sequence[Board], rows: Sequence[Row]) -> pd.DataFrame:
@@ -81,7 +79,7 @@ def _named(row: Row, board: Board | None, entry: Entry | None) -> dict[str, Any]
     return {
         **{name: row.labels.get(name, "") for name in LABELS},
         **({} if board is None else {"task": board.asked.name}),
-        **{name: getattr(row, name) for name in ("protocol", "kind", "status", "control", "fidelity")},
+        **{name: getattr(row, name) for name in ("protocol", "kind", "status", "control", "fidelity", "gives")},
         **{name: getattr(line, name) for name in ("label", *PLACE)},
         "knows": ", ".join(row.knows),
         "flags": "; ".join(line.flags),
@@ -90,21 +88,17 @@ def _named(row: Row, board: Board | None, entry: Entry | None) -> dict[str, Any]
 
 def _line(board: Board, entry: Entry) -> dict[str, Any]:
     states = Counter(row.status for row in entry.rows)
-    several = ", ".join(f"{count} {status}" for status, count in states.items())
+    several = [f"{count} {status}" for status, count in states.items()]
     gap = Gap() if entry.gap is None else entry.gap.turned
     return {
         **_named(entry.rows[0], board, entry),
         "protocol": board.protocol,
-        "status": next(iter(states)) if len(states) == 1 else several,
+        "status": ", ".join(states if len(states) == 1 else several),
         "repeats": len(entry.scored_rows),
-        "trials": entry.trials,
-        "on_front": entry.on_front,
-        "behind": gap.value,
-        "behind_low": gap.low,
-        "behind_high": gap.high,
-        "p_value": gap.p_value,
-        "p_adjusted": gap.p_adjusted,
+        **{name: getattr(entry, name) for name in STANDS},
+        "ceiling": entry.rows[0].ceiling,
         "why": next((row.reason for row in entry.rows if row.reason), ""),
+        **dict(zip(BEHIND, (gap.value, gap.low, gap.high, gap.p_value, gap.p_adjusted), strict=True)),
     }
 
 
@@ -119,15 +113,12 @@ def _numbers(board: Board, entry: Entry) -> Iterator[dict[str, Any]]:
         found[None, metric] = Estimate(value), {"unit": unit, "direction": direction}
     found[None, f"val/{board.primary}"] = Estimate(entry.validation), _facts(board, board.primary)
     for (where, metric), (one, facts) in found.items():
-        reason = "" if one.value is not None else _why(entry, [where] if where else board.conditions, metric)
+        asked = product(entry.scored_rows, [where] if where else board.conditions)
+        told = (row.why_absent(name, metric) for row, name in asked if one.value is None)
+        reason = next(filter(None, told), "")
         if one.value is not None or reason:
             ends = {"value": one.value, "low": one.low, "high": one.high, "reason": reason}
             yield {"condition": where or "", "metric": metric, **ends, **facts}
-
-
-def _why(entry: Entry, conditions: Sequence[str], metric: str) -> str:
-    told = (row.why_absent(name, metric) for row in entry.scored_rows for name in conditions)
-    return next((text for text in told if text), "")
 
 
 def _facts(board: Board, metric: str) -> dict[str, str]:
@@ -156,11 +147,9 @@ def _stored(row: Row, board: Board | None) -> Iterator[dict[str, Any]]:
         name: {"condition": "", "metric": name.removeprefix("test/"), "value": value, "reason": ""}
         for name, value in (row.run.metrics.items() if row.run is not None else ())
     }
-    tests = row.scores.get("test")
     for condition in board.conditions if board is not None else ():
         prefix = f"test.{condition}/"
-        block = tests.get(condition, {}) if isinstance(tests, Mapping) else {}
-        parts = [part for name in ("values", "intervals", "reasons") for part in block.get(name) or {}]
+        parts = [name for part in ("values", "intervals", "reasons") for name in row.stored("test", condition, part)]
         logged = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]
         for metric in dict.fromkeys([*logged, *parts]):
             low, high = row.interval(condition, metric) or (None, None)
@@ -188,7 +177,7 @@ def csv_text(rows: Sequence[Row], boards: Sequence[Board]) -> str:
         {f"param.{name}": value for name, value in row.run.params.items() if name not in LABELS} if row.run else {}
         for row in rows
     ]
-    whole = whole.assign(gives=[row.gives for row in rows], **blocks).join(pd.DataFrame(params))
+    whole = whole.assign(**blocks).join(pd.DataFrame(params))
     if numbers:
         other = {at: "" if row.protocol in ("", main) else f" [{row.protocol}]" for at, row in enumerate(rows)}
         tall = pd.DataFrame(numbers).reindex(columns=["at", "stored", "value", "low", "high", "reason"])
@@ -203,10 +192,5 @@ def csv_text(rows: Sequence[Row], boards: Sequence[Board]) -> str:
 
 def harmless(value: Any) -> Any:
     """Text that no spreadsheet runs; numbers, also as text, stay as they are."""
-    if not isinstance(value, str) or not value.startswith(FORMULA):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
+    runs = isinstance(value, str) and value.startswith(FORMULA) and as_number(value) is None
+    return f"'{value}" if runs else value

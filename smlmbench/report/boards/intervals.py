@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import block_diag
 
-from smlmbench.report.model import Board, Entry, Estimate, Gap, Row, Verdict, finite
+from smlmbench.report.model import Board, Entry, Estimate, Gap, Row, Verdict, finite, mean
 from smlmbench.statistics import Floats, Statistic, combine_seeds, holm, judge, resample
 
 # Half a 95 % interval of a normal distribution in standard deviations.
@@ -27,23 +28,18 @@ def estimate(rows: Sequence[Row], metric: str, conditions: Sequence[str]) -> Est
     The frame part of the variance comes from the interval stored with each run, the seed part from the spread between
     repeats. Without stored intervals the seed part alone is used; one repeat without one has no interval.
     """
-    values: dict[int, float] = {}
-    variances: list[float | None] = []
-    for row in rows:
-        value = mean_value(row, metric, conditions)
-        if value is not None:
-            values[row.repeat] = value
-            variances.append(_frame_variance(row, metric, conditions))
+    known = [(row, value) for row in rows if (value := mean_value(row, metric, conditions)) is not None]
+    values = {row.repeat: value for row, value in known}
+    variances = [_frame_variance(row, metric, conditions) for row, _ in known]
     frames = [variance for variance in variances if variance is not None]
     if not values:
         return Estimate()
     if len(values) == 1:
-        value = next(iter(values.values()))
+        value = known[0][1]
+        half = NORMAL_95 * math.sqrt(frames[0]) if frames else math.nan
         ends = rows[0].interval(conditions[0], metric) if len(conditions) == len(rows) == 1 else None
-        if ends is None and frames:
-            half = NORMAL_95 * math.sqrt(frames[0])
-            ends = (value - half, value + half)
-        return Estimate(value, ends[0] if ends else None, ends[1] if ends else None, values)
+        low, high = ends or (value - half, value + half)
+        return Estimate(value, finite(low), finite(high), values)
     found = combine_seeds(list(values.values()), frames if len(frames) == len(values) else [0.0] * len(values))
     return Estimate(found.value, finite(found.low), finite(found.high), values)
 
@@ -51,19 +47,14 @@ def estimate(rows: Sequence[Row], metric: str, conditions: Sequence[str]) -> Est
 def mean_value(row: Row, metric: str, conditions: Sequence[str]) -> float | None:
     """Plain mean over conditions of one run's number, None where a condition lacks it."""
     values = [row.value(condition, metric) for condition in conditions]
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+    return None if None in values else mean(values)
 
 
 def _frame_variance(row: Row, metric: str, conditions: Sequence[str]) -> float | None:
     """Variance over frames of the mean over conditions, None where a condition has no stored interval."""
-    total = 0.0
-    for condition in conditions:
-        ends = row.interval(condition, metric)
-        if ends is None:
-            return None
-        total += ((ends[1] - ends[0]) / (2 * NORMAL_95)) ** 2
-    return total / len(conditions) ** 2
+    intervals = [row.interval(condition, metric) for condition in conditions]
+    parts = [((ends[1] - ends[0]) / (2 * NORMAL_95)) ** 2 for ends in intervals if ends is not None]
+    return sum(parts) / len(parts) ** 2 if len(parts) == len(intervals) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +63,7 @@ class Sample:
 
     Attributes:
         value: As it is stored.
-        pooled: From the sums of its units; None where there are none.
-        drawn: The same in each resample of the units.
+        pooled, drawn: From the sums of its units, and the same in each resample of them; NaN, None: there are none.
         shape: Of the table of sums; samples of one shape were drawn on the same units.
         blocks: How many blocks of units that table has.
     """
@@ -119,17 +109,14 @@ def _gap(ours: Mapping[int, Sample], theirs: Mapping[int, Sample], *, upwards: b
     pairs = [(ours[repeat], theirs[repeat]) for repeat in common]
     drawn = [a.drawn - b.drawn for a, b in pairs if a.drawn is not None and b.drawn is not None and a.shape == b.shape]
     if len(drawn) == len(pairs):
-        found = judge(
-            [a.pooled - b.pooled for a, b in pairs],
-            np.mean(drawn, axis=0),
-            blocks=pairs[0][0].blocks,
-            higher_is_better=upwards,
-        )
+        pooled, change = [a.pooled - b.pooled for a, b in pairs], np.mean(drawn, axis=0)
+        found = judge(pooled, change, blocks=pairs[0][0].blocks, higher_is_better=upwards)
     else:
         found = judge([a.value - b.value for a, b in pairs], higher_is_better=upwards)
     verdict: Verdict = "unknown" if len(common) == 1 else "win" if found.verdict == "a" else "tie"
-    ends = finite(found.low), finite(found.high)
-    return Gap(finite(found.value), *ends, verdict, finite(found.p_value), unadjusted=verdict)
+    value, low, high, p_value = map(finite, (found.value, found.low, found.high, found.p_value))
+    worse = len(common) > 1 and found.verdict == "b"
+    return Gap(value, low, high, verdict, p_value, unadjusted=verdict, worse=worse)
 
 
 def samples(entries: Sequence[Entry], board: Board, metric: str, conditions: Sequence[str]) -> list[dict[int, Sample]]:
@@ -151,19 +138,13 @@ def samples(entries: Sequence[Entry], board: Board, metric: str, conditions: Seq
                 continue
             pooled = float(statistic(table.sum(axis=0)))
             if math.isclose(pooled, value, rel_tol=1e-3, abs_tol=_slack(board, metric)):
-                found[place][row.repeat] = Sample(
-                    value, pooled, shape=table.shape, blocks=math.ceil(len(table) / block)
-                )
+                blocks = math.ceil(len(table) / block)
+                found[place][row.repeat] = Sample(value, pooled, shape=table.shape, blocks=blocks)
                 tables.setdefault(table.shape, []).append((place, row.repeat, table))
     for alike in tables.values():
         assert statistic is not None  # noqa: S101 (tables are kept only with one)
-        drawn = resample(
-            [table for _, _, table in alike],
-            statistic,
-            block=block,
-            resamples=RESAMPLES,
-            seed=BOOTSTRAP_SEED,
-        )
+        given = [table for _, _, table in alike]
+        drawn = resample(given, statistic, block=block, resamples=RESAMPLES, seed=BOOTSTRAP_SEED)
         for (place, repeat, _), one in zip(alike, drawn, strict=True):
             found[place][repeat] = replace(found[place][repeat], drawn=one)
     return found
@@ -171,15 +152,14 @@ def samples(entries: Sequence[Entry], board: Board, metric: str, conditions: Seq
 
 def _slack(board: Board, metric: str) -> float:
     """How far a number may be from its sums: a ten thousandth of its range."""
-    facts = board.asked.measured.get(metric, {})
-    high, low = finite(facts.get("high")), finite(facts.get("low"))
-    return 1e-4 * max(1.0, (high or 0.0) - (low or 0.0))
+    high, low = (finite(board.asked.measured.get(metric, {}).get(end)) or 0.0 for end in ("high", "low"))
+    return 1e-4 * max(1.0, high - low)
 
 
 def _block(board: Board, conditions: Sequence[str]) -> int:
     """Frames per block: as far apart as two frames must be to be independent (molecules that persist)."""
     facts = [board.facts.get(condition, {}) for condition in conditions]
-    return max([1, *(int(fact.get("block") or fact.get("frame_shift") or 1) for fact in facts)])
+    return max((int(fact.get("block") or fact.get("frame_shift") or 1) for fact in facts), default=1)
 
 
 def _mean_statistic(board: Board, metric: str, conditions: Sequence[str]) -> Statistic | None:
@@ -190,12 +170,11 @@ def _mean_statistic(board: Board, metric: str, conditions: Sequence[str]) -> Sta
     if not known or len(known) < len(parts):
         return None
 
-    def mean(sums: Floats) -> Floats:
-        width = sums.shape[-1] // len(known)
-        scores = [part(sums[..., i * width : (i + 1) * width]) for i, part in enumerate(known)]
-        return np.asarray(np.mean(scores, axis=0))
+    def mean_of_parts(sums: Floats) -> Floats:
+        shares = np.split(sums, len(known), axis=-1)
+        return np.asarray(np.mean([part(share) for part, share in zip(known, shares, strict=True)], axis=0))
 
-    return mean
+    return mean_of_parts
 
 
 def stacked(row: Row, board: Board, metric: str, conditions: Sequence[str]) -> Floats | None:
@@ -217,13 +196,7 @@ def stacked(row: Row, board: Board, metric: str, conditions: Sequence[str]) -> F
         if block is None or not len(block):
             return None
         blocks.append(block)
-    width = blocks[0].shape[1]
-    table = np.zeros((sum(map(len, blocks)), width * len(blocks)))
-    start = 0
-    for i, block in enumerate(blocks):
-        table[start : start + len(block), i * width : (i + 1) * width] = block
-        start += len(block)
-    return table
+    return np.asarray(block_diag(*blocks))
 
 
 def read_units(path: Path | None) -> pd.DataFrame | None:

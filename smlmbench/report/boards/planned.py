@@ -7,7 +7,7 @@ from typing import Any
 from smlmbench import tasks
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog, MetricCard
-from smlmbench.report.model import Asked
+from smlmbench.report.model import Asked, Direction
 
 
 class Planned:
@@ -16,7 +16,9 @@ class Planned:
     def __init__(self, plan: Mapping[str, Any]) -> None:
         self.plan = plan
         self.catalog = Catalog([Path(path) for path in plan.get("plugins", []) if Path(path).is_file()])
-        self._known = metric_facts(self.catalog)
+        cards = [self.catalog.card("metrics", name) for name in self.catalog.names("metrics")]
+        gives = [card.gives for card in cards if isinstance(card, MetricCard)]
+        self._known = {name: facts.model_dump() for given in gives for name, facts in given.items()}
         self._asked: dict[str, Asked] = {}
 
     def asked(self, data: str) -> Asked:
@@ -24,19 +26,15 @@ class Planned:
         if data not in self._asked:
             name = self._task_of(data)
             block = self.plan.get("tasks", {}).get(name, {})
-            whole = {**self.plan.get("primary", {}), "headline": self.plan.get("headline", [])}
-            stated = {**block.get("primary", {}), **({"headline": block["headline"]} if "headline" in block else {})}
-            ranked = {**whole, **stated, **self.plan.get("ranked_by", {}).get(data, {})}
+            ranked = {**self.plan.get("primary", {}), "headline": self.plan.get("headline", [])}
+            ranked |= {**block.get("primary", {}), "headline": block.get("headline", ranked["headline"])}
+            ranked |= self.plan.get("ranked_by", {}).get(data, {})
             columns = block.get("columns") or self.plan.get("columns", {})
-            task, missing = self._loaded(name)
+            measured = {metric: self._completed(metric, facts) for metric, facts in columns.items()}
+            direction: Direction = "down" if ranked.get("direction") == "down" else "up"
+            headline = tuple(ranked.get("headline", ()))
             self._asked[data] = Asked(
-                name=name,
-                primary=str(ranked.get("name", "")),
-                direction="down" if ranked.get("direction") == "down" else "up",
-                headline=tuple(ranked.get("headline", ())),
-                measured={metric: self._completed(metric, facts) for metric, facts in columns.items()},
-                task=task,
-                missing=missing,
+                name, str(ranked.get("name", "")), direction, headline, measured, *self._loaded(name)
             )
         return self._asked[data]
 
@@ -58,8 +56,8 @@ class Planned:
             return whole
         ranks = self.plan.get("ranked_by", {}).get(data, {}).get("name")
         cards = {name: self.catalog.card("tasks", name).facts for name in self.catalog.names("tasks")}
-        cases = [name for name, facts in cards.items() if facts.get("known_as") == whole and facts["primary"] == ranks]
-        return next(iter(cases), whole)
+        cases = (name for name, facts in cards.items() if facts.get("known_as") == whole and facts["primary"] == ranks)
+        return next(cases, whole)
 
     def _loaded(self, name: str) -> tuple[tasks.Task | None, str]:
         try:
@@ -72,11 +70,3 @@ class Planned:
     def _completed(self, metric: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         stated = {key: value for key, value in facts.items() if value not in (None, "")}
         return {**self._known.get(metric, {}), **stated}
-
-
-def metric_facts(catalog: Catalog) -> dict[str, dict[str, Any]]:
-    """Facts of every number that a registered metric gives."""
-    cards = [catalog.card("metrics", name) for name in catalog.names("metrics")]
-    return {
-        name: facts.model_dump() for card in cards if isinstance(card, MetricCard) for name, facts in card.gives.items()
-    }

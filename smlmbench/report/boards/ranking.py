@@ -16,22 +16,18 @@ Wins = Callable[[Gap], bool]
 def rank(board: Board) -> None:
     """Give every pick its place and verdict; ties share the first place, one repeat alone never wins."""
     picks = board.competitors
-    ranked = [] if board.not_ranked else [entry for entry in picks if len(entry.scored_rows) >= 2]
+    ranked = [entry for entry in picks if len(entry.scored_rows) >= 2]
     for entry in picks:
         entry.verdict = entry.unadjusted = "not ranked"
+    if picks and not ranked:
+        board.not_ranked = board.not_ranked or ONE_REPEAT
     if not picks or board.not_ranked:
         return
-    if not ranked:
-        board.not_ranked = ONE_REPEAT
-        return
-    if len(ranked) < len(picks):
-        single_repeats = ", ".join(entry.label for entry in picks if entry not in ranked)
-        board.notes.append(f"One repeat, so not ranked: {single_repeats}.")
-    few = ", ".join(entry.label for entry in ranked if len(entry.scored_rows) < FEW_REPEATS)
-    if few:
-        board.notes.append(
-            f"Fewer than the {FEW_REPEATS} repeats that the protocol asks for, so wide intervals: {few}."
-        )
+    if single := ", ".join(entry.label for entry in picks if entry not in ranked):
+        board.notes.append(f"One repeat, so not ranked: {single}.")
+    if few := ", ".join(entry.label for entry in ranked if len(entry.scored_rows) < FEW_REPEATS):
+        asked = f"Fewer than the {FEW_REPEATS} repeats that the protocol asks for"
+        board.notes.append(f"{asked}, so wide intervals: {few}.")
     _compare(board, ranked)
 
 
@@ -41,13 +37,11 @@ def _compare(board: Board, ranked: Sequence[Entry]) -> None:
     second = _second(board, ranked) if board.section.second_on else None
     for place, entry in enumerate(ranked[1:], start=1):
         entry.gap = found[0, place]
-    for entry, verdict in zip(
-        ranked, _verdicts(board, ranked, second, lambda one: one.unadjusted == "win"), strict=True
-    ):
-        entry.unadjusted = verdict
-    for entry, verdict in zip(ranked, _verdicts(board, ranked, second, lambda one: one.verdict == "win"), strict=True):
-        entry.verdict = verdict
-        entry.best = verdict in ("best", "tie at the top")
+    alone = _verdicts(board, ranked, second, lambda one: one.unadjusted == "win")
+    adjusted = _verdicts(board, ranked, second, lambda one: one.verdict == "win")
+    for entry, one, both in zip(ranked, alone, adjusted, strict=True):
+        entry.unadjusted, entry.verdict = one, both
+        entry.best = entry.verdict in ("best", "tie at the top")
     behind = [entry.gap is not None and entry.gap.verdict == "win" for entry in ranked]
     for place, entry in enumerate(ranked, start=1):
         entry.rank = str(place) if behind[place - 1] else "1=" if behind.count(False) > 1 else "1"
@@ -57,17 +51,18 @@ def _compare(board: Board, ranked: Sequence[Entry]) -> None:
 
 def _verdicts(board: Board, ranked: Sequence[Entry], second: dict[int, Gap | None] | None, wins: Wins) -> list[str]:
     """Words on each line; `second` holds what separates lines from the first in the second headline number."""
-    tied = [entry.gap is None or not wins(entry.gap) for entry in ranked]
-    level = [
-        second is None or (place in second and ((one := second[place]) is None or not wins(one)))
-        for place in range(len(ranked))
-    ]
+
+    def near(gap: Gap | None) -> bool:
+        return gap is None or not wins(gap)
+
+    tied = [near(entry.gap) for entry in ranked]
+    level = [second is None or (place in second and near(second[place])) for place in range(len(ranked))]
     alone = sum(a and b for a, b in zip(tied, level, strict=True)) == 1
     standing = "level" if sum(tied) > 1 else "first"
     other = f"behind in {board.section.second}" if second else f"{board.section.second} is not stored"
     behind = f"{standing} in {board.primary}, {other}"
     top = "best" if alone else "tie at the top"
-    return ["behind the best" if not near else top if also else behind for near, also in zip(tied, level, strict=True)]
+    return ["behind the best" if not one else top if also else behind for one, also in zip(tied, level, strict=True)]
 
 
 def _second(board: Board, ranked: Sequence[Entry]) -> dict[int, Gap | None]:
@@ -90,20 +85,16 @@ def _note_second(board: Board, ranked: Sequence[Entry], second: dict[int, Gap | 
     elif first != 0:
         behind = 0 not in second or ((one := second[0]) is not None and one.verdict == "win")
         outcome = "so there is no single best" if behind else "a tie"
-        board.notes.append(
-            f"The two headline numbers disagree: {ranked[0].label} leads in {board.primary}, "
-            f"{ranked[first].label} in {name} ({outcome})."
-        )
+        leads = f"{ranked[0].label} leads in {board.primary}, {ranked[first].label} in {name}"
+        board.notes.append(f"The two headline numbers disagree: {leads} ({outcome}).")
 
 
 def mark_front(board: Board) -> None:
     """Mark the picks that no other pick beats in both accuracy and latency; none where the data are not ranked."""
-    if board.not_ranked and not board.not_ranked.startswith("one repeat"):
+    if board.not_ranked not in ("", ONE_REPEAT):
         return
-    timed = [entry for entry in board.competitors if entry.mean_of(LATENCY) is not None]
-    sign = -1.0 if board.direction == "up" else 1.0
-    points = [[entry.mean_of(LATENCY), sign * (entry.get(None, board.primary).value or 0.0)] for entry in timed]
-    if not points:
-        return
-    for entry, on_front in zip(timed, pareto_front(np.array(points, dtype=float)), strict=True):
-        entry.on_front = bool(on_front)
+    picks = board.competitors
+    points = [(entry.mean_of(LATENCY), -board.sign * (board.score(entry) or 0.0)) for entry in picks]
+    front = pareto_front(np.array(points, dtype=float).reshape(-1, 2))
+    for entry, on_front in zip(picks, front.tolist(), strict=True):
+        entry.on_front = on_front

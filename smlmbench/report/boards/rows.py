@@ -1,12 +1,12 @@
 """Join the newest plan with the runs: one row for every planned cell, reference and skipped combination."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from smlmbench.report.boards.planned import Planned
-from smlmbench.report.model import Kind, Record, Row, Run
+from smlmbench.report.model import BLOCKS, Kind, Record, Row, Run
 from smlmbench.tracking import tags
 
 # The best thing a run can say about a cell that was tried more than once.
@@ -17,19 +17,11 @@ ASIDE = frozenset({tags.SUPERSEDED_BY, tags.WITHDRAWN})
 
 
 def join(record: Record, further: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
-    """Every planned row with its run; what was planned and never begun is `planned`.
-
-    Args:
-        record: The study's plan and runs.
-        further: Cells beside those of the plan, such as the picks of searches.
-    """
-    cells = _by_id(record.runs, "cell")
-    references = _by_id(record.runs, "reference")
-    plan = record.plan
-    planned = [*plan.get("cells", [])]
-    named = {item.get("cell_id") for item in planned}
-    planned += [item for item in further if item.get("cell_id") not in named]
-    known = Planned(plan)
+    """Every planned row with its run, and of cells beside the plan's (`further`, such as the picks of searches)."""
+    cells, references = _by_id(record.runs, "cell"), _by_id(record.runs, "reference")
+    plan, known = record.plan, Planned(record.plan)
+    named = {item.get("cell_id") for item in plan.get("cells", [])}
+    planned = [*plan.get("cells", []), *(item for item in further if item.get("cell_id") not in named)]
     rows = [_row("cell", item, cells.get(str(item.get("cell_id", "")))) for item in planned]
     for item in plan.get("references", []):
         labels = {"data": str(item.get("data", "")), "model": str(item.get("reference", "")), "method": "reference"}
@@ -41,15 +33,12 @@ def join(record: Record, further: Sequence[Mapping[str, Any]] = ()) -> list[Row]
 def _without_teachers(rows: list[Row]) -> list[Row]:
     """Students that were not begun since their teacher ended badly are skipped, with the reason."""
     ended = {row.row_id: row for row in rows if row.status in ("failed", "collapsed")}
-    made = []
-    for row in rows:
+    for place, row in enumerate(rows):
         bad = next((ended[need] for need in row.needs if need in ended), None)
         if row.status == "planned" and bad is not None:
             reason = f"its teacher {bad.labels.get('model', '')} ({bad.row_id}) ended as {bad.status}"
-            made.append(replace(row, status="skipped", reason=reason))
-        else:
-            made.append(row)
-    return made
+            rows[place] = replace(row, status="skipped", reason=reason)
+    return rows
 
 
 def outside_plan(record: Record, known: Collection[str] = ()) -> int:
@@ -71,21 +60,12 @@ def combination(row: Row) -> str:
     return canonical([row.kind, labels, row.settings, row.training, row.output, row.loss, row.method, row.control])
 
 
-def _by_id(runs: Iterable[Run], role: str) -> dict[str, Run]:
+def _by_id(runs: Sequence[Run], role: str) -> dict[str, Run]:
     """The run that stands for each row: no other stands for it, the best status, of equals the newest."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        row_id = str(run.tags.get(tags.CELL_ID, ""))
-        if run.role != role or not row_id or not ASIDE.isdisjoint(run.tags):
-            continue
-        earlier = found.get(row_id)
-        if earlier is None or _worth(run) < _worth(earlier):
-            found[row_id] = run
-    return found
-
-
-def _worth(run: Run) -> int:
-    return BETTER_STATUS.index(run.status) if run.status in BETTER_STATUS else len(BETTER_STATUS)
+    worth = {status: place for place, status in enumerate(reversed(BETTER_STATUS))}
+    mine = [run for run in reversed(runs) if run.role == role and ASIDE.isdisjoint(run.tags)]
+    best_last = sorted(mine, key=lambda run: worth.get(run.status, -1))
+    return {row_id: run for run in best_last if (row_id := str(run.tags.get(tags.CELL_ID, "")))}
 
 
 def _row(kind: Kind, item: Mapping[str, Any], run: Run | None) -> Row:
@@ -97,6 +77,9 @@ def _row(kind: Kind, item: Mapping[str, Any], run: Run | None) -> Row:
     reason = str(item.get("reason", "")) if run is None else run.reason or ""
     if status == "done" and not current:
         reason = "scored under an earlier evaluation; run the study again to score it anew"
+    parts: dict[str, Any] = {attribute: item.get(name) or {} for name, attribute in BLOCKS.items()}
+    parts |= {name: str(item.get(name) or "") for name in ("control", "gives", "fidelity")}
+    parts |= {name: tuple(item.get(name) or ()) for name in ("needs", "knows")}
     return Row(
         kind=kind,
         row_id=str(item.get("cell_id") or item.get("reference_id") or ""),
@@ -104,17 +87,8 @@ def _row(kind: Kind, item: Mapping[str, Any], run: Run | None) -> Row:
         status=status,
         reason=reason,
         run=run,
-        settings=item.get("settings") or {},
-        training=item.get("training") or {},
-        output=item.get("output") or {},
-        loss=item.get("loss_settings") or {},
-        method=item.get("method_settings") or {},
-        control=str(item.get("control", "")),
         controls=item.get("controls") or {},
-        needs=tuple(item.get("needs") or ()),
-        knows=tuple(item.get("knows") or ()),
-        gives=str(item.get("gives", "")),
         ceiling=bool(item.get("ceiling")),
-        fidelity=str(item.get("fidelity") or ""),
         current=current,
+        **parts,
     )

@@ -1,7 +1,7 @@
 """Tables of the page as plain text in cells; the templates escape and dress them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -13,16 +13,9 @@ COST = "Cost"  # a group whose headings say enough alone
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: its text, a second line, a tooltip, a run it links to, and how it looks.
+    """One cell: a text, a second line in small print, a tooltip, a run to link to, warnings in words.
 
-    Attributes:
-        text: What is written.
-        small: Second line, in small print.
-        hint: Tooltip, such as the reason why a number is absent.
-        run_id: A run to link to, or empty.
-        flags: Warnings in words.
-        look: CSS classes.
-        sort: Value to sort by, empty to sort by the text.
+    `look` are CSS classes, `sort` is the value to sort by, empty to sort by the text.
     """
 
     text: str
@@ -36,14 +29,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading, what stands below it, and how.
+    """A heading with its explanation, and what stands below it: `read` gives the cell of an item, a text a plain one.
 
-    Attributes:
-        title, hint: Heading and its explanation.
-        read: The cell of an item; a text or None is a plain cell.
-        numeric: Aligned right.
-        wraps: May break its lines.
-        group: Heading above, shared by neighbours.
+    Numeric ones are aligned right, those that wrap may break their lines; `group` is a heading above, shared by
+    neighbours.
     """
 
     title: str
@@ -60,7 +49,7 @@ class Table:
 
     caption: str
     columns: list[Column]
-    rows: list[tuple[str, list[Cell]]] = field(default_factory=list)
+    rows: list[tuple[str, list[Cell]]]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -78,11 +67,9 @@ def tabulate(
     caption: str, columns: list[Column], items: Iterable[Any], look: Callable[[Any], str] = lambda _: "pick"
 ) -> Table:
     """A table with a row for each item."""
-    table = Table(caption, columns)
-    for item in items:
-        cells = [column.read(item) for column in columns]
-        table.rows.append((look(item), [one if isinstance(one, Cell) else Cell(one or "") for one in cells]))
-    return table
+    read = ((look(item), [column.read(item) for column in columns]) for item in items)
+    rows = [(name, [one if isinstance(one, Cell) else Cell(one or "") for one in cells]) for name, cells in read]
+    return Table(caption, columns, rows)
 
 
 def sortable(text: str, value: float | None, small: str = "") -> Cell:

@@ -1,6 +1,5 @@
 """What one setting changes: two lines that differ in that setting alone, side by side in score and latency."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +17,10 @@ MOST = 60
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Two lines that differ in one setting.
+    """Two lines that differ in one setting: `base` at the card's default (or the first value), `other` at another.
 
     Attributes:
-        setting: Its name.
-        base, other: The line at the card's default (or the first value), and the line at another value.
-        values: Both values as written.
+        values, latencies_ms: Both values as written; of one frame at both.
         change: Paired difference other - base of the primary metric, mean over conditions.
     """
 
@@ -32,6 +29,7 @@ class Contrast:
     other: Entry
     values: tuple[str, str]
     change: Gap
+    latencies_ms: tuple[float | None, float | None]
 
 
 def contrasts(board: Board) -> list[Contrast]:
@@ -40,14 +38,19 @@ def contrasts(board: Board) -> list[Contrast]:
     trained = [e for e in board.everything if not e.is_reference and e.scored_rows]
     found: list[Contrast] = []
     for block, room in (("settings", "models"), ("loss", "losses")):
-        keys = dict.fromkeys(key for entry in trained for key in getattr(entry.rows[0], block) if key != LAMBDA)
-        for key in keys:
-            groups: dict[str, list[Entry]] = {}
+        for key in dict.fromkeys(key for entry in trained for key in getattr(entry.rows[0], block) if key != LAMBDA):
+            groups: dict[str, list[tuple[Any, Entry]]] = {}
             for entry in trained:
-                if key in getattr(entry.rows[0], block):
-                    groups.setdefault(_rest(entry, block, key), []).append(entry)
+                if key in (held := getattr(entry.rows[0], block)):
+                    groups.setdefault(_rest(entry, block, key), []).append((held[key], entry))
             for members in groups.values():
-                found += _against_base(board, members, block, key, _default(catalog, room, members[0], key))
+                default = _default(catalog, room, members[0][1], key)
+                value, base = next((one for one in members if one[0] == default), members[0])
+                for at, other in members:
+                    if other is not base:
+                        change = gap(other, base, board, board.primary, board.conditions)
+                        latencies_ms = base.mean_of(LATENCY), other.mean_of(LATENCY)
+                        found.append(Contrast(key, base, other, (str(value), str(at)), change, latencies_ms))
     return sorted(found, key=lambda one: (one.setting, one.base.name))[:MOST]
 
 
@@ -68,35 +71,20 @@ def _default(catalog: Catalog, room: str, entry: Entry, key: str) -> Any:
         return None
 
 
-def _against_base(board: Board, members: Sequence[Entry], block: str, key: str, default: Any) -> list[Contrast]:
-    def value(entry: Entry) -> Any:
-        return getattr(entry.rows[0], block)[key]
-
-    if len(members) < 2:
-        return []
-    base = next((entry for entry in members if value(entry) == default), members[0])
-    return [
-        Contrast(key, base, other, (str(value(base)), str(value(other))),
-                 gap(other, base, board, board.primary, board.conditions))
-        for other in members
-        if other is not base
-    ]  # fmt: skip
-
-
 def contrast_table(board: Board) -> Table | None:
     """The contrasts of a board as a table; None where no two lines differ in one setting alone."""
     found = contrasts(board)
     if not found:
         return None
-    heading = board.title(board.primary)
-    places = decimals(_score(board, entry) for one in found for entry in (one.base, one.other))
+    heading = board.heading
+    places = decimals(board.score(entry) for one in found for entry in (one.base, one.other))
     paired = "paired over repeats and frames, with its interval"
     columns = [
         Column("Row", lambda one: Cell(one.base.name, loss_of(one.base)), "everything else is the same", numeric=False),
         Column("Setting", lambda one: Cell(one.setting, " → ".join(one.values)),
                "the first value is the card's default", numeric=False),
-        Column(heading, lambda one: number(_score(board, one.base), places), "at the first value"),
-        Column(f"{heading} changed", lambda one: number(_score(board, one.other), places), "at the second value"),
+        Column(heading, lambda one: number(board.score(one.base), places), "at the first value"),
+        Column(f"{heading} changed", lambda one: number(board.score(one.other), places), "at the second value"),
         Column("Difference", lambda one: changed(one.change, places), paired),
         Column("Latency (ms)", _latency, "median per frame, batch 1, at both values"),
         Column("Times as slow", _slower, "latency at the second value over that at the first"),
@@ -104,16 +92,11 @@ def contrast_table(board: Board) -> Table | None:
     return tabulate(f"What one setting changes on {board.data}", columns, found, lambda _: "")
 
 
-def _score(board: Board, entry: Entry) -> float | None:
-    return entry.get(None, board.primary).value
-
-
 def _latency(one: Contrast) -> Cell:
-    before, after = (entry.mean_of(LATENCY) for entry in (one.base, one.other))
-    return sortable(f"{milliseconds(before)} → {milliseconds(after)}", after)
+    return sortable(" → ".join(map(milliseconds, one.latencies_ms)), one.latencies_ms[1])
 
 
 def _slower(one: Contrast) -> Cell:
-    before, after = (entry.mean_of(LATENCY) for entry in (one.base, one.other))
+    before, after = one.latencies_ms
     ratio = None if not before or after is None else after / before
     return sortable("–" if ratio is None else f"{ratio:.2f}", ratio)

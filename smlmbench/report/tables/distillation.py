@@ -19,12 +19,9 @@ Verdict = Literal["gain", "worse", "no difference shown", "not compared"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A student against one control.
+    """A student against one control: paired difference student - control of the primary, mean over conditions.
 
-    Attributes:
-        control: The control's line.
-        change: Paired difference student - control of the primary metric, mean over conditions.
-        verdict: gain or worse where the interval excludes 0 with one sign in every repeat.
+    The verdict is gain or worse where the interval excludes 0 with one sign in every repeat.
     """
 
     control: Entry
@@ -43,30 +40,21 @@ class Student:
 
 def students(board: Board) -> list[Student]:
     """Every scored line of a board that had a teacher, controls left out."""
-    lines = board.everything
-    by_id = {row.row_id: entry for entry in lines for row in entry.rows if row.row_id}
-    found = []
-    for entry in lines:
+    by_id, found = board.by_row, []
+    for entry in board.everything:
         first = entry.rows[0]
-        if first.control or not first.method or not entry.scored_rows:
-            continue
-        controls = {name: by_id[number] for name, number in first.controls.items() if number in by_id}
-        against = {name: _compared(entry, controls[name], board) for name in CONTROLS if name in controls}
-        teacher = next((by_id[need] for need in first.needs if need in by_id), None)
-        found.append(Student(entry, teacher, against))
+        if not first.control and first.method and entry.scored_rows:
+            controls = {name: by_id.get(first.controls.get(name, "")) for name in CONTROLS}
+            against = {name: _compared(entry, line, board) for name, line in controls.items() if line is not None}
+            teacher = next((by_id[need] for need in first.needs if need in by_id), None)
+            found.append(Student(entry, teacher, against))
     return found
 
 
 def _compared(student: Entry, control: Entry, board: Board) -> Comparison:
     change = gap(student, control, board, board.primary, board.conditions)
-    verdict: Verdict = "no difference shown"
-    if change.verdict == "unknown":
-        verdict = "not compared"
-    elif change.verdict == "win":
-        verdict = "gain"
-    elif gap(control, student, board, board.primary, board.conditions).verdict == "win":
-        verdict = "worse"
-    return Comparison(control, change, verdict)
+    verdicts: dict[str, Verdict] = {"unknown": "not compared", "win": "gain", "tie": "no difference shown"}
+    return Comparison(control, change, "worse" if change.worse else verdicts[change.verdict])
 
 
 def distillation_table(board: Board) -> Table | None:
@@ -74,29 +62,33 @@ def distillation_table(board: Board) -> Table | None:
     taught = students(board)
     if not taught:
         return None
-    heading = board.title(board.primary)
-    places = decimals(one.entry.get(None, board.primary).value for one in taught)
+    heading = board.heading
+    places = decimals(board.score(one.entry) for one in taught)
 
     def against(name: str) -> Column:
         said, hint = CONTROLS[name]
-        hint = f"{hint}; paired difference, its interval"
-        return Column(f"against {said}", lambda one: _change(one.against.get(name), places), hint)
+
+        def read(one: Student) -> Cell:
+            found = one.against.get(name)
+            if found is None or found.change.value is None:
+                return Cell("–", "not compared")
+            return changed(found.change, places, found.verdict, signed=True)
+
+        return Column(f"against {said}", read, f"{hint}; paired difference, its interval")
 
     def score(one: Student) -> Cell:
         found = one.entry.get(None, board.primary)
         return Cell(number(found.value, places), interval(found, places), sort=f"{found.value}")
 
     def teacher(one: Student) -> Cell:
-        found = None if one.teacher is None else one.teacher.get(None, board.primary)
-        return Cell("–" if found is None else number(found.value, places), one.entry.rows[0].labels.get("teacher", ""))
+        found = None if one.teacher is None else one.teacher.get(None, board.primary).value
+        return Cell(number(found, places), one.entry.rows[0].labels.get("teacher", ""))
+
+    def student(one: Student) -> Cell:
+        return Cell(one.entry.label, loss_of(one.entry))
 
     columns = [
-        Column(
-            "Student",
-            lambda one: Cell(one.entry.label, loss_of(one.entry)),
-            "learned from its teacher, with its loss and λ",
-            numeric=False,
-        ),
+        Column("Student", student, "learned from its teacher, with its loss and λ", numeric=False),
         Column(heading, score, "of the student, mean over conditions and repeats"),
         *(against(name) for name in CONTROLS if any(name in one.against for one in taught)),
         Column("Teacher", teacher, f"its {heading}"),
@@ -104,12 +96,6 @@ def distillation_table(board: Board) -> Table | None:
         Column("Training (s)", lambda one: _both(one, "train_s"), "of one repeat of the student; of its teacher"),
     ]
     return tabulate(f"What teachers gain on {board.data}", columns, taught, lambda _: "")
-
-
-def _change(found: Comparison | None, places: int) -> Cell:
-    if found is None or found.change.value is None:
-        return Cell("–", "not compared")
-    return changed(found.change, places, found.verdict, signed=True)
 
 
 def _both(one: Student, param: str) -> Cell:
@@ -121,31 +107,22 @@ def findings(board: Board) -> list[str]:
     """One sentence per student: what its teacher gained, or that no gain was shown."""
     said = []
     for one in students(board):
-        parts = [
-            f"{_told(found, board)} against the {CONTROLS[name][0]}"
-            for name, found in one.against.items()
-            if found.change.value is not None
-        ]
+        parts = []
+        for name, found in one.against.items():
+            if found.change.value is not None:
+                cell = changed(found.change, decimals([board.score(found.control)]), signed=True)
+                parts.append(f"{cell.text} {cell.small} ({found.verdict}) against the {CONTROLS[name][0]}")
         if parts:
             said.append(f"{recipe(one.entry)}: {'; '.join(parts)}. {_conclusion(one)}")
     return said
 
 
-def _told(found: Comparison, board: Board) -> str:
-    cell = changed(found.change, decimals([found.control.get(None, board.primary).value]), signed=True)
-    return f"{cell.text} {cell.small} ({found.verdict})"
-
-
 def _conclusion(one: Student) -> str:
     verdicts = {name: found.verdict for name, found in one.against.items()}
-    plain = verdicts.get("plain")
-    if plain is None or plain == "not compared":
+    if verdicts.get("plain", "not compared") == "not compared":
         return "Whether the teacher gains is not known."
-    if plain != "gain":
+    if verdicts["plain"] != "gain":
         return "The teacher gains nothing that could be shown."
-    doubts = []
-    if verdicts.get("longer") not in (None, "gain"):
-        doubts.append("a longer training does as well")
-    if verdicts.get("random_teacher") not in (None, "gain"):
-        doubts.append("an untrained teacher does as well")
+    trainings = {"longer": "a longer training", "random_teacher": "an untrained teacher"}
+    doubts = [f"{text} does as well" for name, text in trainings.items() if verdicts.get(name, "gain") != "gain"]
     return f"The teacher gains, but {' and '.join(doubts)}." if doubts else "The teacher gains."

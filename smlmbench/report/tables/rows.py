@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.model import Board, Entry, Row
+from smlmbench.report.model import Board, Entry, Row, as_number
 from smlmbench.report.tables import Cell, Column, Table, look_of, loss_of, sortable, tabulate
 from smlmbench.report.words import decimals, number
 
@@ -21,22 +21,30 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
         for row in rows
         if row.scored and row.protocol == main
     }
-    places = {
-        data: decimals(value for row in rows if row.data == data for value in numbers.get(id(row), ()))
-        for data in {row.data for row in rows}
-    }
+    held: dict[str, list[float | None]] = {}
+    for row in rows:
+        held.setdefault(row.data, []).extend(numbers.get(id(row), ()))
+    places = {data: decimals(values) for data, values in held.items()}
 
     def score(part: int, row: Row) -> Cell:
         value = numbers.get(id(row), (None, None))[part]
         return sortable(number(value, places[row.data]), value)
 
+    def threshold(row: Row) -> str:
+        value = as_number(row.param("threshold"))
+        return "" if value is None else f"{value:.3g}"
+
+    def run(row: Row) -> Cell:
+        run_id = row.run.run_id if row.run else ""
+        return Cell(run_id[:8] or "–", run_id=run_id)
+
     def remark(row: Row) -> str:
         entry = place.get(id(row))
         other = f"scored under {row.protocol}, see its own table" if row.scored and row.protocol != main else ""
         pick = "pick" if entry is not None and entry.picked and row.scored else ""
-        return "; ".join(text for text in (CONTROLS.get(row.control, ""), row.reason, other, pick) if text)
+        return "; ".join(filter(None, (CONTROLS.get(row.control, ""), row.reason, other, pick)))
 
-    titles = {data: board.title(board.primary) for data, board in of_data.items()}
+    titles = {data: board.heading for data, board in of_data.items()}
     several = len(set(titles.values())) > 1
     heading = "" if several else next(iter(titles.values()), "")
     ranked = [Column("Ranked by", lambda row: titles.get(row.data, ""), numeric=False)] if several else []
@@ -50,8 +58,8 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
         *ranked,
         Column("Validation" if several else f"{heading}, validation", lambda row: score(0, row)),
         Column("Test" if several else f"{heading}, test", lambda row: score(1, row)),
-        Column("Threshold", _threshold),
-        Column("Run", _run, numeric=False),
+        Column("Threshold", threshold),
+        Column("Run", run, numeric=False),
         Column("Remark", remark, numeric=False, wraps=True),
     ]
     return tabulate("Every planned row", columns, rows, lambda row: str(row.status))
@@ -62,18 +70,6 @@ def _name(row: Row, entry: Entry | None) -> Cell:
     taught = f" ← {teacher} ({labels.get('method')})" if teacher not in ("", "none") else ""
     name = entry.label if entry is not None else f"{labels.get('model', '')}{taught}"
     return Cell(name, "reference" if row.kind == "reference" else "")
-
-
-def _threshold(row: Row) -> str:
-    try:
-        return f"{float(row.param('threshold')):.3g}"
-    except ValueError:
-        return ""
-
-
-def _run(row: Row) -> Cell:
-    run_id = row.run.run_id if row.run else ""
-    return Cell(run_id[:8] or "–", run_id=run_id)
 
 
 def settings_table(boards: Sequence[Board]) -> Table:

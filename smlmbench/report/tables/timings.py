@@ -37,7 +37,7 @@ def device_table(board: Board) -> Table | None:
         _amount("GFLOP", "gflops"),
         _amount("File (MB)", "file_bytes", unit=1e6),
         Column("Peak memory (MB)", _peak, "of a fresh process; small: without the program itself"),
-        Column(board.title(board.primary), lambda one: _score(board, one), on_size),
+        Column(board.heading, lambda one: _score(board, one), on_size),
         *(_twin(board, name, on_size) for name in twins if name != board.primary),
     ]  # fmt: skip
     caption = f"Timings on {board.data}: device, runtime and number format"
@@ -47,11 +47,7 @@ def device_table(board: Board) -> Table | None:
 
 
 def _time(title: str, name: str, hint: str = "") -> Column:
-    def read(one: Timing) -> Cell:
-        value = one.numbers.get(name)
-        return sortable(milliseconds(value), value)
-
-    return Column(title, read, hint)
+    return Column(title, lambda one: sortable(milliseconds(one.numbers.get(name)), one.numbers.get(name)), hint)
 
 
 def _amount(title: str, name: str, hint: str = "", unit: float = 1.0) -> Column:
@@ -67,7 +63,7 @@ def _row(one: Timing) -> Cell:
 
 
 def _latency(one: Timing) -> Cell:
-    low, high = one.numbers.get("q1_ms"), one.numbers.get("q3_ms")
+    low, high = (one.numbers.get(name) for name in ("q1_ms", "q3_ms"))
     span = f"{milliseconds(low)} to {milliseconds(high)}" if low is not None and high is not None else ""
     busy = ("other programs kept the processor busy",) if one.numbers.get("others", 0.0) > 0.2 else ()
     return Cell(milliseconds(one.latency_ms), span, flags=busy, sort=f"{one.latency_ms}")
@@ -84,12 +80,12 @@ def _frames(one: Timing) -> Cell:
 
 
 def _peak(one: Timing) -> Cell:
-    peak, program = one.numbers.get("peak_bytes"), one.numbers.get("program_bytes")
+    peak, program = (one.numbers.get(name) for name in ("peak_bytes", "program_bytes"))
     return Cell(_three(peak, 1e6), "" if peak is None or program is None else _three(peak - program, 1e6))
 
 
 def _score(board: Board, one: Timing) -> Cell:
-    own, single = one.numbers.get(board.primary), one.numbers.get(board.primary + TWIN)
+    own, single = (one.numbers.get(board.primary + suffix) for suffix in ("", TWIN))
     score = one.score(board) if own is None else own
     return Cell(number(score, 2), "" if single is None else number(single, 2), sort=f"{score}")
 
@@ -104,6 +100,5 @@ def _twin(board: Board, name: str, hint: str) -> Column:
 
 def _absent(entry: Entry, metric: str, reason: str, width: int) -> list[Cell]:
     found = NAME.match(f"{metric}_latency_ms")
-    names = [found[part] for part in ("device", "runtime", "number_format", "size")] if found else [metric, "", "", ""]
-    cells = [Cell(entry.label), *(Cell(name) for name in names), Cell("n/a", reason, hint=f"n/a: {reason}")]
-    return [*cells, *(Cell("") for _ in range(width - len(cells)))]
+    cells = [Cell(text) for text in (entry.label, *(found.groups() if found else (metric, "", "", "")))]
+    return [*cells, Cell("n/a", reason, hint=f"n/a: {reason}"), *[Cell("")] * (width - len(cells) - 1)]

@@ -21,7 +21,7 @@ from smlmbench.predictions import Floats, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import Model, OnUnits, Referee, Task
+from smlmbench.tasks.contracts import MOST_LOST, Chosen, Model, OnUnits, Referee, Task
 from smlmbench.tasks.localization import comparing, gate, pictures, tuning
 from smlmbench.tasks.localization.scoring import emitters_of, whole_evidence
 from smlmbench.tasks.localization.section import section
@@ -37,22 +37,14 @@ CARD = {
     "facts": {
         "primary": "efficiency",
         "direction": "up",
-        "headline": [
-            "efficiency",
-            "jaccard",
-            "rmse_nm",
-            "mjac_c",
-            "recall",
-            "precision",
-            "false_per_1000um2",
-            "nmse_star",
-        ],
+        "headline": ["efficiency", "jaccard", "rmse_nm", "mjac_c", "recall", "precision", "false_per_1000um2",
+                     "nmse_star"],
         "truths": ["emitters"],
         "default_for": ["emitters"],
         "extras": ["signal_free"],
         "compares": True,
     },
-}
+}  # fmt: skip
 
 # Names that older stores use for some of the sums.
 ALIASES = {"sse_lateral": "lateral_sq", "sse_axial": "axial_sq"}
@@ -62,13 +54,7 @@ class Localization(Task):
     """See the file's first line; the threshold of detections is tuned on validation."""
 
     def answer(
-        self,
-        model: Model,
-        condition: Condition,
-        tuned: Mapping[str, float] | None = None,
-        *,
-        whole: bool = True,
-        on_units: OnUnits | None = None,
+        self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Prediction:
         """Table of all frames and their summed image; before tuning every candidate."""
         threshold = LOWEST_SCORE if tuned is None else tuned[tuning.NAME]
@@ -136,10 +122,7 @@ class Localization(Task):
             return None
 
     def gate(
-        self,
-        pairs: Iterable[tuple[Answers, Answers, Condition]],
-        scoring: Scoring,
-        most_lost: float = gate.MOST_LOST_POINTS,
+        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
     ) -> Gate:
         """At most one point of efficiency lost, and no more false detections."""
         return gate.judge(pairs, scoring, most_lost)
@@ -164,14 +147,13 @@ class Localization(Task):
 
     def write(self, answer: Prediction, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
         """The table in our own format; of a movie without truth the summed image where there is no table."""
+        table, image = folder / f"{name}.csv", folder / f"{name}_sum.tif"
         if answer.table is not None:
-            path = folder / f"{name}.csv"
-            write_table(answer.table, path, catalog=self.catalog, format="smlmbench_csv")
-            return [path]
+            write_table(answer.table, table, catalog=self.catalog, format="smlmbench_csv")
+            return [table]
         if applied and answer.image is not None:
-            path = folder / f"{name}_sum.tif"
-            write_raster(path, answer.image)
-            return [path]
+            write_raster(image, answer.image)
+            return [image]
         return []
 
     def read(self, folder: Path, name: str) -> Prediction | None:

@@ -21,18 +21,15 @@ IMAGES = {".mat", ".tif", ".tiff"}
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is compared and how.
+    """A table or image of any program and a true table, as files or in memory, and how they are compared.
 
     Attributes:
-        found: Table or image of any program, as a file or in memory.
-        truth: True table, as a file or in memory.
         scoring: Protocol; its border is 0 where the field is not given.
         field_nm: Extent along x and y; None takes the tables'.
         fine_pixel_nm: Grid of image scores; for an image its pixel.
         label_rule: floor, or ds for files of Deep-STORM.
         min_photons: Dimmer true emitters are neutral.
-        found_format: Registered format; None finds it.
-        truth_format: The same of the truth.
+        found_format, truth_format: Registered formats; None finds them.
         pixel_size_nm: Camera pixel of tables in pixels; None takes what they state.
     """
 
@@ -55,12 +52,10 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
         ConfigError: A border without a field, or a true table without rows.
     """
     options = TableOptions(field_nm=comparison.field_nm, pixel_size_nm=comparison.pixel_size_nm)
-    given = comparison.truth
-    if isinstance(given, Localizations):
-        truth, name = given, "the truth"
-    else:
-        truth = read_table(given, catalog=catalog, format=comparison.truth_format, options=options)
-        name = f"'{given.name}'"
+    truth, name = comparison.truth, "the truth"
+    if isinstance(truth, Path):
+        name = f"'{truth.name}'"
+        truth = read_table(truth, catalog=catalog, format=comparison.truth_format, options=options)
     answer = _answer(comparison, catalog, options)
     if not len(truth):
         raise ConfigError(f"{name} holds no positions; give the table of true emitters")
@@ -93,13 +88,11 @@ def _answer(comparison: Comparison, catalog: Catalog, options: TableOptions) -> 
     holds_image = path.suffix.lower() in IMAGES
     if name in catalog.names("formats"):
         holds_image = catalog.card("formats", name).facts["holds"] == "image"
-    table = image = None
     if holds_image:
-        values = read_image(path, catalog=catalog, format=name)
-        image = Raster(values[None], comparison.fine_pixel_nm)
-    else:
-        table = read_table(path, catalog=catalog, format=name, options=options)
-    return Prediction(table, image, comparison.fine_pixel_nm, comparison.label_rule)
+        image = Raster(read_image(path, catalog=catalog, format=name)[None], comparison.fine_pixel_nm)
+        return Prediction(None, image, comparison.fine_pixel_nm, comparison.label_rule)
+    table = read_table(path, catalog=catalog, format=name, options=options)
+    return Prediction(table, None, comparison.fine_pixel_nm, comparison.label_rule)
 
 
 def _field(truth: Localizations, answer: Prediction) -> tuple[float, float]:

@@ -12,19 +12,16 @@ from smlmbench.data.contracts import Condition
 from smlmbench.metrics.ratios import ratio
 from smlmbench.statistics import paired_difference
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import GATE_SEED
+from smlmbench.tasks.contracts import GATE_SEED, MOST_LOST
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, evidence_of
 from smlmbench.tasks.values import Answers, Gate
 
-MOST_LOST_POINTS = 1.0
 NORMAL_95 = 1.959964
 
 Counts = NDArray[np.float64]
 
 
-def judge(
-    pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST_POINTS
-) -> Gate:
+def judge(pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST) -> Gate:
     """Compare a number format with fp32 on every test condition with a truth; see `Task.gate`."""
     reached: list[list[float]] = [[], []]
     lost: list[float] = []
@@ -57,13 +54,8 @@ def judge(
         reason = f"it may lose {worst:.2f} points of efficiency (at most {most_lost:g})"
     elif more:
         reason = f"more false detections: {false:.3g} against {false_single:.3g} per 1000 um2"
-    numbers = {
-        "efficiency": efficiency,
-        "efficiency_fp32": single,
-        "lost_most": worst,
-        "false": false,
-        "false_fp32": false_single,
-    }
+    numbers = {"efficiency": efficiency, "efficiency_fp32": single, "lost_most": worst}
+    numbers |= {"false": false, "false_fp32": false_single}
     told = f"efficiency {efficiency:.2f}, fp32 {single:.2f}"
     return Gate(not reason, told, reason, {name: value for name, value in numbers.items() if np.isfinite(value)})
 

@@ -1,5 +1,7 @@
 """Input, truth and answer of one frame, or of a whole condition where a row makes only one image of it."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ def panels(answer: Prediction, condition: Condition) -> Panels | None:
     found = None if answer.table is None else answer.table.select(answer.table.frame == number)
     image = answer.image if whole or condition.frames.n_frames == 1 else None
     drawn = _fine(found, image, condition)
-    shape = (drawn.values.shape[1], drawn.values.shape[2])
+    shape: Any = drawn.values.shape[1:]
     true = None if truth is None else truth.table if whole else truth.table.select(truth.table.frame == number)
     return Panels(
         input_image=_input(condition, number, whole=whole),
@@ -47,9 +49,7 @@ def panels(answer: Prediction, condition: Condition) -> Panels | None:
         fine_unit="emitters per fine pixel",
         found_nm=None if whole else _places(found),
         truth_nm=None if whole else _places(true),
-        said=", ".join(
-            f"{len(table)} {word}" for table, word in ((true, "true"), (found, "found")) if table is not None
-        ),
+        said=", ".join(f"{len(one)} {word}" for one, word in ((true, "true"), (found, "found")) if one is not None),
     )
 
 

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
@@ -52,28 +49,20 @@ def whole_evidence(
     if empty is not None and found is not None and found.table is not None:
         width_nm, height_nm = condition.field_nm
         signal_free = SignalFree(found.table, empty.frames.n_frames * width_nm * height_nm / 1e6)
-    return evidence_of(
-        answer.table,
-        condition,
-        scoring,
-        images=_images(answer, condition),
-        signal_free=signal_free,
-        reasons={SIGNAL_FREE: NO_TABLE} if answer.table is None else {},
-    )
+    reasons = {SIGNAL_FREE: NO_TABLE} if answer.table is None else {}
+    images = _images(answer, condition)
+    return evidence_of(answer.table, condition, scoring, images=images, signal_free=signal_free, reasons=reasons)
 
 
 def _images(answer: Prediction, condition: Condition) -> Images:
     """The row's image, or its table drawn on the row's grid; the truth by the row's own label rule (PROTOCOL)."""
-    if answer.image is not None:
-        drawn: NDArray[np.floating] | None = answer.image.values[0]
-        pixel_nm = answer.image.pixel_nm
-    else:
-        pixel_nm, drawn = answer.grid_nm, None
-        if answer.table is not None:
-            drawn = render_table(answer.table, condition.field_nm, pixel_nm).values[0]
+    raster = answer.image
+    if raster is None and answer.table is not None:
+        raster = render_table(answer.table, condition.field_nm, answer.grid_nm)
+    drawn, pixel_nm = (None, answer.grid_nm) if raster is None else (raster.values[0], raster.pixel_nm)
     truth, known = None, emitters_of(condition)
     if known is not None:
         label: Any = answer.label_rule
-        shape = drawn.shape if drawn is not None else fine_shape(condition.field_nm, pixel_nm)
-        truth = rasterise(known.table.x_nm, known.table.y_nm, (shape[0], shape[1]), pixel_nm, label)
+        shape: Any = drawn.shape if drawn is not None else fine_shape(condition.field_nm, pixel_nm)
+        truth = rasterise(known.table.x_nm, known.table.y_nm, shape, pixel_nm, label)
     return Images(drawn, truth, pixel_nm)

@@ -35,11 +35,12 @@ def section(headline: tuple[str, ...], conditions: Mapping[str, Mapping[str, Any
         headline: Columns from the card.
         conditions: Facts by condition.
     """
-    dense = [name for name, fact in conditions.items() if (fact.get("density_per_um2") or 0) > DENSE_PER_UM2]
+    per_um2 = {name: fact.get("density_per_um2") for name, fact in conditions.items()}
+    known = {name: density for name, density in per_um2.items() if isinstance(density, int | float)}
     return Section(
         columns=headline,
         second="mjac_c",
-        second_on=tuple(dense),
+        second_on=tuple(name for name, density in known.items() if density > DENSE_PER_UM2),
         second_said="above 1 emitter/µm²",
         on_mean=("false_per_1000um2",),
         on_each=("jaccard", "rmse_nm", "rmse_axial_nm"),
@@ -47,4 +48,5 @@ def section(headline: tuple[str, ...], conditions: Mapping[str, Mapping[str, Any
         reading=READING,
         protocols=PROTOCOLS,
         also={"false": "False / 1000 µm²", "emitters_per_s": "Emitters/s"},
+        beside={name: f"{density:g}/µm²" for name, density in known.items()},
     )

@@ -24,16 +24,10 @@ def choose_threshold(
 ) -> Tuned:
     """Choose the one threshold of a trained model on its validation set: the middle of the plateau, not the peak.
 
-    Args:
-        candidates: Read out at `LOWEST_SCORE`; `probability` is the score.
-        condition: Validation, with truth.
-        scoring: Protocol of the study.
-        steps: Quantiles of the scores that are tried; half as many more are tried evenly across the plateau, since
-            quantiles leave the gap between well separated scores unseen.
-
-    Returns:
-        The threshold with the primary metric there. The plateau is every threshold around the best one that loses at
-        most 0.2 points of efficiency without interruption.
+    Candidates are read out at `LOWEST_SCORE`, their `probability` is the score. `steps` quantiles of the scores are
+    tried, then half as many more evenly across the plateau, since quantiles leave the gap between well separated scores
+    unseen. The plateau is every threshold around the best one that loses at most 0.2 points of efficiency without
+    interruption.
     """
     scores = candidates.probability
     if condition.truth is None or len(scores) == 0:
