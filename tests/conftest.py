@@ -12,6 +12,8 @@ settings.register_profile(
     "shared", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("shared")
+# Tensors of tests are small: a second thread gains nothing, and where others use the processor it spins while it waits.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
