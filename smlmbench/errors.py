@@ -9,6 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+class LossWarning(UserWarning):
+    """A table is written without all that is known; not an error."""
+
+
 class SmlmBenchError(Exception):
     """Base of all errors of this package."""
 

@@ -27,13 +27,13 @@ def note(text: str) -> None:
 @contextmanager
 def losses_as_notes() -> Iterator[None]:
     """Turn what a table format says it loses into lines about the work; other warnings pass."""
-    from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
+    from smlmbench.errors import LossWarning
 
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PicassoLossWarning)
+        warnings.simplefilter("always", LossWarning)
         yield
     for each in caught:
-        if issubclass(each.category, PicassoLossWarning):
+        if issubclass(each.category, LossWarning):
             note(f"smlmbench: note: {each.message}")
         else:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)

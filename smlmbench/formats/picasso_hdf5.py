@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, unreadable, unwritable
+from smlmbench.errors import FormatError, LossWarning, unreadable, unwritable
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.sidecar import Documents, last_of, read_documents, whole
 from smlmbench.formats.text import Numbers
@@ -58,10 +58,6 @@ NM_SINCE = (0, 9)  # cautious: the unit of z changed in several steps, all befor
 FITTER = re.compile(r"\b(Localize(?! \(manual)|Fit)\b", re.IGNORECASE)
 VERSION = re.compile(r"(\d+)\.(\d+)")
 OURS = "smlmbench"
-
-
-class PicassoLossWarning(UserWarning):
-    """Picasso will not show all that a table says."""
 
 
 def recognises(path: Path) -> bool:
@@ -154,7 +150,7 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
     """Write `locs` and the sidecar; a column with numbers that are not finite is left out (Picasso would drop rows).
 
     Positions are float32, as Picasso writes them. Probability, molecule and channel have no place in the format.
-    PicassoLossWarning says which columns are left out, and how many of the rows written Picasso will drop.
+    LossWarning says which columns are left out, and how many of the rows written Picasso will drop.
 
     Raises:
         FormatError: No `pixel_size_nm`, or a file cannot be written.
@@ -209,4 +205,4 @@ def _warn(path: Path, columns: Mapping[str, NDArray[Any]], left_out: list[str], 
             " from the first pixel's centre, or a negative number)"
         )
     if said:
-        warnings.warn(f"table '{path.name}': {'; '.join(said)}", PicassoLossWarning, stacklevel=3)
+        warnings.warn(f"table '{path.name}': {'; '.join(said)}", LossWarning, stacklevel=3)

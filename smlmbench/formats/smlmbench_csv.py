@@ -24,7 +24,14 @@ from smlmbench.predictions import COLUMNS, FIXED, Localizations
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Table of smlmbench: nothing is lost between writing and reading.",
-    "facts": {"holds": "table", "suffixes": [".csv"], "writes": True, "first_frame": 0, "origin": "corner"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".csv"],
+        "writes": True,
+        "first_frame": 0,
+        "origin": "corner",
+        "keeps_more": True,
+    },
 }
 
 FIRST_FRAME = 0

@@ -1,4 +1,4 @@
-"""The streaming engine: frames in, localizations and a summed fine image out, at constant memory.
+"""The streaming engine: frames in, a table and a summed fine image out, at constant memory.
 
 The one way for predict, scoring and timing. The next block is read while this one runs. Frames whose fine map is
 large are run in tiles that overlap by what network and read-out look at, so that tiles change nothing.

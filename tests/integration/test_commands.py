@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from smlmbench.camera import Camera
 from smlmbench.cli import app
 from smlmbench.data.contracts import Given, Statistics
+from smlmbench.errors import LossWarning
 from smlmbench.formats import TableOptions, open_movie, read_table, write_table
-from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
 from smlmbench.inference.checkpoint import build_network, checkpoint_of
 from smlmbench.registry import Catalog
 from smlmbench.training import save_atomically
@@ -248,7 +248,7 @@ def test_evaluate_takes_the_pixel_of_tables_in_pixels_where_they_state_another(f
     catalog, wrong = Catalog(), tmp_path / "wrong.hdf5"
     truth = read_table(files["truth"], catalog=catalog)
     # The same positions in pixels of 100 nm, beside a file that says that they are of 80 nm.
-    with pytest.warns(PicassoLossWarning):  # of positions within half a pixel of the edge
+    with pytest.warns(LossWarning):  # of positions within half a pixel of the edge
         write_table(truth, wrong, catalog=catalog, format="picasso_hdf5", options=TableOptions(pixel_size_nm=100))
     beside = wrong.with_suffix(".yaml")
     beside.write_text(beside.read_text().replace("Pixelsize: 100", "Pixelsize: 80"))

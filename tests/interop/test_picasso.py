@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smlmbench.errors import LossWarning
 from smlmbench.formats import TableOptions, open_movie, read_table, write_table
-from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 
@@ -58,7 +58,7 @@ def theirs(n: int = 50) -> "pd.DataFrame":
 
 def test_row_14_it_reads_our_rows_less_those_that_we_announce(tmp_path: Path) -> None:
     locs, path = emitters(), tmp_path / "a.hdf5"
-    with pytest.warns(PicassoLossWarning) as caught:
+    with pytest.warns(LossWarning) as caught:
         write_table(locs, path, catalog=CATALOG, options=PX160)
     in_rim = (locs.x_nm < 80) | (locs.y_nm < 80)
     assert in_rim.any()

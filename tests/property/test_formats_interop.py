@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smlmbench.errors import LossWarning
 from smlmbench.formats import TableOptions, read_table, write_table
-from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
 from smlmbench.predictions import COLUMNS, Localizations
 from smlmbench.registry import Catalog
 
@@ -29,7 +29,7 @@ def tables(draw: st.DrawFn) -> Localizations:
 
 def round_trip(locs: Localizations, name: str, file: str, options: TableOptions) -> Localizations:
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", PicassoLossWarning)
+        warnings.simplefilter("ignore", LossWarning)
         path = Path(folder) / file
         write_table(locs, path, catalog=CATALOG, format=name, options=options)
         return read_table(path, catalog=CATALOG, options=options)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, LossWarning
 from smlmbench.formats import TableOptions, open_movie, read_table, write_table
-from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
 from smlmbench.formats.smap_csv import SHIFT_NM
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
@@ -113,7 +112,7 @@ def test_row_7_there_are_tables_to_write() -> None:
 
 def test_row_8_emitters_in_the_outer_half_of_the_first_pixel(tmp_path: Path) -> None:
     locs = emitters(frame=[0, 0, 0], x_nm=[10.0, 49.0, 550.0], y_nm=[350.0] * 3)
-    with pytest.warns(PicassoLossWarning, match="2 of 3 rows will be dropped by Picasso"):
+    with pytest.warns(LossWarning, match="2 of 3 rows will be dropped by Picasso"):
         path = write(locs, tmp_path / "a.hdf5", "picasso_hdf5")
     with h5py.File(path) as file:
         x = file["locs"]["x"]
@@ -122,7 +121,7 @@ def test_row_8_emitters_in_the_outer_half_of_the_first_pixel(tmp_path: Path) -> 
 
 def test_row_9_a_column_with_nan_is_left_out_of_picasso(tmp_path: Path) -> None:
     locs = emitters(frame=[0, 0], x_nm=[550.0, 650.0], y_nm=[350.0, 350.0], photons=[900.0, np.nan])
-    with pytest.warns(PicassoLossWarning, match="photons left out"):
+    with pytest.warns(LossWarning, match="photons left out"):
         path = write(locs, tmp_path / "a.hdf5", "picasso_hdf5")
     with h5py.File(path) as file:
         assert "photons" not in file["locs"].dtype.names

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, LossWarning
 from smlmbench.formats import TableOptions, find, open_movie, read_table, write_table
-from smlmbench.formats.picasso_hdf5 import PicassoLossWarning
 from smlmbench.formats.smap_csv import SHIFT_NM
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
@@ -105,7 +104,7 @@ def test_a_table_without_rows(tmp_path: Path, name: str, suffix: str) -> None:
 def test_picasso_says_how_many_rows_it_will_drop(tmp_path: Path) -> None:
     x_nm = [-1.0, 0.0, 49.9, 50.0, 6449.9, 6450.0, 300.0]
     locs = table(frame=[0] * 7, x_nm=x_nm, y_nm=[350.0] * 7, photons=[1.0] * 6 + [-1.0])  # type: ignore[list-item]
-    with pytest.warns(PicassoLossWarning, match="5 of 7 rows will be dropped by Picasso"):
+    with pytest.warns(LossWarning, match="5 of 7 rows will be dropped by Picasso"):
         path = write(locs, tmp_path / "a.hdf5", "picasso_hdf5")
     back = read(path)
     np.testing.assert_allclose(back.x_nm, x_nm, atol=1e-3)
@@ -115,7 +114,7 @@ def test_picasso_leaves_out_columns_with_nan(tmp_path: Path) -> None:
     locs = table(
         frame=[0, 0], x_nm=[550, 560], y_nm=[350, 360], photons=[1, np.nan], z_nm=[np.inf, 1], sigma_x_nm=[5, 5]
     )
-    with pytest.warns(PicassoLossWarning, match="z, photons left out"):
+    with pytest.warns(LossWarning, match="z, photons left out"):
         path = write(locs, tmp_path / "a.hdf5", "picasso_hdf5")
     with h5py.File(path) as file:
         assert file["locs"].dtype.names == ("frame", "x", "y", "lpx")

@@ -1,4 +1,6 @@
 import json
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,3 +171,22 @@ def test_what_cannot_be_loaded_says_so(files, tmp_path):
     odd.write_bytes(b"no zip")
     with pytest.raises(FormatError, match="not a bioimage.io package"):
         predict_movie(Request(odd, files / "movie.tif", tmp_path), CATALOG, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("table_format", "said"), [("thunderstorm_csv", 1), ("picasso_hdf5", 1), ("smlmbench_csv", 0)], ids=str
+)
+def test_columns_that_a_format_has_no_place_for_are_named_once(files, tmp_path, table_format, said, monkeypatch):
+    real = predicting.stream
+
+    def stream(*args, **options):
+        for each in real(*args, **options):
+            yield replace(each, table=replace(each.table, more={"llr": np.zeros(len(each.table))}))
+
+    monkeypatch.setattr(predicting, "stream", stream)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predict_movie(request(files, tmp_path, table_format=table_format), CATALOG, lambda *_: None)
+    lost = [str(each.message) for each in caught if "llr" in str(each.message)]
+    assert len(lost) == said
+    assert all("has no place for llr; smlmbench_csv keeps every column" in line for line in lost)

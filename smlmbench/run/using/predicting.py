@@ -1,6 +1,7 @@
 """A trained network on a user's movie: table and summed image, without truth, written while they come."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from smlmbench.camera import Camera
-from smlmbench.errors import ConfigError, UnitError
+from smlmbench.errors import ConfigError, LossWarning, UnitError
 from smlmbench.formats import open_movie, read_table, write_table
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.tiff_image import write_raster
@@ -49,7 +50,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written, and how much was found; networks that learned from image pairs write no table."""
+    """What was written, and how much was found; a network that learned images writes no table."""
 
     table: Path | None
     image: Path | None
@@ -86,7 +87,7 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
 
 
 def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:
-    """Predict a movie and write `<movie>_locs.csv` and `<movie>_sum.tif`; only the image with image pairs' networks.
+    """Predict a movie and write `<movie>_locs.csv` and `<movie>_sum.tif`; a network that learned images has no table.
 
     Table and sum are on disk while they come; the same command again continues one that was stopped. `on_frames` hears
     the frames done by this command, and those that it has to do.
@@ -190,8 +191,13 @@ class _Table:
         self.path = table_path(request.movie, request.output, self.format, catalog)
         self.options = TableOptions(pixel_size_nm=read_out.pixel_nm, camera=request.camera)
         self.direct = hasattr(catalog.module("formats", self.format), "append_table")
+        self.silent = bool(catalog.card("formats", self.format).facts.get("keeps_more"))
 
     def append(self, table: Localizations, path: Path, rows: int) -> None:
+        if table.more and not self.silent:
+            self.silent = True
+            named = f"{self.format} has no place for {', '.join(table.more)}; {BETWEEN} keeps every column"
+            warnings.warn(f"table '{self.path.name}': {named}", LossWarning, stacklevel=2)
         module = self.catalog.module("formats", self.format if self.direct else BETWEEN)
         module.append_table(table, path, self.options, rows)
 
