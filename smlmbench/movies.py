@@ -106,6 +106,7 @@ class WindowedFrames:
     def __init__(self, source: Frames, frames: tuple[int, int], columns: tuple[int, int]) -> None:
         self.source, self.first, self.columns = source, frames[0], slice(*columns)
         self.n_frames, self.height, self.width = frames[1] - frames[0], source.height, columns[1] - columns[0]
+        self.axes: int = getattr(source, "axes", 2)
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1 of the window as (n, height, width) float32."""

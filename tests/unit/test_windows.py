@@ -15,7 +15,7 @@ from smlmbench.inference import tiles
 from smlmbench.inference.answering import Answering, answering
 from smlmbench.inference.checkpoint import build_network, checkpoint_of, load_trained
 from smlmbench.inference.engine import ReadOut, predict, raw_batches
-from smlmbench.movies import blocks, windows, with_context
+from smlmbench.movies import blocks, window, windows, with_context
 from smlmbench.outputs import raster
 from smlmbench.registry import Catalog
 from smlmbench.registry.cards import ModelCard
@@ -75,6 +75,8 @@ def test_spectra_have_windows_too():
     assert with_context(ArrayFrames(values, axes=1), 0, 3).shape == (3, 1, 4)
     block = with_context(ArrayFrames(values, axes=1), 1, 2, 3)
     assert block.tolist() == [values.tolist()]
+    part = window(ArrayFrames(values, axes=1), frames=(1, 3))
+    np.testing.assert_array_equal(with_context(part, 0, 2), values[1:3, None])
     two = ArrayFrames(np.stack([values, -values], axis=1), axes=1)
     assert with_context(two, 1, 2, 3)[0, :, 0].tolist() == [0, 0, 4, -4, 8, -8]
 
