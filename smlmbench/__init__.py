@@ -9,10 +9,10 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from smlmbench.version import __version__
+
 if TYPE_CHECKING:
     from smlmbench.api import evaluate, export, leaderboard, load_study, models, plan, predict, run, runs, simulate
-
-__version__ = "0.1.0"
 
 __all__ = [
     "__version__",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import typer
 
-from smlmbench import __version__
 from smlmbench.cli.options import AsJson, Store
 from smlmbench.cli.output import emit, emit_json
 from smlmbench.errors import SmlmBenchError
+from smlmbench.version import __version__
 
 LOW_MEMORY_BYTES = 2 << 30
 LOW_DISK_BYTES = 5 << 30

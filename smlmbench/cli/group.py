@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from smlmbench import __version__
 from smlmbench.errors import SmlmBenchError, UserError, unknown_name
+from smlmbench.version import __version__
 
 FOLDER = Path(__file__).parent
 

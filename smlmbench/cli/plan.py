@@ -7,7 +7,7 @@ from typer import Option
 
 from smlmbench.cli.options import AsJson, Only, StudyAsked, from_fields
 from smlmbench.cli.output import emit, emit_json, note, table
-from smlmbench.study.cells import DataPlan, Plan
+from smlmbench.study.cells import COLUMNS, DataPlan, Plan, plan_table
 from smlmbench.study.load import Loaded
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ def _searches(loaded: Loaded) -> dict[str, list[str]]:
 
 def _document(plan: Plan) -> dict[str, Any]:
     from smlmbench.study.planning.plan import plan_hash
-    from smlmbench.study.planning.table import plan_table
 
     data: dict[str, DataPlan] = {row.data.name: row.data for row in plan.references}
     data |= {cell.data.name: cell.data for cell in plan.cells}
@@ -85,7 +84,6 @@ def _counts(plan: Plan) -> dict[str, int]:
 
 def _print(plan: Plan, *, show_all: bool) -> None:
     from smlmbench.study.planning.plan import plan_hash
-    from smlmbench.study.planning.table import COLUMNS, plan_table
 
     rows = plan_table(plan)
     shown = rows if show_all else rows[:SHOWN_ROWS]

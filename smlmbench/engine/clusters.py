@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from smlmbench import __version__
 from smlmbench.engine.dask import Workers
 from smlmbench.engine.slots import about, thread_count, thread_environment
 from smlmbench.errors import EngineError
+from smlmbench.version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client

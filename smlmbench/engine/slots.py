@@ -6,9 +6,9 @@ import time
 from collections import OrderedDict
 from typing import Any
 
-from smlmbench import __version__
 from smlmbench.engine.contracts import INTERRUPTED, PLANNED, Result, RunCell, Spec
 from smlmbench.engine.link import Link, connect
+from smlmbench.version import __version__
 
 LEAVE_AFTER_S = 1.0
 JOBS_KEPT = 64

@@ -8,12 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from smlmbench import __version__
 from smlmbench.registry import Catalog
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
 from smlmbench.timing import host_name
 from smlmbench.tracking.store import Store
+from smlmbench.version import __version__
 
 PACKAGES = ("torch", "mlflow", "numpy", "scipy", "torchmetrics", "tifffile", "pydantic")
 

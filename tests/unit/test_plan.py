@@ -2,10 +2,9 @@ import pytest
 from study_fakes import write_movie, write_study
 
 from smlmbench.errors import ConfigError
-from smlmbench.study.cells import Cell
+from smlmbench.study.cells import COLUMNS, Cell, plan_table
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan, plan_hash
-from smlmbench.study.planning.table import COLUMNS, plan_table
 from smlmbench.study.sources import Range, SimulateSource
 
 BLOB = {"name": "blob", "sigma_nm": 120}

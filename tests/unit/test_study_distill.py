@@ -4,12 +4,11 @@ import pytest
 from tiny_study import write
 
 from smlmbench.errors import ConfigError
-from smlmbench.study.cells import Cell, Longer
+from smlmbench.study.cells import Cell, Longer, plan_table
 from smlmbench.study.identity import student_id
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan, plan_hash
 from smlmbench.study.planning.students import with_longer
-from smlmbench.study.planning.table import plan_table
 
 PAIR = {"teacher": "srcnn", "student": "fid_storm", "method": "hint"}
 

@@ -10,13 +10,12 @@ from study_fakes import write_movie, write_study
 
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
-from smlmbench.study.cells import Cell, DataPlan, Skipped
+from smlmbench.study.cells import Cell, DataPlan, Skipped, plan_table
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.planning.references import serving
 from smlmbench.study.planning.spaces import describe_searches, search_name, spaces, trial_cell
 from smlmbench.study.planning.students import lengthened
-from smlmbench.study.planning.table import plan_table
 from smlmbench.study.sources import PluginSource
 from smlmbench.study.sources import movie as movie_file
 from smlmbench.study.sources import pairs as pairs_file
