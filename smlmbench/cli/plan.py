@@ -88,6 +88,8 @@ def _print(plan: Plan, *, show_all: bool) -> None:
     rows = plan_table(plan)
     shown = rows if show_all else rows[:SHOWN_ROWS]
     columns = [column for column in COLUMNS if any(row[column] for row in shown)]
+    if len({row["task"] for row in rows}) == 1:
+        columns.remove("task")
     table(f"Plan of {plan.study}", columns, [[row[column] for column in columns] for row in shown])
     if len(shown) < len(rows):
         emit(f"... and {len(rows) - len(shown)} more rows (--all prints them)")

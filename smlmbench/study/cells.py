@@ -13,7 +13,20 @@ from smlmbench.study.sources import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("id", "status", "data", "model", "method", "teacher", "loss", "lambda", "repeat", "settings", "reason")
+COLUMNS = (
+    "id",
+    "status",
+    "task",
+    "data",
+    "model",
+    "method",
+    "teacher",
+    "loss",
+    "lambda",
+    "repeat",
+    "settings",
+    "reason",
+)
 PLAIN = ("supervised", "reference", "none")  # methods and teachers that say nothing
 
 
@@ -196,7 +209,7 @@ def _row(labels: Mapping[str, str], **more: str) -> dict[str, str]:
 
 def _reference(catalog: Catalog, row: Reference) -> dict[str, str]:
     settings = ", ".join(_changed(catalog, "references", row.reference))
-    named = {"data": row.data.name, "model": row.reference.name}
+    named = {"task": row.task, "data": row.data.name, "model": row.reference.name}
     return _row(named, id=row.reference_id, status="reference", settings=settings)
 
 

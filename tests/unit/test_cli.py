@@ -113,6 +113,7 @@ def test_plan_prints_rows_warnings_and_counts(tmp_path):
     result = invoke("plan", str(path), "--repeats", "1", "--set", "losses.0.lambda=3")
     assert result.exit_code == 0, result.output
     assert "blocks=4" in result.stdout
+    assert "task" not in result.stdout  # there is one
     assert "list_net gives dotlist, pull accepts dotgrid" in result.stdout
     assert "1 cells, 1 references, 1 skipped; plan " in result.stdout
     assert "smlmbench: warning: loss pull: lambda 3 is below" in result.stderr

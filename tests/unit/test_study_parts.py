@@ -7,7 +7,9 @@ import image_pairs
 import pytest
 import yaml
 from study_fakes import write_movie, write_study
+from typer.testing import CliRunner
 
+from smlmbench.cli import app
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import Cell, DataPlan, Skipped, plan_table
@@ -155,6 +157,13 @@ def test_data_have_the_task_of_their_truth(tmp_path):
         "mean_stack",
     }
     assert plan.skipped == []  # references that nobody named are not missed
+    assert {(row["task"], row["data"]) for row in plan_table(plan)} == {
+        ("image_pairs", "pairs"),
+        ("localization", "sim"),
+    }
+    printed = CliRunner(env={"COLUMNS": "250"}).invoke(app, ["plan", str(loaded.path)]).stdout
+    assert "task" in printed
+    assert "image_pairs" in printed
     assert make_plan(loaded, only=["task=image*"]).cells == plan.cells[:1]
 
 
