@@ -116,3 +116,8 @@ def unknown_name(what: str, given: str, accepted: Iterable[str]) -> UnknownNameE
     near = suggest(given, names)
     tail = "" if near.startswith("accepted") else f" (accepted: {', '.join(names)})"
     return UnknownNameError(f"unknown {what} '{given}': {near}{tail}")
+
+
+def printable(text: str) -> str:
+    """A text for a message, without characters that a terminal would obey: it may quote a file of somebody else."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -19,8 +19,11 @@ from smlmbench.version import __version__
 LOW_MEMORY_BYTES = 2 << 30
 LOW_DISK_BYTES = 5 << 30
 PYTHON = (3, 11)
-NEEDED = ("numpy", "scipy", "pydantic", "torch", "torchmetrics", "mlflow", "matplotlib", "tifffile", "h5py")
-EXTRAS = ("onnxruntime", "openvino", "onnx", "dask", "optuna")
+NEEDED = (
+    *("numpy", "scipy", "pandas", "pydantic", "torch", "torchmetrics", "mlflow", "optuna", "dask"),
+    *("matplotlib", "seaborn", "tifffile", "h5py"),
+)
+EXTRAS = ("onnxruntime", "openvino", "onnx")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")
 
 

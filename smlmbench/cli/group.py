@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from smlmbench.errors import SmlmBenchError, UserError, unknown_name
+from smlmbench.errors import SmlmBenchError, UserError, printable, unknown_name
 from smlmbench.version import __version__
 
 FOLDER = Path(__file__).parent
@@ -84,7 +84,7 @@ def _explain(error: BaseException) -> int:
     """Say on stderr what went wrong, one line per problem, and return the exit code."""
     if isinstance(error, SmlmBenchError):
         for line in str(error).splitlines():
-            typer.echo(f"smlmbench: {_printable(line)}", err=True)
+            typer.echo(f"smlmbench: {printable(line)}", err=True)
         return 2 if isinstance(error, UserError) else 1
     usage = getattr(error, "format_message", None)
     if usage is not None:  # typer's own, such as a missing argument; its class differs between versions of typer
@@ -94,13 +94,8 @@ def _explain(error: BaseException) -> int:
         typer.echo("smlmbench: interrupted", err=True)
         return 130
     said = " ".join(str(error).split()) or "no message"
-    typer.echo(f"smlmbench: unexpected {type(error).__name__}: {_printable(said)} (--debug shows where)", err=True)
+    typer.echo(f"smlmbench: unexpected {type(error).__name__}: {printable(said)} (--debug shows where)", err=True)
     return 1
-
-
-def _printable(text: str) -> str:
-    """A message without control characters: it may quote a file that is not the user's own."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _usage_line(error: BaseException, message: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, unwritable
+from smlmbench.errors import FormatError, printable, unwritable
 
 Floats = NDArray[np.float64]
 Places = Collection[int]  # of columns
@@ -64,11 +64,6 @@ class Head:
     def names(self) -> dict[str, int]:
         """Place of each header by its name; of two of one name, the last."""
         return {header.name: place for place, header in enumerate(self.headers)}
-
-
-def printable(text: str) -> str:
-    """A text of a file for a message, without characters that a terminal would obey."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def shown_columns(headers: Sequence[Header]) -> str:

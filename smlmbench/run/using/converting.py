@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from smlmbench import formats
-from smlmbench.errors import FormatError, UnitError
+from smlmbench.errors import FormatError, UnitError, printable
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import printable
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 
