@@ -112,9 +112,12 @@ def _reached(document: Mapping[str, Any], named: Callable[[str], str]) -> list[s
             default.get("holdout"),
         ),
     ):
-        if finite(ours) is not None:
+        if finite(ours) is None:
+            continue
+        against = ""
+        if finite(theirs) is not None:
             against = f" against {theirs:.4g} with the default settings ({ours - theirs:+.3g})"
-            said.append(f"{named(str(metric))} on {where}: {ours:.4g}{against if finite(theirs) is not None else ''}.")
+        said.append(f"{named(str(metric))} on {where}: {ours:.4g}{against}.")
     return said
 
 
