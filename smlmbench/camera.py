@@ -5,11 +5,12 @@ without the gain register; ideal: Poisson counts alone. `read_noise_e` is in ele
 Source: the chain of the 2016 challenge simulator (Sage et al. 2019, doi:10.1038/s41592-019-0364-4).
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,24 @@ class Camera(BaseModel):
     def gain(self) -> float:
         """Gain of the register; 1 for a camera without one."""
         return self.em_gain if self.kind == "emccd" else 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blank_gain(cls, given: Any) -> Any:
+        """`em_gain:` without a number says that there is none."""
+        blank = isinstance(given, Mapping) and "em_gain" in given and given["em_gain"] is None
+        return {key: value for key, value in given.items() if key != "em_gain"} if blank else given
+
+    @model_validator(mode="after")
+    def _uses_what_is_stated(self) -> "Camera":
+        for name, kinds in (("em_gain", ("emccd",)), ("read_noise_e", ("scmos", "emccd"))):
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if value != default and self.kind not in kinds:
+                needed = " or ".join(kinds)
+                raise ValueError(
+                    f"{name} {value:g} has no part in kind: {self.kind}; give kind: {needed}, or leave it out"
+                )
+        return self
 
     def to_photons(self, adu: NDArray[np.generic]) -> NDArray[np.float32]:
         """Turn ADU into detected photo-electrons (float32, may be negative)."""

@@ -13,6 +13,8 @@ from study_fakes import write_movie, write_study
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
+from smlmbench.errors import ConfigError
+from smlmbench.run.using.predicting import read_camera
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "mlflow", "torchmetrics", "matplotlib", "pandas", "scipy", "seaborn")
@@ -74,6 +76,34 @@ def test_an_em_gain_of_zero(tmp_path):
     assert refused(write_study(tmp_path, data=simulated(camera={"kind": "emccd", "em_gain": 0}))) == [
         "smlmbench: dots.yaml: data[0].train.simulate.camera.em_gain: 0 is out of range; give a number at least 1"
     ]
+
+
+@pytest.mark.parametrize(
+    ("camera", "said"),
+    [
+        ({"em_gain": 300}, "em_gain 300 has no part in kind: ideal; give kind: emccd"),
+        ({"kind": "scmos", "em_gain": 2}, "em_gain 2 has no part in kind: scmos; give kind: emccd"),
+        (
+            {"read_noise_e": 1.6},
+            "read_noise_e 1.6 has no part in kind: ideal; give kind: scmos or emccd",
+        ),
+    ],
+)
+def test_a_number_that_the_kind_of_camera_does_not_use(tmp_path, camera, said):
+    said = f"{said}, or leave it out"
+    assert refused(write_study(tmp_path, data=simulated(camera=camera))) == [
+        f"smlmbench: dots.yaml: data[0].train.simulate.camera: {said}"
+    ]
+    movie = write_study(tmp_path, data=[{"name": "c", "train": {**write_movie(tmp_path), "camera": camera}}])
+    assert refused(movie) == [f"smlmbench: dots.yaml: data[0].train.camera: {said}"]
+    with pytest.raises(ConfigError) as caught:
+        read_camera(camera)
+    assert str(caught.value) == f"--camera: {said}"
+
+
+def test_a_blank_em_gain_means_none():
+    assert read_camera("{kind: scmos, em_gain: , e_per_adu: 0.5}").adu_per_photon == 2
+    assert read_camera({"kind": "emccd", "em_gain": None}).gain == 1
 
 
 def test_an_empty_folder_as_movie(tmp_path):

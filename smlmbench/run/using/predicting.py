@@ -82,6 +82,8 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
         return Camera.model_validate(dict(content))
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "value_error":
+            raise ConfigError(f"--camera: {first['msg'].removeprefix('Value error, ')}") from None
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"--camera: {where}: {first['msg']}; accepted: {', '.join(Camera.model_fields)}") from None
 
