@@ -24,7 +24,7 @@ CARD: dict[str, Any] = {
     "summary": "TIFF movie, one grey frame per page or a contiguous ImageJ stack.",
     "facts": {
         "holds": "movie",
-        "suffixes": [".tif", ".tiff"],
+        "suffixes": [".tif", ".tiff", ".btf", ".tf8"],
         "writes": True,
         "first_frame": 0,
         "origin": "corner",
@@ -32,6 +32,7 @@ CARD: dict[str, Any] = {
     },
 }
 
+BIG_SUFFIXES = (".btf", ".tf8")  # promise BigTIFF; what is read may be either
 BLOCK_BYTES = 1 << 25
 PAGE_BYTES = 256
 MOST_BYTES = 2**32 - 2**20
@@ -157,7 +158,7 @@ class TiffMovie:
             with self._lock:
                 return np.asarray(self._tiff.pages[number].asarray(maxworkers=1), dtype=self.dtype)
         except Exception as error:
-            if "imagecodecs" in str(error):
+            if "imagecodecs" in str(error) or isinstance(error, ModuleNotFoundError):  # zstd of newer Pythons
                 why = "is compressed in a way that needs imagecodecs"
                 raise MissingExtraError(
                     f"'{self.path.name}' {why}; pip install imagecodecs, or save it uncompressed"
@@ -194,7 +195,7 @@ def write_movie(
     frame_bytes = movie.height * movie.width * movie.dtype.itemsize
     step = max(1, BLOCK_BYTES // frame_bytes)
     # Beside its pixels every page needs some hundred bytes.
-    big = movie.n_frames * (frame_bytes + PAGE_BYTES) > MOST_BYTES
+    big = movie.n_frames * (frame_bytes + PAGE_BYTES) > MOST_BYTES or path.suffix.lower() in BIG_SUFFIXES
     scale: dict[str, Any] = {}
     if pixel_nm is not None:
         scale = {"resolution": (1e7 / pixel_nm, 1e7 / pixel_nm), "resolutionunit": "CENTIMETER"}

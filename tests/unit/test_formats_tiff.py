@@ -1,6 +1,7 @@
 import struct
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import tifffile
 
 from smlmbench.errors import FormatError, MissingExtraError, SizeError
-from smlmbench.formats.tiff import open_movie
+from smlmbench.formats.tiff import open_movie, write_movie
 
 COUNTS = np.arange(20 * 8 * 6, dtype=np.uint16).reshape(20, 8, 6) * 7
 
@@ -166,9 +167,22 @@ def test_pages_of_several_shapes_are_refused(tmp_path: Path, odd: np.ndarray) ->
 
 
 @pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is installed")
-def test_a_compression_that_needs_another_package(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [5, 50000], ids=["LZW", "zstd"])
+def test_a_compression_that_needs_another_package(tmp_path: Path, code: int) -> None:
     tifffile.imwrite(tmp_path / "a.tif", COUNTS[0], compression="zlib")
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
-        file.pages[0].tags["Compression"].overwrite(5)
+        file.pages[0].tags["Compression"].overwrite(code)
     with pytest.raises(MissingExtraError, match="pip install imagecodecs"):
         open_movie(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", [".btf", ".tf8", ".BTF"])
+@pytest.mark.parametrize("big", [True, False])
+def test_names_of_big_files_are_read_and_written_as_such(tmp_path: Path, suffix: str, big: bool) -> None:
+    path, copy = tmp_path / f"a{suffix}", tmp_path / f"copy{suffix}"
+    tifffile.imwrite(path, COUNTS, bigtiff=big, metadata=None)
+    with closing(open_movie(path)) as movie:
+        np.testing.assert_array_equal(movie.read(0, len(COUNTS)), COUNTS)
+        write_movie(movie, copy)
+    assert copy.read_bytes()[2:4] == b"+\0"  # 43
+    np.testing.assert_array_equal(tifffile.imread(copy), COUNTS)
