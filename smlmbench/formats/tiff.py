@@ -81,11 +81,12 @@ class TiffMovie:
         self._offsets = _stack_offsets(self._tiff, first)
         if self._offsets is None:
             self._offsets = self._page_offsets(size)
+        self.n_frames = len(self._tiff.pages) if self._offsets is None else len(self._offsets)
+        if 0 < (stated := _ome_planes(self._tiff)[0]) < self.n_frames:
+            raise FormatError(f"'{name}' states {stated} frames and has {self.n_frames} pages; save the movie again")
         if self._offsets is None:
-            self.n_frames = len(self._tiff.pages)
             self._decode(0)
             return
-        self.n_frames = len(self._offsets)
         ends = self._offsets + first.nbytes
         if ends.max() > size:
             missing = int(np.flatnonzero(ends > size)[0])
@@ -225,11 +226,19 @@ def _check_grey(name: str, tiff: Any, page: Any) -> None:
         stated = tiff.imagej_metadata or {}
         channels, others = stated.get("channels", 1), stated.get("frames", 1) * stated.get("slices", 1)
     else:
-        sizes = dict(re.findall(r'Size([CZT])="(\d+)"', tiff.ome_metadata or "")) if tiff.is_ome else {}
-        channels, others = int(sizes.get("C", 1)), int(sizes.get("Z", 1)) * int(sizes.get("T", 1))
+        planes, channels = _ome_planes(tiff)
+        others = planes // channels
+    if tiff.is_shaped and len(several := [side for side in tiff.shaped_metadata[0]["shape"][:-2] if side > 1]) > 1:
+        raise FormatError(f"'{name}' has {' x '.join(map(str, several))} images, not one movie; save the channel alone")
     # A stack of channels alone is a list of images; channels beside frames would be taken for frames.
     if channels > 1 and others > 1:
         raise FormatError(f"'{name}' has {channels} channels; save the channel of the emitters alone")
+
+
+def _ome_planes(tiff: Any) -> tuple[int, int]:
+    """Planes and channels that OME metadata state for one image; 0 planes where they state none."""
+    sizes = {axis: int(size) for axis, size in re.findall(r'Size([CZT])="(\d+)"', tiff.ome_metadata or "")}
+    return math.prod(sizes.values()) if sizes else 0, sizes.get("C", 1)
 
 
 def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
@@ -243,6 +252,11 @@ def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
         stated = int((tiff.imagej_metadata or {}).get("images", 1))
     elif tiff.is_shaped and len(pages) == 1:
         stated = math.prod(tiff.shaped_metadata[0]["shape"]) // math.prod(first.shape)
+    elif tiff.is_stk:
+        stated = math.prod(tiff.series[0].shape) // math.prod(first.shape)
+    if stated > len(pages) and not (first.is_final and len(pages) == 1):
+        said = f"'{tiff.filename}' states {stated} frames and has {len(pages)} pages"
+        raise FormatError(f"{said}; copy or save it again")
     if stated < 2 or not first.is_final or len(pages) not in (1, stated):
         return None
     offsets = np.arange(stated, dtype=np.int64) * int(first.nbytes) + int(first.dataoffsets[0])

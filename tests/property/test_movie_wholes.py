@@ -1,0 +1,137 @@
+"""Movies cut over several files, or with their pages out of order, are read whole and in order, or refused."""
+
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smlmbench.errors import FormatError
+from smlmbench.formats import companions, open_movie
+from smlmbench.registry import Catalog
+
+CATALOG = Catalog()
+STEMS = ("a_MMStack_Pos0", "a_MMStack", "a_1_MMStack_1-Pos_000_001", "b_MMStack_Default", "acq_NDTiffStack")
+SUFFIXES = (".tif", ".ome.tif", ".tiff")
+
+
+def frames(count: int) -> np.ndarray:
+    return (np.arange(count, dtype=np.uint16)[:, None, None] * 100 + np.arange(20, dtype=np.uint16)).reshape(
+        count, 4, 5
+    )
+
+
+def read(path: Path) -> np.ndarray:
+    with closing(open_movie(path, catalog=CATALOG)) as movie:
+        return np.asarray(movie.read(0, movie.n_frames))
+
+
+def ome(places: list[int | None]) -> str:
+    """OME metadata of one file that say in which page each frame is; None for a frame that was never written."""
+    data = "".join(
+        f'<TiffData IFD="{page}" FirstT="{time}" FirstZ="0" FirstC="0" PlaneCount="1"/>'
+        for time, page in enumerate(places)
+        if page is not None
+    )
+    return (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        f'DimensionOrder="XYZCT" Type="uint16" SizeX="5" SizeY="4" SizeZ="1" SizeC="1" SizeT="{len(places)}">'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
+    )
+
+
+def write(path: Path, pages: np.ndarray, text: str | None = None) -> None:
+    with tifffile.TiffWriter(path, ome=False) as file:
+        for number, page in enumerate(pages):
+            file.write(page, description=text if number == 0 else None, metadata=None)
+
+
+@settings(max_examples=25)
+@given(
+    cuts=st.lists(st.integers(1, 4), min_size=2, max_size=4),
+    stem=st.sampled_from(STEMS),
+    suffix=st.sampled_from(SUFFIXES),
+    data=st.data(),
+)
+def test_a_stack_that_was_cut_is_read_whole_from_any_of_its_parts(cuts, stem, suffix, data):
+    whole = frames(sum(cuts))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{stem}{f'_{k}' if k else ''}{suffix}" for k in range(len(cuts))]
+        for path, part in zip(paths, np.split(whole, np.cumsum(cuts)[:-1]), strict=True):
+            write(path, part)
+        given_path = data.draw(st.sampled_from(paths))
+        np.testing.assert_array_equal(read(given_path), whole)
+        assert companions(given_path) == sorted(set(paths) - {given_path})
+        # A file that only looks alike is no part.
+        other = Path(folder) / f"other{suffix}"
+        write(other, whole[:1])
+        np.testing.assert_array_equal(read(other), whole[:1])
+
+
+@settings(max_examples=25)
+@given(order=st.permutations(range(6)), absent=st.none() | st.integers(0, 5))
+def test_frames_come_in_the_order_of_the_metadata_and_none_is_missing(order, absent):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.ome.tif"
+        if absent is None:
+            write(path, frames(6), ome(list(order)))
+            np.testing.assert_array_equal(read(path), frames(6)[list(order)])
+            return
+        pages = iter(np.argsort(np.argsort([page for time, page in enumerate(order) if time != absent])))
+        write(path, frames(5), ome([None if time == absent else int(next(pages)) for time in range(6)]))
+        if absent == 5:  # never taken: the numbers of all others hold
+            left = np.argsort(np.argsort(order[:5]))
+            np.testing.assert_array_equal(read(path), frames(5)[left])
+            return
+        with pytest.raises(FormatError, match="state 6 frames but 1 are in no file"):
+            read(path)
+
+
+@settings(max_examples=15)
+@given(sides=st.lists(st.integers(1, 3), min_size=2, max_size=3))
+def test_more_than_one_movie_in_a_file_is_refused(sides):
+    values = np.arange(int(np.prod(sides)) * 20, dtype=np.uint16).reshape(*sides, 4, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.tif"
+        tifffile.imwrite(path, values, photometric="minisblack")
+        if sum(side > 1 for side in sides) > 1:
+            with pytest.raises(FormatError, match="not one movie"):
+                read(path)
+        else:
+            np.testing.assert_array_equal(read(path), values.reshape(-1, 4, 5))
+
+
+def test_a_part_that_only_points_to_the_metadata_is_the_whole_movie(tmp_path):
+    first, second = tmp_path / "a_MMStack_Pos0.ome.tif", tmp_path / "a_MMStack_Pos0_1.ome.tif"
+    named = [(first.name, 0), (first.name, 1), (second.name, 0)]
+    text = ome([page for _, page in named])
+    for time, (name, page) in enumerate(named):
+        unit = f'IFD="{page}" FirstT="{time}" FirstZ="0" FirstC="0" PlaneCount="1"'
+        uuid = f"urn:uuid:0000000{int(name == second.name)}-0000-0000-0000-000000000000"
+        text = text.replace(f"<TiffData {unit}/>", f'<TiffData {unit}><UUID FileName="{name}">{uuid}</UUID></TiffData>')
+    write(first, frames(2), text.replace("<OME ", '<OME UUID="urn:uuid:00000000-0000-0000-0000-000000000000" ', 1))
+    only = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:00000001-0000-0000-0000-000000000000">'
+        f'<BinaryOnly MetadataFile="{first.name}" UUID="urn:uuid:00000000-0000-0000-0000-000000000000"/></OME>'
+    )
+    write(second, frames(3)[2:], only)
+    np.testing.assert_array_equal(read(second), frames(3))
+    np.testing.assert_array_equal(read(first), frames(3))
+    first.unlink()
+    with pytest.raises(FormatError, match=r"not beside it: a_MMStack_Pos0.ome.tif; copy them there"):
+        read(second)
+
+
+def test_fewer_pages_than_are_stated_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, imagej=True) as file:
+        file.write(frames(5))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"images=5\n", b"images=7\n", 1))
+    with pytest.raises(FormatError, match="7"):
+        read(path)

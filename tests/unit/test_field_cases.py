@@ -1,0 +1,67 @@
+"""Small inputs after public bug reports of the field, with the right value of each; their READMEs say where from."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smlmbench.errors import ConfigError, FormatError, MissingExtraError
+from smlmbench.formats import open_movie
+from smlmbench.registry import Catalog
+from smlmbench.run.using.predicting import read_camera
+
+DATA = Path(os.environ.get("SMLMBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "field-cases"
+CATALOG = Catalog()
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of field cases is not here")
+
+
+def sixth_pixels(name: str) -> list[float]:
+    with closing(open_movie(DATA / name, catalog=CATALOG)) as movie:
+        values = np.asarray(movie.read(0, movie.n_frames))
+    return values.reshape(len(values), -1)[:, 5].tolist()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "01-stk-in-tif/metamorph.tif",
+        "02-ndtiff-two-parts/acq_NDTiffStack.tif",
+        "02-ndtiff-two-parts/acq_NDTiffStack_1.tif",
+        "03-ome-second-part/b_MMStack_Pos0.ome.tif",
+        "03-ome-second-part/b_MMStack_Pos0_1.ome.tif",
+        "04-mmstack-split-no-ome/a_MMStack_Pos0.tif",
+        "04-mmstack-split-no-ome/a_MMStack_Pos0_1.tif",
+        "09-ome-order-and-gap/ome_reversed.ome.tif",
+    ],
+)
+def test_a_movie_is_read_whole_and_in_order(name: str) -> None:
+    assert sixth_pixels(name) == [105, 115, 125, 135, 145, 155]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("08-two-channels-or-positions/ome_two_positions.ome.tif", "holds 2 images; save each as a movie of its own"),
+        ("08-two-channels-or-positions/shaped_tcyx.tif", "has 6 x 2 images, not one movie; save the channel alone"),
+        ("09-ome-order-and-gap/ome_gap.ome.tif", "state 6 frames but 1 are in no file"),
+    ],
+)
+def test_what_is_not_one_whole_movie_is_refused_with_its_numbers(name: str, said: str) -> None:
+    with pytest.raises(FormatError, match=said):
+        sixth_pixels(name)
+
+
+def test_a_gain_needs_a_camera_that_has_one() -> None:
+    with pytest.raises(ConfigError, match="em_gain 300 has no part in kind: ideal; give kind: emccd"):
+        read_camera(DATA / "05-em-gain-without-kind" / "camera.yaml")
+
+
+def test_a_new_compression_names_its_package_and_a_big_file_is_read() -> None:
+    try:
+        assert len(sixth_pixels("23-zstd-btf/c_zstd.tif")) == 5
+    except MissingExtraError as error:
+        assert "pip install imagecodecs" in str(error)  # noqa: PT017  it may be installed
+    assert len(sixth_pixels("23-zstd-btf/x.btf")) == 5
