@@ -84,6 +84,16 @@ class Evidence:
     signal_free_area_um2: float = float("nan")
     reasons: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def density_per_um2(self) -> float:
+        """Of the facts, for metrics of plug-ins."""
+        return self.facts.density_per_um2
+
+    @property
+    def frame_shift(self) -> int:
+        """Of the facts, for metrics of plug-ins."""
+        return self.facts.frame_shift
+
     def missing(self, *parts: str) -> str | None:
         """Why the first absent one of these parts is absent, or None if all are there."""
         for part in parts:

@@ -65,6 +65,11 @@ class Matches:
     unmatched_found: Ints
     unmatched_truth: Ints
 
+    @property
+    def n_matched(self) -> int:
+        """Number of pairs, for metrics of plug-ins."""
+        return len(self.found)
+
 
 def near_pairs(
     found: Localizations, truth: Localizations, *, lateral_nm: float, axial_nm: float, three_d: bool

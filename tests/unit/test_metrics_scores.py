@@ -99,6 +99,11 @@ def test_no_truth_is_told_from_no_table():
     assert measure("jaccard", gather(None, EMPTY)) == {"jaccard": "this row gives no table of localizations"}
 
 
+def test_metrics_of_plugins_find_what_evidence_has_always_told():
+    evidence = gather(scene(), scene(), facts=Facts(frame_shift=7, density_per_um2=0.5))
+    assert (evidence.frame_shift, evidence.density_per_um2, evidence.matches.n_matched) == (7, 0.5, len(scene()))
+
+
 def test_the_truth_itself_is_perfect():
     truth = scene(three_d=True)
     evidence = gather(truth, truth, facts=Facts(three_d=True))

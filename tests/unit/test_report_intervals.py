@@ -91,6 +91,15 @@ def test_a_paired_difference_over_frames(tmp_path):
     assert (back.value, back.verdict) == (pytest.approx(-found.value), "tie")
 
 
+@pytest.mark.parametrize("length", [0, 0.5, -3])
+def test_blocks_have_a_frame_at_least_whatever_a_source_says(tmp_path, length):
+    builder = Builder(tmp_path, {"low": {"block": length}})
+    builder.trained("good", [0.9, 0.9])
+    builder.trained("fair", [0.8, 0.8])
+    board, by_name = entries(builder)
+    assert gap(by_name["good"], by_name["fair"], board, "efficiency", ["low"]).verdict == "win"
+
+
 def test_a_sign_that_differs_between_repeats_is_a_tie(tmp_path):
     builder = Builder(tmp_path)
     builder.trained("one", [0.9, 0.9, 0.8])

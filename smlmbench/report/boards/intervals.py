@@ -159,7 +159,7 @@ def _slack(board: Board, metric: str) -> float:
 def _block(board: Board, conditions: Sequence[str]) -> int:
     """Frames per block: as far apart as two frames must be to be independent (molecules that persist)."""
     facts = [board.facts.get(condition, {}) for condition in conditions]
-    return max((int(fact.get("block") or fact.get("frame_shift") or 1) for fact in facts), default=1)
+    return max([1, *(int(fact.get("block") or fact.get("frame_shift") or 1) for fact in facts)])
 
 
 def _mean_statistic(board: Board, metric: str, conditions: Sequence[str]) -> Statistic | None:
