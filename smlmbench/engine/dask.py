@@ -98,10 +98,12 @@ class _Mapping:
             if not self._flights and (not self._order or not self._hooks.may_begin()):
                 break
             try:
-                self._inbox.get(timeout=POLL_S)()
+                happened = self._inbox.get(timeout=POLL_S)
             except queue.Empty:
                 if self._client.status != "running":
                     raise EngineError(GONE) from None
+            else:
+                happened()
         for spec, result in self._order.rest():
             self._end(spec, result)
 

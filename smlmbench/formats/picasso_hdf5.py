@@ -171,7 +171,7 @@ def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:
         "lpy": locs.sigma_y_nm / pixel_nm,
         "lpz": locs.sigma_z_nm,
     }
-    kept = {name: values for name, values in known.items() if np.isfinite(values).all()}
+    kept = {name: values for name, values in known.items() if name in "xy" or np.isfinite(values).all()}
     left_out = [name for name, values in known.items() if name not in kept and not np.isnan(values).all()]
     columns = {
         "frame": (locs.frame + FIRST_FRAME).astype(np.uint32),

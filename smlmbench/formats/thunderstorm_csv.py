@@ -70,14 +70,14 @@ def unread(path: Path) -> list[str]:
 
 
 def _columns(head: text.Head) -> list[Column]:
-    places = head.names
-    generated = "bkgstd" in places and not any(name.startswith("uncertainty") for name in places)
+    generated = "bkgstd" in head.names and not any(name.startswith("uncertainty") for name in head.names)
     columns: dict[str, Column] = {}
-    for name, target in TARGETS:
-        if name in places and not (name == "offset" and generated):
-            header = head.headers[places[name]]
-            if not target.endswith("photons") or header.unit in ("photon", "adu"):
-                columns[target] = Column(target, places[name], header.text, header.unit)
+    for position, header in enumerate(head.headers):
+        if header.name == "offset" and generated:
+            continue
+        for name, target in TARGETS:
+            if name == header.name and (not target.endswith("photons") or header.unit in ("photon", "adu")):
+                columns[target] = Column(target, position, header.text, header.unit)
     return list(columns.values())
 
 

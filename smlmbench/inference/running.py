@@ -61,8 +61,8 @@ def prepare(
 
 def runtime_of(catalog: Catalog, path: Path) -> str | None:
     """The runtime whose files have this suffix; None where there is none."""
-    suffixes = {name: catalog.card("runtimes", name).facts.get("suffix") for name in catalog.names("runtimes")}
-    return next((name for name, suffix in suffixes.items() if suffix == path.suffix.lower()), None)
+    suffixes = ((name, catalog.card("runtimes", name).facts.get("suffix")) for name in catalog.names("runtimes"))
+    return next((name for name, suffix in suffixes if suffix == path.suffix.lower()), None)
 
 
 def takes_range(catalog: Catalog, runtime: str) -> bool:

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,8 +141,9 @@ def make_database(database: Path, build: "Callable[[Path], None]") -> None:
             os.link(fresh, database)
         except OSError:
             # A file system without hard links: a rename is the nearest to a single step.
-            if not database.exists():
-                fresh.rename(database)
+            with suppress(FileExistsError):  # so Windows answers where another parent was faster
+                if not database.exists():
+                    fresh.rename(database)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -1,6 +1,10 @@
+import queue
+from types import SimpleNamespace
+
 import pytest
 
 from smlmbench.engine import Hooks, map_cells
+from smlmbench.engine.dask import Workers
 from smlmbench.engine.slots import gpu_of, stop_of, thread_environment
 from smlmbench.errors import StoreLostError, TrainingError
 
@@ -128,3 +132,18 @@ def test_stopping_one_job_leaves_the_cells_of_another():
     stop_of("one").set()
     assert stop_of("one").is_set()
     assert not stop_of("another").is_set()
+
+
+def test_an_empty_queue_of_a_hook_is_no_empty_inbox():
+    def hook(event):
+        raise queue.Empty
+
+    client = SimpleNamespace(
+        status="closed",
+        nthreads=lambda: {"worker": 1},
+        subscribe_topic=lambda topic, heard: heard((0.0, {"kind": "told"})),
+        submit=lambda *_, **__: SimpleNamespace(add_done_callback=lambda call: None),
+    )
+    workers = Workers(client, ours=True)
+    with pytest.raises(queue.Empty):
+        workers.map_cells(print, [{"id": "a"}], on_result=print, hooks=Hooks(on_event=hook))

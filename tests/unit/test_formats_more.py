@@ -123,6 +123,21 @@ def test_picasso_leaves_out_columns_with_nan(tmp_path: Path) -> None:
         write(table(), tmp_path / "b.hdf5", "picasso_hdf5")
 
 
+def test_picasso_keeps_positions_that_are_not_finite(tmp_path: Path) -> None:
+    with pytest.warns(LossWarning, match="2 of 3 rows will be dropped by Picasso"):
+        path = write(
+            table(frame=[0] * 3, x_nm=[np.nan, 550, 550], y_nm=[350, np.inf, 350]), tmp_path / "a.hdf5", "picasso_hdf5"
+        )
+    with h5py.File(path) as file:
+        assert file["locs"].dtype.names == ("frame", "x", "y")
+
+
+def test_thunderstorm_photons_beside_intensity_of_another_unit(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"frame","x [nm]","y [nm]","intensity [photon]","intensity [AU]"\n1,2,3,40,5\n')
+    assert read(path).photons.tolist() == [40]
+
+
 def picasso(tmp_path: Path, sidecar: str, **columns: float) -> Path:
     given = {"frame": 3, "x": 5.0, "y": 3.0, **columns}
     locs = np.zeros(1, dtype=[(name, "u4" if name == "frame" else "f4") for name in given])

@@ -1,6 +1,7 @@
 import dataclasses
 import pickle
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from smlmbench.data.contracts import ArrayFrames, Given, Statistics
 from smlmbench.errors import ConfigError, FormatError, UnknownNameError
 from smlmbench.inference.checkpoint import build_network, checkpoint_of, load_trained
 from smlmbench.inference.engine import ReadOut, frame_multiple, frames_per_batch, predict, read_ahead
+from smlmbench.inference.running import runtime_of
 from smlmbench.inference.runtimes import eager
 from smlmbench.outputs import raster
 from smlmbench.registry import Catalog
@@ -230,3 +232,9 @@ def test_eager_runs_fp32_and_bf16_and_answers_in_fp32(tmp_path):
     assert not torch.equal(half(frames), expected)
     with pytest.raises(ConfigError, match="no number format 'int8'; accepted: fp32, bf16"):
         eager.prepare(network, frames, "int8")
+
+
+def test_a_plug_in_with_an_odd_card_does_not_hide_the_runtime_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "zz.py"
+    path.write_text('CARD = {"room": "runtimes", "version": "one"}\n\n\ndef prepare(*_):\n    return None\n')
+    assert runtime_of(Catalog([path]), Path("a.onnx")) == "onnxruntime"

@@ -160,6 +160,20 @@ def test_two_parents_that_start_together_share_the_first_database(tmp_path):
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
+def test_another_parent_was_faster_where_there_are_no_hard_links(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    def windows(fresh, database):
+        database.touch()
+        raise FileExistsError(database)
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(Path, "rename", windows)
+    make_database(tmp_path / "mlflow.db", lambda path: path.touch())
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
 def test_no_write_ahead_log_on_a_network_file_system(tmp_path, monkeypatch):
     mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(tmp_path), fstype="nfs4")]
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
