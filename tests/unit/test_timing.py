@@ -1,5 +1,6 @@
 import dataclasses
 import time
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from smlmbench import timing
 from smlmbench.errors import ConfigError
+from smlmbench.run.timing.measuring import Subject, measure
 from smlmbench.timing import check_device, host_name, synchronise, threads, time_calls
 
 CPU = torch.device("cpu")
@@ -154,3 +156,15 @@ def test_a_busy_machine_is_refused_where_asked(monkeypatch):
     monkeypatch.setattr(timing, "used_by_others", lambda: 0.55)
     with pytest.raises(ConfigError, match="other programs use 55 % of the processor, at most 20 %"):
         timing.refuse_busy()
+
+
+def test_what_can_be_made_and_not_called_is_left_out_of_the_measurement():
+    def breaks(frames):
+        raise RuntimeError("no such operator")
+
+    frames = np.zeros((1, 1, 8, 8), np.float32)
+    calls = {"good": torch.nn.Identity(), "bad": breaks}
+    subjects = {name: Subject(torch.nn.Identity(), lambda call=call: call, frames) for name, call in calls.items()}
+    found, failed = measure(subjects, CPU, partial(time_calls, budget_s=0.01), whole=False)
+    assert list(found) == ["good"]
+    assert {name: str(error) for name, error in failed.items()} == {"bad": "no such operator"}

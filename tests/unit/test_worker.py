@@ -5,10 +5,13 @@ import pytest
 from tiny_study import write, write_plugins
 
 from smlmbench.engine import link
+from smlmbench.errors import CollapsedError
 from smlmbench.registry import Catalog
-from smlmbench.run.cells import worker
+from smlmbench.run.cells import run, worker
 from smlmbench.run.cells.worker import _plugin, _session, pack_cell, pack_session
+from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Relay, Reporter, clock, retell, table
+from smlmbench.run.session import Session
 from smlmbench.run.studies.trainings import _Work
 from smlmbench.study.cells import Cell
 from smlmbench.study.load import load_study
@@ -256,3 +259,19 @@ def test_a_cell_that_the_engine_gives_up_is_a_failed_row_of_the_store(tmp_path, 
     assert (row.cell_id, row.status, row.reason) == (first.cell_id, "failed", reason)
     assert session.reporter._counts == {"done": 1, "failed": 2, "left": 0}
     assert session.reporter.lines == [f"sim fid_storm l1l2 λ=400 repeat 0: failed: {reason}"]
+
+
+def test_a_special_case_of_an_end_is_said_as_the_store_has_it(tmp_path, store, monkeypatch):
+    class FadedError(CollapsedError):
+        pass
+
+    def work(*_, **__):
+        raise FadedError("fades out")
+
+    loaded = load_study(write(tmp_path))
+    (cell, *_) = make_plan(loaded).cells
+    number = store.ensure_experiment(cell.study)
+    session = Session(store, number, Materials(loaded.catalog), Reporter(quiet=True), "cpu")
+    monkeypatch.setattr(run, "_work", work)
+    assert run.run_cell(cell, session) == "collapsed"
+    assert [one.status for one in cell_runs(store, number, cell.cell_id)] == ["collapsed"]

@@ -58,7 +58,7 @@ def run_cell(cell: Cell, session: Session, watch: Watch | None = None) -> str:
     except StoreLostError:
         raise
     except Exception as error:
-        end = ENDS.get(type(error), "failed")
+        end = next((name for kind, name in ENDS.items() if isinstance(error, kind)), "failed")
         session.reporter.line(f"{label}: {end}: {reason_of(error)}")
     finally:
         session.reporter.stop()

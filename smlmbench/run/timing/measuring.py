@@ -61,11 +61,12 @@ def measure(
     for label, one in subjects.items():
         began = time.perf_counter()
         try:
-            prepared[label] = one.prepare()
-            prepared[label](inputs[label][:1])
+            call = one.prepare()
+            call(inputs[label][:1])
         except Exception as error:
             failed[label] = error
             continue
+        prepared[label] = call
         numbers[label] = {"load_ms": 1e3 * (time.perf_counter() - began)}
     if not prepared:
         return {}, failed
