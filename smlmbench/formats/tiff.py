@@ -36,14 +36,18 @@ BIG_SUFFIXES = (".btf", ".tf8")  # promise BigTIFF; what is read may be either
 BLOCK_BYTES = 1 << 25
 PAGE_BYTES = 256
 MOST_BYTES = 2**32 - 2**20
+SIGNED = (-32768.0, 1.0)  # how ImageJ keeps int16
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-DTYPES = ("uint8", "uint16", "float32")
+DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float16", "float32", "float64")
 # Keeps tifffile's own lines about broken files from stderr, where they would stand beside our error.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffMovie:
-    """An open TIFF movie (a `Movie`) of uint8, uint16 or float32; `look` says shape and number format of its frames."""
+    """An open TIFF movie (a `Movie`) of any of `DTYPES`; `look` says shape and number format of its frames.
+
+    Where ImageJ states a calibration (signed 16 bit is one), counts are the calibrated numbers that it shows.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open and check the file.
@@ -76,7 +80,9 @@ class TiffMovie:
         _check_grey(name, self._tiff, first)
         self.height, self.width = first.shape
         self._stored = np.dtype(first.dtype).newbyteorder(self._tiff.byteorder)
-        self.dtype = self._stored.newbyteorder("=")
+        self._line = _calibration(name, self._tiff)
+        signed = self._line == SIGNED and self._stored.name == "uint16"
+        self.dtype = self._stored.newbyteorder("=") if self._line is None else np.dtype("i2" if signed else "f4")
         self.look = f"{self.height} x {self.width} {self.dtype}"
         self._offsets = _stack_offsets(self._tiff, first)
         if self._offsets is None:
@@ -127,10 +133,10 @@ class TiffMovie:
         """As every movie (SizeError: outside it; FormatError: a page cannot be decoded, or the file has shrunk)."""
         check_block(start, stop, self.n_frames)
         if self._offsets is None:
-            out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
+            out = np.empty((stop - start, self.height, self.width), dtype=self._stored.newbyteorder("="))
             for number in range(start, stop):
                 out[number - start] = self._decode(number)
-            return out
+            return self._shown(out)
         stored = np.empty((stop - start, self.height, self.width), dtype=self._stored)
         offsets = self._offsets[start:stop]
         step = self.height * self.width * self._stored.itemsize
@@ -140,6 +146,11 @@ class TiffMovie:
             else:
                 for frame, offset in zip(stored, offsets, strict=True):
                     self._fill(frame, int(offset))
+        return self._shown(stored)
+
+    def _shown(self, stored: NDArray[Any]) -> NDArray[np.generic]:
+        if self._line is not None:
+            stored = self._line[0] + self._line[1] * stored
         return stored.astype(self.dtype, copy=False)
 
     def _fill(self, pixels: NDArray[Any], offset: int) -> None:
@@ -157,7 +168,7 @@ class TiffMovie:
         """One compressed page."""
         try:
             with self._lock:
-                return np.asarray(self._tiff.pages[number].asarray(maxworkers=1), dtype=self.dtype)
+                return np.asarray(self._tiff.pages[number].asarray(maxworkers=1))
         except Exception as error:
             if "imagecodecs" in str(error) or isinstance(error, ModuleNotFoundError):  # zstd of newer Pythons
                 why = "is compressed in a way that needs imagecodecs"
@@ -233,6 +244,17 @@ def _check_grey(name: str, tiff: Any, page: Any) -> None:
     # A stack of channels alone is a list of images; channels beside frames would be taken for frames.
     if channels > 1 and others > 1:
         raise FormatError(f"'{name}' has {channels} channels; save the channel of the emitters alone")
+
+
+def _calibration(name: str, tiff: Any) -> tuple[float, float] | None:
+    """Offset and slope of ImageJ's calibrated pixels; None where they are the stored ones."""
+    stated = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+    line = (float(stated.get("c0", 0.0)), float(stated.get("c1", 1.0)))
+    if "c0" in stated and (stated.get("cf", 0) != 0 or "c2" in stated):
+        raise FormatError(
+            f"'{name}' has pixels calibrated by a curve; convert them to numbers in Fiji, or save without it"
+        )
+    return None if line == (0.0, 1.0) else line
 
 
 def _ome_planes(tiff: Any) -> tuple[int, int]:

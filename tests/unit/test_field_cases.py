@@ -54,6 +54,11 @@ def test_what_is_not_one_whole_movie_is_refused_with_its_numbers(name: str, said
         sixth_pixels(name)
 
 
+def test_signed_pixels_are_what_imagej_shows() -> None:
+    assert sixth_pixels("07-imagej-signed-16/ij_signed16.tif") == [105, 115, 125, 135, 145, 155]
+    assert sixth_pixels("07-imagej-signed-16/int16.tif") == [-95, -85, -75, -65, -55, -45]
+
+
 def test_a_gain_needs_a_camera_that_has_one() -> None:
     with pytest.raises(ConfigError, match="em_gain 300 has no part in kind: ideal; give kind: emccd"):
         read_camera(DATA / "05-em-gain-without-kind" / "camera.yaml")

@@ -27,6 +27,12 @@ COUNTS = np.arange(20 * 8 * 6, dtype=np.uint16).reshape(20, 8, 6) * 7
         ("uint16", {"compression": "zlib"}),
         ("uint16", {"compression": "zlib", "byteorder": ">", "predictor": True}),
         ("uint16", {"rowsperstrip": 3, "metadata": None}),
+        ("int16", {}),
+        ("int16", {"compression": "zlib", "byteorder": ">"}),
+        ("uint32", {}),
+        ("int32", {}),
+        ("float16", {}),
+        ("float64", {"byteorder": ">"}),
     ],
 )
 def test_movies_are_read_as_they_were_written(tmp_path: Path, dtype: str, how: dict[str, Any]) -> None:
@@ -41,6 +47,24 @@ def test_movies_are_read_as_they_were_written(tmp_path: Path, dtype: str, how: d
     with pytest.raises(SizeError):
         movie.read(19, 21)
     movie.close()
+
+
+@pytest.mark.parametrize("how", [{}, {"compression": "zlib"}])
+@pytest.mark.parametrize(
+    ("c0", "c1", "dtype"),
+    [(-32768.0, 1.0, "int16"), (0.0, 0.5, "float32"), (-100.0, 2.0, "float32"), (0.0, 1.0, "uint16")],
+)
+def test_pixels_that_imagej_calibrates_are_what_it_shows(
+    tmp_path: Path, how: dict[str, Any], c0: float, c1: float, dtype: str
+) -> None:
+    metadata = {"cf": 0, "c0": c0, "c1": c1, "vunit": "gray value"}
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS, imagej=True, metadata=metadata, **how)
+    with closing(open_movie(tmp_path / "a.tif")) as movie:
+        assert movie.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(movie.read(2, 9), (c0 + c1 * COUNTS[2:9]).astype(dtype))
+    tifffile.imwrite(tmp_path / "b.tif", COUNTS, imagej=True, metadata={**metadata, "cf": 1, "c2": 0.1})
+    with pytest.raises(FormatError, match="calibrated by a curve"):
+        open_movie(tmp_path / "b.tif")
 
 
 def test_pages_that_do_not_follow_each_other(tmp_path: Path) -> None:
@@ -143,8 +167,12 @@ def test_what_is_not_a_tiff_is_refused(tmp_path: Path, content: bytes, capfd: py
     [
         (np.zeros((5, 8, 6, 3), np.uint8), {"photometric": "rgb"}, "colour or volumes"),
         (np.zeros((8, 6, 3), np.uint8), {"photometric": "rgb"}, "colour or volumes"),
-        (np.zeros((5, 8, 6)), {}, "holds float64; accepted: uint8, uint16, float32"),
-        (np.zeros((5, 8, 6), np.int16), {}, "holds int16"),
+        (
+            np.zeros((5, 8, 6), np.complex64),
+            {},
+            "holds complex64; accepted: uint8, uint16, uint32, int16, int32, float16",
+        ),
+        (np.zeros((5, 8, 6), np.int64), {}, "holds int64"),
         (np.zeros((5, 2, 8, 6), np.uint16), {"imagej": True, "metadata": {"axes": "TCYX"}}, "2 channels"),
         (np.zeros((5, 2, 8, 6), np.uint16), {"ome": True, "metadata": {"axes": "TCYX"}}, "2 channels"),
     ],
