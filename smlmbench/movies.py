@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import SizeError
+from smlmbench.errors import FormatError, SizeError
 
 
 class Extent(Protocol):
@@ -95,8 +95,9 @@ class CalibratedFrames:
         self.n_frames, self.height, self.width = movie.n_frames, movie.height, movie.width
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Frames start .. stop - 1 as (n, height, width) float32."""
+        """Frames start .. stop - 1 as (n, height, width) float32 (FormatError: NaN or infinity among them)."""
         counts = self.movie.read(start, stop)
+        check_finite(self.movie.path.name, start, counts)
         return counts.astype(np.float32) if self.camera is None else self.camera.to_photons(counts)
 
 
@@ -171,6 +172,20 @@ def windows(block: NDArray[np.float32], middle: NDArray[np.int64], context: int)
     offsets = np.arange(context) - context // 2
     chosen: NDArray[np.float32] = block[np.clip(middle[:, None] + offsets, 0, len(block) - 1)]
     return chosen.reshape(len(middle), context * block.shape[1], *block.shape[2:])
+
+
+def check_finite(name: str, start: int, counts: NDArray[np.generic]) -> None:
+    """Refuse frames of floats, from number `start` on, with pixels that are no numbers (FormatError)."""
+    if counts.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(counts.astype(np.float32, copy=False)).reshape(len(counts), -1)
+    if bad.any():
+        first = int(bad.any(axis=1).argmax())
+        raise FormatError(
+            f"'{name}': frame {start + first + 1} (counted from 1) has {bad[first].sum()} pixels that are NaN or infinite"
+            "; cut the border that a registration left, or fill them with the background"
+        )
 
 
 def check_block(start: int, stop: int, n_frames: int) -> None:

@@ -20,7 +20,7 @@ from smlmbench.data.crops import SYMMETRIES, Place, turn_crop
 from smlmbench.data.targets import digest_of, statistics_of
 from smlmbench.errors import ConfigError, FormatError, SizeError
 from smlmbench.formats.pages import open_pages
-from smlmbench.movies import Movie, check_block
+from smlmbench.movies import Movie, check_block, check_finite
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.study.sources import ImagesSource
@@ -95,7 +95,9 @@ class PairFiles:
             while len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(path)
-        return np.asarray(self._open[path].read(page.number, page.number + 1)[0])
+        found = self._open[path].read(page.number, page.number + 1)
+        check_finite(path.name, page.number, found)
+        return np.asarray(found[0])
 
     def __del__(self) -> None:
         for movie in getattr(self, "_open", {}).values():

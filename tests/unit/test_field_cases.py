@@ -9,6 +9,7 @@ import pytest
 
 from smlmbench.errors import ConfigError, FormatError, MissingExtraError
 from smlmbench.formats import open_movie
+from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
 from smlmbench.run.using.predicting import read_camera
 
@@ -57,6 +58,14 @@ def test_what_is_not_one_whole_movie_is_refused_with_its_numbers(name: str, said
 def test_signed_pixels_are_what_imagej_shows() -> None:
     assert sixth_pixels("07-imagej-signed-16/ij_signed16.tif") == [105, 115, 125, 135, 145, 155]
     assert sixth_pixels("07-imagej-signed-16/int16.tif") == [-95, -85, -75, -65, -55, -45]
+
+
+@pytest.mark.parametrize("name", ["nan1.tif", "inf1.tif"])
+def test_a_pixel_that_is_no_number_is_named(name: str) -> None:
+    with closing(open_movie(DATA / "10-nan-pixels" / name, catalog=CATALOG)) as movie:
+        frames = calibrated(movie, read_camera("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5, read_noise_e: 1.6}"))
+        with pytest.raises(FormatError, match=r"frame 3 \(counted from 1\) has 1 pixels"):
+            frames.read(0, movie.n_frames)
 
 
 def test_a_gain_needs_a_camera_that_has_one() -> None:

@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from smlmbench.camera import Camera
-from smlmbench.errors import SizeError
-from smlmbench.movies import blocks, calibrated, window
+from smlmbench.errors import FormatError, SizeError
+from smlmbench.movies import ArrayMovie, blocks, calibrated, window
+from smlmbench.run.using.projecting import project
 
 COUNTS = np.arange(10 * 3 * 4, dtype=np.uint16).reshape(10, 3, 4) + 90
 
@@ -76,3 +77,17 @@ def test_blocks_cover_every_frame_once_and_nothing_reads_more_than_a_block() -> 
 def test_empty_blocks_are_refused() -> None:
     with pytest.raises(SizeError, match="give 1 or more"):
         next(blocks(calibrated(MemoryMovie(), None), 0))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_pixels_that_are_no_numbers_are_named_with_frame_and_count(value: float) -> None:
+    frames = np.ones((6, 4, 5))
+    frames[3, 1, 1:4] = value
+    frames[4, 0, 0] = value
+    seen = calibrated(ArrayMovie(frames), Camera(kind="scmos", baseline_adu=0.5))
+    assert seen.read(0, 3).shape == (3, 4, 5)
+    with pytest.raises(FormatError, match=r"frame 4 \(counted from 1\) has 3 pixels that are NaN or infinite"):
+        seen.read(1, 6)
+    with pytest.raises(FormatError, match="frame 4 .* 3 pixels"):
+        project(ArrayMovie(frames), "mean")
+    np.testing.assert_array_equal(project(ArrayMovie(frames[:3]), "mean"), np.ones((4, 5)))

@@ -11,7 +11,7 @@ from smlmbench.errors import FormatError
 from smlmbench.figures import ImageFormat, projection
 from smlmbench.formats import write_image
 from smlmbench.formats.tiff_image import write_plain
-from smlmbench.movies import Movie
+from smlmbench.movies import Movie, check_finite
 from smlmbench.registry import Catalog
 
 How = Literal["sum", "mean", "max", "std"]
@@ -32,6 +32,7 @@ def project(movie: Movie, how: How, on_frames: Callable[[int], None] | None = No
     for start in range(0, movie.n_frames, step):
         stop = min(start + step, movie.n_frames)
         block = movie.read(start, stop)
+        check_finite(movie.path.name, start, block)
         if how == "max":
             np.maximum(highest, block.max(axis=0), out=highest)
         elif how == "std":
