@@ -183,8 +183,8 @@ def check_finite(name: str, start: int, counts: NDArray[np.generic]) -> None:
     if bad.any():
         first = int(bad.any(axis=1).argmax())
         raise FormatError(
-            f"'{name}': frame {start + first + 1} (counted from 1) has {bad[first].sum()} pixels that are NaN or infinite"
-            "; cut the border that a registration left, or fill them with the background"
+            f"'{name}': frame {start + first + 1} (counted from 1) has {bad[first].sum()} pixels that are NaN or"
+            " infinite; cut the border that a registration left, or fill them with the background"
         )
 
 
