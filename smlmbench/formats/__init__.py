@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 NO_OPTIONS = TableOptions()
+TEXT = (".csv", ".tsv", ".txt", ".tab", ".xls")
 Facts = dict[str, dict[str, Any]]
 
 
@@ -152,7 +153,7 @@ def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None,
     fitting = [
         name
         for name, facts in offered.items()
-        if (folder or path.suffix.lower() in facts["suffixes"]) and catalog.module("formats", name).recognises(path)
+        if (folder or _may_be(path.suffix.lower(), facts)) and catalog.module("formats", name).recognises(path)
     ]
     exact = [name for name in fitting if not offered[name].get("fallback")] or fitting
     if len(exact) == 1:
@@ -201,6 +202,11 @@ def _facts(catalog: Catalog, holds: str | None = None) -> Facts:
     """Facts of the formats, of those that hold a kind of thing where it is named, by name."""
     facts = {name: catalog.card("formats", name).facts for name in catalog.names("formats")}
     return {name: fact for name, fact in facts.items() if holds in (None, fact.get("holds"))}
+
+
+def _may_be(suffix: str, facts: Mapping[str, Any]) -> bool:
+    """Text tables are known by their header, whatever text they are called."""
+    return suffix in facts["suffixes"] or (suffix in TEXT and ".csv" in facts["suffixes"])
 
 
 def _with_fact(offered: Facts, fact: str) -> Facts:

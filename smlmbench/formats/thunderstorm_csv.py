@@ -32,6 +32,7 @@ CARD: dict[str, Any] = {
 
 FIRST_FRAME = 1
 ALWAYS = ("id", "frame", "x [nm]", "y [nm]")
+SIGNS = ("sigma", "sigma1", "intensity", "offset", "bkgstd", "uncertainty", "uncertainty_xy")
 NEEDED = ("frame", "x", "y")
 TARGETS = (
     ("frame", "frame"),
@@ -49,10 +50,11 @@ TARGETS = (
 
 
 def recognises(path: Path) -> bool:
-    """Comma-separated, with `frame`, `x [..]` and `y [..]` in square brackets."""
+    """The header has `frame`, and `x [..]` and `y [..]` in square brackets; without commas also a name of its own."""
     head = text.read_head(path)
     bracketed = {header.name for header in head.headers if header.text.endswith("]")}
-    return head.delimiter == "," and {"x", "y"} <= bracketed and "frame" in head.names
+    own = head.delimiter == "," or not head.names.keys().isdisjoint(SIGNS)
+    return own and {"x", "y"} <= bracketed and "frame" in head.names
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:

@@ -97,3 +97,30 @@ def test_ds_lies_half_a_pixel_before_floor(x_nm: float, pixel_nm: float) -> None
     assert abs((column + 1) * pixel_nm - x_nm) <= pixel_nm / 2 * (1 + 1e-9)
     floor = int(rasterise([x_nm], [0.0], (1, 100), pixel_nm).argmax())
     assert (floor + 0.5) * pixel_nm == pytest.approx(x_nm, abs=pixel_nm / 2 * (1 + 1e-9))
+
+
+DRESSES = {",": ".", ";": ",", "\t": "."}
+
+
+@settings(max_examples=40)
+@given(
+    delimiter=st.sampled_from(sorted(DRESSES)),
+    suffix=st.sampled_from([".csv", ".tsv", ".txt", ".xls"]),
+    quoted=st.booleans(),
+    rows=st.lists(st.tuples(st.integers(1, 9), *[st.integers(0, 4000)] * 3), min_size=1, max_size=5),
+)
+def test_one_table_in_many_dresses_has_one_meaning(tmp_path_factory, delimiter, suffix, quoted, rows):
+    """ThunderSTORM's table, saved again by a spreadsheet, is still ThunderSTORM's: incident photons, frames from 1."""
+    heads = ["id", "frame", "x [nm]", "y [nm]", "intensity [photon]", "offset [photon]", "uncertainty [nm]"]
+    cells = [[k, frame, x / 8, y / 8, n / 4, 12.5, 8.0] for k, (frame, x, y, n) in enumerate(rows, 1)]
+    lines = [delimiter.join(f'"{head}"' if quoted else head for head in heads)]
+    lines += [delimiter.join(str(cell).replace(".", DRESSES[delimiter]) for cell in row) for row in cells]
+    path = tmp_path_factory.mktemp("dress") / f"table{suffix}"
+    path.write_text("\n".join(lines) + "\n")
+    camera = Camera(kind="scmos", quantum_efficiency=0.5)
+    locs = read_table(path, catalog=CATALOG, options=TableOptions(camera=camera))
+    assert locs.frame.tolist() == [row[1] - 1 for row in cells]
+    assert locs.x_nm.tolist() == [row[2] for row in cells]
+    assert locs.photons.tolist() == [row[4] / 2 for row in cells]
+    assert locs.background_photons.tolist() == [6.25] * len(cells)
+    assert locs.sigma_x_nm.tolist() == [8.0] * len(cells)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smlmbench.errors import ConfigError, FormatError, MissingExtraError
-from smlmbench.formats import open_movie
+from smlmbench.formats import TableOptions, open_movie, read_table
 from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
 from smlmbench.run.using.predicting import read_camera
@@ -66,6 +66,14 @@ def test_a_pixel_that_is_no_number_is_named(name: str) -> None:
         frames = calibrated(movie, read_camera("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5, read_noise_e: 1.6}"))
         with pytest.raises(FormatError, match=r"frame 3 \(counted from 1\) has 1 pixels"):
             frames.read(0, movie.n_frames)
+
+
+@pytest.mark.parametrize("name", ["english.csv", "german.csv", "tab.tsv"])
+def test_one_table_in_three_dresses_has_one_meaning(name: str) -> None:
+    options = TableOptions(camera=read_camera("{kind: scmos, quantum_efficiency: 0.5}"))
+    table = read_table(DATA / "06-thunderstorm-semicolon-tab" / name, catalog=CATALOG, options=options)
+    assert (table.photons[0], table.background_photons[0], table.frame.tolist()) == (450, 15, [0, 2])
+    assert table.x_nm.tolist() == ([550, 650] if name == "tab.tsv" else [550.25, 650.75])
 
 
 def test_a_gain_needs_a_camera_that_has_one() -> None:
