@@ -145,7 +145,7 @@ class _Part:
         read = [(task, self._study(task, [entry for _, entry in group])) for task, group in groups.items()]
         if not read:
             self._study(None, [DataEntry(name="none", train=SimulateSource())])  # for the problems of other blocks
-        check_files(entries.sources, placed, self.choices.catalog, problems, self.raw.get("output"))
+        check_files(entries.sources, placed, self.choices.catalog, problems, self.raw)
         check_there(entries.files, problems)
         return [(task, study) for task, study in read if study is not None]
 

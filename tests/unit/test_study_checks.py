@@ -126,6 +126,17 @@ def test_a_field_too_narrow_to_cut_is_told(tmp_path):
     load_study(write_study(tmp_path, data=[{"name": "c", "train": source | {"track": "iid"}}]))
 
 
+@pytest.mark.parametrize(("border_nm", "needed"), [(0, None), (400, None), (401, 17), (450, 17), (2000, 48)])
+def test_the_scoring_border_of_the_study_counts(tmp_path, border_nm, needed):
+    source = write_movie(tmp_path, width=16) | {"track": "iid", "crop_px": 16, "pixel_size_nm": 100}
+    path = write_study(tmp_path, data=[{"name": "c", "train": source}], scoring={"border_nm": border_nm})
+    if needed is None:
+        load_study(path)
+        return
+    with pytest.raises(ConfigError, match=f"'a.tif' is 16 px wide, val needs {needed} px; give scoring: "):
+        load_study(path)
+
+
 def test_a_movie_too_short_to_cut_is_told(tmp_path):
     (told,) = problems(tmp_path, write_movie(tmp_path, frames=2) | {"track": "iid"})
     assert "2 frames cannot be cut into parts of at least 1; give val and test of their own" in told

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
 from smlmbench.study.reading.problems import Problems, Where
@@ -18,13 +20,17 @@ def check_files(
     entries: Sequence[tuple[Where, DataEntry]],
     catalog: Catalog,
     problems: Problems,
-    output: Any,
+    raw: Mapping[str, Any],
 ) -> None:
     """Note every problem of the files of a study: absent, unreadable, without positions, too small, of another grid.
 
-    `sources` are all valid ones, `entries` the data sets of these; `output` is the study's block, as written.
+    `sources` are all valid ones, `entries` the data sets of these; `raw` is the study as written.
     """
-    look = Look(catalog, Scoring().border_nm)
+    try:
+        scoring = Scoring.model_validate(raw.get("scoring") or {})
+    except ValidationError:
+        scoring = Scoring()  # noted where the block stands
+    output, look = raw.get("output"), Look(catalog, scoring.border_nm)
     for where, source in sources:
         _note(problems, where, source.check(look))
     for where, entry in entries:

@@ -194,6 +194,9 @@ def _too_small(source: MovieSource, shape: Shape, needed: int) -> str | None:
     wide = block.x1 - block.x0
     if wide >= needed:
         return None
+    if part.rule == "frames":
+        todo = "give a smaller crop_px" if part.role == "train" else "give scoring: {border_nm: ...} a smaller border"
+        return f"'{name}' is {wide} px wide, {part.role} needs {needed} px; {todo}, or a wider movie"
     said = f"'{name}' is {shape[2]} px wide: its {part.role} block of {wide} px needs {needed} px beside"
     todo = "give val and test of their own, a smaller crop_px or guard_px, or `split: frames`"
     return f"{said} guards of {part.guard_px} px; {todo}"
