@@ -1,5 +1,6 @@
 """Text tables: their head, their numbers, and writing them."""
 
+import codecs
 import csv
 import math
 import re
@@ -25,6 +26,7 @@ EMPTY = (None, "", "NA", "N/A", "null")
 SPELLING = ((".0,", ","), (".0\n", "\n"), ("nan", "NaN"), ("inf", "Infinity"))  # as Java and Python both read it
 ROWS_AT_ONCE = 50_000  # bounds the memory of writing a long table
 MAX_LINE = 1 << 16
+LOOKED_AT = 50  # rows
 SHOWN_COLUMNS, SHOWN_CHARACTERS = 12, 40
 
 
@@ -58,7 +60,8 @@ class Head:
     headers: list[Header]
     lines: int  # up to and including the header
     delimiter: str  # comma, semicolon or tab
-    decimal: str  # sign in the first row of numbers
+    decimal: str  # sign in the first rows of numbers
+    encoding: str
 
     @property
     def names(self) -> dict[str, int]:
@@ -74,24 +77,52 @@ def shown_columns(headers: Sequence[Header]) -> str:
 
 
 def read_head(path: Path) -> Head:
-    """Read comments and header; an empty file has no headers (FormatError: the file cannot be opened)."""
+    """Read comments and header, in whatever encoding; an empty file has no headers (FormatError: it cannot be opened).
+
+    A first line `sep=;`, as spreadsheets write it, is no header; a header that is one quoted cell is taken out of it.
+    """
     comments: list[str] = []
-    lines = 0
+    lines, stated = 0, ""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline=None) as file:
+        encoding = _encoding(path)
+        with path.open(encoding=encoding, errors="replace", newline=None) as file:
             while line := file.readline(MAX_LINE):
                 lines += 1
                 if line.startswith("#"):
                     comments.append(line[1:].strip())
+                elif line.lower().startswith("sep=") and len(line.rstrip("\n")) == 5:
+                    stated = line[4]
                 elif line.strip():
                     break
-            following = file.readline(MAX_LINE)
+            following = "".join(file.readline(MAX_LINE) for _ in range(LOOKED_AT))
     except OSError as error:
         raise FormatError(f"table '{path.name}' cannot be opened: {error.strerror}; check path and rights") from None
-    delimiter = max(",;\t", key=QUOTED.sub("", line).count)
-    cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-    decimal = "," if delimiter == ";" and "," in following else "."
-    return Head(comments, [Header.of(cell) for cell in cells], lines, delimiter, decimal)
+    delimiter, cells = _cells(line, stated)
+    if len(cells) == 1:
+        delimiter, cells = _cells(cells[0], stated)
+    decimal = "," if delimiter != "," and "," in following else "."
+    return Head(comments, [Header.of(cell) for cell in cells], lines, delimiter, decimal, encoding)
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8 where it is that, UTF-16 by its mark or its zeros, else that of Windows in the West."""
+    with path.open("rb") as file:
+        start = file.read(MAX_LINE)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    if 0 in start[:2] and start[:2] != b"\0\0":
+        return "utf-16-be" if start[0] == 0 else "utf-16-le"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8-sig"
+
+
+def _cells(line: str, stated: str) -> tuple[str, list[str]]:
+    """Delimiter and cells of a header."""
+    delimiter = stated or max(",;\t", key=QUOTED.sub("", line).count)
+    return delimiter, next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +140,7 @@ def read_numbers(path: Path, head: Head, picked: Places, tried: Places = ()) -> 
         FormatError: A cell that is not a number, or a row with more or fewer cells than the header.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with path.open(encoding=head.encoding, errors="replace", newline="") as file:
             for _ in range(head.lines):
                 file.readline()
             below = file.tell()

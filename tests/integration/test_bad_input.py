@@ -101,6 +101,12 @@ def test_a_number_that_the_kind_of_camera_does_not_use(tmp_path, camera, said):
     assert str(caught.value) == f"--camera: {said}"
 
 
+def test_a_name_that_yaml_reads_as_a_number(tmp_path):
+    assert refused(write_study(tmp_path, study=20241127)) == [
+        "smlmbench: dots.yaml: study: 20241127 is a number and no text; put it in quotes"
+    ]
+
+
 def test_a_blank_em_gain_means_none():
     assert read_camera("{kind: scmos, em_gain: , e_per_adu: 0.5}").adu_per_photon == 2
     assert read_camera({"kind": "emccd", "em_gain": None}).gain == 1

@@ -99,28 +99,36 @@ def test_ds_lies_half_a_pixel_before_floor(x_nm: float, pixel_nm: float) -> None
     assert (floor + 0.5) * pixel_nm == pytest.approx(x_nm, abs=pixel_nm / 2 * (1 + 1e-9))
 
 
-DRESSES = {",": ".", ";": ",", "\t": "."}
+DRESSES = {",": ".", ";": ",", "\t": ".", "\t ": ","}  # decimal sign beside each delimiter
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252")
 
 
-@settings(max_examples=40)
+@settings(max_examples=80)
 @given(
-    delimiter=st.sampled_from(sorted(DRESSES)),
+    dress=st.sampled_from(sorted(DRESSES)),
     suffix=st.sampled_from([".csv", ".tsv", ".txt", ".xls"]),
-    quoted=st.booleans(),
+    encoding=st.sampled_from(ENCODINGS),
+    unit=st.sampled_from(["nm", "µm"]),
+    head=st.sampled_from(["plain", "quoted", "one cell"]),
+    stated=st.booleans(),
     rows=st.lists(st.tuples(st.integers(1, 9), *[st.integers(0, 4000)] * 3), min_size=1, max_size=5),
 )
-def test_one_table_in_many_dresses_has_one_meaning(tmp_path_factory, delimiter, suffix, quoted, rows):
+def test_one_table_in_many_dresses_has_one_meaning(tmp_path_factory, dress, suffix, encoding, unit, head, stated, rows):
     """ThunderSTORM's table, saved again by a spreadsheet, is still ThunderSTORM's: incident photons, frames from 1."""
-    heads = ["id", "frame", "x [nm]", "y [nm]", "intensity [photon]", "offset [photon]", "uncertainty [nm]"]
+    delimiter = dress[0]
+    heads = ["id", "frame", f"x [{unit}]", f"y [{unit}]", "intensity [photon]", "offset [photon]", "uncertainty [nm]"]
     cells = [[k, frame, x / 8, y / 8, n / 4, 12.5, 8.0] for k, (frame, x, y, n) in enumerate(rows, 1)]
-    lines = [delimiter.join(f'"{head}"' if quoted else head for head in heads)]
-    lines += [delimiter.join(str(cell).replace(".", DRESSES[delimiter]) for cell in row) for row in cells]
+    first = delimiter.join(heads if head == "plain" else [f'"{name}"' for name in heads])
+    if head == "one cell":
+        first = '"' + first.replace('"', '""') + '"'
+    lines = [f"sep={delimiter}"] * stated + [first]
+    lines += [delimiter.join(str(cell).replace(".", DRESSES[dress]) for cell in row) for row in cells]
     path = tmp_path_factory.mktemp("dress") / f"table{suffix}"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_bytes("\r\n".join([*lines, ""]).encode(encoding))
     camera = Camera(kind="scmos", quantum_efficiency=0.5)
     locs = read_table(path, catalog=CATALOG, options=TableOptions(camera=camera))
     assert locs.frame.tolist() == [row[1] - 1 for row in cells]
-    assert locs.x_nm.tolist() == [row[2] for row in cells]
+    assert locs.x_nm.tolist() == [row[2] * (1 if unit == "nm" else 1000) for row in cells]
     assert locs.photons.tolist() == [row[4] / 2 for row in cells]
     assert locs.background_photons.tolist() == [6.25] * len(cells)
     assert locs.sigma_x_nm.tolist() == [8.0] * len(cells)

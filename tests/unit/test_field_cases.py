@@ -76,6 +76,24 @@ def test_one_table_in_three_dresses_has_one_meaning(name: str) -> None:
     assert table.x_nm.tolist() == ([550, 650] if name == "tab.tsv" else [550.25, 650.75])
 
 
+@pytest.mark.parametrize(
+    ("name", "x_nm"),
+    [
+        ("german_whole_first.csv", [550, 650.75]),
+        ("quoted_header.csv", [1320.5, 3809.75]),
+        ("sep_line.csv", [550]),
+        ("tab.xls", [550, 650]),
+        ("tab_decimal_comma.txt", [550.25]),
+        ("um_cp1252.csv", [550]),
+        ("um_utf16.csv", [550]),
+    ],
+)
+def test_heads_and_encodings_of_spreadsheets(name: str, x_nm: list[float]) -> None:
+    table = read_table(DATA / "14-text-heads-and-encodings" / name, catalog=CATALOG)
+    assert table.x_nm.tolist() == x_nm
+    assert name != "quoted_header.csv" or table.frame.tolist() == [6, 7]
+
+
 def test_a_gain_needs_a_camera_that_has_one() -> None:
     with pytest.raises(ConfigError, match="em_gain 300 has no part in kind: ideal; give kind: emccd"):
         read_camera(DATA / "05-em-gain-without-kind" / "camera.yaml")

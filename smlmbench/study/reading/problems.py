@@ -173,6 +173,8 @@ def _text(kind: str, facts: Mapping[str, Any], message: str, given: Any, place: 
         return "required and not given"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
+    if kind == "string_type" and isinstance(given, int | float):  # also a date, that YAML reads as a number
+        return f"{short(given)} is a number and no text; put it in quotes"
     also = f", or a mapping with {', '.join(place.mapping)}" if place.mapping else ""
     if kind in _BOUNDS:
         fact, words = _BOUNDS[kind]
