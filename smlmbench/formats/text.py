@@ -27,6 +27,7 @@ SPELLING = ((".0,", ","), (".0\n", "\n"), ("nan", "NaN"), ("inf", "Infinity"))  
 ROWS_AT_ONCE = 50_000  # bounds the memory of writing a long table
 MAX_LINE = 1 << 16
 LOOKED_AT = 50  # rows
+MARKED = 32  # bytes
 SHOWN_COLUMNS, SHOWN_CHARACTERS = 12, 40
 
 
@@ -105,13 +106,14 @@ def read_head(path: Path) -> Head:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8 where it is that, UTF-16 by its mark or its zeros, else that of Windows in the West."""
+    """UTF-8 where it is that, UTF-16 by its mark or as every other byte is zero, else that of Windows in the West."""
     with path.open("rb") as file:
         start = file.read(MAX_LINE)
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
-    if 0 in start[:2] and start[:2] != b"\0\0":
-        return "utf-16-be" if start[0] == 0 else "utf-16-le"
+    even, odd = start[:MARKED:2], start[1:MARKED:2]
+    if odd and any(even) != any(odd) and (all(even) or all(odd)):
+        return "utf-16-be" if all(odd) else "utf-16-le"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
