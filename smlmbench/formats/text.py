@@ -203,8 +203,9 @@ def collect(
                 column.append(_number(row[position], decimal))
             except (ValueError, TypeError):
                 if position in picked:
+                    said = printable(str(row[position])[:SHOWN_CHARACTERS])
                     raise FormatError(
-                        f"table '{path.name}', line {line}: '{row[position]}' in column '{headers[position].text}'"
+                        f"table '{path.name}', line {line}: '{said}' in column '{printable(headers[position].text)}'"
                         " is not a number; mend or remove the row"
                     ) from None
                 odd.add(position)

@@ -256,3 +256,11 @@ def test_the_inferred_field_holds_every_position(tmp_path: Path) -> None:
     assert read(path, pixel_size_nm=100.0).field_nm == (300.0, 100.0)
     assert read(path).field_nm == (201.0, 1.0)
     assert read(path, field_nm=(640.0, 320.0)).field_nm == (640.0, 320.0)
+
+
+def test_a_cell_is_quoted_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"frame","x [nm]","y [nm]","intensity [photon]"\n1,5,3,"9\n\x1b[2J"\n')
+    with pytest.raises(FormatError, match="is not a number") as caught:
+        read_table(path, catalog=CATALOG)
+    assert str(caught.value).isprintable()
