@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from smlmbench.run.using.exporting import Exported
     from smlmbench.study.cells import Plan
     from smlmbench.study.sources import SimulateSource
-    from smlmbench.tasks.values import Scores
+    from smlmbench.tasks.contracts import Scores
     from smlmbench.tracking.records import StudyRecord
 
 PathLike = str | os.PathLike[str]

@@ -22,7 +22,7 @@ from smlmbench.statistics import paired_difference
 from smlmbench.study.schema import Scoring
 from smlmbench.study.sources import PluginSource
 from smlmbench.tasks import Task
-from smlmbench.tasks.values import Scores
+from smlmbench.tasks.contracts import Scores
 
 SEED = 11
 SCORING = Scoring()

@@ -1,12 +1,13 @@
 """What the losses with an L1 term share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 
-class SparseLoss(nn.Module):
+class SparseLoss(nn.Module, ABC):
     """lambda / 2 / A * error + mean |p|, the error and the map p as `_compared` gives them.
 
     Args:
@@ -31,6 +32,6 @@ class SparseLoss(nn.Module):
             sparsity = seen.abs().mean()
             return {"loss": fidelity + sparsity, "fidelity": fidelity.detach(), "sparsity": sparsity.detach()}
 
+    @abstractmethod
     def _compared(self, given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """The mean error of float32 maps, and the map whose L1 counts."""
-        raise NotImplementedError

@@ -5,6 +5,7 @@ and constants; the maps of the encoders are pooled after the ReLU, and the outpu
 frames that lie on the fine grid already; here they are brought there by nearest neighbours, after normalisation.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -20,7 +21,7 @@ from smlmbench.models.phases import Doubled
 MOMENTUM = 0.01  # Keras counts the part that is kept (0.99), PyTorch the part that is new
 
 
-class FineNetwork(nn.Module):
+class FineNetwork(nn.Module, ABC):
     """A network on the fine grid: frames are normalised and brought there, then its `_answer` is asked.
 
     Args:
@@ -43,9 +44,9 @@ class FineNetwork(nn.Module):
         normalised = self.normalisation(frames, frame_range)
         return self._answer(functional.interpolate(normalised, size=size, mode=self.interpolation))
 
+    @abstractmethod
     def _answer(self, fine: Tensor) -> Tensor:
         """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
-        raise NotImplementedError
 
     def _end(self, channels: int, kernel: int, settings: Settings, *, seed_relu: bool = False) -> None:
         """Add the output layer `head` after all others and start them; the seed's is normalised, else it is linear."""

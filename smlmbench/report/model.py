@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import Task
-from smlmbench.tasks.values import Section
+from smlmbench.tasks.contracts import Section, Task
 from smlmbench.tracking.records import RunRecord as Run
 from smlmbench.tracking.records import StudyRecord as Record
 

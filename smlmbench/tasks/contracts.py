@@ -9,7 +9,9 @@ truth that it takes), `default_for` (kinds of truth whose data are its own where
 (further frozen sets that sources draw for it).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -23,7 +25,6 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.values import Answers, Gate, Scores, Section, Tuned, Watch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,118 @@ OnUnits = Callable[[int], None] | None
 Chosen = Mapping[str, float] | None
 GATE_SEED = 20_160
 MOST_LOST = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Numbers of one row on one condition.
+
+    Attributes:
+        values, reasons: Finite numbers, and why the others cannot be computed, by metric name.
+        intervals: 95 % interval over units, for the primary alone.
+        per_unit: What is summed or averaged, by name: one number for each unit (frame, crop, image), NaN where a unit
+            has none. `Task.sums` reads it back.
+    """
+
+    values: Mapping[str, float]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    per_unit: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What was chosen on validation, and what it reached there.
+
+    Attributes:
+        settings: By name, such as {"threshold": 0.4}; empty where a task tunes nothing.
+        reached: The primary metric with it; NaN where nothing was tried.
+        tried, curve: Every value that was tried, and the primary metric there.
+    """
+
+    settings: Mapping[str, float] = field(default_factory=dict)
+    reached: float = float("nan")
+    tried: Sequence[float] = ()
+    curve: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What one validation during training says.
+
+    Attributes:
+        score: Picks the best step; up is better.
+        mass: Output over truth, for the collapse guard; 1 where a task has no such thing, NaN for answers that are not
+            finite.
+        numbers: To be logged, the primary metric among them.
+        tuned: As it would be chosen now, for pictures.
+    """
+
+    score: float
+    mass: float
+    numbers: Mapping[str, float]
+    tuned: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Whether a reduced number format counts beside fp32, its scores for people, and why it does not count, or empty.
+
+    The numbers are for the store; one of fp32 has the suffix `_fp32`.
+    """
+
+    passed: bool
+    told: str
+    reason: str
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure of a task's section: caption, the same in words for those who do not see it, and an SVG or PNG."""
+
+    caption: str
+    alt: str
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a task says of its part of a page.
+
+    Attributes:
+        columns: Numbers beside the primary, in order; by default the headline.
+        second: The second number of the headline where it is a pair, and `second_on`, the conditions where it is;
+            `second_said` says where in words.
+        on_mean, on_each: Numbers that are shown for the mean of several conditions too, and for each of several.
+        against: Number by which a row is compared with a reference that lacks the primary; empty for none.
+        reading, notes: Sentences on how to read the numbers, and below the table.
+        protocols: What each protocol means, by its id.
+        also: Titles of numbers that are stored without a metric's card, by name.
+        beside: What stands beside a condition's name in the table's heading, by condition.
+    """
+
+    columns: tuple[str, ...] = ()
+    second: str = ""
+    second_on: tuple[str, ...] = ()
+    second_said: str = ""
+    on_mean: tuple[str, ...] = ()
+    on_each: tuple[str, ...] = ()
+    against: str = ""
+    reading: tuple[str, ...] = ()
+    protocols: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    also: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a row says about a condition and about the further sets of it."""
+
+    own: Any
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -70,7 +183,7 @@ class Referee(Protocol):
         """What it says about a condition."""
 
 
-class Task:
+class Task(ABC):
     """What is asked of a network, and everything that follows from it; its metrics are those whose card names it."""
 
     def __init__(self, name: str, catalog: Catalog) -> None:
@@ -115,6 +228,7 @@ class Task:
 
     # From a row to its answer
 
+    @abstractmethod
     def answer(
         self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Any:
@@ -123,7 +237,6 @@ class Task:
         `tuned` is as chosen on validation, None asks for everything that tuning may choose from; `whole` False leaves
         out what only pictures and image numbers need; `on_units` is called with the number of units done.
         """
-        raise NotImplementedError
 
     def refer(self, reference: Referee, condition: Condition) -> Any:
         """What a reference says about a frozen set."""
@@ -141,15 +254,15 @@ class Task:
 
     # Numbers
 
+    @abstractmethod
     def watch(self, answer: Any, condition: Condition, scoring: Scoring) -> Watch:
         """Judge an untuned answer during training."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(
         self, answer: Any, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
         """Score an answer; without a truth, everything has a reason. `extras`: answers to its further sets, by name."""
-        raise NotImplementedError
 
     def sums(self, metric: str, per_unit: "pd.DataFrame") -> Floats | None:
         """What is summed over units for a number, (units, K), from a stored `per_unit`; None where nothing is stored.

@@ -7,6 +7,7 @@ import threading
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -115,8 +116,14 @@ def test_rows_may_stand_in_a_frame():
 
 @pytest.mark.parametrize("name", [name for name in CHARTS if name != "heat map"])
 @pytest.mark.parametrize("rows", [[], [{"y": math.nan, **FRONT}]])
-def test_few_or_unknown_numbers_are_drawn(name, rows):
+def test_few_or_unknown_numbers_are_drawn_without_a_point(name, rows, drawn):
     written(CHARTS[name](rows))
+    (figure,) = drawn
+    dots = [dot for axis in figure.axes for dot in spots(axis)]
+    dots += [
+        dot for axis in figure.axes for line in axis.lines if line.get_marker() != "None" for dot in line.get_xydata()
+    ]
+    assert not [dot for dot in dots if np.isfinite(dot).all()]
 
 
 @pytest.mark.parametrize("rows", [[], [{"label": "search", "x": 1.0, "y": math.nan}]])

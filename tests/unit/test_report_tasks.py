@@ -14,7 +14,7 @@ PLUG_IN = """\
 '''A task from outside: the share of right answers, down for the sake of the test.'''
 
 from smlmbench.tasks.contracts import Task
-from smlmbench.tasks.values import Section, Watch
+from smlmbench.tasks.contracts import Section, Watch
 
 CARD = {"version": 1, "summary": "Errors", "room": "tasks",
         "facts": {"primary": "errors", "direction": "down", "headline": ["errors", "ties"], "truths": ["labels"]}}

@@ -18,9 +18,9 @@ from smlmbench.outputs import raster
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.contracts import Answers
 from smlmbench.tasks.localization import choose_threshold, tuning
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE
-from smlmbench.tasks.values import Answers
 from smlmbench.truths.emitters import Emitters
 from smlmbench.truths.target_images import TargetImages
 

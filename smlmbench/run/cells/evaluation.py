@@ -21,8 +21,7 @@ from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import Model
-from smlmbench.tasks.values import Answers, Scores, Tuned
+from smlmbench.tasks.contracts import Answers, Model, Scores, Tuned
 
 OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]

@@ -11,8 +11,7 @@ from smlmbench.run.cells.evaluation import Evaluation, Picture
 from smlmbench.run.session import host, versions
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import mean_over_conditions
-from smlmbench.tasks.values import Scores
+from smlmbench.tasks.contracts import Scores, mean_over_conditions
 from smlmbench.tracking.runs import Run
 
 

@@ -20,7 +20,7 @@ from smlmbench.run.cells.evaluation import Picture, example_picture
 from smlmbench.run.cells.teachers import Teacher, lesson_of, seed_of
 from smlmbench.run.materials import Materials, first_units
 from smlmbench.study.cells import Cell
-from smlmbench.tasks.values import Watch
+from smlmbench.tasks.contracts import Watch
 from smlmbench.training import Validation, fit
 
 

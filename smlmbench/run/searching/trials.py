@@ -16,7 +16,7 @@ from smlmbench.run.session import Session
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.study.cells import Cell
 from smlmbench.study.identity import eval_id
-from smlmbench.tasks.values import Scores, Tuned
+from smlmbench.tasks.contracts import Scores, Tuned
 from smlmbench.tracking.records import RunRecord, cell_runs
 from smlmbench.tracking.runs import Run
 

@@ -10,7 +10,7 @@ from smlmbench.errors import ConfigError
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.values import Scores
+from smlmbench.tasks.contracts import Scores
 
 BORDER_NM = 450.0
 InMemory = TypeVar("InMemory")

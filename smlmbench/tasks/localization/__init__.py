@@ -21,12 +21,24 @@ from smlmbench.predictions import Floats, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import MOST_LOST, Chosen, Model, OnUnits, Referee, Task
+from smlmbench.tasks.contracts import (
+    MOST_LOST,
+    Answers,
+    Chosen,
+    Gate,
+    Model,
+    OnUnits,
+    Referee,
+    Scores,
+    Section,
+    Task,
+    Tuned,
+    Watch,
+)
 from smlmbench.tasks.localization import comparing, gate, pictures, tuning
 from smlmbench.tasks.localization.scoring import emitters_of, whole_evidence
 from smlmbench.tasks.localization.section import section
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
-from smlmbench.tasks.values import Answers, Gate, Scores, Section, Tuned, Watch
 
 if TYPE_CHECKING:
     import pandas as pd

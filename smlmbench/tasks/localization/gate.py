@@ -12,9 +12,8 @@ from smlmbench.data.contracts import Condition
 from smlmbench.metrics.ratios import ratio
 from smlmbench.statistics import paired_difference
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import GATE_SEED, MOST_LOST
+from smlmbench.tasks.contracts import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, evidence_of
-from smlmbench.tasks.values import Answers, Gate
 
 NORMAL_95 = 1.959964
 

@@ -9,8 +9,8 @@ from smlmbench.data.contracts import Condition
 from smlmbench.metrics.ratios import efficiency
 from smlmbench.predictions import Localizations
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.contracts import Tuned
 from smlmbench.tasks.localization.scoring import evidence_of
-from smlmbench.tasks.values import Tuned
 
 THRESHOLDS = 50
 QUICK_THRESHOLDS = 16

@@ -4,8 +4,7 @@ import numpy as np
 
 from smlmbench import statistics
 from smlmbench.figures import Panels
-from smlmbench.tasks.contracts import Task, mean_of_sums
-from smlmbench.tasks.values import Drawing, Scores, Section, Tuned, Watch
+from smlmbench.tasks.contracts import Drawing, Scores, Section, Task, Tuned, Watch, mean_of_sums
 
 CARD = {
     "version": 1,
