@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from smlmbench import figures
@@ -119,11 +120,9 @@ def test_rows_may_stand_in_a_frame():
 def test_few_or_unknown_numbers_are_drawn_without_a_point(name, rows, drawn):
     written(CHARTS[name](rows))
     (figure,) = drawn
-    dots = [dot for axis in figure.axes for dot in spots(axis)]
-    dots += [
-        dot for axis in figure.axes for line in axis.lines if line.get_marker() != "None" for dot in line.get_xydata()
-    ]
-    assert not [dot for dot in dots if np.isfinite(dot).all()]
+    marked = [line.get_xydata() for axis in figure.axes for line in axis.lines if line.get_marker() not in ("None", "")]
+    dots = [one.get_offsets() for axis in figure.axes for one in axis.collections if isinstance(one, PathCollection)]
+    assert not any(np.isfinite(points).all(axis=1).any() for points in map(np.asarray, marked + dots) if len(points))
 
 
 @pytest.mark.parametrize("rows", [[], [{"label": "search", "x": 1.0, "y": math.nan}]])
