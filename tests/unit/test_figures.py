@@ -115,14 +115,27 @@ def test_rows_may_stand_in_a_frame():
     assert CHARTS["heat map"](pd.DataFrame(WAYS)) == CHARTS["heat map"]()
 
 
-@pytest.mark.parametrize("name", [name for name in CHARTS if name != "heat map"])
-@pytest.mark.parametrize("rows", [[], [{"y": math.nan, **FRONT}]])
-def test_few_or_unknown_numbers_are_drawn_without_a_point(name, rows, drawn):
-    written(CHARTS[name](rows))
-    (figure,) = drawn
+def has_points(figure):
     marked = [line.get_xydata() for axis in figure.axes for line in axis.lines if line.get_marker() not in ("None", "")]
     dots = [one.get_offsets() for axis in figure.axes for one in axis.collections if isinstance(one, PathCollection)]
-    assert not any(np.isfinite(points).all(axis=1).any() for points in map(np.asarray, marked + dots) if len(points))
+    return any(np.isfinite(points).all(axis=1).any() for points in map(np.asarray, marked + dots) if len(points))
+
+
+@pytest.mark.parametrize("name", ["bars", "sensitivity", "best_of"])
+@pytest.mark.parametrize("rows", [[], [{"y": math.nan}]])
+def test_charts_of_few_or_unknown_numbers_name_their_axis(name, rows):
+    said = written(CHARTS[name](rows))
+    assert "E" in said
+    assert said.count("n/a") == (len(rows) if name == "bars" else 0)
+
+
+@pytest.mark.parametrize("name", ["scatter", "curves", "history", "pareto"])
+def test_few_or_unknown_numbers_are_drawn_without_a_point(name, drawn):
+    known = [row for row in CHARTS[name].__defaults__[0] if "note" not in row]
+    unknown = [{key: math.nan if key in ("y", "low", "high") else value for key, value in row.items()} for row in known]
+    for rows in (known, [], unknown, unknown[:1]):
+        written(CHARTS[name](rows))
+    assert [has_points(figure) for figure in drawn] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("rows", [[], [{"label": "search", "x": 1.0, "y": math.nan}]])
