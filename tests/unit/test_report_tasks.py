@@ -24,6 +24,8 @@ class Sorting(Task):
     def answer(self, model, condition, tuned=None, *, whole=True, on_units=None):
         return None
 
+    watch = score = answer
+
     def section(self, frame, conditions):
         assert {"row", "condition", "metric", "value"} <= set(frame.columns)
         return Section(columns=("errors", "ties"), reading=("Errors are shares of crops.",), notes=("No rejects.",),

@@ -93,6 +93,11 @@ def test_a_number_format_that_cannot_be_judged_does_not_count():
 class Measured(Task):
     """An answer is a list of numbers, one for each unit; their mean ranks."""
 
+    def answer(self, *_, **__):
+        raise AssertionError("not asked")
+
+    watch = answer
+
     def score(self, answer, condition, scoring, extras=None):
         numbers = np.asarray(answer, dtype=float)
         known = numbers[np.isfinite(numbers)]
