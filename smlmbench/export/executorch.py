@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from smlmbench.export.graph import Graph, need, quiet, write_sidecar
+from smlmbench.models.folding import folded
 
 CARD = {
     "version": 1,
@@ -34,6 +35,6 @@ def save(graph: Graph, path: Path) -> None:
         from executorch.exir import to_edge_transform_and_lower
 
         free = torch.export.Dim.AUTO(min=max(SMALLEST_PX, graph.multiple_px), max=LARGEST_PX)
-        program = torch.export.export(graph.network, (graph.example(1),), dynamic_shapes=({2: free, 3: free},))
+        program = torch.export.export(folded(graph.network), (graph.example(1),), dynamic_shapes=({2: free, 3: free},))
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
         path.write_bytes(lowered.buffer)

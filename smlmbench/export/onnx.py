@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from smlmbench.export.graph import INPUT, OUTPUT, Graph, checked, need, write_sidecar
+from smlmbench.models.folding import folded
 
 CARD = {
     "version": 1,
@@ -40,7 +41,7 @@ def save(graph: Graph, path: Path) -> None:
     free = torch.export.Dim.AUTO
     with _quiet():
         program = torch.onnx.export(
-            graph.network,
+            folded(graph.network),
             (graph.example(),),
             dynamo=True,
             dynamic_shapes=({0: free, 2: free, 3: free},),

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.inference.folding import folded
 from smlmbench.inference.tiles import Span, Tile, plan_tiles, whole_frame
+from smlmbench.models.folding import folded
 from smlmbench.movies import Frames, with_context
 from smlmbench.predictions import Localizations, Prediction, Raster, concatenate
 

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
+from smlmbench.models.doubled import Doubled
 from smlmbench.models.normalisation import Normalisation
-from smlmbench.models.phases import Doubled
 
 MOMENTUM = 0.01  # Keras counts the part that is kept (0.99), PyTorch the part that is new
 
@@ -42,7 +42,8 @@ class FineNetwork(nn.Module, ABC):
         size = (frames.shape[-2] * self.upsampling, frames.shape[-1] * self.upsampling)
         # Without align_corners all modes keep pixel edges in place, so fine pixel j stays centred at (j + 0.5) / U.
         normalised = self.normalisation(frames, frame_range)
-        return self._answer(functional.interpolate(normalised, size=size, mode=self.interpolation))
+        raw = self._answer(functional.interpolate(normalised, size=size, mode=self.interpolation))
+        return raw.view(frames.shape[0], 1, *size)  # an exported graph cannot answer sides that do not pool: it says so
 
     @abstractmethod
     def _answer(self, fine: Tensor) -> Tensor:

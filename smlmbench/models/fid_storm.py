@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
 from smlmbench.models.blocks import FineNetwork, field_px, refuse_ignored, widths
+from smlmbench.models.doubled import Doubled
 from smlmbench.models.normalisation import Normalisation
-from smlmbench.models.phases import Doubled
 
 CARD = {
     "version": 1,

@@ -131,6 +131,18 @@ def test_the_onnx_file_is_alone_named_and_says_what_it_is(made):
     assert (facts["threshold"], facts["pixel_size_nm"], facts["upsampling"]) == (0.01, 100.0, 2)
     assert (facts["multiple_px"], facts["halo_px"], facts["input_unit"]) == (4, 15, "camera counts")
     assert {"threshold", "pixel_size_nm"} <= {entry.key for entry in model.metadata_props}
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("ConvTranspose") == 3
+    assert kinds.count("Resize") == 1  # the frame, before the first layer
+    assert "BatchNormalization" not in kinds
+
+
+@NEEDS_ONNX
+def test_sides_that_do_not_pool_are_refused_not_answered_smaller(made):
+    call = CATALOG.module("runtimes", "onnxruntime").load(made("deep_storm").onnx, CPU, "fp32")
+    assert call(frames_of((1, 1, 16, 20))).shape == (1, 1, 32, 40)
+    with pytest.raises(Exception, match=r"cannot be reshaped to the requested shape.*\{1,1,34,40\}"):
+        call(frames_of((1, 1, 17, 20)))
 
 
 @NEEDS_ONNX

@@ -10,8 +10,8 @@ from torch import nn
 
 from smlmbench.errors import ConfigError
 from smlmbench.inference.allocator import place
-from smlmbench.inference.folding import folded
 from smlmbench.inference.runtimes.eager import calling
+from smlmbench.models.folding import folded
 
 CARD = {
     "version": 1,

@@ -7,7 +7,7 @@ from torch import nn
 
 from smlmbench.errors import ConfigError
 from smlmbench.inference.allocator import place
-from smlmbench.inference.folding import folded
+from smlmbench.models.folding import folded
 
 CARD = {
     "version": 1,

@@ -1,4 +1,4 @@
-"""A network made ready for use: batch normalisation folded into the convolution before it, phase kernels made once.
+"""A network made ready for use: batch normalisation folded into the convolution before it, kernels made once.
 
 The numbers are the same to float rounding; maps are written once instead of twice. Only networks of this package are
 changed: a plug-in may use the layers of its blocks in ways that cannot be seen from outside.
@@ -10,9 +10,14 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from smlmbench.models.phases import Doubled, PhaseConv
+from smlmbench.models.doubled import Doubled
 
 OWN = "smlmbench.models."
+
+
+def is_own(network: nn.Module) -> bool:
+    """Whether a network is of this package."""
+    return type(network).__module__.startswith(OWN)
 
 
 @torch.no_grad()
@@ -21,14 +26,14 @@ def folded(network: nn.Module) -> nn.Module:
 
     A plug-in is returned itself, and so is a network in training mode, whose statistics are those of a batch.
     """
-    if network.training or not type(network).__module__.startswith(OWN):
+    if network.training or not is_own(network):
         return network
     made = copy.deepcopy(network)
     for part in list(made.modules()):
         if isinstance(part, nn.Sequential):
             _fold(part)
-        if isinstance(part, Doubled) and isinstance(part[0], nn.Conv2d):
-            part[0] = PhaseConv(part[0])
+        if isinstance(part, Doubled):
+            part.settle()
     return made.eval()
 
 
