@@ -1,14 +1,17 @@
-"""Peak resident memory of predicting the first frames of a huge movie, and of evaluating what was found.
+"""Peak resident memory of predicting the first frames of a huge movie, and of evaluating what was found; of a training.
 
 python benchmarks/memory.py [--gigabytes 4.2] [--side 256] [--frames 20] [--model fid_storm]
 python benchmarks/memory.py --whole [--kill-after 60]        every frame by a small network, killed once and continued
+python benchmarks/memory.py --training [--batch 16] [--side 32] [--steps 4] [--model fid_storm] [--settings '{}']
 
 Makes a BigTIFF of one page per frame and a contiguous ImageJ stack of that size, with noise and spots in the frames
 that are read and nothing (no disk space either) in the others; then runs `smlmbench predict --frames` and
 `smlmbench evaluate`, each in a process of its own, and asks the system for its peak.
 
 Prints a table; the last line is one JSON object with `peak_mb`, the largest of all; with --whole also `resumed`, the
-frames that the second command found done, and `frames`, those of the movie.
+frames that the second command found done, and `frames`, those of the movie. With --training its parts: what Python
+holds after its imports, what libraries add at their first use, the tensors of a step (`held_mb` of them between the
+forward and the backward pass) and what malloc holds beyond them; only that of the tensors is the same at every run.
 """
 
 import argparse
@@ -137,13 +140,101 @@ def whole_movie(folder: Path, asked: argparse.Namespace) -> None:
     print(json.dumps({"peak_mb": round(max(peak, killed_mb), 1), "gigabytes": asked.gigabytes, **facts}))
 
 
+def live_bytes(network: Any, frames: Any, targets: Any) -> tuple[int, int]:
+    """Bytes of the tensors of a training step that are alive between its passes, and at most; weights do not count."""
+    import torch
+    from torch.multiprocessing.reductions import StorageWeakRef
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from smlmbench.models.recalled import recalled
+    from smlmbench.registry import Catalog
+
+    own = {each.untyped_storage()._cdata for each in (*network.parameters(), *network.buffers())}
+
+    class Live(TorchDispatchMode):
+        most = 0
+        seen: dict[int, tuple[Any, int]] = {}
+
+        def now(self) -> int:
+            self.seen = {key: one for key, one in self.seen.items() if not one[0].expired()}
+            return sum(size for _, size in self.seen.values())
+
+        def __torch_dispatch__(self, call: Any, _: Any, given: Any = (), more: Any = None) -> Any:
+            made = call(*given, **(more or {}))
+            for each in made if isinstance(made, tuple | list) else (made,):
+                if isinstance(each, torch.Tensor) and (storage := each.untyped_storage())._cdata not in own:
+                    self.seen[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+            self.most = max(self.most, self.now())
+            return made
+
+    loss = Catalog().module("losses", "l1l2").build({"weight": 200.0, "kernel": "unit"}, {"amplitude": AMPLITUDE})
+    with Live() as live:
+        with recalled(network):
+            value = loss(network(frames), targets)["loss"]
+        held = live.now()
+        value.backward()
+    return held, live.most
+
+
+def train(asked: argparse.Namespace) -> dict[str, float]:
+    """Train a network for some steps in this process; MB by part."""
+    import resource
+
+    import torch
+
+    from smlmbench.data.contracts import Batch, Given, Statistics
+    from smlmbench.inference.allocator import keep_buffers, place
+    from smlmbench.registry import Catalog
+    from smlmbench.study.schema import Training
+    from smlmbench.training import Validation, fit
+
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2.0**20 if sys.platform == "darwin" else 2.0**10)
+
+    keep_buffers()
+    torch.manual_seed(0)
+    catalog, cpu, up = Catalog(), torch.device("cpu"), asked.upsampling
+    settings = catalog.card("models", asked.model).fill(asked.model, json.loads(asked.settings))
+    given = Given(1, up, PIXEL_NM, Statistics(20.0, 8.0, 5.0, 60.0))
+    network = place(catalog.module("models", asked.model).build(settings, given), cpu)
+    loss = catalog.module("losses", "l1l2").build({"weight": 200.0, "kernel": "unit"}, {"amplitude": AMPLITUDE})
+    frames = 50 * torch.rand(asked.batch, 1, asked.side, asked.side)
+    spikes = AMPLITUDE * (torch.rand(asked.batch, 1, up * asked.side, up * asked.side) > 0.999).float()
+    build = catalog.module("recipes", "supervised").build
+    parts = {"imports_mb": peak()}
+    loss(network(frames[:1, :, :8, :8]), {"spikes": spikes[:1, :, : 8 * up, : 8 * up]})["loss"].backward()
+    torch.optim.Adam(network.parameters(), lr=0.0).step()  # imports much
+    parts["libraries_mb"] = peak() - parts["imports_mb"]
+
+    class Same:
+        def batch(self, first: int, count: int) -> Batch:
+            return Batch(frames[:count], None, first)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        steps = Training(
+            samples=asked.steps * asked.batch, batch_size=asked.batch, lr=1e-4, schedule="constant", validations=1,
+            number_format="fp32",
+        )  # fmt: skip
+        recipe = build(network, loss, lambda _: {"spikes": spikes}, cpu, {})
+        done = fit(recipe, Same(), steps, lambda: Validation(0.0, 1.0, {}), print, folder=Path(scratch), device=cpu)
+    parts["peak_mb"] = peak()
+    held, most = live_bytes(network.train(), frames, {"spikes": spikes})
+    parts |= {"held_mb": held / 2**20, "tensors_mb": most / 2**20}
+    parts["malloc_mb"] = parts["peak_mb"] - sum(parts[name] for name in ("imports_mb", "libraries_mb", "tensors_mb"))
+    return {name: round(value, 1) for name, value in parts.items()} | {"step_s": round(done.train_s / asked.steps, 3)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=4.2, help="of the movie, on paper")
-    parser.add_argument("--side", type=int, default=256, help="camera pixels of a frame")
+    parser.add_argument("--side", type=int, help="camera pixels of a frame; 256, with --training 32")
     parser.add_argument("--frames", type=int, default=20, help="frames to predict")
     parser.add_argument("--model", default="fid_storm")
     parser.add_argument("--upsampling", type=int, default=8)
+    parser.add_argument("--training", action="store_true", help="train a network on frames of --side px")
+    parser.add_argument("--batch", type=int, default=16, help="with --training")
+    parser.add_argument("--steps", type=int, default=4, help="with --training")
+    parser.add_argument("--settings", default="{}", help="of the model as JSON, with --training")
     parser.add_argument("--whole", action="store_true", help="predict all frames with a small network at upsampling 2")
     parser.add_argument(
         "--kill-after",
@@ -153,6 +244,13 @@ def main() -> None:
     )
     parser.add_argument("--kinds", nargs="+", default=["bigtiff", "imagej"], choices=("bigtiff", "imagej"))
     asked = parser.parse_args()
+    asked.side = asked.side or (32 if asked.training else 256)
+    if asked.training:
+        parts = train(asked)
+        for name, value in parts.items():
+            print(f"{name:14s} {value:8.1f}")
+        print(json.dumps({"model": asked.model, "batch": asked.batch, "side": asked.side, **parts}))
+        return
     if asked.whole:
         with tempfile.TemporaryDirectory() as scratch:
             whole_movie(Path(scratch), asked)

@@ -23,6 +23,7 @@ from torch.optim import lr_scheduler as schedules
 from smlmbench.data.contracts import Batch
 from smlmbench.errors import CollapsedError, DivergedError, StoreLostError
 from smlmbench.inference.devices import resolve_number_format
+from smlmbench.models.recalled import recalled
 from smlmbench.recipes.contracts import Recipe
 from smlmbench.study.schema import Training
 
@@ -157,7 +158,8 @@ class _Loop:
     def _step(self, batch: Batch) -> None:
         lr = float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
         seen = {"lr": torch.tensor(lr, dtype=torch.float64)}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16"):
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16")
+        with half, recalled(self.recipe.network):
             moves = self.recipe.step(batch)
         for move in moves:
             optimiser = self.optimisers[move.player]

@@ -60,6 +60,14 @@ def test_a_movie_of_4_gb_is_predicted_and_scored_under_1_gb():
     assert 100 < said["peak_mb"] < 1000
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no ru_maxrss")
+def test_the_memory_of_a_training_is_told_by_part():
+    tiny = ("--batch", "2", "--side", "16", "--steps", "1", "--settings", '{"blocks": 1, "width": 0.25}')
+    said = run("memory", "--training", *tiny, "--upsampling", "2")
+    assert 0 < said["held_mb"] <= said["tensors_mb"] < said["peak_mb"]
+    assert said["imports_mb"] > 50
+
+
 @pytest.mark.slow
 def test_tables_are_read_by_every_way():
     said = run("tables", "--rows", "200", "--sheet-rows", "20")
