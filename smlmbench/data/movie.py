@@ -106,7 +106,7 @@ def _read_truth(
 ) -> Localizations:
     field_nm = (movie.width * source.pixel_size_nm, movie.height * source.pixel_size_nm)
     options = formats.TableOptions(
-        source.pixel_size_nm, camera, source.columns, source.first_frame, movie.n_frames, field_nm
+        source.pixel_size_nm, camera, source.columns, source.first_frame, movie.n_frames, field_nm, source.origin
     )
     table = formats.read_table(path, catalog=catalog, format=source.truth_format, options=options)
     inside = (table.x_nm >= 0) & (table.x_nm < field_nm[0]) & (table.y_nm >= 0) & (table.y_nm < field_nm[1])

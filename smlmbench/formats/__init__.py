@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, suggest
 from smlmbench.formats.options import TableOptions
+from smlmbench.formats.units import at_origin
 from smlmbench.movies import Movie
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
@@ -40,7 +41,7 @@ Facts = dict[str, dict[str, Any]]
 def read_table(
     path: Path, *, catalog: Catalog, format: str | None = None, options: TableOptions = NO_OPTIONS
 ) -> Localizations:
-    """Read a localization table; columns that `options` names need a format that takes them.
+    """Read a localization table; named columns need a format that takes them, a stated origin wins over the format's.
 
     Raises:
         FormatError: No file, no format fits, or the file is odd.
@@ -49,7 +50,7 @@ def read_table(
     path = Path(path)
     name = find(path, "table", catalog=catalog, format=format, takes_columns=bool(options.columns))
     table: Localizations = catalog.module("formats", name).read_table(path, options)
-    return table
+    return at_origin(path, table, catalog.card("formats", name).facts.get("origin", "corner"), options)
 
 
 def write_table(

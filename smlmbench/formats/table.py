@@ -80,12 +80,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         head = read_head(path)
         columns, scale = _choose(path, head.headers, options)
         numbers = read_numbers(path, head, [column.position for column in columns])
-    shift = {}
-    if options.origin == "centre":
-        if options.pixel_size_nm is None:
-            raise FormatError(f"table '{path.name}': an origin at a pixel's centre needs pixel_size_nm; state it")
-        shift = {target: options.pixel_size_nm / 2 / scale[target] for target in ("x_nm", "y_nm")}
-    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=shift)
+    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
 
 
 def _choose(path: Path, headers: Sequence[Header], options: TableOptions) -> tuple[list[Column], dict[str, float]]:

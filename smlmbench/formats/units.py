@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from smlmbench.predictions import Localizations
 
 LENGTHS_NM = {"nm": 1.0, "um": 1000.0}
 WHOLE = ("frame", "molecule", "channel")
+LARGEST_WHOLE = 2**53
 Numeric = NDArray[np.float64] | NDArray[np.int64]
 
 
@@ -142,12 +143,14 @@ def localizations(
             refuse(column, ~np.isfinite(given), "is empty or not finite; mend or remove the row")
         if column.target in WHOLE:
             refuse(column, given != np.rint(given), "is not a whole number; mend the row")
+            refuse(column, np.abs(given) > LARGEST_WHOLE, "is too large for a whole number; mend or remove the row")
             values[column.target] = given.astype(np.int64)
         else:
             moved = given + shift[column.target] if shift and column.target in shift else given
             values[column.target] = moved * scale[column.target]
     frame_column = next(column for column in columns if column.target == "frame")
-    refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame")
+    zero = ": 0" if first == 1 and int(values["frame"].min(initial=1)) == 0 else ""
+    refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame{zero}")
     values["frame"] = values["frame"] - first
     last = int(values["frame"].max(initial=-1))
     n_frames = last + 1 if options.n_frames is None else options.n_frames
@@ -158,6 +161,22 @@ def localizations(
         )
     field_nm = options.field_nm or (_extent(values["x_nm"], options), _extent(values["y_nm"], options))
     return Localizations.of(values, n_frames=n_frames, field_nm=field_nm)
+
+
+def at_origin(path: Path, locs: Localizations, own: str, options: TableOptions) -> Localizations:
+    """A table that was read with its format's `own` origin (corner or centre of the first pixel), as the user states.
+
+    Raises:
+        FormatError: Another origin than the format's, without the pixel size.
+    """
+    if options.origin in (None, own):
+        return locs
+    if options.pixel_size_nm is None:
+        raise FormatError(f"table '{path.name}': another origin than the pixel's {own} needs pixel_size_nm; state it")
+    half_nm = options.pixel_size_nm / 2 * (1 if own == "corner" else -1)
+    x_nm, y_nm = locs.x_nm + half_nm, locs.y_nm + half_nm
+    field_nm = options.field_nm or (_extent(x_nm, options), _extent(y_nm, options))
+    return replace(locs, x_nm=x_nm, y_nm=y_nm, field_nm=field_nm)
 
 
 def _extent(positions_nm: Numeric, options: TableOptions) -> float:

@@ -57,6 +57,9 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
 
 def _scores(tables: Tables, quantile: float, suffix: str) -> dict[str, float | str]:
     who = challenge_roles(tables.found, tables.truth, border_nm=RULES.border_nm, quantile=quantile)
+    if not who.truth_counted.any():
+        dim = f"above the threshold T = {who.facts['photon_threshold']:g} photons" if quantile else "inside the border"
+        return {name: f"no true emitter is {dim}" for name in CARD["gives"] if name.endswith("_t25") == bool(suffix)}
     _, sums = score(tables.found, tables.truth, who, scoring=RULES, three_d=tables.facts.three_d)
     total = sums.sum(axis=0)
     values = {

@@ -22,6 +22,7 @@ MATCHERS = ("greedy", "hungarian")
 
 # Decimal coordinates are not exact: 256.1 - 6.1 exceeds 250 by rounding, and the tolerance is inclusive.
 ROUNDING_NM = 1e-6
+FARTHEST_NM = 1e12  # beyond, and where a position is not finite, nothing is paired: distances there overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,8 @@ def _rest(taken: Ints, n: int) -> Ints:
 
 def _candidates(found: Localizations, truth: Localizations, lateral_nm: float) -> tuple[Ints, Ints]:
     """Rows of all pairs of one frame about inside the lateral tolerance, in no particular order."""
-    f = np.flatnonzero(np.isfinite(found.x_nm) & np.isfinite(found.y_nm))
-    t = np.flatnonzero(np.isfinite(truth.x_nm) & np.isfinite(truth.y_nm))
+    f, t = (np.flatnonzero(np.maximum(np.abs(each.x_nm), np.abs(each.y_nm)) < FARTHEST_NM) for each in (found, truth))
+    f = f[(found.frame[f] >= truth.frame.min(initial=0)) & (found.frame[f] <= truth.frame.max(initial=0))]
     if len(f) == 0 or len(t) == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     # frames lie farther apart than the tolerance, so one tree serves the whole movie

@@ -25,6 +25,7 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
+from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,6 +252,11 @@ class Task(ABC):
         """The part of an untuned answer that stays with what was chosen."""
         del tuned
         return answer
+
+    def doubt(self, condition: Condition) -> Misfit | None:
+        """Whether a truth of a file belongs to its frames; by default nothing is looked at."""
+        del condition
+        return None
 
     # Numbers
 

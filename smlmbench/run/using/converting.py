@@ -109,10 +109,6 @@ def _check_target(asked: Conversion, files: list[Path]) -> None:
 def _table(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[int, list[str]]:
     known = asked.known
     free = bool(catalog.card("formats", str(asked.source_format)).facts.get("fallback"))
-    if known.origin is not None and not free:
-        raise FormatError(
-            f"{asked.source_format} fixes where its origin is; leave --origin out, or read with --from table"
-        )
     locs = formats.read_table(asked.source, catalog=catalog, format=asked.source_format, options=known)
     reader = catalog.module("formats", str(asked.source_format))
     unread: list[str] = reader.unread(asked.source) if hasattr(reader, "unread") else []
