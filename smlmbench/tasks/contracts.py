@@ -6,7 +6,7 @@ has a default that suits a task with nothing to tune, no further frozen sets and
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
-(further frozen sets that sources draw for it).
+(further frozen sets that sources draw for it), `doubts` and `compares` (True where it has a method of that name).
 """
 
 from abc import ABC, abstractmethod
@@ -253,7 +253,7 @@ class Task(ABC):
         del tuned
         return answer
 
-    def doubt(self, condition: Condition) -> Misfit | None:
+    def doubts(self, condition: Condition) -> Misfit | None:
         """Whether a truth of a file belongs to its frames; by default nothing is looked at."""
         del condition
         return None

@@ -180,5 +180,5 @@ def test_the_fitter_finds_its_own_movie(movie: tuple[Path, Localizations]) -> No
     assert isinstance(source, MovieSource)
     condition = whole("cells", source, 0, CATALOG)
     assert condition.frames.n_frames == 60
-    assert load("localization", CATALOG).doubt(condition) is None
-    assert load("image_pairs", CATALOG).doubt(condition) is None
+    assert load("localization", CATALOG).doubts(condition) is None
+    assert load("image_pairs", CATALOG).doubts(condition) is None

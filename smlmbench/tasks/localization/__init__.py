@@ -56,6 +56,7 @@ CARD = {
         "default_for": ["emitters"],
         "extras": ["signal_free"],
         "compares": True,
+        "doubts": True,
     },
 }  # fmt: skip
 
@@ -92,7 +93,7 @@ class Localization(Task):
         assert answer.table is not None  # noqa: S101 (`answer` gives one)
         return replace(answer, table=answer.table.select(answer.table.probability > tuned[tuning.NAME]))
 
-    def doubt(self, condition: Condition) -> Misfit | None:
+    def doubts(self, condition: Condition) -> Misfit | None:
         """A classical fitter's spots against the table."""
         return pairing.doubt(condition, self.catalog)
 
