@@ -21,11 +21,10 @@ def doubts(loaded: Loaded) -> list[str]:
     for part in loaded.parts:
         if not part.catalog.card("tasks", part.task).facts.get("doubts"):
             continue
+        task = tasks.load(part.task, part.catalog)
         for entry in part.study.data:
             for name, source in _from_files(entry):
-                misfit = tasks.load(part.task, part.catalog).doubts(
-                    whole(name, source, loaded.study.seed, part.catalog)
-                )
+                misfit = task.doubts(whole(name, source, loaded.study.seed, part.catalog))
                 if misfit is None:
                     continue
                 said = f"data {entry.name}, {name}: {misfit.said}; {source.mended(misfit.reading, part.catalog)}"
