@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AsJson, Plugins, from_fields
+from smlmbench.cli.options import AsJson, Overwrite, Plugins, from_fields
 from smlmbench.cli.output import emit, emit_json, note
 
 
@@ -35,7 +35,7 @@ class _Asked:
         Option(help="Where (0, 0) of any table is in the first pixel; default: its outer corner."),
     ] = None
     variable: Annotated[str | None, Option(help="Array of a .mat file.")] = None
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False
+    overwrite: Overwrite = False
     plugins: Plugins = None
     as_json: AsJson = False
 

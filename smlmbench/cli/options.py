@@ -33,6 +33,7 @@ Store = Annotated[
 ]
 AnyDevice = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Threshold = Annotated[float | None, Option(min=0.0, help="Instead of the one chosen on validation.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace files that exist.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document instead of a table.")]
 
 Asked = TypeVar("Asked")
