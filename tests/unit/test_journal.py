@@ -16,6 +16,7 @@ from smlmbench.inference import engine, journal
 from smlmbench.inference.checkpoint import build_network, checkpoint_of
 from smlmbench.inference.engine import Piece
 from smlmbench.inference.journal import Journal
+from smlmbench.movies import ArrayMovie
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.using import predicting
@@ -182,6 +183,21 @@ def test_another_network_is_another_result(files, tmp_path):
     torch.save(saved, tmp_path / "best.pt")
     with pytest.raises(FormatError, match="of this movie with model digest [0-9a-f]{12} .now [0-9a-f]{12}.; give"):
         predict_movie(replace(asked, checkpoint=tmp_path / "best.pt"), CATALOG, lambda *_: None)
+
+
+def test_weights_beside_an_exported_file_are_the_network_too(files, tmp_path):
+    asked = request(files, tmp_path)
+    _, model, read_out = predicting._ready(asked, CATALOG)
+    (tmp_path / "net.xml").write_text("layers")
+    digests = []
+    for weights in (b"one", b"two", None):
+        (tmp_path / "net.bin").unlink(missing_ok=True)
+        if weights is not None:
+            (tmp_path / "net.bin").write_bytes(weights)
+        of_file = replace(asked, checkpoint=tmp_path / "net.xml")
+        record = predicting._record(of_file, model, read_out, ArrayMovie(np.ones((2, 3, 4))), CATALOG)
+        digests.append(record.identity["model"]["digest"])
+    assert len(set(digests)) == 3
 
 
 def test_what_fails_before_its_first_frames_leaves_nothing(files, tmp_path, monkeypatch):
