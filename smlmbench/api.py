@@ -323,6 +323,7 @@ def export(
     *,
     store: PathLike | None = None,
     plugins: Sequence[Path] = (),
+    overwrite: bool = False,
 ) -> "Exported":
     """Write a trained network as a file for other programs, and check it without this package.
 
@@ -332,6 +333,7 @@ def export(
         folder: Where to write; made if absent.
         store: Where runs are looked for; files and check of a run are stored with it.
         plugins: Files of further networks.
+        overwrite: Replace files of another network.
 
     Returns:
         `files`, the network's first; `size_bytes`; `parity`, whose `passed` says whether the file answers as the
@@ -347,7 +349,7 @@ def export(
     """
     from smlmbench.run.using.exporting import export_model
 
-    return export_model(str(model), format, Path(folder), store, Catalog(plugins))[1]
+    return export_model(str(model), format, Path(folder), store, Catalog(plugins), overwrite=overwrite)[1]
 
 
 def _loaded(study: StudyLike) -> Loaded:

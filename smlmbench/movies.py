@@ -1,5 +1,6 @@
 """Movies: frames of a file as photons, read in blocks, cut in time and in columns; nothing loads a movie whole."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, SizeError
+
+DIGESTED_BYTES, DIGESTED_FRAMES = 2**28, 1024
+BLOCK_BYTES = 2**24
 
 
 class Extent(Protocol):
@@ -172,6 +176,25 @@ def windows(block: NDArray[np.float32], middle: NDArray[np.int64], context: int)
     offsets = np.arange(context) - context // 2
     chosen: NDArray[np.float32] = block[np.clip(middle[:, None] + offsets, 0, len(block) - 1)]
     return chosen.reshape(len(middle), context * block.shape[1], *block.shape[2:])
+
+
+def pixel_digest(movie: Movie) -> str:
+    """sha256 of a movie's size, type and pixels, wherever its files lie and whatever they are called.
+
+    Up to 256 MiB every pixel counts, half a second of reading; beyond, as much of at most 1024 whole frames, evenly
+    spread from the first to the last. Noise makes every frame of an acquisition unlike those of all others, so two
+    acquisitions always differ; of one so long, a copy that was edited only between these frames does not.
+    """
+    frame_bytes = movie.height * movie.width * movie.dtype.itemsize
+    step, most = max(1, BLOCK_BYTES // frame_bytes), max(2, min(DIGESTED_FRAMES, DIGESTED_BYTES // frame_bytes))
+    if movie.n_frames * frame_bytes <= DIGESTED_BYTES or movie.n_frames <= most:
+        starts = np.arange(0, movie.n_frames, step)
+    else:
+        starts, step = np.linspace(0, movie.n_frames - 1, most).astype(int), 1
+    found = hashlib.sha256(repr((movie.n_frames, movie.height, movie.width, movie.dtype.name)).encode())
+    for start in starts.tolist():
+        found.update(np.ascontiguousarray(movie.read(start, min(start + step, movie.n_frames))).data)
+    return found.hexdigest()
 
 
 def check_finite(name: str, start: int, counts: NDArray[np.generic]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import COLUMN_HELP, AsJson, Origin, Plugins, from_fields, named_columns
+from smlmbench.cli.options import COLUMN_HELP, AsJson, Origin, Overwrite, Plugins, from_fields, named_columns
 from smlmbench.cli.output import emit, emit_json, note
 
 
@@ -30,7 +30,7 @@ class _Asked:
     columns: Annotated[list[str] | None, Option("--column", metavar="NAME=HEADER", help=COLUMN_HELP)] = None
     origin: Annotated[Origin, Option(help="Where (0, 0) is in the first pixel; default: the format's.")] = None
     variable: Annotated[str | None, Option(help="Array of a .mat file.")] = None
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False
+    overwrite: Overwrite = False
     plugins: Plugins = None
     as_json: AsJson = False
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, DataRoot, Plugins, Sets, Store, Threshold, from_fields
+from smlmbench.cli.options import AnyDevice, AsJson, DataRoot, Overwrite, Plugins, Sets, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, note
 
 
@@ -43,6 +43,7 @@ class _Asked:
     study: Annotated[
         Path | None, Option(metavar="STUDY.yaml", help="Where the data are, if they moved since the run.")
     ] = None
+    overwrite: Overwrite = False
     sets: Sets = None
     data_root: DataRoot = None
     store: Store = None
@@ -71,7 +72,7 @@ def _movie(asked: _Asked) -> None:
     from smlmbench.formats import open_movie
     from smlmbench.registry import Catalog
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.using.projecting import check_folder, picture_format, project, write_projection
+    from smlmbench.run.using.projecting import check_target, picture_format, project, write_projection
 
     how = asked.projection or ("sum" if asked.total else None)
     if asked.frame is not None or asked.condition is not None:
@@ -86,7 +87,7 @@ def _movie(asked: _Asked) -> None:
         raise ConfigError(f"'{out}' is of the movie itself; give another file with --out")
     if out.suffix.lower() not in (".tif", ".tiff"):
         picture_format(out)
-    check_folder(out)
+    check_target(out, overwrite=asked.overwrite)
     movie = open_movie(path, catalog=catalog)
     try:
         frames = movie.n_frames
@@ -110,13 +111,13 @@ def _run(asked: _Asked) -> None:
     store = open_store(asked.store, create=False)
     from smlmbench.run.studies.sources import sources_from, sources_of
     from smlmbench.run.using.finding import describe, find_row
-    from smlmbench.run.using.projecting import check_folder, picture_format, write_bytes
+    from smlmbench.run.using.projecting import check_target, picture_format, write_bytes
     from smlmbench.run.using.showing import Look, show
     from smlmbench.study.load import load_study
 
     image_format = picture_format(asked.out) if asked.out is not None else "png"
     if asked.out is not None:
-        check_folder(asked.out)
+        check_target(asked.out, overwrite=asked.overwrite)
     record, study = find_row(store, asked.what)
     plugins = asked.plugins or []
     if asked.study is None:
@@ -128,6 +129,7 @@ def _run(asked: _Asked) -> None:
     look = Look(asked.frame, asked.threshold, asked.device, asked.histogram, image_format)
     shown = show(record, condition, look, sources.catalog)
     out = asked.out or Path(f"{record.name}-{Path(condition.name).stem}-frame{shown.frame}.png")
+    check_target(out, overwrite=asked.overwrite)
     write_bytes(out, shown.picture)
     if asked.as_json:
         facts = {"run_id": record.run_id, "study": study, "condition": condition.name, "file": out}

@@ -35,6 +35,7 @@ AnyDevice = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Threshold = Annotated[float | None, Option(min=0.0, help="Instead of the one chosen on validation.")]
 Origin = Literal["corner", "centre"] | None
 COLUMN_HELP = "A column of any table, such as 'x_px=pos x'."
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace files that exist.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document instead of a table.")]
 
 Asked = TypeVar("Asked")

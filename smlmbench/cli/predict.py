@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, Plugins, Store, Threshold, from_fields
+from smlmbench.cli.options import AnyDevice, AsJson, Overwrite, Plugins, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class _Asked:
     sets: Annotated[
         list[str] | None, Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
     ] = None
+    overwrite: Overwrite = False
     store: Store = None
     plugins: Plugins = None
     as_json: AsJson = False
@@ -54,7 +55,8 @@ class _Asked:
 def command(asked: _Asked) -> None:
     """Localize a movie with a trained network: a ThunderSTORM table and a summed image that Fiji opens in nm.
 
-    Results are written while they come; the same command again continues one that was stopped.
+    Results are written while they come; the same command again continues one that was stopped. A record beside them
+    says which movie, by its content, which model and which settings they are of: other results are not replaced.
 
     A classical fitter needs no training: its name stands in place of the run.
 
@@ -77,6 +79,7 @@ def command(asked: _Asked) -> None:
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)
     wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
+    writing: dict[str, Any] = {"table_format": asked.table_format, "overwrite": asked.overwrite}
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
 
@@ -86,9 +89,9 @@ def command(asked: _Asked) -> None:
             reporter.advance(done, total)
 
         if isinstance(request, FitRequest):
-            written = fit_movie(replace(request, table_format=asked.table_format), catalog, advance)
+            written = fit_movie(replace(request, **writing), catalog, advance)
         else:
-            written = predict_movie(replace(request, table_format=asked.table_format), catalog, advance)
+            written = predict_movie(replace(request, **writing), catalog, advance)
     if isinstance(request, FitRequest) and request.camera is None:
         note("smlmbench: note: no --camera, so photons, background and precision are left out")
     _say(asked, written)

@@ -73,7 +73,7 @@ def test_a_fitter_without_a_camera_claims_no_photons(tmp_path: Path) -> None:
     camera = "{kind: scmos, baseline_adu: 200, e_per_adu: 2.0}"
     fitted = command(
         *("predict", "peaks_gaussian", FOLDER / "testdata.raw", "--pixel-size-nm", PIXEL_NM),
-        *("-o", tmp_path, "--camera", camera, "--table-format", "picasso_hdf5"),
+        *("-o", tmp_path / "photons", "--camera", camera, "--table-format", "picasso_hdf5"),
     )
     table = read_table(Path(str(fitted["table"])), catalog=Catalog())
     assert np.isfinite(table.photons).all()

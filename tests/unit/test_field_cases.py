@@ -11,7 +11,7 @@ from smlmbench.errors import ConfigError, FormatError, MissingExtraError
 from smlmbench.formats import TableOptions, open_movie, read_table
 from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
-from smlmbench.run.using.predicting import read_camera
+from smlmbench.run.using.predicting import Request, Written, predict_movie, read_camera
 
 DATA = Path(os.environ.get("SMLMBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "field-cases"
 CATALOG = Catalog()
@@ -105,3 +105,20 @@ def test_a_new_compression_names_its_package_and_a_big_file_is_read() -> None:
     except MissingExtraError as error:
         assert "pip install imagecodecs" in str(error)  # noqa: PT017  it may be installed
     assert len(sixth_pixels("23-zstd-btf/x.btf")) == 5
+
+
+def test_two_days_of_one_name_are_two_results(tmp_path: Path) -> None:
+    camera = read_camera("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5}")
+    folder = DATA / "24-same-name-two-days"
+
+    def predict(day: str) -> Written:
+        movie = folder / day / "a_MMStack_Pos0.ome.tif"
+        return predict_movie(Request(folder / "srcnn.pt", movie, tmp_path, camera), CATALOG, lambda *_: None)
+
+    table = predict("dayA").table
+    assert table is not None
+    before = table.read_bytes()
+    with pytest.raises(FormatError, match=r"_locs.csv' exists already, of another movie: .*dayA"):
+        predict("dayB")
+    assert table.read_bytes() == before
+    assert predict("dayA").table == table

@@ -13,6 +13,7 @@ from smlmbench.errors import FormatError, UnitError, printable
 from smlmbench.formats.options import TableOptions
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
+from smlmbench.run.using.replacing import check_free
 
 KINDS = ("table", "movie", "image")
 SAME = 1e-5  # single precision, which Picasso's tables have
@@ -100,8 +101,8 @@ def _check_target(asked: Conversion, files: list[Path]) -> None:
         if file.exists() and asked.source.exists() and (file.parent if folder else file).samefile(asked.source):
             what = "one of the frames" if folder else "the file"
             raise FormatError(f"'{file}' is {what} to convert; give another name for the new one")
-        if file.exists() and not asked.overwrite:
-            raise FormatError(f"'{file}' exists already; give another name, or --overwrite")
+    if not asked.overwrite:
+        check_free(files)
     if not asked.target.absolute().parent.is_dir():
         raise FormatError(f"folder '{asked.target.parent}' does not exist; make it first")
 
