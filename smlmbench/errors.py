@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class LossWarning(UserWarning):
-    """A table is written without all that is known; not an error."""
+    """What is read or written is not all that there is, or not as it was; not an error."""
 
 
 class SmlmBenchError(Exception):

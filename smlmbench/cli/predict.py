@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from smlmbench.cli.options import AnyDevice, AsJson, Plugins, Store, Threshold, from_fields
-from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
+from smlmbench.cli.output import emit, emit_json, note
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
@@ -77,7 +77,7 @@ def command(asked: _Asked) -> None:
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)
     wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
-    with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
+    with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
 
         def advance(done: int, total: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smlmbench.errors import ConfigError, FormatError, MissingExtraError
+from smlmbench.errors import ConfigError, FormatError, LossWarning, MissingExtraError
 from smlmbench.formats import TableOptions, open_movie, read_table
 from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
@@ -36,10 +36,16 @@ def sixth_pixels(name: str) -> list[float]:
         "04-mmstack-split-no-ome/a_MMStack_Pos0.tif",
         "04-mmstack-split-no-ome/a_MMStack_Pos0_1.tif",
         "09-ome-order-and-gap/ome_reversed.ome.tif",
+        "21-movie-in-several-stacks",
     ],
 )
 def test_a_movie_is_read_whole_and_in_order(name: str) -> None:
     assert sixth_pixels(name) == [105, 115, 125, 135, 145, 155]
+
+
+def test_one_of_several_stacks_is_told_from_the_whole() -> None:
+    with pytest.warns(LossWarning, match=r"'movie_X2.tif' is read alone, 2 frames; 2 files beside it"):
+        assert sixth_pixels("21-movie-in-several-stacks/movie_X2.tif") == [125, 135]
 
 
 @pytest.mark.parametrize(
