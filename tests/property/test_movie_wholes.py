@@ -147,7 +147,7 @@ JOINS = ("", "_", "-", " ", "_X", "-x", "_part", "_stack_", "(")
 @given(
     name=NAMES,
     join=st.sampled_from(JOINS),
-    cuts=st.sampled_from([(2, 2), (3, 2, 2), (2,) * 11]),
+    cuts=st.sampled_from([(2, 3, 2), (3, 2, 2, 1), (2,) * 11]),
     start=st.integers(0, 3),
     digits=st.integers(1, 4),
     left_out=st.none() | st.integers(0, 11),
