@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smlmbench.errors import FormatError, LossWarning
@@ -153,6 +153,7 @@ JOINS = ("", "_", "-", " ", "_X", "-x", "_part", "_stack_", "(")
     left_out=st.none() | st.integers(0, 11),
     suffix=st.sampled_from(SUFFIXES),
 )
+@example(name="m", join="_", cuts=(2,) * 11, start=1, digits=1, left_out=None, suffix=".tif")
 def test_a_folder_of_stacks_is_one_movie_in_natural_order_or_refused(name, join, cuts, start, digits, left_out, suffix):
     whole = frames(sum(cuts))
     with tempfile.TemporaryDirectory() as folder:
