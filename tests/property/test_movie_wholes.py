@@ -156,6 +156,7 @@ JOINS = ("", "_", "-", " ", "_X", "-x", "_part", "_stack_", "(")
 @example(name="m", join="_", cuts=(2,) * 11, start=1, digits=1, left_out=None, suffix=".tif")
 def test_a_folder_of_stacks_is_one_movie_in_natural_order_or_refused(name, join, cuts, start, digits, left_out, suffix):
     whole = frames(sum(cuts))
+    name += "m" if join == "" and name[-1].isdigit() else ""
     with tempfile.TemporaryDirectory() as folder:
         end = ")" if join == "(" else ""
         parts = list(enumerate(np.split(whole, np.cumsum(cuts)[:-1]), start))
