@@ -35,6 +35,10 @@ class _Asked:
         Option(help="Where (0, 0) of any table is in the first pixel; default: its outer corner."),
     ] = None
     variable: Annotated[str | None, Option(help="Array of a .mat file.")] = None
+    bad_pixels: Annotated[
+        Literal["median"] | None,
+        Option(help="Replace pixels of a movie that are NaN or infinite by their neighbours'; default: kept."),
+    ] = None
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False
     plugins: Plugins = None
     as_json: AsJson = False
@@ -63,7 +67,14 @@ def command(asked: _Asked) -> None:
         asked.pixel_size_nm, camera, columns, asked.first_frame, asked.frames, asked.field_nm, asked.origin
     )
     conversion = Conversion(
-        asked.source, asked.target, asked.source_format, asked.target_format, known, asked.variable, asked.overwrite
+        asked.source,
+        asked.target,
+        asked.source_format,
+        asked.target_format,
+        known,
+        asked.variable,
+        asked.overwrite,
+        asked.bad_pixels,
     )
     with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"converting {asked.source.name}", 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 from typer import Argument, Option
 
@@ -33,6 +33,10 @@ Store = Annotated[
 ]
 AnyDevice = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Threshold = Annotated[float | None, Option(min=0.0, help="Instead of the one chosen on validation.")]
+BadPixels = Annotated[
+    Literal["refuse", "median"],
+    Option(help="Pixels of a movie that are NaN or infinite: refused, or replaced by the median of their neighbours."),
+]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document instead of a table.")]
 
 Asked = TypeVar("Asked")

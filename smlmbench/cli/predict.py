@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, Plugins, Store, Threshold, from_fields
+from smlmbench.cli.options import AnyDevice, AsJson, BadPixels, Plugins, Store, Threshold, from_fields
 from smlmbench.cli.output import emit, emit_json, note
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class _Asked:
     sets: Annotated[
         list[str] | None, Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
     ] = None
+    bad_pixels: BadPixels = "refuse"
     store: Store = None
     plugins: Plugins = None
     as_json: AsJson = False
@@ -72,7 +73,7 @@ def command(asked: _Asked) -> None:
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format")
+    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", "bad_pixels")
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)
     wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from smlmbench import formats
 from smlmbench.errors import FormatError, UnitError, printable
 from smlmbench.formats.options import TableOptions
+from smlmbench.movies import BadPixels, mending
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 
@@ -31,6 +31,7 @@ class Conversion:
     known: TableOptions = field(default_factory=TableOptions)  # beyond the files
     variable: str | None = None  # name of the array in a .mat file
     overwrite: bool = False  # whether files that are there already may be replaced
+    bad_pixels: BadPixels | None = None  # of a movie, NaN or infinite; None keeps them
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,8 @@ def _photons(asked: Conversion, locs: Localizations, catalog: Catalog) -> list[s
 
 def _movie(asked: Conversion, catalog: Catalog, on_frames: OnFrames) -> tuple[int, list[str]]:
     pixel_nm, form = asked.known.pixel_size_nm, asked.target_format
-    with closing(formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)) as movie:
+    opened = formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)
+    with mending(opened, asked.bad_pixels) as movie:
         total = movie.n_frames
         formats.write_movie(
             movie,

@@ -1,7 +1,6 @@
 """A classical fitter on a user's movie: the rows of a leaderboard that need no training, as a program of their own."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError, UnitError
 from smlmbench.formats import open_movie, write_table
 from smlmbench.formats.options import TableOptions
-from smlmbench.movies import Frames, Movie, calibrated
+from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.using.predicting import Written, table_path
@@ -32,6 +31,7 @@ class FitRequest:
     camera: Camera | None = None  # without it photons, background and precision stay unknown
     settings: dict[str, Any] = field(default_factory=dict)  # of the fitter
     table_format: str = "thunderstorm_csv"  # a registered one
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite
 
 
 def fitters(catalog: Catalog) -> list[str]:
@@ -64,7 +64,7 @@ def fit_movie(request: FitRequest, catalog: Catalog, on_frames: Callable[[int, i
         UnitError: No pixel size.
         ConfigError: A setting that the fitter does not have.
     """
-    with closing(open_movie(request.movie, catalog=catalog)) as movie:
+    with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         table = fit_frames(request, catalog, movie, on_frames)
     request.output.mkdir(parents=True, exist_ok=True)
     path = table_path(request.movie, request.output, request.table_format, catalog)

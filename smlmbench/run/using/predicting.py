@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from smlmbench.inference.devices import resolve_device
 from smlmbench.inference.engine import ReadOut, predict, stream
 from smlmbench.inference.journal import Journal
 from smlmbench.inference.loading import Runnable, load
-from smlmbench.movies import Frames, Movie, calibrated, window
+from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.identity import file_digest
@@ -46,6 +45,7 @@ class Request:
     frames: tuple[int, int] | None = None  # first frame and the one after the last; None takes all
     runtime: str | None = None  # what runs a checkpoint; None takes eager, or an exported file's own
     number_format: str = "fp32"  # or bf16; int8 is a property of an exported file
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
     """
     device, model, read_out = _ready(request, catalog)
     table = _Table(request, catalog, read_out)
-    with closing(open_movie(request.movie, catalog=catalog)) as movie:
+    with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         shown, first, total = _shown(request, movie, model)
         request.output.mkdir(parents=True, exist_ok=True)
         journal = Journal(table.path, _identity(request, model, read_out), table.append)
@@ -177,6 +177,7 @@ def _identity(request: Request, model: Runnable, read_out: ReadOut) -> dict[str,
         "camera": None if request.camera is None else request.camera.model_dump(),
         "table_format": request.table_format,
         "run_by": [model.runtime, model.number_format],
+        **({} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}),
     }
 
 

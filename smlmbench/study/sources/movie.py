@@ -14,6 +14,7 @@ from smlmbench.camera import Camera
 from smlmbench.errors import SizeError, SmlmBenchError
 from smlmbench.formats import find, open_movie
 from smlmbench.formats.text import read_head
+from smlmbench.movies import BadPixels
 from smlmbench.study.digests import file_digest, plain
 from smlmbench.study.sources.description import (
     Description,
@@ -93,6 +94,7 @@ class MovieSource(Description):
     first_frame: int | None = None  # its number in the table; by default the format's
     pixel_size_nm: Positive
     camera: Camera | Literal["uncalibrated"]
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite; median: replaced by their neighbours' (`movies.MendedMovie`)
     crop_px: Annotated[int, Field(ge=8)] = 32  # side of training crops
     track: Literal["iid"] | None = None  # every frame has new positions; None: molecules persist
     split: Literal["columns", "frames"] | None = None
@@ -109,10 +111,11 @@ class MovieSource(Description):
         return Form(cls, way, cls.written("part"), own=tuple(files), files=files, named={"truth_format": "formats"})
 
     def content(self) -> dict[str, Any]:
-        """Its files count by their bytes; how it was cut is said by the part."""
+        """Its files count by their bytes; how it was cut is said by the part, what became of bad pixels where it is."""
         table = file_digest(self.truth) if self.truth is not None else None
         digests = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
-        return {**plain(self.model_dump(mode="json", exclude={"movie", "truth", "split"})), **digests}
+        silent = {"bad_pixels"} if self.bad_pixels == "refuse" else set[str]()
+        return {**plain(self.model_dump(mode="json", exclude={"movie", "truth", "split", *silent})), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Tells apart trainings on crops that were normalised by the crop's own extremes before."""
