@@ -14,7 +14,6 @@ from smlmbench.movies import BadPixels, mending
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 
-KINDS = ("table", "movie", "image")
 SAME = 1e-5  # single precision, which Picasso's tables have
 SAME_NM = 1e-3
 OnFrames = Callable[[int, int], None]
@@ -76,11 +75,8 @@ def _holds(asked: Conversion, catalog: Catalog) -> str:
         return formats.holds_of(asked.source_format, catalog=catalog)
     if asked.source.is_dir():
         return "movie"
-    suffix = asked.source.suffix.lower()
-    facts = [catalog.card("formats", name).facts for name in catalog.names("formats")]
-    kinds = {fact["holds"] for fact in facts if suffix in fact["suffixes"]}
     # A TIFF may be both; one image is a movie of one frame.
-    return next((kind for kind in KINDS if kind in kinds), "table")
+    return next(iter(formats.kinds(asked.source, catalog=catalog)), "table")
 
 
 def _target_format(asked: Conversion, holds: str, catalog: Catalog) -> str:
@@ -109,8 +105,9 @@ def _check_target(asked: Conversion, files: list[Path]) -> None:
 
 def _table(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[int, list[str]]:
     known = asked.known
-    free = bool(catalog.card("formats", str(asked.source_format)).facts.get("fallback"))
-    if known.origin is not None and not free:
+    facts = catalog.card("formats", str(asked.source_format)).facts
+    free = bool(facts.get("fallback"))
+    if known.origin is not None and not free and facts["origin"] != "stated":
         raise FormatError(
             f"{asked.source_format} fixes where its origin is; leave --origin out, or read with --from table"
         )

@@ -9,14 +9,12 @@ import numpy as np
 from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.data.facts import facts
 from smlmbench.errors import ConfigError
-from smlmbench.formats import read_image, read_table
+from smlmbench.formats import kinds, read_image, read_table
 from smlmbench.formats.options import TableOptions
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.truths.emitters import Emitters
-
-IMAGES = {".mat", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,8 @@ def _answer(comparison: Comparison, catalog: Catalog, options: TableOptions) -> 
         return Prediction(path, None, comparison.fine_pixel_nm, comparison.label_rule)
     if isinstance(path, Raster):
         return Prediction(None, path, path.pixel_nm, comparison.label_rule)
-    holds_image = path.suffix.lower() in IMAGES
+    may_hold = kinds(path, catalog=catalog)
+    holds_image = "image" in may_hold and "table" not in may_hold
     if name in catalog.names("formats"):
         holds_image = catalog.card("formats", name).facts["holds"] == "image"
     if holds_image:
