@@ -24,7 +24,7 @@ class _Asked:
             "exported file, or a classical fitter (peaks_gaussian)."
         ),
     ]
-    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).")]
+    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX, nd2, sif).")]
     output: Annotated[Path, Option("--output", "-o", help="Folder for the results.")] = Path()
     camera: Annotated[str | None, Option(help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")] = None
     pixel_size_nm: Annotated[float | None, Option(min=1.0, help="Camera pixel of the movie.")] = None
