@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class LossWarning(UserWarning):
-    """What is read or written holds less, or something else, than one would expect; not an error."""
+    """What is read or written is not all that there is, or not as it was; not an error."""
 
 
 class SmlmBenchError(Exception):

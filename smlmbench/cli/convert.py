@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
@@ -30,6 +30,10 @@ class _Asked:
     columns: Annotated[list[str] | None, Option("--column", metavar="NAME=HEADER", help=COLUMN_HELP)] = None
     origin: Annotated[Origin, Option(help="Where (0, 0) is in the first pixel; default: the format's.")] = None
     variable: Annotated[str | None, Option(help="Array of a .mat file.")] = None
+    bad_pixels: Annotated[
+        Literal["median"] | None,
+        Option(help="Replace pixels of a movie that are NaN or infinite by their neighbours'; default: kept."),
+    ] = None
     overwrite: Overwrite = False
     plugins: Plugins = None
     as_json: AsJson = False
@@ -58,7 +62,14 @@ def command(asked: _Asked) -> None:
         asked.pixel_size_nm, camera, columns, asked.first_frame, asked.frames, asked.field_nm, asked.origin
     )
     conversion = Conversion(
-        asked.source, asked.target, asked.source_format, asked.target_format, known, asked.variable, asked.overwrite
+        asked.source,
+        asked.target,
+        asked.source_format,
+        asked.target_format,
+        known,
+        asked.variable,
+        asked.overwrite,
+        asked.bad_pixels,
     )
     with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"converting {asked.source.name}", 1)

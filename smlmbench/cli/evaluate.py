@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from smlmbench.cli.options import COLUMN_HELP, AsJson, Origin, from_fields, named_columns
-from smlmbench.cli.output import emit_json, losses_as_notes, table
+from smlmbench.cli.output import emit_json, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,7 @@ def command(asked: _Asked) -> None:
         columns = named_columns(getattr(asked, f"{side}_column") or (), f"--{side}-column")
         options[f"{side}_as"] = {**stated, "columns": columns}
     matcher, border_nm = asked.matcher, asked.border_nm
-    with losses_as_notes():
-        scores, scoring = compare(asked.found, asked.truth, options, Catalog(), matcher=matcher, border_nm=border_nm)
+    scores, scoring = compare(asked.found, asked.truth, options, Catalog(), matcher=matcher, border_nm=border_nm)
     if asked.as_json:
         emit_json({"protocol": scoring.protocol, "values": scores.values, "reasons": scores.reasons})
         return

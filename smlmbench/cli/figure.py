@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, DataRoot, Overwrite, Plugins, Sets, Store, Threshold, from_fields
+from smlmbench.cli.options import (
+    AnyDevice,
+    AsJson,
+    BadPixels,
+    DataRoot,
+    Overwrite,
+    Plugins,
+    Sets,
+    Store,
+    Threshold,
+    from_fields,
+)
 from smlmbench.cli.output import emit, emit_json, note
 
 
@@ -37,6 +48,7 @@ class _Asked:
     ] = None
     total: Annotated[bool, Option("--sum", help="The same as --projection sum.")] = False
     pixel_size_nm: Annotated[float | None, Option(min=0.1, help="Pixel of the movie, for the scale bar.")] = None
+    bad_pixels: BadPixels = "refuse"
     histogram: Annotated[bool, Option(help="Distribution of the pixels below the images.")] = True
     threshold: Threshold = None
     device: AnyDevice = "auto"
@@ -70,6 +82,7 @@ def command(asked: _Asked) -> None:
 def _movie(asked: _Asked) -> None:
     from smlmbench.errors import ConfigError
     from smlmbench.formats import open_movie
+    from smlmbench.movies import mending
     from smlmbench.registry import Catalog
     from smlmbench.run.progress import Reporter
     from smlmbench.run.using.projecting import check_target, picture_format, project, write_projection
@@ -88,14 +101,11 @@ def _movie(asked: _Asked) -> None:
     if out.suffix.lower() not in (".tif", ".tiff"):
         picture_format(out)
     check_target(out, overwrite=asked.overwrite)
-    movie = open_movie(path, catalog=catalog)
-    try:
+    with mending(open_movie(path, catalog=catalog), asked.bad_pixels) as movie:
         frames = movie.n_frames
         with Reporter(quiet=asked.as_json) as reporter:
             reporter.start(f"{how} of {path.name}", frames)
             image = project(movie, how, lambda done: reporter.advance(done, frames))
-    finally:
-        movie.close()
     title = f"{path.name}: {how} of {frames} frames"
     write_projection(image, out, title, pixel_nm=asked.pixel_size_nm, unit="counts", catalog=catalog)
     facts = {"file": out, "frames": frames, "low": float(image.min()), "high": float(image.max())}

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from smlmbench.cli.output import losses_as_notes
 from smlmbench.errors import SmlmBenchError, UserError, printable, unknown_name
 from smlmbench.version import __version__
 
@@ -64,7 +65,8 @@ class Commands(TyperGroup):
         words = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in words
         try:
-            code = super().main(args=[w for w in words if w != "--debug"], **extra)
+            with losses_as_notes():
+                code = super().main(args=[w for w in words if w != "--debug"], **extra)
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 typer.echo(traceback.format_exc().rstrip(), err=True)

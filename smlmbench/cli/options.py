@@ -36,6 +36,10 @@ Threshold = Annotated[float | None, Option(min=0.0, help="Instead of the one cho
 Origin = Literal["corner", "centre"] | None
 COLUMN_HELP = "A column of any table, such as 'x_px=pos x'."
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace files that exist.")]
+BadPixels = Annotated[
+    Literal["refuse", "median"],
+    Option(help="Pixels of a movie that are NaN or infinite: refused, or replaced by the median of their neighbours."),
+]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document instead of a table.")]
 
 Asked = TypeVar("Asked")

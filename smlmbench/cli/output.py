@@ -26,17 +26,23 @@ def note(text: str) -> None:
 
 @contextmanager
 def losses_as_notes() -> Iterator[None]:
-    """Turn what a table format says it loses into lines about the work; other warnings pass."""
-    from smlmbench.errors import LossWarning
+    """Tell once, as a line about the work, what is lost in reading or writing; other warnings pass."""
+    from smlmbench.errors import LossWarning, printable
 
-    with warnings.catch_warnings(record=True) as caught:
+    pass_on, told = warnings.showwarning, set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        text = str(message)
+        if not issubclass(category, LossWarning):
+            pass_on(message, category, *where, **more)
+        elif text not in told:
+            told.add(text)
+            note(f"smlmbench: note: {printable(text)}")
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", LossWarning)
+        warnings.showwarning = show
         yield
-    for each in caught:
-        if issubclass(each.category, LossWarning):
-            note(f"smlmbench: note: {each.message}")
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def emit_json(value: Any) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, Overwrite, Plugins, Store, Threshold, from_fields
-from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
+from smlmbench.cli.options import AnyDevice, AsJson, BadPixels, Overwrite, Plugins, Store, Threshold, from_fields
+from smlmbench.cli.output import emit, emit_json, note
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
@@ -24,7 +24,7 @@ class _Asked:
             "exported file, or a classical fitter (peaks_gaussian)."
         ),
     ]
-    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).")]
+    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX, nd2, sif).")]
     output: Annotated[Path, Option("--output", "-o", help="Folder for the results.")] = Path()
     camera: Annotated[str | None, Option(help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")] = None
     pixel_size_nm: Annotated[float | None, Option(min=1.0, help="Camera pixel of the movie.")] = None
@@ -46,6 +46,7 @@ class _Asked:
         list[str] | None, Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
     ] = None
     overwrite: Overwrite = False
+    bad_pixels: BadPixels = "refuse"
     store: Store = None
     plugins: Plugins = None
     as_json: AsJson = False
@@ -74,13 +75,13 @@ def command(asked: _Asked) -> None:
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format")
+    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", "bad_pixels")
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)
     wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     writing: dict[str, Any] = {"table_format": asked.table_format, "overwrite": asked.overwrite}
-    with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
+    with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
 
         def advance(done: int, total: int) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "companions",
     "find",
     "holds_of",
+    "kinds",
     "open_movie",
     "read_image",
     "read_table",
@@ -33,6 +34,7 @@ __all__ = [
     "writer",
 ]
 
+KINDS = ("table", "movie", "image")
 NO_OPTIONS = TableOptions()
 TEXT = (".csv", ".tsv", ".txt", ".tab", ".xls")
 Facts = dict[str, dict[str, Any]]
@@ -175,6 +177,16 @@ def holds_of(format: str, *, catalog: Catalog) -> str:
     if format not in names:
         raise FormatError(f"'{format}' is not a format; {suggest(format, names)}")
     return str(catalog.card("formats", format).facts["holds"])
+
+
+def kinds(path: Path, *, catalog: Catalog) -> list[str]:
+    """What a file may hold by its suffix, and by its content where a suffix has several: of `KINDS`, in that order."""
+    suffix = path.suffix.lower()
+    fitting = {name: facts["holds"] for name, facts in _facts(catalog).items() if suffix in facts["suffixes"]}
+    if len(set(fitting.values())) > 1 and path.is_file():
+        known = {name: fitting[name] for name in fitting if catalog.module("formats", name).recognises(path)}
+        fitting = known or fitting
+    return [kind for kind in KINDS if kind in fitting.values()]
 
 
 def writer(path: Path, holds: str, *, catalog: Catalog, format: str | None = None) -> str:

@@ -9,6 +9,7 @@ import logging
 import math
 import re
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError, one_line, unreadable, unwritable
+from smlmbench.errors import (
+    FormatError,
+    LossWarning,
+    MissingExtraError,
+    SmlmBenchError,
+    one_line,
+    unreadable,
+    unwritable,
+)
+from smlmbench.formats.numbered import continuing
 from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
@@ -191,8 +201,18 @@ def recognises(path: Path) -> bool:
 
 
 def open_movie(path: Path) -> TiffMovie:
-    """Open a TIFF movie; see `TiffMovie`."""
-    return TiffMovie(path)
+    """Open a TIFF movie; see `TiffMovie`. A LossWarning tells of files beside it that seem to be its other parts."""
+    movie = TiffMovie(path)
+    others = continuing(path)
+    if others and any(_first_look(other) == _first_look(path) for other in others[:2]):
+        shown = f"'{others[0].name}'" + (f" ... '{others[-1].name}'" if others[1:] else "")
+        warnings.warn(
+            f"'{path.name}' is read alone, {movie.n_frames} frames; {len(others)} files beside it are named and sized"
+            f" like further parts of it ({shown}): give a folder of the parts alone if they are one movie",
+            LossWarning,
+            stacklevel=3,
+        )
+    return movie
 
 
 def write_movie(
@@ -225,6 +245,17 @@ def write_movie(
         raise unwritable("movie", path, error) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _first_look(path: Path) -> tuple[Any, ...] | None:
+    """Shape and number format of the first page; None where there is none to be read."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            return (*file.pages[0].shape, file.pages[0].dtype)
+    except Exception:  # a file that nobody asked for
+        return None
 
 
 def _check_grey(name: str, tiff: Any, page: Any) -> None:

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import numpy as np
 from smlmbench import formats
 from smlmbench.errors import FormatError, UnitError, printable
 from smlmbench.formats.options import TableOptions
+from smlmbench.movies import BadPixels, mending
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.using.replacing import check_free
 
-KINDS = ("table", "movie", "image")
 SAME = 1e-5  # single precision, which Picasso's tables have
 SAME_NM = 1e-3
 OnFrames = Callable[[int, int], None]
@@ -32,6 +31,7 @@ class Conversion:
     known: TableOptions = field(default_factory=TableOptions)  # beyond the files
     variable: str | None = None  # name of the array in a .mat file
     overwrite: bool = False  # whether files that are there already may be replaced
+    bad_pixels: BadPixels | None = None  # of a movie, NaN or infinite; None keeps them
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,8 @@ def _holds(asked: Conversion, catalog: Catalog) -> str:
         return formats.holds_of(asked.source_format, catalog=catalog)
     if asked.source.is_dir():
         return "movie"
-    suffix = asked.source.suffix.lower()
-    facts = [catalog.card("formats", name).facts for name in catalog.names("formats")]
-    kinds = {fact["holds"] for fact in facts if suffix in fact["suffixes"]}
     # A TIFF may be both; one image is a movie of one frame.
-    return next((kind for kind in KINDS if kind in kinds), "table")
+    return next(iter(formats.kinds(asked.source, catalog=catalog)), "table")
 
 
 def _target_format(asked: Conversion, holds: str, catalog: Catalog) -> str:
@@ -161,7 +158,8 @@ def _photons(asked: Conversion, locs: Localizations, catalog: Catalog) -> list[s
 
 def _movie(asked: Conversion, catalog: Catalog, on_frames: OnFrames) -> tuple[int, list[str]]:
     pixel_nm, form = asked.known.pixel_size_nm, asked.target_format
-    with closing(formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)) as movie:
+    opened = formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)
+    with mending(opened, asked.bad_pixels) as movie:
         total = movie.n_frames
         formats.write_movie(
             movie,

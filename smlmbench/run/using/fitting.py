@@ -1,7 +1,6 @@
 """A classical fitter on a user's movie: the rows of a leaderboard that need no training, as a program of their own."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError, UnitError
 from smlmbench.formats import open_movie, write_table
 from smlmbench.formats.options import TableOptions
-from smlmbench.movies import Frames, Movie, calibrated
+from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.using.predicting import Written, table_files
@@ -34,6 +33,7 @@ class FitRequest:
     settings: dict[str, Any] = field(default_factory=dict)  # of the fitter
     table_format: str = "thunderstorm_csv"  # a registered one
     overwrite: bool = False  # whether results of another movie, or made otherwise, may be replaced
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite
 
 
 def fitters(catalog: Catalog) -> list[str]:
@@ -68,12 +68,13 @@ def fit_movie(request: FitRequest, catalog: Catalog, on_frames: Callable[[int, i
         FormatError: Files that are there are not of this movie, fitter and settings; see `Record`.
     """
     results = table_files(request.movie, request.output, request.table_format, catalog)
-    with closing(open_movie(request.movie, catalog=catalog)) as movie:
+    with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         pixel_size_nm, settings = _known(request, catalog)
         card = catalog.card("references", request.fitter)
         make_folder(request.output)
         camera = None if request.camera is None else request.camera.model_dump(mode="json")
         told = {**settings, "pixel_size_nm": pixel_size_nm, "camera": camera}
+        told |= {} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}
         file = catalog.plugin_hash("references", request.fitter)
         record = Record(movie, request.output, {"name": request.fitter, "version": card.version, "plugin": file}, told)
         record.begin(results, overwrite=request.overwrite)

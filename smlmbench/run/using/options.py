@@ -35,12 +35,14 @@ class Predicting(TypedDict, total=False):
         runtime: auto, eager, compiled, onnxruntime, openvino ...
         number_format: fp32 or bf16.
         settings: Of a classical fitter.
+        bad_pixels: refuse, or median for those that are NaN or infinite.
     """
 
     device: str
     runtime: str
     number_format: str | None
     settings: Mapping[str, Any]
+    bad_pixels: Literal["refuse", "median"]
 
 
 class Reading(TypedDict, total=False):

@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from smlmbench.inference.devices import resolve_device
 from smlmbench.inference.engine import ReadOut, predict, stream
 from smlmbench.inference.journal import Journal, working_files
 from smlmbench.inference.loading import Runnable, load
-from smlmbench.movies import Frames, Movie, calibrated, window
+from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
 from smlmbench.run.using.replacing import Record, make_folder
@@ -48,6 +47,7 @@ class Request:
     runtime: str | None = None  # what runs a checkpoint; None takes eager, or an exported file's own
     number_format: str = "fp32"  # or bf16; int8 is a property of an exported file
     overwrite: bool = False  # whether results of another movie, or made otherwise, may be replaced
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
     table, image_path = _Table(request, catalog, read_out), request.output / f"{request.movie.stem}_sum.tif"
     image = [image_path] if read_out.keep_image and hasattr(read_out.output, "image") else []
     results = [*(table.files if read_out.keep_table else ()), *image]
-    with closing(open_movie(request.movie, catalog=catalog)) as movie:
+    with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         shown, first, total = _shown(request, movie, model)
         make_folder(request.output)
         record = _record(request, model, read_out, movie, catalog)
@@ -190,6 +190,7 @@ def _record(request: Request, model: Runnable, read_out: ReadOut, movie: Movie, 
         **read_out.settings,
         "runtime": model.runtime,
         "number_format": model.number_format,
+        **({} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}),
     }
     named = {"name": model.facts["model"]["name"], "digest": short_hash([file_digest(file) for file in files])}
     return Record(movie, request.output, named, settings)

@@ -14,6 +14,7 @@ from smlmbench.camera import Camera
 from smlmbench.errors import SizeError, SmlmBenchError
 from smlmbench.formats import find, open_movie
 from smlmbench.formats.text import read_head
+from smlmbench.movies import BadPixels
 from smlmbench.registry import Catalog
 from smlmbench.study.digests import file_digest, plain
 from smlmbench.study.sources.description import (
@@ -97,6 +98,7 @@ class MovieSource(Description):
     misfit: Literal["stop", "warn"] = "stop"  # where the table clearly fits the movie otherwise than stated
     pixel_size_nm: Positive
     camera: Camera | Literal["uncalibrated"]
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite; median: replaced by their neighbours' (`movies.MendedMovie`)
     crop_px: Annotated[int, Field(ge=8)] = 32  # side of training crops
     track: Literal["iid"] | None = None  # every frame has new positions; None: molecules persist
     split: Literal["columns", "frames"] | None = None
@@ -113,10 +115,11 @@ class MovieSource(Description):
         return Form(cls, way, cls.written("part"), own=tuple(files), files=files, named={"truth_format": "formats"})
 
     def content(self) -> dict[str, Any]:
-        """Its files count by their bytes; how it was cut is said by the part."""
+        """Its files count by their bytes; how it was cut is said by the part, what became of bad pixels where it is."""
         table = file_digest(self.truth) if self.truth is not None else None
         digests = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
-        apart = {"movie", "truth", "split", "misfit", *({"origin"} if self.origin is None else ())}
+        silent = {"origin": self.origin is None, "bad_pixels": self.bad_pixels == "refuse"}
+        apart = {"movie", "truth", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
         return {**plain(self.model_dump(mode="json", exclude=apart)), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,7 +212,7 @@ class MovieSource(Description):
         named = self.truth_format if not columns or self.columns else None
         name = find(self.truth, "table", catalog=catalog, format=named, takes_columns=columns)
         facts = catalog.card("formats", name).facts
-        first = facts.get("first_frame", 0) if self.first_frame is None else self.first_frame
+        first = (facts.get("first_frame") or 0) if self.first_frame is None else self.first_frame
         return {"first_frame": first, "origin": self.origin or facts.get("origin", "corner")}
 
     def leak(self, receptive_field_px: float, model: str) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from smlmbench.data.contracts import Condition
 from smlmbench.data.facts import facts
 from smlmbench.errors import ConfigError, LossWarning, SizeError
-from smlmbench.formats import read_image, read_table
+from smlmbench.formats import kinds, read_image, read_table
 from smlmbench.formats.options import TableOptions
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
@@ -21,7 +21,6 @@ from smlmbench.study.schema import Scoring
 from smlmbench.truths.emitters import Emitters
 from smlmbench.truths.misfit import misfit
 
-IMAGES = {".mat", ".tif", ".tiff"}
 FAR, MORE_FRAMES = 3.0, 1000  # times the truth's extent; beyond twice its frames
 MOST_FRAMES, MOST_PIXELS = 5_000_000, 2**28
 CAMERA_PIXEL_NM = 100.0  # a usual one, to say how far apart two tables are where none is stated
@@ -125,7 +124,8 @@ def _answer(comparison: Comparison, catalog: Catalog) -> Prediction:
         return Prediction(path, None, comparison.fine_pixel_nm, comparison.label_rule)
     if isinstance(path, Raster):
         return Prediction(None, path, path.pixel_nm, comparison.label_rule)
-    holds_image = path.suffix.lower() in IMAGES
+    may_hold = kinds(path, catalog=catalog)
+    holds_image = "image" in may_hold and "table" not in may_hold
     if name in catalog.names("formats"):
         holds_image = catalog.card("formats", name).facts["holds"] == "image"
     if holds_image:
