@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from smlmbench.cli.options import AsJson, from_fields
-from smlmbench.cli.output import emit_json, table
+from smlmbench.cli.output import emit_json, losses_as_notes, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ def command(asked: _Asked) -> None:
     names = ("field_nm", "fine_pixel_nm", "label_rule", "found_format", "truth_format", "pixel_size_nm")
     options = {name: getattr(asked, name) for name in names}
     matcher, border_nm = asked.matcher, asked.border_nm
-    scores, scoring = compare(asked.found, asked.truth, options, Catalog(), matcher=matcher, border_nm=border_nm)
+    with losses_as_notes():
+        scores, scoring = compare(asked.found, asked.truth, options, Catalog(), matcher=matcher, border_nm=border_nm)
     if asked.as_json:
         emit_json({"protocol": scoring.protocol, "values": scores.values, "reasons": scores.reasons})
         return

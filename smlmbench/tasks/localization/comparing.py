@@ -55,7 +55,7 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
     truth, name = comparison.truth, "the truth"
     if isinstance(truth, Path):
         name = f"'{truth.name}'"
-        truth = read_table(truth, catalog=catalog, format=comparison.truth_format, options=options)
+        truth = read_table(truth, catalog=catalog, format=comparison.truth_format, options=options, names_unread=True)
     answer = _answer(comparison, catalog, options)
     if not len(truth):
         raise ConfigError(f"{name} holds no positions; give the table of true emitters")
@@ -91,7 +91,7 @@ def _answer(comparison: Comparison, catalog: Catalog, options: TableOptions) -> 
     if holds_image:
         image = Raster(read_image(path, catalog=catalog, format=name)[None], comparison.fine_pixel_nm)
         return Prediction(None, image, comparison.fine_pixel_nm, comparison.label_rule)
-    table = read_table(path, catalog=catalog, format=name, options=options)
+    table = read_table(path, catalog=catalog, format=name, options=options, names_unread=True)
     return Prediction(table, None, comparison.fine_pixel_nm, comparison.label_rule)
 
 
