@@ -72,7 +72,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return localizations(path, columns, numbers, options, scale=scale, first_frame=options.first_frame)
 
 
-def unread(path: Path) -> list[str]:
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
     """Columns of the file that `read_table` does not keep, of X and Xc ... those for which it takes the others."""
     kept = {*AXES, *(f"{axis}c" for axis in AXES), "frame", "photons"}
     return [header.text for header in read_head(path).headers if header.name not in kept]

@@ -83,7 +83,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return read_columns(path, head, columns, options, first_frame=FIRST_FRAME, shift=moved)
 
 
-def unread(path: Path) -> list[str]:
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
     """Columns of the file that `read_table` does not keep."""
     return [header.text for header in _head(path).headers if header.name not in TARGETS]
 

@@ -67,7 +67,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=moved)
 
 
-def unread(path: Path) -> list[str]:
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
     """Columns of the file that `read_table` does not keep."""
     return [name for name in _saveloc(path).get("loc", {}) if name not in {*dict(TARGETS), "filenumber"}]
 

@@ -6,6 +6,7 @@ pixel (0, 0) unless `origin` says otherwise, the first frame as 1 unless `first_
 first sheet is read.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,8 +15,8 @@ from zipfile import BadZipFile
 
 from smlmbench.errors import FormatError, suggest
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Header, collect, read_head, read_numbers, shown_columns
-from smlmbench.formats.units import Column, factors, localizations, our_unit
+from smlmbench.formats.text import Header, collect, listed, read_head, read_numbers
+from smlmbench.formats.units import Column, factors, localizations, our_unit, unkept
 from smlmbench.predictions import COLUMNS, Localizations
 
 CARD: dict[str, Any] = {
@@ -29,10 +30,12 @@ CARD: dict[str, Any] = {
         "origin": "corner",
         "takes_columns": True,
         "fallback": True,
+        "known_by": "two or more named columns",
     },
 }
 
 FIRST_FRAME = 1
+NUMBER = re.compile(r"[-+\d.,eE]*")
 WORKBOOKS = (".xlsx", ".xlsm")
 # Names that a header may have, by what it becomes.
 SYNONYMS = {
@@ -63,11 +66,11 @@ KEYS: dict[str, tuple[str, str]] = {
 
 def recognises(path: Path) -> bool:
     """Text with a header of at least two cells, or a workbook."""
-    with path.open("rb") as file:
-        start = file.read(4096)
     if path.suffix.lower() in WORKBOOKS:
-        return start.startswith(b"PK")
-    return b"\0" not in start and len(read_head(path).headers) > 1
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    head = read_head(path)
+    return head.is_text and len(head.headers) > 1
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
@@ -81,6 +84,12 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         columns, scale = _choose(path, head.headers, options)
         numbers = read_numbers(path, head, [column.position for column in columns])
     return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+
+
+def unread(path: Path, options: TableOptions) -> list[str]:
+    """Columns that `read_table` does not keep."""
+    headers = _sheet(path)[0] if path.suffix.lower() in WORKBOOKS else read_head(path).headers
+    return unkept(headers, _choose(path, headers, options)[0])
 
 
 def _choose(path: Path, headers: Sequence[Header], options: TableOptions) -> tuple[list[Column], dict[str, float]]:
@@ -153,8 +162,10 @@ def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
             f"column '{bare}' of table '{path.name}' states no unit;"
             f" name it with columns: {{{axis}_nm: {bare}}} or {{{axis}_px: {bare}}}"
         )
+    if headers and all(NUMBER.fullmatch(header.text) for header in headers):
+        return FormatError(f"table '{path.name}' begins with numbers; write the names of its columns above them")
     return FormatError(
-        f"table '{path.name}' has no {axis} column; its columns are {shown_columns(headers)};"
+        f"table '{path.name}' has no {axis} column; its columns are {listed([header.text for header in headers])};"
         f" name it with columns: {{{target}: ...}}"
     )
 

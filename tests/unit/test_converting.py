@@ -85,7 +85,7 @@ def test_what_picasso_will_drop_and_what_was_not_read_is_said(tmp_path: Path) ->
         file["locs"] = locs
     (tmp_path / "a.yaml").write_text("Width: 64\nHeight: 32\nFrames: 10\nPixelsize: 100\n")
     done = convert(Conversion(tmp_path / "a.hdf5", tmp_path / "b.csv", target_format="smap_csv"), CATALOG)
-    assert done.lost[0] == "not read: net_gradient (no column of ours)"
+    assert done.lost[0] == "table 'a.hdf5': not read: net_gradient (no column of ours)"
     rim = table(tmp_path / "r.csv", x_nm=[10.0, 3000.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

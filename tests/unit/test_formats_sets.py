@@ -153,7 +153,7 @@ def test_decode_h5_absolute_numbers(tmp_path: Path) -> None:
         ({"xy_unit": "px"}, {}, "states px_size None.*give pixel_size_nm"),
         (None, {"phot": np.zeros(3)}, "columns of different length"),
         (None, {"xyz": np.zeros((2, 2))}, r"data/xyz has shape \(2, 2\)"),
-        (None, {"xyz": None}, "needs data/xyz and data/frame_ix, its data are bg, frame_ix"),
+        (None, {"xyz": None}, "HDF5 with data/bg, data/frame_ix.*decode_h5 needs data/xyz, data/frame_ix"),
     ],
 )
 def test_decode_h5_that_is_refused(tmp_path: Path, meta, changes, message: str) -> None:

@@ -107,10 +107,12 @@ def _check_target(asked: Conversion, files: list[Path]) -> None:
 def _table(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[int, list[str]]:
     known = asked.known
     free = bool(catalog.card("formats", str(asked.source_format)).facts.get("fallback"))
-    locs = formats.read_table(asked.source, catalog=catalog, format=asked.source_format, options=known)
-    reader = catalog.module("formats", str(asked.source_format))
-    unread: list[str] = reader.unread(asked.source) if hasattr(reader, "unread") else []
-    lost = [f"not read: {', '.join(unread)} (no column of ours)"] if unread else []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        locs = formats.read_table(
+            asked.source, catalog=catalog, format=asked.source_format, options=known, names_unread=True
+        )
+    lost = [str(each.message) for each in caught]
     if free and known.origin is None:
         lost.append("the origin is taken as the outer corner of the first pixel; give --origin centre otherwise")
     written = TableOptions(pixel_size_nm=known.pixel_size_nm, camera=known.camera)

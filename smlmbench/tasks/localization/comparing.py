@@ -85,7 +85,7 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
     if isinstance(truth, Path):
         name = f"'{truth.name}'"
         options = comparison.reading(comparison.truth_as)
-        truth = read_table(truth, catalog=catalog, format=comparison.truth_format, options=options)
+        truth = read_table(truth, catalog=catalog, format=comparison.truth_format, options=options, names_unread=True)
     answer = _answer(comparison, catalog)
     if not len(truth):
         raise ConfigError(f"{name} holds no positions; give the table of true emitters")
@@ -131,7 +131,8 @@ def _answer(comparison: Comparison, catalog: Catalog) -> Prediction:
     if holds_image:
         image = Raster(read_image(path, catalog=catalog, format=name)[None], comparison.fine_pixel_nm)
         return Prediction(None, image, comparison.fine_pixel_nm, comparison.label_rule)
-    table = read_table(path, catalog=catalog, format=name, options=comparison.reading(comparison.found_as))
+    options = comparison.reading(comparison.found_as)
+    table = read_table(path, catalog=catalog, format=name, options=options, names_unread=True)
     return Prediction(table, None, comparison.fine_pixel_nm, comparison.label_rule)
 
 

@@ -1,0 +1,130 @@
+"""HDF5 files: opened, looked through, and read as what they can be; nothing pickled in them is loaded."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.errors import FormatError, printable, unreadable
+
+if TYPE_CHECKING:
+    import h5py
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+DENSEST = 1100  # bytes that one byte of a file can stand for; zlib comes to some 1030
+SMALL = 2**20  # bytes of which nobody asks whether they are there
+SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one column of a table is: a dataset of one row per entry, a field of its records, a column of that."""
+
+    dataset: "h5py.Dataset"
+    field: str = ""
+    at: int | None = None
+    empty: bool = False  # the table has no rows, whatever is stored
+    odd: str = ""  # why its numbers cannot be told
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[h5py.File]":
+    """Open a file to read; whatever a damaged one makes of h5py is one FormatError."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FormatError:
+        raise
+    except Exception as error:
+        raise unreadable(path, "HDF5 file", error) from None
+
+
+def holds(path: Path, *names: str) -> bool:
+    """Whether a file is HDF5 with all these in it; also False where it is damaged, as `contents` says."""
+    if not is_hdf5(path):
+        return False
+    try:
+        with opened(path) as file:
+            return has(file, *names)
+    except FormatError:
+        return False
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether the first bytes are those of HDF5."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def has(file: "h5py.File", *names: str) -> bool:
+    """Whether all these can be reached."""
+    return all(file.get(name) is not None for name in names)
+
+
+def contents(path: Path) -> str:
+    """The first few datasets of a file, for a message (FormatError: it cannot be opened)."""
+    names: list[str] = []
+
+    def stop(name: str, node: object) -> bool | None:
+        names.extend([name] if hasattr(node, "dtype") else [])
+        return len(names) > SHOWN or None  # h5py goes on for as long as it is given None
+
+    with opened(path) as file:
+        file.visititems(stop)
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"{printable(', '.join(name[:40] for name in names[:SHOWN]))}{more}" if names else "nothing"
+
+
+def values(path: Path, dataset: "h5py.Dataset", fields: Sequence[str] = ()) -> NDArray[Any]:
+    """All of a dataset, of records those fields.
+
+    Raises:
+        FormatError: It is compressed in a way that is unknown here, or claims more than the file can hold.
+    """
+    import h5py
+
+    steps = dataset.id.get_create_plist()
+    for number in range(steps.get_nfilters()):
+        code, _, _, name = steps.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            how = printable(name.decode("utf-8", "replace").split("\0")[0][:40])
+            raise FormatError(
+                f"'{path.name}' is compressed by '{how or code}', which HDF5 has no part for here;"
+                " save it again without, or with gzip"
+            )
+    claimed, stored = dataset.nbytes, min(dataset.id.get_storage_size(), path.stat().st_size)
+    if claimed > max(SMALL, DENSEST * stored):
+        raise FormatError(
+            f"'{path.name}' claims {claimed:,} bytes in '{dataset.name}' but holds {stored:,}; copy or save it again"
+        )
+    found: NDArray[Any] = np.asarray(dataset.fields(list(fields))[()] if fields else dataset[()])
+    return found
+
+
+def columns(path: Path, places: Mapping[str, Place]) -> dict[str, NDArray[np.float64]]:
+    """Columns as numbers, (n,) each; every dataset is read once (FormatError: a column holds something else)."""
+    read: dict[str, NDArray[Any]] = {}
+    found = {}
+    for name, place in places.items():
+        key = str(place.dataset.name)
+        if key not in read and not place.empty and not place.odd:
+            fields = sorted({other.field for other in places.values() if other.dataset == place.dataset} - {""})
+            read[key] = values(path, place.dataset, fields)
+        column = np.empty(0) if place.empty or place.odd else read[key][place.field] if place.field else read[key]
+        column = column if place.at is None else column[:, place.at]
+        if place.odd or column.ndim != 1 or column.dtype.kind not in "iuf":
+            what = place.odd or f"{column.dtype} {column.shape}"
+            raise FormatError(
+                f"'{path.name}': column '{printable(name)}' holds {what}, not one number a row; save it again"
+            )
+        found[name] = column.astype(np.float64)
+    if len({len(column) for column in found.values()}) > 1:
+        lengths = {name: len(column) for name, column in found.items()}
+        raise FormatError(f"'{path.name}' has columns of different length {lengths}; save it again")
+    return found
