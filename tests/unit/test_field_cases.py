@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smlmbench.errors import ConfigError, FormatError, MissingExtraError
+from smlmbench.errors import ConfigError, FormatError, LossWarning, MissingExtraError
 from smlmbench.formats import TableOptions, open_movie, read_table
 from smlmbench.movies import calibrated
 from smlmbench.registry import Catalog
@@ -105,3 +105,38 @@ def test_a_new_compression_names_its_package_and_a_big_file_is_read() -> None:
     except MissingExtraError as error:
         assert "pip install imagecodecs" in str(error)  # noqa: PT017  it may be installed
     assert len(sixth_pixels("23-zstd-btf/x.btf")) == 5
+
+
+ROWS_OF_PICASSO = {
+    "frame": [0, 7],
+    "x_nm": [715, 910],
+    "y_nm": [455, 617.5],
+    "photons": [900, 800],
+    "background_photons": [12, 11],
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"11-picasso-sidecar-tags/{name}.hdf5" for name in ("nparr", "nppix", "nptag", "tuple")),
+        "12-picasso-embedded-metadata/embedded.hdf5",
+        *(f"13-picasso-pandas-hdf5/pandas_{name}.hdf5" for name in ("fixed", "table")),
+    ],
+)
+def test_tables_and_metadata_of_picasso_in_every_dress(name: str) -> None:
+    table = read_table(DATA / name, catalog=CATALOG)
+    assert {column: table.columns()[column].tolist() for column in ROWS_OF_PICASSO} == ROWS_OF_PICASSO
+    assert (table.n_frames, table.field_nm) == (20, (8320, 4160))
+    assert read_table(DATA / name, catalog=CATALOG, options=TableOptions(pixel_size_nm=100.0)).field_nm == (6400, 3200)
+
+
+@pytest.mark.parametrize("name", ["elyra_full.txt", "elyra_nonul.txt"])
+def test_elyra_tables_with_their_foot(name: str) -> None:
+    table = read_table(DATA / "22-elyra-txt" / name, catalog=CATALOG)
+    assert (table.frame.tolist(), table.x_nm.tolist(), table.y_nm.tolist()) == ([0, 3], [550, 650], [350, 450])
+    assert (table.photons.tolist(), table.sigma_x_nm.tolist()) == ([472, 529], [8.6, 9.5])
+    columns = {"frame": "First Frame", "x_nm": "Position X [nm]", "y_nm": "Position Y [nm]"}
+    with pytest.warns(LossWarning, match="ends above line 5; what stands from there on is not read"):
+        table = read_table(DATA / "22-elyra-txt" / name, catalog=CATALOG, options=TableOptions(columns=columns))
+    assert (table.frame.tolist(), table.x_nm.tolist()) == ([0, 3], [550, 650])
