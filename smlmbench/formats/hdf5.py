@@ -112,14 +112,15 @@ def columns(path: Path, places: Mapping[str, Place]) -> dict[str, NDArray[np.flo
     read: dict[str, NDArray[Any]] = {}
     found = {}
     for name, place in places.items():
-        key = str(place.dataset.name)
-        if key not in read and not place.empty and not place.odd:
-            fields = sorted({other.field for other in places.values() if other.dataset == place.dataset} - {""})
-            read[key] = values(path, place.dataset, fields)
-        column = np.empty(0) if place.empty or place.odd else read[key][place.field] if place.field else read[key]
-        column = column if place.at is None else column[:, place.at]
-        if place.odd or column.ndim != 1 or column.dtype.kind not in "iuf":
-            what = place.odd or f"{column.dtype} {column.shape}"
+        key, what, column = str(place.dataset.name), place.odd, np.empty(0)
+        if not place.odd and not place.empty:
+            if key not in read:
+                fields = sorted({other.field for other in places.values() if other.dataset == place.dataset} - {""})
+                read[key] = values(path, place.dataset, fields)
+            column = read[key][place.field] if place.field else read[key]
+            column = column if place.at is None else column[:, place.at]
+            what = "" if column.ndim == 1 and column.dtype.kind in "iuf" else f"{column.dtype} {column.shape}"
+        if what:
             raise FormatError(
                 f"'{path.name}': column '{printable(name)}' holds {what}, not one number a row; save it again"
             )

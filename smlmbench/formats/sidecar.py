@@ -29,6 +29,7 @@ NUMBER_FORMATS = re.compile(r"b1|[iu][1248]|f[248]|[SU]\d{1,3}")
 PLAIN = {"str": "str", "unicode": "str", "int": "int", "long": "int", "float": "float", "bool": "bool", "none": "null"}
 PLAIN |= {"list": "seq", "dict": "map"}
 Scalar = str | int | float | None
+MOST_SHOWN = 80
 LONGEST = 2**31 - 1  # frames of a movie, pixels of a side
 
 
@@ -134,7 +135,7 @@ def json_documents(text: str) -> list[dict[str, Any]]:
 
 def shown(value: Any) -> str:
     """A value for a message, short whatever it is."""
-    return printable(value.said if isinstance(value, Unclear) else reprlib.repr(value))
+    return printable(value.said if isinstance(value, Unclear) else reprlib.repr(value))[:MOST_SHOWN]
 
 
 def last_of(documents: Documents, name: str) -> Any:
