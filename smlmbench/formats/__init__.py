@@ -50,7 +50,8 @@ def read_table(
     """
     path = Path(path)
     name = find(path, "table", catalog=catalog, format=format, takes_columns=bool(options.columns))
-    table: Localizations = catalog.module("formats", name).read_table(path, options)
+    with np.errstate(invalid="ignore"):  # a broken cell is looked for afterwards
+        table: Localizations = catalog.module("formats", name).read_table(path, options)
     return table
 
 
@@ -81,7 +82,8 @@ def read_image(
     path = Path(path)
     name = find(path, "image", catalog=catalog, format=format)
     filled = catalog.card("formats", name).fill(name, settings or {})
-    image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
+    with np.errstate(invalid="ignore", over="ignore"):  # a number beyond single precision is infinite
+        image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
     return image
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, unreadable
 from smlmbench.formats.decode_csv import TARGETS, placed
+from smlmbench.formats.hdf5 import check_texts
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.text import Numbers
 from smlmbench.formats.units import Column
@@ -43,6 +44,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     import h5py
 
     try:
+        check_texts(path)
         with h5py.File(path, "r") as file:
             data = file.get("data")
             if not isinstance(data, h5py.Group) or any(name not in data for name in NEEDED):
@@ -53,7 +55,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
                 )
             found = _columns(path, data)
             facts = {name: _plain(value) for name, value in file["meta"].attrs.items()} if "meta" in file else {}
-    except (OSError, RuntimeError, ValueError) as error:
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise unreadable(path, "HDF5 file", error) from None
     columns = [Column(TARGETS[name], position, name) for position, name in enumerate(found)]
     rows = np.arange(1, len(found["frame_ix"]) + 1)

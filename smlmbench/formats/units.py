@@ -14,6 +14,7 @@ from smlmbench.formats.text import Head, Numbers, read_numbers, shown_columns
 from smlmbench.predictions import Localizations
 
 LENGTHS_NM = {"nm": 1.0, "um": 1000.0}
+LARGEST = 2.0**53  # whole numbers beyond are no longer exact as floats
 WHOLE = ("frame", "molecule", "channel")
 Numeric = NDArray[np.float64] | NDArray[np.int64]
 
@@ -142,6 +143,7 @@ def localizations(
             refuse(column, ~np.isfinite(given), "is empty or not finite; mend or remove the row")
         if column.target in WHOLE:
             refuse(column, given != np.rint(given), "is not a whole number; mend the row")
+            refuse(column, np.abs(given) > LARGEST, "is too large to be counted; mend the row")
             values[column.target] = given.astype(np.int64)
         else:
             moved = given + shift[column.target] if shift and column.target in shift else given
