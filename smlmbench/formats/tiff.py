@@ -94,7 +94,7 @@ class TiffMovie:
         signed = self._line == SIGNED and self._stored.name == "uint16"
         self.dtype = self._stored.newbyteorder("=") if self._line is None else np.dtype("i2" if signed else "f4")
         self.look = f"{self.height} x {self.width} {self.dtype}"
-        self._offsets = _stack_offsets(self._tiff, first)
+        self._offsets = _stack_offsets(self._tiff, first, size)
         if self._offsets is None:
             self._offsets = self._page_offsets(size)
         self.n_frames = len(self._tiff.pages) if self._offsets is None else len(self._offsets)
@@ -260,6 +260,8 @@ def _first_look(path: Path) -> tuple[Any, ...] | None:
 
 def _check_grey(name: str, tiff: Any, page: Any) -> None:
     """Refuse colour, channels, volumes and number formats that no camera writes."""
+    if 0 in page.shape:
+        raise FormatError(f"'{name}' has pages without pixels, of shape {page.shape}; copy or save it again")
     if page.samplesperpixel != 1 or len(page.shape) != 2:
         raise FormatError(f"'{name}' has pages of shape {page.shape}, colour or volumes; save it as grey frames")
     if page.dtype is None or page.dtype.name not in DTYPES:
@@ -294,8 +296,10 @@ def _ome_planes(tiff: Any) -> tuple[int, int]:
     return math.prod(sizes.values()) if sizes else 0, sizes.get("C", 1)
 
 
-def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
-    """Start of each frame of a stack whose frames follow each other; None where each page must be looked at.
+def _stack_offsets(tiff: Any, first: Any, size: int) -> NDArray[np.int64] | None:
+    """Start of each frame of a stack whose frames follow each other in a file of `size` bytes.
+
+    None where each page must be looked at.
 
     ImageJ writes stacks above 4 GB as one page and raw pixels behind it; tifffile may do so too.
     """
@@ -312,6 +316,10 @@ def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
         raise FormatError(f"{said}; copy or save it again")
     if stated < 2 or not first.is_final or len(pages) not in (1, stated):
         return None
+    whole = (size - int(first.dataoffsets[0])) // max(1, int(first.nbytes))
+    if stated > whole:  # before a list of places is made of a number that may be anything
+        end = int(first.dataoffsets[0]) + (whole + 1) * int(first.nbytes)
+        raise _cut_short(tiff.filename, size, f"frame {max(whole, 0)} of {stated} ends at byte {end:,}")
     offsets = np.arange(stated, dtype=np.int64) * int(first.nbytes) + int(first.dataoffsets[0])
     for number in {1, stated - 1} if len(pages) > 1 else ():
         page = pages[number]
