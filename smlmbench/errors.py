@@ -57,6 +57,10 @@ class StoreLostError(SmlmBenchError):
     """The store was there and has gone away in the middle of the work."""
 
 
+class StoreShutError(StoreLostError, StoreError):
+    """The store is there and keeps this process out: locked for too long, or the login is refused."""
+
+
 class EngineError(UserError):
     """Workers, a scheduler or a job queue cannot be reached, started or used."""
 
