@@ -144,6 +144,7 @@ DECODE_HEAD = (
     f"# An export\n# {json.dumps({'version': 'v0.10.1'})}\n# {json.dumps({'xy_unit': 'nm', 'px_size': [100, 100]})}\n"
 )
 N_HEAD = "Channel Name,X,Y,Xc,Yc,Frame,Length,Z,Zc,Photons"
+E_HEAD = "Index,First Frame,Number Frames,Position X [nm],Position Y [nm],Precision [nm],Number Photons,Channel"
 READ_ONLY: dict[str, list[Maker]] = {
     "challenge_csv": [
         _text("a.csv", _rows("Ground-truth,frame,xnano,ynano,znano,intensity ", "{k},{frame},{x},{y},-20,900"))
@@ -153,6 +154,10 @@ READ_ONLY: dict[str, list[Maker]] = {
         _text("a.csv", DECODE_HEAD + _rows("x,y,z,phot,frame_ix,id,prob,bg", "{x},{y},0,900,{k},-1,0.9,12"))
     ],
     "decode_h5": [_decode_h5],
+    "elyra_txt": [
+        _text("a.txt", _rows(E_HEAD, "{k},{frame},1,{x},{y},9,900,1", "\t")),
+        _text("b.txt", _rows(E_HEAD, "{k},{frame},1,{x},{y},9,900,1", "\t") + "\0\nVoxelSizeX : 0.1\nSizeX : 64\n"),
+    ],
     "mat_image": [_mat],
     "nd2": [lambda folder: write_nd2(folder / "m.nd2", COUNTS)],
     "nstorm": [_text("a.txt", _rows(N_HEAD, "647,{x},{y},{x},{y},{frame},1,-20,-20,900", "\t"))],

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "SMAP's own file (_sml.mat, MATLAB 5 to 7.3).",
-    "facts": {"holds": "table", "suffixes": [".mat"], "writes": False, "first_frame": 1, "origin": "corner"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".mat"],
+        "writes": False,
+        "first_frame": 1,
+        "origin": "corner",
+        "known_by": "a variable saveloc",
+    },
 }
 
 HDF5_AT = 512  # bytes of MATLAB's own head before the HDF5 file
