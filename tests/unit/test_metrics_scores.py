@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -128,11 +130,15 @@ def test_an_empty_prediction_scores_0_and_has_no_rmse():
     assert measure("challenge_2016", evidence)["challenge_efficiency"] == 0.0
 
 
-def test_detections_without_any_emitter_are_all_false():
+def test_detections_where_no_emitter_counts_have_no_score():
     evidence = gather(scene(), EMPTY)
-    assert measure("jaccard", evidence) == {"jaccard": 0.0}
-    assert measure("precision", evidence) == {"precision": 0.0}
-    assert measure("recall", evidence) == {"recall": "no true emitter counts here"}
+    names = ("jaccard", "precision", "recall", "f1", "efficiency")
+    for name in names:
+        assert measure(name, evidence) == {name: "no true emitter counts here"}
+    dim = scene()
+    assert measure("jaccard", gather(scene(), replace(dim, photons=np.full(len(dim), 5.0)))) == {
+        "jaccard": "no true emitter counts here"
+    }
 
 
 def test_nothing_against_nothing_is_no_score():
