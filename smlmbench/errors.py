@@ -13,6 +13,10 @@ class LossWarning(UserWarning):
     """A table is written without all that is known; not an error."""
 
 
+class DoubtWarning(UserWarning):
+    """A number was made with something that is not known, or that the data contradict; not an error."""
+
+
 class SmlmBenchError(Exception):
     """Base of all errors of this package."""
 

@@ -25,6 +25,8 @@ CARD: dict[str, Any] = {
     },
 }
 
+SIDES = {"truth": "the true table has no photons", "found": "the found table has no photons"}
+
 
 def measure(evidence: Evidence) -> dict[str, float | str]:
     """Over the pairs that count and have photons on both sides."""
@@ -37,7 +39,9 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     known = np.isfinite(found) & np.isfinite(true)
     found, true = found[known], true[known]
     if len(true) == 0:
-        return dict.fromkeys(CARD["gives"], "no matched pair has photons on both sides")
+        reasons = [name for name in SIDES if not np.isfinite(getattr(tables, name).photons).any()]
+        said = SIDES[reasons[0]] if reasons else "no matched pair has photons on both sides"
+        return dict.fromkeys(CARD["gives"], said)
     total = float(true.sum())
     bias: float | str = float(found.sum()) / total - 1.0 if total > 0 else "the true photons sum to 0"
     if len(true) < 3 or np.ptp(found) == 0 or np.ptp(true) == 0:

@@ -25,6 +25,7 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.measuring import Measuring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,6 +252,19 @@ class Task(ABC):
         """The part of an untuned answer that stays with what was chosen."""
         del tuned
         return answer
+
+    def finish(self, answer: Any, condition: Condition) -> Any:
+        """A tuned answer with what is measured of it on the frames themselves, before it is scored and kept."""
+        del condition
+        return answer
+
+    def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Measuring | None:
+        """What `finish` measures, for a movie that is streamed; None where nothing is.
+
+        `known`: as `Condition.told`, of the movie's camera and of the training; `stated`: what the user says instead.
+        """
+        del known, stated
+        return None
 
     # Numbers
 
