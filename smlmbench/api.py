@@ -61,12 +61,16 @@ class Predicting(TypedDict, total=False):
         runtime: auto, eager, compiled, onnxruntime, openvino ...
         number_format: fp32 or bf16.
         settings: Of a classical fitter.
+        measure: False leaves out photons, background and uncertainty, which are fitted at the positions of a network.
+        psf_sigma_nm: Width of the PSF for that, instead of what the movie's own spots say.
     """
 
     device: str
     runtime: str
     number_format: str | None
     settings: Mapping[str, Any]
+    measure: bool
+    psf_sigma_nm: float | None
 
 
 def plan(study: StudyLike, *, only: Sequence[str] = (), repeats: int | None = None) -> "Plan":

@@ -26,14 +26,15 @@ def note(text: str) -> None:
 
 @contextmanager
 def losses_as_notes() -> Iterator[None]:
-    """Turn what a table format says it loses into lines about the work; other warnings pass."""
-    from smlmbench.errors import LossWarning
+    """Turn what a table loses, and what is doubtful in it, into lines about the work; other warnings pass."""
+    from smlmbench.errors import DoubtWarning, LossWarning
 
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LossWarning)
+        for kind in (DoubtWarning, LossWarning):
+            warnings.simplefilter("always", kind)
         yield
     for each in caught:
-        if issubclass(each.category, LossWarning):
+        if issubclass(each.category, DoubtWarning | LossWarning):
             note(f"smlmbench: note: {each.message}")
         else:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)

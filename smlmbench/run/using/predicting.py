@@ -25,6 +25,7 @@ from smlmbench.inference.loading import Runnable, load
 from smlmbench.movies import Frames, Movie, calibrated, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
+from smlmbench.run.using.measuring import Measured, Measurer, measurer
 from smlmbench.study.identity import file_digest
 
 PIXEL_TOLERANCE = 0.02
@@ -46,6 +47,8 @@ class Request:
     frames: tuple[int, int] | None = None  # first frame and the one after the last; None takes all
     runtime: str | None = None  # what runs a checkpoint; None takes eager, or an exported file's own
     number_format: str = "fp32"  # or bf16; int8 is a property of an exported file
+    measure: bool = True  # what the network's task measures of found things, on the frames
+    psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Written:
     localizations: int
     frames: int
     resumed: int = 0  # frames that an earlier command had done
+    measured: Measured | None = None
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
@@ -99,13 +103,17 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
         SizeError: A range of frames that the movie does not have.
     """
     device, model, read_out = _ready(request, catalog)
+    measure = _measurer(request, model, read_out, catalog)
     table = _Table(request, catalog, read_out)
     with closing(open_movie(request.movie, catalog=catalog)) as movie:
         shown, first, total = _shown(request, movie, model)
         request.output.mkdir(parents=True, exist_ok=True)
         journal = Journal(table.path, _identity(request, model, read_out), table.append)
         try:
-            for piece in stream(shown, model.network, read_out, device=device, first=journal.done):
+            if measure is not None and journal.done < shown.n_frames:
+                measure.look(shown, model, read_out, device)
+            for found in stream(shown, model.network, read_out, device=device, first=journal.done):
+                piece = found if measure is None else measure(found)
                 journal.add(replace(piece, table=_renumbered(piece.table, first, total)))
                 on_frames(journal.done - journal.resumed, shown.n_frames - journal.resumed)
         finally:
@@ -119,7 +127,8 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
         write_raster(image_path, read_out.raster(journal.image))
     journal.close()
     written = table.path if read_out.keep_table else None
-    return Written(written, image_path, journal.rows, journal.done, journal.resumed)
+    measured = None if measure is None else measure.finish()
+    return Written(written, image_path, journal.rows, journal.done, journal.resumed, measured)
 
 
 def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localizations | Raster:
@@ -130,7 +139,13 @@ def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localiza
     """
     device, model, read_out = _ready(request, catalog)
     shown, first, total = _shown(request, movie, model)
-    found = predict(shown, model.network, replace(read_out, keep_image=not read_out.keep_table), device=device)
+    measure = _measurer(request, model, read_out, catalog)
+    if measure is not None:
+        measure.look(shown, model, read_out, device)
+    few = replace(read_out, keep_image=not read_out.keep_table)
+    found = predict(shown, model.network, few, device=device, finish=measure)
+    if measure is not None:
+        measure.finish()
     answer = found.image if found.table is None else _renumbered(found.table, first, total)
     assert answer is not None  # noqa: S101 (`_ready` refuses a network that gives neither)
     return answer
@@ -150,6 +165,11 @@ def _ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, 
     if not read_out.keep_table and not hasattr(read_out.output, "image"):
         raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
     return device, model, read_out
+
+
+def _measurer(request: Request, model: Runnable, read_out: ReadOut, catalog: Catalog) -> Measurer | None:
+    stated = {} if request.psf_sigma_nm is None else {"psf_sigma_nm": request.psf_sigma_nm}
+    return measurer(model, read_out, request.camera, stated, catalog) if request.measure else None
 
 
 def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int, int]:
@@ -177,6 +197,7 @@ def _identity(request: Request, model: Runnable, read_out: ReadOut) -> dict[str,
         "camera": None if request.camera is None else request.camera.model_dump(),
         "table_format": request.table_format,
         "run_by": [model.runtime, model.number_format],
+        "measured": [request.measure, request.psf_sigma_nm],
     }
 
 
