@@ -6,6 +6,7 @@ Source: the chain of the 2016 challenge simulator (Sage et al. 2019, doi:10.1038
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -14,6 +15,26 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     import torch
+
+
+EXCESS, ADDED = "noise_excess", "noise_added"
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Variance of a pixel in photo-electrons whose mean is mu: excess * mu + added."""
+
+    excess: float = 1.0
+    added: float = 0.0
+
+    @classmethod
+    def of(cls, told: Mapping[str, float]) -> "Noise | None":
+        """What `told` says; None where nothing is known."""
+        return cls(told[EXCESS], told[ADDED]) if EXCESS in told and ADDED in told else None
+
+    def told(self) -> dict[str, float]:
+        """As facts among others."""
+        return {EXCESS: self.excess, ADDED: self.added}
 
 
 class Camera(BaseModel):
@@ -42,6 +63,12 @@ class Camera(BaseModel):
     def gain(self) -> float:
         """Gain of the register; 1 for a camera without one."""
         return self.em_gain if self.kind == "emccd" else 1.0
+
+    @property
+    def noise(self) -> Noise:
+        """Variance of what `to_photons` gives; the register's excess is 2 - 1 / gain (Robbins and Hadwen 2003)."""
+        excess = 2 - 1 / self.gain
+        return Noise(excess, (self.read_noise_e / self.gain) ** 2 + excess * self.spurious_e)
 
     @model_validator(mode="before")
     @classmethod

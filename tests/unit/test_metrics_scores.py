@@ -253,7 +253,10 @@ def test_photons_of_pairs():
     }
     unknown = table(frame=[0], x_nm=[1000], y_nm=[3000])
     answers = measure("photons", gather(unknown, truth))
-    assert set(answers.values()) == {"no matched pair has photons on both sides"}
+    assert set(answers.values()) == {"the found table has no photons"}
+    assert set(measure("photons", gather(found, unknown)).values()) == {"the true table has no photons"}
+    apart = measure("photons", gather(found.select(np.array([3])), truth))
+    assert set(apart.values()) == {"no matched pair has photons on both sides"}
     few = measure("photons", gather(found.select(np.array([0, 1])), truth))
     assert few["photons_r"] == "a correlation needs 3 pairs of different brightness"
 
