@@ -90,6 +90,11 @@ def from_fields(kind: type[Asked]) -> Callable[[Callable[[Asked], None]], Callab
     return wrap
 
 
+def stored(store: str | None) -> list[str]:
+    """The words of a command line that name the same store again."""
+    return [] if store is None else ["--store", store]
+
+
 def end_like_ctrl_c() -> None:
     """Treat SIGTERM, with which a job queue ends a job, like Ctrl-C, so that what is running is checkpointed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)

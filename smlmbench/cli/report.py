@@ -5,7 +5,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AsJson, Store
+from smlmbench.addresses import command as command_line
+from smlmbench.cli.options import AsJson, Store, stored
 from smlmbench.cli.output import emit, emit_json
 
 
@@ -56,11 +57,13 @@ def command(
     for data, one in (fitting or {}).items():
         if one is None:
             frame = "a frame" if size is None else f"a frame of {size} px"
+            file = study if study != name else "STUDY.yaml"
+            timed_by = command_line("smlmbench", "time", file, "--sizes", size or 64, *stored(store))
             emit(
                 f"Nothing timed on {data} takes at most {budget_ms:g} ms for {frame} on {device}; other sizes are "
-                f"timed by: smlmbench time STUDY.yaml --sizes {size or 64}"
+                f"timed by: {timed_by}"
             )
         else:
             emit(one.sentence)
-            emit(f"  {one.command}" + (f" --store {store}" if store else ""))
+            emit(f"  {one.command} {command_line(*stored(store))}".rstrip())
     emit(f"leaderboard: {files.html}")
