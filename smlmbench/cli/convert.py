@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from smlmbench.cli.options import AsJson, Plugins, from_fields
-from smlmbench.cli.output import emit, emit_json, note
+from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ def command(asked: _Asked) -> None:
     if asked.camera is not None:
         from smlmbench.run.using.predicting import read_camera
 
-        camera = read_camera(asked.camera)
+        with losses_as_notes():
+            camera = read_camera(asked.camera)
     columns = _columns(asked.columns or [])
     known = TableOptions(
         asked.pixel_size_nm, camera, columns, asked.first_frame, asked.frames, asked.field_nm, asked.origin

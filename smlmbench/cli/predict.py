@@ -74,7 +74,9 @@ def command(asked: _Asked) -> None:
 
     names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format")
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
-    camera, frames = read_camera(asked.camera), frame_range(asked.frames)
+    frames = frame_range(asked.frames)
+    with losses_as_notes():
+        camera = read_camera(asked.camera)
     wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
