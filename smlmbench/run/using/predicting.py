@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import ValidationError
 
 from smlmbench.camera import Camera
+from smlmbench.camera.reading import camera_in, camera_of_file, unused_pixel
 from smlmbench.errors import ConfigError, LossWarning, UnitError
 from smlmbench.formats import open_movie, read_table, write_table
 from smlmbench.formats.options import TableOptions
@@ -68,6 +68,8 @@ class Written:
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
     """A camera from its facts, a YAML file or YAML on the command line such as `{kind: emccd, e_per_adu: 45}`.
 
+    DECODE's parameter file is such a file; a LossWarning says that its pixel size is not taken over.
+
     Raises:
         ConfigError: Not a camera; the first problem is named.
     """
@@ -76,14 +78,14 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
     content: Any = text
     if not isinstance(text, Mapping):
         path = Path(text)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else str(text))
-        except (yaml.YAMLError, OSError, UnicodeDecodeError):
-            content = None
-    if isinstance(content, Mapping) and set(content) == {"camera"}:
-        content = content["camera"]
+        content = camera_of_file(path) if path.is_file() else camera_in(str(text))
     if not isinstance(content, Mapping):
         raise ConfigError(f"--camera {text}: not a camera; give a YAML file or '{{kind: emccd, e_per_adu: 45, ...}}'")
+    if (size := unused_pixel(content)) is not None:
+        said = (
+            f"px_size {size} of DECODE's block Camera is not taken over; --pixel-size-nm states it where it is needed"
+        )
+        warnings.warn(said, LossWarning, stacklevel=2)
     try:
         return Camera.model_validate(dict(content))
     except ValidationError as error:

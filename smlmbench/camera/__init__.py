@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from smlmbench.camera.decode import decode_block, facts_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -38,7 +40,7 @@ class Noise:
 
 
 class Camera(BaseModel):
-    """Facts of a camera; frozen, unknown keys refused.
+    """Facts of a camera; frozen, unknown keys refused. DECODE's block `Camera` is accepted as it is.
 
     The inverse is exact for the mean of the forward chain as long as nothing is clipped at 0 or `max_adu`.
     """
@@ -72,10 +74,13 @@ class Camera(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_blank_gain(cls, given: Any) -> Any:
-        """`em_gain:` without a number says that there is none."""
-        blank = isinstance(given, Mapping) and "em_gain" in given and given["em_gain"] is None
-        return {key: value for key, value in given.items() if key != "em_gain"} if blank else given
+    def _as_written(cls, given: Any) -> Any:
+        """A block of DECODE counts under its own names; `em_gain:` without a number says that there is none."""
+        if not isinstance(given, Mapping):
+            return given
+        block = decode_block(given)
+        facts = given if block is None else facts_of(block)
+        return {key: value for key, value in facts.items() if key != "em_gain" or value is not None}
 
     @model_validator(mode="after")
     def _uses_what_is_stated(self) -> "Camera":
