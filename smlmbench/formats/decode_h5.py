@@ -55,7 +55,9 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
                 )
             found = _columns(path, data)
             facts = {name: _plain(value) for name, value in file["meta"].attrs.items()} if "meta" in file else {}
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
+    except FormatError:
+        raise
+    except Exception as error:  # whatever stands where groups and numbers should
         raise unreadable(path, "HDF5 file", error) from None
     columns = [Column(TARGETS[name], position, name) for position, name in enumerate(found)]
     rows = np.arange(1, len(found["frame_ix"]) + 1)

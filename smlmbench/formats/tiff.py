@@ -260,8 +260,8 @@ def _first_look(path: Path) -> tuple[Any, ...] | None:
 
 def _check_grey(name: str, tiff: Any, page: Any) -> None:
     """Refuse colour, channels, volumes and number formats that no camera writes."""
-    if 0 in page.shape:
-        raise FormatError(f"'{name}' has pages without pixels, of shape {page.shape}; copy or save it again")
+    if not all(isinstance(side, int) and side > 0 for side in page.shape):
+        raise FormatError(f"'{name}' has pages of shape {page.shape}, without pixels; copy or save it again")
     if page.samplesperpixel != 1 or len(page.shape) != 2:
         raise FormatError(f"'{name}' has pages of shape {page.shape}, colour or volumes; save it as grey frames")
     if page.dtype is None or page.dtype.name not in DTYPES:
