@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from smlmbench.data.contracts import Condition, Settings
+from smlmbench.errors import SizeError
 from smlmbench.movies import blocks
 from smlmbench.predictions import Floats, Ints, Localizations, Prediction, concatenate
 from smlmbench.references.canvas import BLOCK_FRAMES
@@ -53,6 +54,7 @@ NORMAL_MAD = 1.4826
 SECOND = np.array([1.0, -2.0, 1.0])
 SIGMA_RANGE = (0.5, 2.0)
 SMALLEST_PX = 5
+LEAST_PX = 3  # 2 x 2 pixels have no more numbers than a Gaussian of fixed width
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,11 @@ class Plan:
 
 
 def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
-    """Detect and fit; the probability column is the height of the maximum in standard deviations of the noise."""
+    """Detect and fit; the probability column is the height of the maximum in standard deviations of the noise.
+
+    Raises:
+        SizeError: Frames of less than 3 pixels along an axis.
+    """
     del output_settings, seed
     plan = _plan(condition, settings)
     n_frames, field_nm = condition.frames.n_frames, condition.field_nm
@@ -83,7 +89,13 @@ def _plan(condition: Condition, settings: Settings) -> Plan:
     sigma_nm = settings["sigma_nm"] or condition.told.get("psf_sigma_nm") or START_SIGMA_PX * pixel
     sigma_px = sigma_nm / pixel
     side = int(settings["window_px"] or max(SMALLEST_PX, 2 * math.ceil(2.3 * sigma_px) + 1))
-    side = min(side - (side + 1) % 2, condition.frames.height, condition.frames.width)
+    height, width = condition.frames.height, condition.frames.width
+    side = min(side - (side + 1) % 2, height, width)
+    if side < LEAST_PX:
+        raise SizeError(
+            f"frames of {width} x {height} px cannot be fitted: a Gaussian needs {LEAST_PX} px along both axes;"
+            " give a larger region"
+        )
     return Plan(sigma_px, side, settings["threshold"], settings["free_sigma"])
 
 

@@ -166,6 +166,14 @@ def test_a_fixed_width_and_a_wider_window_work_too():
         assert np.sqrt((error**2).mean()) == pytest.approx(6.28, rel=0.25)
 
 
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (2, 9), (1, 1)])
+def test_frames_that_no_gaussian_can_be_fitted_to_are_refused(shape):
+    frames = np.random.default_rng(1).poisson(20, (3, *shape)).astype(np.float32)
+    with pytest.raises(SizeError, match=f"frames of {shape[1]} x {shape[0]} px cannot be fitted") as caught:
+        predict("peaks_gaussian", held(frames))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_higher_threshold_finds_less_and_scores_are_heights():
     made = isolated(photons=300.0, n_frames=40)
     low, high = (predict("peaks_gaussian", made, threshold=threshold).table for threshold in (5, 18))
