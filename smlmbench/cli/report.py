@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AsJson, Store
+from smlmbench.cli.options import AsJson, Overwrite, Store
 from smlmbench.cli.output import emit, emit_json
 
 
@@ -22,6 +22,7 @@ def command(
     size: Annotated[
         int | None, Option(help="Frame side in px of --budget-ms; default: the smallest that was timed.")
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a study's leaderboard (.html .csv .md .tex) from the store alone.
@@ -33,6 +34,10 @@ def command(
     from smlmbench.run.using.finding import study_name
 
     name = study_name(study)
+    if output is not None and not overwrite:
+        from smlmbench.run.using.replacing import INSTEAD, check_free
+
+        check_free(sorted(output.glob("leaderboard.*")), INSTEAD)
     from smlmbench.report import report_study
     from smlmbench.tracking.store import open_store
 

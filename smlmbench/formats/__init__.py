@@ -17,6 +17,7 @@ from smlmbench.errors import FormatError, LossWarning, suggest
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.seen import seen
 from smlmbench.formats.text import listed
+from smlmbench.formats.units import at_origin
 from smlmbench.movies import Movie
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
@@ -26,6 +27,7 @@ __all__ = [
     "companions",
     "find",
     "holds_of",
+    "kinds",
     "open_movie",
     "read_image",
     "read_table",
@@ -35,6 +37,7 @@ __all__ = [
     "writer",
 ]
 
+KINDS = ("table", "movie", "image")
 NO_OPTIONS = TableOptions()
 FAMILIES = {"text": {".csv", ".tsv", ".txt", ".tab", ".xls"}, "hdf5": {".h5", ".hdf5", ".hdf", ".he5"}}
 Facts = dict[str, dict[str, Any]]
@@ -48,7 +51,7 @@ def read_table(
     options: TableOptions = NO_OPTIONS,
     names_unread: bool = False,
 ) -> Localizations:
-    """Read a localization table; columns that `options` names need a format that takes them.
+    """Read a localization table; named columns need a format that takes them, a stated origin wins over the format's.
 
     With `names_unread` a LossWarning names all columns of the file that become none of ours, but for those that its
     format says mean nothing (numbers of rows). So do those who are given one file and asked for all of it; a study,
@@ -61,11 +64,12 @@ def read_table(
     path = Path(path)
     name = find(path, "table", catalog=catalog, format=format, takes_columns=bool(options.columns))
     module = catalog.module("formats", name)
-    table: Localizations = module.read_table(path, options)
+    with np.errstate(invalid="ignore"):  # a broken cell is looked for afterwards
+        table: Localizations = module.read_table(path, options)
     if names_unread and (unread := module.unread(path, options)):
         said = f"table '{path.name}': not read: {listed(unread)} (no column of ours)"
         warnings.warn(said, LossWarning, stacklevel=2)
-    return table
+    return at_origin(path, table, catalog.card("formats", name).facts.get("origin", "corner"), options)
 
 
 def write_table(
@@ -95,7 +99,8 @@ def read_image(
     path = Path(path)
     name = find(path, "image", catalog=catalog, format=format)
     filled = catalog.card("formats", name).fill(name, settings or {})
-    image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
+    with np.errstate(invalid="ignore", over="ignore"):  # a number beyond single precision is infinite
+        image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
     return image
 
 
@@ -188,6 +193,16 @@ def holds_of(format: str, *, catalog: Catalog) -> str:
     if format not in names:
         raise FormatError(f"'{format}' is not a format; {suggest(format, names)}")
     return str(catalog.card("formats", format).facts["holds"])
+
+
+def kinds(path: Path, *, catalog: Catalog) -> list[str]:
+    """What a file may hold by its suffix, and by its content where a suffix has several: of `KINDS`, in that order."""
+    suffix = path.suffix.lower()
+    fitting = {name: facts["holds"] for name, facts in _facts(catalog).items() if suffix in facts["suffixes"]}
+    if len(set(fitting.values())) > 1 and path.is_file():
+        known = {name: fitting[name] for name in fitting if catalog.module("formats", name).recognises(path)}
+        fitting = known or fitting
+    return [kind for kind in KINDS if kind in fitting.values()]
 
 
 def writer(path: Path, holds: str, *, catalog: Catalog, format: str | None = None) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from smlmbench.errors import LossWarning
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.text import Head, read_head, read_numbers
-from smlmbench.formats.units import Column, check_needed, factors, from_corner, localizations, our_unit, unkept
+from smlmbench.formats.units import Column, check_needed, factors, localizations, our_unit, unkept
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
@@ -27,7 +27,6 @@ CARD: dict[str, Any] = {
         "writes": False,
         "first_frame": 1,
         "origin": "corner",
-        "takes_origin": True,
         "known_by": "First Frame, Position X [nm], Position Y [nm]",
     },
 }
@@ -66,8 +65,8 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     if grouped:
         said = f"table '{path.name}': {grouped} of {len(numbers.line)} rows are of several frames, with their photons"
         warnings.warn(f"{said} added; each is kept in its first frame", LossWarning, stacklevel=2)
-    shift, numbers = from_corner(path, scale, options), replace(numbers, below=0)
-    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=shift)
+    numbers = replace(numbers, below=0)
+    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
 
 
 def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature

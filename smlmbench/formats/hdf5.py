@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, printable, unreadable
+from smlmbench.formats.hdf5_texts import check_texts
 
 if TYPE_CHECKING:
     import h5py
@@ -37,6 +38,7 @@ def opened(path: Path) -> "Iterator[h5py.File]":
     import h5py
 
     try:
+        check_texts(path)
         with h5py.File(path, "r") as file:
             yield file
     except FormatError:

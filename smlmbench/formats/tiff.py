@@ -9,6 +9,7 @@ import logging
 import math
 import re
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, MissingExtraError, SmlmBenchError, one_line, unreadable, unwritable
+from smlmbench.errors import (
+    FormatError,
+    LossWarning,
+    MissingExtraError,
+    SmlmBenchError,
+    one_line,
+    unreadable,
+    unwritable,
+)
+from smlmbench.formats.numbered import continuing
 from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
@@ -84,7 +94,7 @@ class TiffMovie:
         signed = self._line == SIGNED and self._stored.name == "uint16"
         self.dtype = self._stored.newbyteorder("=") if self._line is None else np.dtype("i2" if signed else "f4")
         self.look = f"{self.height} x {self.width} {self.dtype}"
-        self._offsets = _stack_offsets(self._tiff, first)
+        self._offsets = _stack_offsets(self._tiff, first, size)
         if self._offsets is None:
             self._offsets = self._page_offsets(size)
         self.n_frames = len(self._tiff.pages) if self._offsets is None else len(self._offsets)
@@ -191,8 +201,18 @@ def recognises(path: Path) -> bool:
 
 
 def open_movie(path: Path) -> TiffMovie:
-    """Open a TIFF movie; see `TiffMovie`."""
-    return TiffMovie(path)
+    """Open a TIFF movie; see `TiffMovie`. A LossWarning tells of files beside it that seem to be its other parts."""
+    movie = TiffMovie(path)
+    others = continuing(path)
+    if others and any(_first_look(other) == _first_look(path) for other in others[:2]):
+        shown = f"'{others[0].name}'" + (f" ... '{others[-1].name}'" if others[1:] else "")
+        warnings.warn(
+            f"'{path.name}' is read alone, {movie.n_frames} frames; {len(others)} files beside it are named and sized"
+            f" like further parts of it ({shown}): give a folder of the parts alone if they are one movie",
+            LossWarning,
+            stacklevel=3,
+        )
+    return movie
 
 
 def write_movie(
@@ -227,8 +247,21 @@ def write_movie(
         partial.unlink(missing_ok=True)
 
 
+def _first_look(path: Path) -> tuple[Any, ...] | None:
+    """Shape and number format of the first page; None where there is none to be read."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            return (*file.pages[0].shape, file.pages[0].dtype)
+    except Exception:  # a file that nobody asked for
+        return None
+
+
 def _check_grey(name: str, tiff: Any, page: Any) -> None:
     """Refuse colour, channels, volumes and number formats that no camera writes."""
+    if 0 in page.shape:
+        raise FormatError(f"'{name}' has pages without pixels, of shape {page.shape}; copy or save it again")
     if page.samplesperpixel != 1 or len(page.shape) != 2:
         raise FormatError(f"'{name}' has pages of shape {page.shape}, colour or volumes; save it as grey frames")
     if page.dtype is None or page.dtype.name not in DTYPES:
@@ -263,8 +296,10 @@ def _ome_planes(tiff: Any) -> tuple[int, int]:
     return math.prod(sizes.values()) if sizes else 0, sizes.get("C", 1)
 
 
-def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
-    """Start of each frame of a stack whose frames follow each other; None where each page must be looked at.
+def _stack_offsets(tiff: Any, first: Any, size: int) -> NDArray[np.int64] | None:
+    """Start of each frame of a stack whose frames follow each other in a file of `size` bytes.
+
+    None where each page must be looked at.
 
     ImageJ writes stacks above 4 GB as one page and raw pixels behind it; tifffile may do so too.
     """
@@ -281,6 +316,10 @@ def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
         raise FormatError(f"{said}; copy or save it again")
     if stated < 2 or not first.is_final or len(pages) not in (1, stated):
         return None
+    whole = (size - int(first.dataoffsets[0])) // max(1, int(first.nbytes))
+    if stated > whole:  # before a list of places is made of a number that may be anything
+        end = int(first.dataoffsets[0]) + (whole + 1) * int(first.nbytes)
+        raise _cut_short(tiff.filename, size, f"frame {max(whole, 0)} of {stated} ends at byte {end:,}")
     offsets = np.arange(stated, dtype=np.int64) * int(first.nbytes) + int(first.dataoffsets[0])
     for number in {1, stated - 1} if len(pages) > 1 else ():
         page = pages[number]

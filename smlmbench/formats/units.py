@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from smlmbench.predictions import Localizations
 
 LENGTHS_NM = {"nm": 1.0, "um": 1000.0}
 WHOLE = ("frame", "molecule", "channel")
+LARGEST_WHOLE = 2**53  # beyond, they are no longer exact as floats
 Numeric = NDArray[np.float64] | NDArray[np.int64]
 
 
@@ -93,19 +94,6 @@ def factors(path: Path, columns: Sequence[Column], options: TableOptions, *, inc
     return out
 
 
-def from_corner(path: Path, scale: Mapping[str, float], options: TableOptions) -> dict[str, float]:
-    """What to add in the file's unit where the user says that its origin is at the first pixel's centre.
-
-    Raises:
-        FormatError: It is there, and no `pixel_size_nm` is given.
-    """
-    if options.origin != "centre":
-        return {}
-    if options.pixel_size_nm is None:
-        raise FormatError(f"table '{path.name}': an origin at a pixel's centre needs pixel_size_nm; state it")
-    return {target: options.pixel_size_nm / 2 / scale[target] for target in ("x_nm", "y_nm")}
-
-
 def read_columns(
     path: Path,
     head: Head,
@@ -164,12 +152,14 @@ def localizations(
             refuse(column, ~np.isfinite(given), "is empty or not finite; mend or remove the row")
         if column.target in WHOLE:
             refuse(column, given != np.rint(given), "is not a whole number; mend the row")
+            refuse(column, np.abs(given) > LARGEST_WHOLE, "is too large for a whole number; mend or remove the row")
             values[column.target] = given.astype(np.int64)
         else:
             moved = given + shift[column.target] if shift and column.target in shift else given
             values[column.target] = moved * scale[column.target]
     frame_column = next(column for column in columns if column.target == "frame")
-    refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame")
+    zero = ": 0" if first == 1 and int(values["frame"].min(initial=1)) == 0 else ""
+    refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame{zero}")
     values["frame"] = values["frame"] - first
     n_frames = _n_frames(path, int(values["frame"].max(initial=-1)), first, options)
     if numbers.below:
@@ -177,6 +167,22 @@ def localizations(
         warnings.warn(said, LossWarning, stacklevel=2)
     field_nm = options.field_nm or (_extent(values["x_nm"], options), _extent(values["y_nm"], options))
     return Localizations.of(values, n_frames=n_frames, field_nm=field_nm)
+
+
+def at_origin(path: Path, locs: Localizations, own: str, options: TableOptions) -> Localizations:
+    """A table that was read with its format's `own` origin (corner or centre of the first pixel), as the user states.
+
+    Raises:
+        FormatError: Another origin than the format's, without the pixel size.
+    """
+    if options.origin in (None, own):
+        return locs
+    if options.pixel_size_nm is None:
+        raise FormatError(f"table '{path.name}': another origin than the pixel's {own} needs pixel_size_nm; state it")
+    half_nm = options.pixel_size_nm / 2 * (1 if own == "corner" else -1)
+    x_nm, y_nm = locs.x_nm + half_nm, locs.y_nm + half_nm
+    field_nm = options.field_nm or (_extent(x_nm, options), _extent(y_nm, options))
+    return replace(locs, x_nm=x_nm, y_nm=y_nm, field_nm=field_nm)
 
 
 def _n_frames(path: Path, last: int, first: int, options: TableOptions) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from smlmbench.addresses import hidden
 from smlmbench.engine.link import current
+from smlmbench.patience import tell_by
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -53,9 +55,10 @@ class Reporter:
         self._lock = threading.RLock()
 
     def line(self, text: str) -> None:
-        """Print one line above the table."""
+        """Print one line above the table, without passwords."""
         if self._quiet:
             return
+        text = hidden(text)
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -128,9 +131,11 @@ class Reporter:
             return table(self._rows, self._counts)
 
     def __enter__(self) -> "Reporter":
+        self._before = tell_by(self.line)
         return self
 
     def __exit__(self, *_: object) -> None:
+        tell_by(self._before)
         self.close()
 
 

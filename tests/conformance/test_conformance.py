@@ -167,6 +167,15 @@ def test_each_variant_of_a_card_is_checked():
         ("references", "blank", '"gives": "both"', '"gives": "image"', "answers_belong", "says it gives image"),
         ("metrics", "recall", '"direction": "up"', '"direction": "down"', "nothing_beats", "the truth has 1"),
         ("metrics", "recall", '"high": 1.0', '"high": 0.5', "numbers_are_in_range", "recall is 1"),
+        (
+            "metrics",
+            "false_per_1000um2",
+            "area_um2 < math.inf",
+            "area_um2",
+            "nothing_to_score",
+            "without end: false_per",
+        ),
+        ("metrics", "photons", "(photons) <= LEAST", "(photons) < 0", "odd_evidence", "RuntimeWarning"),
         ("metrics", "recall", '"recall": {', '"recal": {', "names_are_those", "the card recal"),
     ],
 )

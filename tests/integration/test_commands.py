@@ -180,7 +180,8 @@ def test_predict_writes_a_table_and_an_image_that_evaluate_scores(files, tmp_pat
 def test_predict_speaks_json_and_takes_a_threshold(files, tmp_path):
     counts = {}
     for threshold in (0.2, 5.0):
-        result = predict(files, tmp_path, "--json", "--threshold", threshold, "--pixel-size-nm", "101")
+        out = tmp_path / str(threshold)
+        result = predict(files, out, "--json", "--threshold", threshold, "--pixel-size-nm", "101")
         assert result.exit_code == 0, result.output
         said = json.loads(result.stdout)
         assert said["frames"] == 70

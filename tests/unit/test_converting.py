@@ -147,8 +147,9 @@ def test_the_origin_of_any_table_is_asked_for(tmp_path: Path) -> None:
     back = read_table(tmp_path / "c.csv", catalog=CATALOG)
     assert (back.x_nm.tolist(), back.y_nm.tolist()) == ([550], [350])
     assert "needs pixel_size_nm" in refused(replace(stated, target=tmp_path / "d.csv", known=known(origin="centre")))
-    fixed = Conversion(tmp_path / "c.csv", tmp_path / "e.csv", target_format="smap_csv", known=known(origin="centre"))
-    assert "smap_csv fixes where its origin is" in refused(fixed)
+    own = replace(stated, source=tmp_path / "c.csv", target=tmp_path / "e.csv")  # 550 and 350 from a centre
+    convert(own, CATALOG)
+    assert read_table(tmp_path / "e.csv", catalog=CATALOG).x_nm.tolist() == [600]
 
 
 def test_movies_become_tiff(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def _events(cell: Cell, session: Session, run: Run, task: Task, watch: Watch | N
 
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
-        run.flush()
+        run.offer()
         reached = task.shown(numbers[f"val/{task.primary}"])
         session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {task.primary} {reached}")
         if watch is not None:

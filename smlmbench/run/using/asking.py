@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError
 from smlmbench.formats import open_movie
 from smlmbench.inference.devices import resolve_device
-from smlmbench.movies import ArrayMovie, Movie
+from smlmbench.movies import ArrayMovie, BadPixels, Movie, mending
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
 from smlmbench.run.timing.gated import Choice, fastest
@@ -41,6 +40,7 @@ class Wanted:
     runtime: str = AUTO  # what runs a network; auto asks the stored timings of its run
     number_format: str | None = None  # fp32 or bf16; None takes fp32, or what auto finds
     settings: Mapping[str, Any] = field(default_factory=dict)  # of a fitter
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite; median replaces them by their neighbours'
 
 
 def request_of(
@@ -59,7 +59,8 @@ def request_of(
             )
         threshold = {} if wanted.threshold is None else {"threshold": wanted.threshold}
         settings = {**threshold, **wanted.settings}
-        return FitRequest(wanted.model, movie, output, wanted.pixel_size_nm, wanted.camera, settings), []
+        known = (wanted.pixel_size_nm, wanted.camera, settings)
+        return FitRequest(wanted.model, movie, output, *known, bad_pixels=wanted.bad_pixels), []
     if wanted.settings:
         raise ConfigError(f"{wanted.model} is no fitter: a network has the settings of its training; leave --set out")
     found = find_trained(wanted.model, lambda: open_store(wanted.store, create=False))
@@ -75,6 +76,7 @@ def request_of(
         frames=wanted.frames,
         runtime=None if chosen.file is not None else chosen.runtime,
         number_format=chosen.number_format,
+        bad_pixels=wanted.bad_pixels,
     )
     told = [str(found)] if found.record is not None else []
     told += [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []
@@ -90,8 +92,8 @@ def in_memory(
         SizeError: An array that is no movie.
         UserError: As `request_of`, and where units do not fit.
     """
-    opened: Movie = ArrayMovie(movie) if isinstance(movie, np.ndarray) else open_movie(Path(movie), catalog=catalog)
-    with closing(opened):
+    given: Movie = ArrayMovie(movie) if isinstance(movie, np.ndarray) else open_movie(Path(movie), catalog=catalog)
+    with mending(given, wanted.bad_pixels) as opened:
         first, stop = wanted.frames or (0, opened.n_frames)
         shape = (stop - first, opened.height, opened.width)
         request, _ = request_of(wanted, opened.path, lambda: shape, catalog)
