@@ -1,4 +1,4 @@
-"""Addresses of servers and databases, and how they are shown: never with a password."""
+"""Addresses of servers and databases, and command lines for messages: ready for a shell, never with a password."""
 
 import re
 import shlex

@@ -13,6 +13,10 @@ class LossWarning(UserWarning):
     """What is read or written is not all that there is, or not as it was; not an error."""
 
 
+class DoubtWarning(LossWarning):
+    """A number was made with something that is not known, or that the data contradict; not an error."""
+
+
 class SmlmBenchError(Exception):
     """Base of all errors of this package."""
 

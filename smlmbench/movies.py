@@ -18,6 +18,9 @@ BLOCK_BYTES = 1 << 24
 DIGESTED_BYTES, DIGESTED_FRAMES = 1 << 28, 1024
 AROUND = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)])
 
+STRETCHES, STRETCH_FRAMES, STRETCH_PIXELS = 32, 4, 2**17
+GOLDEN = 0.6180339887
+
 
 class Extent(Protocol):
     """The size of a movie."""
@@ -222,6 +225,18 @@ def blocks(frames: Frames, size: int) -> Iterator[tuple[int, NDArray[np.float32]
         if block.ndim != 3:
             raise SizeError(f"frames of {block.shape[1]} channels where single images are needed; name another row")
         yield start, block
+
+
+def stretches(movie: Extent) -> list[tuple[int, int]]:
+    """Up to 32 short stretches of a movie, first frame and the one after the last.
+
+    They do not overlap, and are spread evenly wherever their order is broken off.
+    """
+    each = max(1, min(STRETCH_FRAMES, STRETCH_PIXELS // (movie.height * movie.width)))
+    count = max(1, min(STRETCHES, movie.n_frames // each))
+    order = sorted(range(count), key=lambda number: number * GOLDEN % 1)
+    starts = [number * (movie.n_frames - each) // max(1, count - 1) for number in order]
+    return [(start, min(start + each, movie.n_frames)) for start in starts]
 
 
 def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ CARD: dict[str, Any] = {
 }
 
 LEAST = 1e-9  # of the brightest, or photons: less is told from none by rounding alone
+SIDES = {"truth": "the true table has no photons", "found": "the found table has no photons"}
 
 
 def measure(evidence: Evidence) -> dict[str, float | str]:
@@ -38,7 +39,9 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     known = np.isfinite(found) & np.isfinite(true)
     found, true = found[known], true[known]
     if len(true) == 0:
-        return dict.fromkeys(CARD["gives"], "no matched pair has photons on both sides")
+        reasons = [name for name in SIDES if not np.isfinite(getattr(tables, name).photons).any()]
+        said = SIDES[reasons[0]] if reasons else "no matched pair has photons on both sides"
+        return dict.fromkeys(CARD["gives"], said)
     most = max(1.0, float(np.abs(found).max()), float(np.abs(true).max()))
     found, true = found / most, true / most
     total = float(true.sum())

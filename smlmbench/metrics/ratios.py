@@ -1,7 +1,7 @@
 """Scores as ratios of pooled sums; vectorised over leading axes, so that a bootstrap needs one call.
 
-Each takes sums (..., K) in the columns of `pooling.SUMS` and gives (...), NaN where the ratio is 0 / 0 and where no true
-emitter counts: detections alone are counted on signal-free frames (PROTOCOL section 1).
+Each takes sums (..., K) in the columns of `pooling.SUMS` and gives (...), NaN where the ratio is 0 / 0 and where no
+true emitter counts: detections alone are counted on signal-free frames (PROTOCOL section 1).
 """
 
 from collections.abc import Callable

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-from smlmbench.addresses import Address
+from smlmbench.addresses import Address, command
 from smlmbench.errors import StoreError
 from smlmbench.patience import connect
 from smlmbench.tracking.asking import HEALTH_TIMEOUT_S, LOGIN, ask, is_well
@@ -107,7 +107,9 @@ def _check_database(database: Path) -> None:
 
 
 def _check_server(uri: Address) -> None:
-    advice = "start it (`smlmbench ui`, `mlflow server`), or give another --tracking-uri"
+    port = urlparse(uri.bare).port or (443 if uri.startswith("https:") else 80)
+    starts = [command(*words, "--port", port) for words in (("smlmbench", "ui"), ("mlflow", "server"))]
+    advice = f"start it (`{starts[0]}`, `{starts[1]}`), or give another --tracking-uri"
     try:
         answer = ask(uri, "/health", HEALTH_TIMEOUT_S)
     except OSError as error:
@@ -176,8 +178,8 @@ def relocate(database: Path, home: Path) -> None:
                         connection.execute(statement, facts)
             connection.commit()
     except sqlite3.DatabaseError as error:
-        advice = "wait for other writers to end, or run `mlflow db upgrade` on a copy"
-        raise StoreError(f"{database} cannot be used ({error}); {advice}") from None
+        mend = command("mlflow", "db", "upgrade", f"sqlite:///{database.as_posix()}")
+        raise StoreError(f"{database} cannot be used ({error}); copy it, then run `{mend}`") from None
 
 
 def local_path(uri: str) -> Path | None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
-from smlmbench.addresses import Address
+from smlmbench.addresses import Address, command
 from smlmbench.errors import StoreError
 from smlmbench.patience import adopt
 from smlmbench.tracking.asking import prepare_environment
@@ -48,6 +48,11 @@ class Store:
             return self._client
 
     @property
+    def place(self) -> str:
+        """What `--store` takes for it."""
+        return str(self.home) if self.uri == resolve(self.home).uri else self.uri
+
+    @property
     def artifacts(self) -> Path:
         """Folder of the artifacts (SQLite), `<study>/<run_id>/artifacts` in it."""
         return self.home / "artifacts"
@@ -86,9 +91,11 @@ class Store:
                 if found is None:
                     raise
         if found.lifecycle_stage != "active":
+            words = ("mlflow", "experiments", "restore", "-x", found.experiment_id)
+            back = command("env", f"MLFLOW_TRACKING_URI={self.uri}", *words)
             raise StoreError(
                 f"the experiment of study '{study}' was deleted in MLflow; rename the study, or bring it back with "
-                f"`MLFLOW_TRACKING_URI={self.uri} mlflow experiments restore -x {found.experiment_id}`"
+                f"`{back}`"
             )
         return str(found.experiment_id)
 
@@ -159,7 +166,7 @@ def _connect(uri: Address, *, served: bool) -> "MlflowClient":
     except MlflowException as error:
         raise_lost(error)
         if "out-of-date database schema" in str(error) or "Can't locate revision" in str(error):
-            advice = f"copy it, then run `mlflow db upgrade {uri}`"
+            advice = f"copy it, then run `{command('mlflow', 'db', 'upgrade', uri)}`"
             raise StoreError(f"the store was written by another MLflow version; {advice}") from None
         raise StoreError(f"the store {uri} cannot be opened: {str(error).partition(chr(10))[0]}") from None
     return client

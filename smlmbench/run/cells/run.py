@@ -94,6 +94,8 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
         trained, content = _trained(cell, session, run, _events(cell, session, run, task, watch))
     on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
     content["facts"]["tuned"] = dict(trained.tuned)
+    if (sigma_nm := splits.validation.told.get("psf_sigma_nm")) is not None:
+        content["facts"]["psf_sigma_nm"] = float(sigma_nm)
     _log_checkpoint(run, content)
     _log_tuned(run, cell.scoring, trained)
     evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
