@@ -151,7 +151,7 @@ def elyra(folder: Path, *lines: str, end: str = "\r\n") -> Path:
     return folder / "e.txt"
 
 
-@pytest.mark.parametrize("foot", [(), ("",), ("\0",), ("", *FOOT), ("\0", *FOOT), ("\0", "", *FOOT), ("\x1a",)])
+@pytest.mark.parametrize("foot", [(), ("",), ("\0",), ("", *FOOT), ("\0", *FOOT), ("\0\0 \0", "", *FOOT), ("\x1a",)])
 def test_elyra_with_and_without_a_foot(tmp_path: Path, foot: tuple[str, ...]) -> None:
     path = elyra(tmp_path, *foot)
     assert find(path, "table", catalog=CATALOG) == "elyra_txt"
@@ -191,3 +191,16 @@ def test_rows_of_several_frames_are_told(tmp_path: Path) -> None:
 )
 def test_lines_that_may_be_rows_never_end_a_table(tmp_path: Path, lines: tuple[str, ...]) -> None:
     assert "cells under 8 headers; give every row as many" in refused(elyra(tmp_path, *lines))
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_points_and_commas_are_not_mixed(tmp_path: Path, delimiter: str) -> None:
+    head = delimiter.join(["frame", "x [nm]", "y [nm]", "intensity [photon]", "note"])
+    path = tmp_path / "a.txt"
+    for row in ("1|550.5|350|1,234|a", "1|550,5|350|1.234|a"):
+        path.write_text(f"{head}\n{row.replace('|', delimiter)}\n")
+        assert "is not a number; mend or remove the row" in refused(path)
+    path.write_text(f"{head}\n{'1|550.5|350|1234|a, b'.replace('|', delimiter)}\n")
+    assert (read(path).x_nm[0], read(path).photons[0]) == (550.5, 1234)
+    path.write_text(f"{head}\n{'1|550,5|350|1234|a. b'.replace('|', delimiter)}\n")
+    assert (read(path).x_nm[0], read(path).photons[0]) == (550.5, 1234)

@@ -124,7 +124,9 @@ def test_a_lost_number_of_frames_is_told_not_guessed(tmp_path: Path) -> None:
         ("Pixelsize: 100\nFrames: 1e30\n", "Frames is '1e30'; write a whole number"),
         ("Pixelsize: 100\nWidth: 5000000000\n", "Width is 5000000000; write a whole number"),
         ("a: " + "[" * 3000, "'p.yaml' is not a readable sidecar (RecursionError"),
-        ("a: 2026-13-45\n", "'p.yaml' is not a readable sidecar (ValueError: month must be in 1..12"),
+        ("Frames: 2026-13-45\nPixelsize: 100\n", "Frames is 2026-13-45; write a whole number above 0"),
+        ("Frames: !!int ten\nPixelsize: 100\n", "Frames is ten; write a whole number above 0"),
+        (f"Frames: {'9' * 5000}\nPixelsize: 100\n", "Frames is 999"),
     ],
 )
 def test_odd_sidecars_are_refused_in_one_line(tmp_path: Path, sidecar: str, said: str) -> None:
@@ -152,7 +154,8 @@ TEXT = json.dumps(
 
 
 @pytest.mark.parametrize(
-    "inside", [TEXT, TEXT.encode(), np.bytes_(TEXT.encode()), np.array([TEXT.encode()]), json.dumps({**FACTS})]
+    "inside",
+    [TEXT, TEXT.encode(), np.bytes_(TEXT.encode()), np.array([TEXT.encode()]), json.dumps({**FACTS}), yaml.dump(FACTS)],
 )
 def test_metadata_inside_the_file(tmp_path: Path, inside: object) -> None:
     locs = read(written(tmp_path, None, inside))
@@ -166,12 +169,24 @@ def test_metadata_inside_the_file(tmp_path: Path, inside: object) -> None:
             del file[where].attrs["metadata"]
 
 
-@pytest.mark.parametrize("inside", ["no JSON", "3", "[1, 2]", "[" * 9000, np.zeros((3, 3)), np.array([b"\xff\xfe"])])
+@pytest.mark.parametrize(
+    "inside", ["no JSON", "3", "a: [", "[1, 2]", "[" * 9000, np.zeros((3, 3)), np.array([b"\xff\xfe"])]
+)
 def test_other_metadata_says_nothing(tmp_path: Path, inside: object) -> None:
     assert "sidecar 'p.yaml' is absent; put it beside the table, or give pixel_size_nm" in refused(
         written(tmp_path, None, inside)
     )
     assert read(written(tmp_path, yaml.safe_dump(FACTS), inside)).n_frames == 10
+
+
+def test_a_text_that_claims_to_be_longer_than_the_file_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, None, TEXT)
+    with h5py.File(path) as file:
+        at = file["metadata"].id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[at : at + 4] = b"\xff\xff\xff\xf0"
+    path.write_bytes(content)
+    assert "claims 4,043,309,055 bytes in '/metadata' but holds" in refused(path)
 
 
 def test_sidecar_and_file_are_held_against_each_other(tmp_path: Path) -> None:
