@@ -32,8 +32,9 @@ REACH = 3.0  # in sigma, with one pixel more: half a window; 15 % wider ones wou
 ROUNDS = 8
 SETTLED = 0.02  # of the standard deviation of a number of photons
 DARKEST = 0.1  # photons: a weight is never that of a darker pixel
-RIDGE, SHUT = 1e-8, 1e9  # of the diagonal: two emitters at one place share their light; an emitter held at no light
+RIDGE = 1e-8  # of the diagonal: two emitters at one place share their light
 LEAST_SHARE, LEAST_PIXELS = 0.05, 4
+CROWD, FEW = 1.5, 4  # side of a cell in sigma, and the most emitters in one that are told apart
 AT_ONCE = 2**19  # values of windows in one solution
 CLOSE = 4.0  # in sigma: neighbours whose unknown places widen the bound by more than 5 %
 NEIGHBOURS = 5
@@ -72,13 +73,39 @@ class Light:
 
 
 def measure(frames: NDArray[np.float32], places: Places, sigma_px: float, noise: Noise) -> Light:
-    """Measure emitters on frames (F, H, W) in photo-electrons; places are kept as they are."""
-    found = np.full((4, len(places)), np.nan)
+    """Measure emitters on frames (F, H, W) in photo-electrons; places are kept as they are.
+
+    More than four within 1.5 sigma, which no data tell apart, share their light equally; so do the candidates of a
+    network that was read out far below its threshold, which would otherwise be thousands of unknowns in a frame.
+    """
+    cell = max(1, round(CROWD * sigma_px))
+    alike, members = _crowds(places, cell)
+    ones = places if len(members) == len(places) else _middles(places, alike, members)
+    found = np.full((4, len(ones)), np.nan)
     half = int(np.ceil(REACH * sigma_px)) + 1
-    for rows, kept in _parts(places, 2 * half + 1):
-        some = places.rows(rows)
-        found[:, rows[kept]] = _solve(frames, some, sigma_px, half, noise)[:, kept]
-    return Light(*found)
+    for rows, kept in _parts(ones, 2 * half + 1):
+        found[:, rows[kept]] = _solve(frames, ones.rows(rows), sigma_px, half, noise)[:, kept]
+    found[0] /= members
+    found[2:] = np.where(members > 1, np.hypot(found[2:], cell / 2), found[2:])
+    return Light(*found[:, alike])
+
+
+def _crowds(places: Places, cell: int) -> tuple[Whole, Whole]:
+    """Number of the one that stands for each emitter, itself or its crowd in a cell, and the members of each."""
+    at = np.stack([places.frame, places.x_px // cell, places.y_px // cell]).astype(np.int64)
+    _, own, count = np.unique(at, axis=1, return_inverse=True, return_counts=True)
+    own = own.reshape(-1)
+    # Emitters of a crowd get the number of their cell, the others one of their own behind all cells.
+    name = np.where(count[own] > FEW, own, len(count) + np.arange(len(own)))
+    _, alike, members = np.unique(name, return_inverse=True, return_counts=True)
+    return alike, members
+
+
+def _middles(places: Places, alike: Whole, members: Whole) -> Places:
+    """The middle of each crowd."""
+    sums = (np.bincount(alike, at, len(members)) for at in (places.frame, places.x_px, places.y_px))
+    frame, x_px, y_px = (total / members for total in sums)
+    return Places(frame.round().astype(np.int64), x_px, y_px)
 
 
 def _parts(places: Places, side: int) -> Iterator[tuple[Ints, NDArray[np.bool_]]]:
@@ -220,13 +247,12 @@ def _settle(design: sparse.csr_array, data: Floats, count: int, noise: Noise) ->
 
 def _without_negatives(normal: sparse.csr_array, wanted: Floats, free: NDArray[np.bool_], count: int) -> Floats:
     """Solve the normal equations; of the first `count` values, those below 0 join the held ones (not `free`)."""
-    diagonal = np.maximum(normal.diagonal(), 1e-12)
+    ridge = sparse.diags_array(RIDGE * np.maximum(normal.diagonal(), 1e-12))
+    firm, values = sparse.csr_array(normal + ridge), np.zeros(len(wanted))
     for _ in range(ROUNDS):
-        held = sparse.csc_array(normal + sparse.diags_array(diagonal * np.where(free, RIDGE, SHUT)))
-        symmetric = {"SymmetricMode": True}
-        factors = splu(held, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
-        values: Floats = factors.solve(wanted)
-        values[~free] = 0
+        some = sparse.csc_array(firm if free.all() else firm[free][:, free])
+        factors = splu(some, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        values[~free], values[free] = 0, factors.solve(wanted[free])
         below = values[:count] < 0
         if not below.any():
             break

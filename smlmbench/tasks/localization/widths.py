@@ -15,7 +15,7 @@ RANGE = (0.4, 2.5)  # of the width that a fit starts from
 BRIGHT = 8.0  # photons over their noise under the spot
 ELSEWHERE = 0.15  # the start was so far off that windows and neighbours are chosen anew
 FEW, SURE = 20, 0.02
-ENOUGH, SURER = 60, 0.01
+ENOUGH, SURER = 40, 0.01
 
 
 @dataclass(frozen=True, slots=True)
