@@ -199,7 +199,8 @@ def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs:
     if decision.run_id is not None:
         store.client.set_tag(decision.run_id, bid.tag, bid.text())
         return bid
-    attempt = 1 + max((run.attempt for run in runs), default=0)
+    begun = [run.attempt for run in runs if names.WITHDRAWN not in run.tags]
+    attempt = 1 + max(begun, default=0)
     return replace(bid, run_id=_make(store, experiment_id, row, attempt, {bid.tag: bid.text()}))
 
 

@@ -111,6 +111,18 @@ def test_what_a_cell_says_in_a_worker_is_a_row_of_the_table(linked):
     assert screen._rows == {}
 
 
+def test_what_all_workers_wait_for_is_said_once(linked):
+    screen, _ = linked
+    relay = Relay()
+    for text in ("x is locked", "x is locked", "y is locked"):
+        relay.waits(text)
+    screen.waits("x is locked")
+    assert screen.lines == ["x is locked", "y is locked"]
+    screen._waits["x is locked"] -= 61
+    screen.waits("x is locked")
+    assert screen.lines[2:] == ["x is locked"]
+
+
 def test_a_cell_that_shall_stop_ends_at_its_next_word(linked):
     _, wire = linked
     relay = Relay()

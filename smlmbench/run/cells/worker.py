@@ -83,7 +83,7 @@ def _session(text: str, address: Address) -> Session:
     store = Store(address, Path(place["home"]), served=place["served"])
     catalog = Catalog([_plugin(Path(path), content) for path, content in packed["plugins"]])
     relay = Relay()
-    tell_by(relay.line)
+    tell_by(relay.waits)
     return Session(store=store, materials=Materials(catalog), reporter=relay, **packed["session"])
 
 
