@@ -1,5 +1,6 @@
 """Images in MATLAB files up to version 7 (`save -v7`): one 2-D numeric array."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ CARD: dict[str, Any] = {
     "facts": {"holds": "image", "suffixes": [".mat"], "writes": False, "first_frame": 0, "origin": "corner"},
 }
 
+MOST_PACKED = 1100  # bytes that one byte of a compressed file can become
 NUMERIC = ("single", "double", "logical", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -43,6 +45,9 @@ def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
             if not variable:
                 shown = ", ".join(found) or "none"
                 raise FormatError(f"'{path.name}' has {len(found)} 2-D arrays ({shown}); name one with variable")
+            shape = next(shape for name, shape, _ in arrays if name == variable)
+            if math.prod(shape) > MOST_PACKED * path.stat().st_size:
+                raise FormatError(f"'{path.name}' states {variable} of {shape} and is far too small; copy it again")
             array = io.loadmat(path, variable_names=[variable])[variable]
     except NotImplementedError:
         raise FormatError(f"'{path.name}' is a MATLAB 7.3 file; save it with -v7") from None

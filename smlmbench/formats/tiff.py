@@ -42,6 +42,7 @@ CARD: dict[str, Any] = {
     },
 }
 
+MOST_DECODED, MOST_PACKED = 1 << 28, 1100  # bytes of a frame, and of what a byte of a file may become
 BIG_SUFFIXES = (".btf", ".tf8")  # promise BigTIFF; what is read may be either
 BLOCK_BYTES = 1 << 25
 PAGE_BYTES = 256
@@ -103,10 +104,13 @@ class TiffMovie:
         self.n_frames = len(self._tiff.pages) if self._offsets is None else len(self._offsets)
         if 0 < (stated := _ome_planes(self._tiff)[0]) < self.n_frames:
             raise FormatError(f"'{name}' states {stated} frames and has {self.n_frames} pages; save the movie again")
+        frame_bytes = self.height * self.width * self._stored.itemsize
         if self._offsets is None:
+            if frame_bytes > max(MOST_DECODED, MOST_PACKED * size):
+                raise FormatError(f"'{name}' states frames of {self.look} and has {size:,} bytes; copy it again")
             self._decode(0)
             return
-        ends = self._offsets + self.height * self.width * first.dtype.itemsize
+        ends = self._offsets + frame_bytes
         if ends.max() > size:
             missing = int(np.flatnonzero(ends > size)[0])
             raise _cut_short(name, size, f"frame {missing} of {self.n_frames} ends at byte {ends[missing]:,}")
