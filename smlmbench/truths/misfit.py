@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from smlmbench.predictions import Floats, Localizations
 
@@ -145,6 +144,8 @@ def _pairs(
     found: Localizations, truth: Localizations, frames: int, pixel_nm: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Rows of spots with an emitter in reach when the table is `frames` later, and how far right and below it (px)."""
+    from scipy.spatial import KDTree
+
     gap = 4 * REACH_PX
     places = [
         np.column_stack((table.x_nm / pixel_nm, table.y_nm / pixel_nm, (table.frame + shift) * gap))
