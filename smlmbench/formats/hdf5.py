@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError
+from smlmbench.formats.bounds import check_room
 
 if TYPE_CHECKING:
     import h5py
@@ -22,7 +23,6 @@ TEXT = re.compile(
     rb"\x19[\x01\x11\x21][\x00\x01]\x00\x10\x00\x00\x00[\s\S]{8,16}?(?:\x01\x00[\s\S]{6}|\x02\x00\x00\x00)([\s\S]{16})"
 )
 HEAP, HEAP_HEAD = b"GCOL", 16
-MOST_PACKED = 1100  # bytes that one byte of a compressed file can become
 
 
 def check_texts(path: Path) -> None:
@@ -55,10 +55,5 @@ def _holds(content: mmap.mmap, heap: int, number: int, length: int) -> bool:
 
 def values(path: Path, dataset: "h5py.Dataset") -> NDArray[Any]:
     """All values of a dataset of an open file (FormatError: it states more of them than the file can hold)."""
-    stated, size = dataset.nbytes, path.stat().st_size
-    if stated > MOST_PACKED * size:
-        raise FormatError(
-            f"'{path.name}' is not a readable HDF5 file: '{dataset.name}' states {stated:,} bytes and the file has"
-            f" {size:,}; copy or save it again"
-        )
+    check_room(path.name, str(dataset.name), dataset.nbytes, path.stat().st_size)
     return np.asarray(dataset[()])
