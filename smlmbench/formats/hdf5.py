@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, printable, unreadable
+from smlmbench.formats.bounds import MOST_PACKED
 from smlmbench.formats.hdf5_texts import check_texts
 
 if TYPE_CHECKING:
     import h5py
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-DENSEST = 1100  # bytes that one byte of a file can stand for; zlib comes to some 1030
 SMALL = 2**20  # bytes of which nobody asks whether they are there
 SHOWN = 8
 
@@ -101,7 +101,7 @@ def values(path: Path, dataset: "h5py.Dataset", fields: Sequence[str] = ()) -> N
                 " save it again without, or with gzip"
             )
     size = path.stat().st_size
-    claimed, stored, densest = dataset.nbytes, min(dataset.id.get_storage_size(), size), DENSEST
+    claimed, stored, densest = dataset.nbytes, min(dataset.id.get_storage_size(), size), MOST_PACKED
     if dataset.dtype.kind == "O":
         claimed, stored, densest = _length_of_texts(path, dataset), size, 1
     if claimed > max(SMALL, densest * stored):

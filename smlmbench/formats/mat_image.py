@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, suggest, unreadable
+from smlmbench.formats.bounds import check_room
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -20,7 +21,6 @@ CARD: dict[str, Any] = {
     "facts": {"holds": "image", "suffixes": [".mat"], "writes": False, "first_frame": 0, "origin": "corner"},
 }
 
-MOST_PACKED = 1100  # bytes that one byte of a compressed file can become
 NUMERIC = ("single", "double", "logical", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -46,8 +46,7 @@ def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
                 shown = ", ".join(found) or "none"
                 raise FormatError(f"'{path.name}' has {len(found)} 2-D arrays ({shown}); name one with variable")
             shape = next(shape for name, shape, _ in arrays if name == variable)
-            if math.prod(shape) > MOST_PACKED * path.stat().st_size:
-                raise FormatError(f"'{path.name}' states {variable} of {shape} and is far too small; copy it again")
+            check_room(path.name, variable, 8 * math.prod(shape), path.stat().st_size)
             array = io.loadmat(path, variable_names=[variable])[variable]
     except NotImplementedError:
         raise FormatError(f"'{path.name}' is a MATLAB 7.3 file; save it with -v7") from None

@@ -26,6 +26,7 @@ from smlmbench.errors import (
     unreadable,
     unwritable,
 )
+from smlmbench.formats.bounds import check_room
 from smlmbench.formats.numbered import LATER, continuing
 from smlmbench.movies import Movie, check_block
 
@@ -42,7 +43,6 @@ CARD: dict[str, Any] = {
     },
 }
 
-MOST_DECODED, MOST_PACKED = 1 << 28, 1100  # bytes of a frame, and of what a byte of a file may become
 BIG_SUFFIXES = (".btf", ".tf8")  # promise BigTIFF; what is read may be either
 BLOCK_BYTES = 1 << 25
 PAGE_BYTES = 256
@@ -106,8 +106,7 @@ class TiffMovie:
             raise FormatError(f"'{name}' states {stated} frames and has {self.n_frames} pages; save the movie again")
         frame_bytes = self.height * self.width * self._stored.itemsize
         if self._offsets is None:
-            if frame_bytes > max(MOST_DECODED, MOST_PACKED * size):
-                raise FormatError(f"'{name}' states frames of {self.look} and has {size:,} bytes; copy it again")
+            check_room(name, "a frame", frame_bytes, size)
             self._decode(0)
             return
         ends = self._offsets + frame_bytes
