@@ -21,7 +21,6 @@ LIMIT_S = 300.0
 SLICE_S = 1.0
 PAUSE_S = 0.2
 TELL_AFTER_S = 3.0
-BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_BUSY_TIMEOUT)
 LOCKS = Path("/proc/locks")
 
 Found = TypeVar("Found")
@@ -121,7 +120,7 @@ class Patient(sqlite3.Connection):
             try:
                 found = call()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode not in BUSY:
+                if not _is_busy(error):
                     raise
             else:
                 if waited or self.in_transaction:
@@ -135,6 +134,12 @@ class Patient(sqlite3.Connection):
                     "safe, what ran has its checkpoint"
                 ) from None
             began = ended
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether the same statement may pass later; one that saw an older state of the database never does."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return bool(code & 0xFF == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT)
 
 
 class _Cursor(sqlite3.Cursor):

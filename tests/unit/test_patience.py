@@ -125,6 +125,18 @@ def test_other_errors_are_passed_on_at_once(database, said):
     assert said == []
 
 
+def test_a_statement_that_cannot_pass_later_is_not_repeated(database, said):
+    with closing(sqlite3.connect(database)) as other, closing(connect(database)) as connection:
+        other.execute("pragma journal_mode=wal")
+        connection.execute("begin")
+        connection.execute("select * from birds").fetchall()
+        other.execute("insert into birds values ('wren')")
+        other.commit()
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            connection.execute("insert into birds values ('robin')")
+    assert said == []
+
+
 def test_mlflows_own_waiting_is_cut_into_slices(database):
     with closing(connect(database)) as connection:
         connection.execute("PRAGMA busy_timeout = 20000;")
