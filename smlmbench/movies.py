@@ -305,12 +305,12 @@ def _mend(frame: NDArray[np.floating], bad: NDArray[np.bool_]) -> None:
     left = np.argwhere(bad)
     low, high = np.maximum(left.min(axis=0) - RINGS, 0), left.max(axis=0) + RINGS + 1
     box = (slice(low[0], high[0]), slice(low[1], high[1]))
-    known = np.pad(np.where(bad[box], np.nan, frame[box]), 1, constant_values=np.nan)
+    known = np.pad(np.where(bad[box], np.nan, frame[box].astype(np.float64)), 1, constant_values=np.nan)
     left += 1 - low
     for _ in range(RINGS):
         near = known[tuple(np.moveaxis(left[:, None] + AROUND, -1, 0))]
         some = np.isfinite(near).any(axis=1)
-        near = np.sort(near[some].astype(np.float64))  # NaN comes last
+        near = np.sort(near[some])  # NaN comes last
         count, rows = np.isfinite(near).sum(axis=1), np.arange(len(near))
         known[tuple(left[some].T)] = (near[rows, (count - 1) // 2] + near[rows, count // 2]) / 2
         left = left[~some]

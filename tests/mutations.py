@@ -27,7 +27,7 @@ from smlmbench.errors import LossWarning, SmlmBenchError
 from smlmbench.formats import TableOptions, companions, kinds, open_movie, read_image, read_table
 from smlmbench.registry import Catalog
 
-MOST_S, MOST_MB, HANGS_S = 5.0, 1024, 60.0
+MOST_S, MOST_MB, HANGS_S = 5.0, 1024, 180.0
 MOST_ADDRESSES_MB = 8192  # may be asked for, and left untouched
 OPTIONS = (
     TableOptions(),
