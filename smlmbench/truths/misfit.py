@@ -98,7 +98,7 @@ def misfit(
         what: The spots in words.
     """
     found, truth = (each.select(np.hypot(each.x_nm, each.y_nm) < FARTHEST_NM) for each in (found, truth))
-    every = -(-len(found) // MOST_SPOTS)
+    every = max(1, -(-len(found) // MOST_SPOTS))
     found = found if every == 1 else found.select(np.isin(found.frame, np.unique(found.frame)[::every]))
     if len(found) < LEAST_SPOTS or not len(truth):
         return None
