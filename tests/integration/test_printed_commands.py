@@ -291,7 +291,7 @@ def test_workers_elsewhere_reach_the_server_that_is_advised():
     (line,) = shown(str(caught.value))
     ran_outside(line, "--help")
     here = socket.gethostname()
-    assert str(caught.value).endswith(f"--tracking-uri http://{here}:5000")
+    assert str(caught.value).endswith(f"if it runs here http://{here}:5000")
     allowed = words_of(line)[5].split(",")
     assert is_allowed_host_header(allowed, f"{here}:5000")
     assert is_allowed_host_header(allowed, "localhost:5000")

@@ -68,8 +68,8 @@ def check_slots(slots: Slots, *, uri: str, served: bool) -> None:
         here = socket.gethostname()
         serve = command("mlflow", "server", "--host", "0.0.0.0", "--allowed-hosts", f"{here}:*,localhost:*")  # noqa: S104
         raise StoreError(
-            f"workers on other machines cannot use the store {uri}; run `{serve}` where they reach it, if it is here "
-            f"then give --tracking-uri http://{here}:5000"
+            f"workers on other machines cannot use the store {uri}; run `{serve}` where they reach it and "
+            f"give --tracking-uri http://HOST:PORT, if it runs here http://{here}:5000"
         )
 
 
