@@ -92,7 +92,7 @@ def test_dry_prints_the_job_script_and_touches_nothing(tmp_path):
     [
         ({"scheduler": "tcp://10.0.0.1:8786"}, "sqlite:////a/mlflow.db", StoreError, "workers on other machines"),
         ({"scheduler": "tcp://10.0.0.1:8786"}, "http://127.0.0.1:5000", StoreError, "workers on other machines"),
-        ({"cluster": True}, "sqlite:////a/mlflow.db", StoreError, "then give --tracking-uri http://"),
+        ({"cluster": True}, "sqlite:////a/mlflow.db", StoreError, "give --tracking-uri http://HOST:PORT"),
         ({"scheduler": "tcp://localhost:1", "cluster": True}, "http://h:1", EngineError, "give one of them"),
         ({"scheduler": "tcp://localhost:1", "workers": 2}, "http://h:1", EngineError, "has its own workers"),
     ],
