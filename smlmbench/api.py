@@ -7,9 +7,10 @@ A study is given as its file or as what `load_study` returns, a store as in `--s
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from smlmbench.registry import Catalog
+from smlmbench.run.using.options import Predicting, Reading, Running
 from smlmbench.study.load import Loaded
 from smlmbench.study.load import load_study as load_study
 
@@ -31,46 +32,8 @@ PathLike = str | os.PathLike[str]
 StudyLike = PathLike | Loaded
 
 
-class Running(TypedDict, total=False):
-    """Further options of `run`, as those of the command.
-
-    Attributes:
-        device: auto, cpu, cuda or mps for training and scoring.
-        infer_device: Another one for scoring and predicting.
-        retry_failed: Repeat failed and collapsed cells.
-        max_hours: Begin no new cell after this time.
-        workers: Cells that are trained at a time, each in a process of its own.
-        scheduler: Address of a running Dask scheduler.
-        cluster: YAML file of a job queue.
-    """
-
-    device: str
-    infer_device: str | None
-    retry_failed: bool
-    max_hours: float | None
-    workers: int | None
-    scheduler: str | None
-    cluster: Path | None
-
-
-class Predicting(TypedDict, total=False):
-    """Further options of `predict`, as those of the command.
-
-    Attributes:
-        device: auto, cpu, cuda or mps.
-        runtime: auto, eager, compiled, onnxruntime, openvino ...
-        number_format: fp32 or bf16.
-        settings: Of a classical fitter.
-    """
-
-    device: str
-    runtime: str
-    number_format: str | None
-    settings: Mapping[str, Any]
-
-
 def plan(study: StudyLike, *, only: Sequence[str] = (), repeats: int | None = None) -> "Plan":
-    """Expand a study into every training, reference and skipped row, without doing anything.
+    """Expand a study into every training, reference and skipped row; tables are held against their movies.
 
     Args:
         study: Study file, or from `load_study`.
@@ -82,6 +45,7 @@ def plan(study: StudyLike, *, only: Sequence[str] = (), repeats: int | None = No
 
     Raises:
         ConfigError: A wrong study, or a filter that keeps nothing.
+        PairingError: A table that clearly does not fit its movie as stated.
 
     Example:
         Which cells there are::
@@ -90,7 +54,13 @@ def plan(study: StudyLike, *, only: Sequence[str] = (), repeats: int | None = No
     """
     from smlmbench.study.planning.plan import make_plan
 
-    return make_plan(_loaded(study), only=only, repeats=repeats)
+    loaded = _loaded(study)
+    made = make_plan(loaded, only=only, repeats=repeats)
+    if not any(source.truth_file for entry in loaded.study.data for source in (entry.train, *entry.test.values())):
+        return made
+    from smlmbench.run.studies.pairing import doubts
+
+    return made.model_copy(update={"warnings": [*made.warnings, *doubts(loaded)]})
 
 
 def run(
@@ -110,7 +80,7 @@ def run(
         only: Filters such as `model=fid*`.
         repeats: Repeats of every training, instead of the study's.
         quiet: Print nothing.
-        **options: See `Running`.
+        **options: See `smlmbench.run.using.options.Running`.
 
     Returns:
         `statuses` (number of cells by status), `report` (path of leaderboard.html), `unfinished`, `failed_references`.
@@ -125,8 +95,10 @@ def run(
             print(finished.statuses, finished.report)
     """
     loaded = _loaded(study)
-    planned = plan(loaded, only=only, repeats=repeats)
-    whole = plan(loaded, repeats=repeats) if only else None
+    from smlmbench.study.planning.plan import make_plan
+
+    planned = make_plan(loaded, only=only, repeats=repeats)
+    whole = make_plan(loaded, repeats=repeats) if only else None
     from smlmbench.run.progress import Reporter
     from smlmbench.tracking.store import open_store
 
@@ -243,7 +215,7 @@ def predict(
         frames: First frame and the one after the last, from 0; None takes all.
         store: Where runs are looked for.
         plugins: Files of further networks or formats.
-        **options: See `Predicting`.
+        **options: See `smlmbench.run.using.options.Predicting`.
 
     Returns:
         Localizations (`.to_pandas()`); the summed image of a network that learned images and gives no table.
@@ -273,7 +245,7 @@ def evaluate(
     pixel_size_nm: float | None = None,
     fine_pixel_nm: float = 12.5,
     matcher: Literal["greedy", "hungarian"] = "greedy",
-    **more: str,
+    **more: Unpack[Reading],
 ) -> "Scores":
     """Score positions, or a reconstructed image, of any program against true positions.
 
@@ -285,7 +257,7 @@ def evaluate(
         pixel_size_nm: Camera pixel of files in pixels.
         fine_pixel_nm: Pixel of an image's file, or of the grid that tables are drawn on.
         matcher: How pairs are formed.
-        **more: `found_format`, `truth_format` (registered names), `label_rule` (floor or ds).
+        **more: See `smlmbench.run.using.options.Reading`.
 
     Returns:
         `values` by name; `reasons` of those that cannot be computed.
@@ -351,6 +323,7 @@ def export(
     *,
     store: PathLike | None = None,
     plugins: Sequence[Path] = (),
+    overwrite: bool = False,
 ) -> "Exported":
     """Write a trained network as a file for other programs, and check it without this package.
 
@@ -360,6 +333,7 @@ def export(
         folder: Where to write; made if absent.
         store: Where runs are looked for; files and check of a run are stored with it.
         plugins: Files of further networks.
+        overwrite: Replace files of another network.
 
     Returns:
         `files`, the network's first; `size_bytes`; `parity`, whose `passed` says whether the file answers as the
@@ -375,7 +349,7 @@ def export(
     """
     from smlmbench.run.using.exporting import export_model
 
-    return export_model(str(model), format, Path(folder), store, Catalog(plugins))[1]
+    return export_model(str(model), format, Path(folder), store, Catalog(plugins), overwrite=overwrite)[1]
 
 
 def _loaded(study: StudyLike) -> Loaded:

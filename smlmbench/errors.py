@@ -10,7 +10,11 @@ from pathlib import Path
 
 
 class LossWarning(UserWarning):
-    """A table is written without all that is known; not an error."""
+    """What is read or written is not all that there is, or not as it was; not an error."""
+
+
+class DoubtWarning(LossWarning):
+    """A number was made with something that is not known, or that the data contradict; not an error."""
 
 
 class SmlmBenchError(Exception):
@@ -55,6 +59,10 @@ class StoreError(UserError):
 
 class StoreLostError(SmlmBenchError):
     """The store was there and has gone away in the middle of the work."""
+
+
+class StoreShutError(StoreLostError, StoreError):
+    """The store is there and keeps this process out: locked for too long, or the login is refused."""
 
 
 class EngineError(UserError):

@@ -1,13 +1,25 @@
 """Movies: frames of a file as photons, read in blocks, cut in time and in columns; nothing loads a movie whole."""
 
+import hashlib
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, SizeError
+from smlmbench.errors import FormatError, LossWarning, SizeError
+
+BadPixels = Literal["refuse", "median"]  # what is done with pixels that are NaN or infinite
+RINGS = 8  # camera pixels
+BLOCK_BYTES = 1 << 24
+DIGESTED_BYTES, DIGESTED_FRAMES = 1 << 28, 1024
+AROUND = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)])
+
+STRETCHES, STRETCH_FRAMES, STRETCH_PIXELS = 32, 4, 2**17
+GOLDEN = 0.6180339887
 
 
 class Extent(Protocol):
@@ -87,6 +99,69 @@ class ArrayMovie:
         """Nothing to release."""
 
 
+class MendedMovie:
+    """A movie without pixels that are NaN or infinite as float32: each is replaced by the median of its neighbours.
+
+    These are the up to eight pixels around it in its frame that are numbers. Where there are none it waits for those
+    around it to be replaced, up to 8 px from the nearest number; farther off it takes the median of all numbers of the
+    frame. `replaced` counts the pixels by frame, of the frames read so far.
+    """
+
+    def __init__(self, movie: Movie) -> None:
+        self.movie, self.path, self.dtype = movie, movie.path, movie.dtype
+        self.n_frames, self.height, self.width = movie.n_frames, movie.height, movie.width
+        self.replaced: dict[int, int] = {}
+
+    def read(self, start: int, stop: int) -> NDArray[np.generic]:
+        """As the movie's own (FormatError: also a frame without any number)."""
+        counts = self.movie.read(start, stop)
+        bad = _no_numbers(counts)
+        if bad is None:
+            return counts
+        counts = counts.copy()
+        for number in np.flatnonzero(bad.any(axis=(1, 2))):
+            if bad[number].all():
+                said = f"'{self.path.name}': frame {start + number + 1} (counted from 1) has no pixel that is a number"
+                raise FormatError(f"{said}; leave it out")
+            _mend(counts[number], bad[number])
+            self.replaced[start + int(number)] = int(bad[number].sum())
+        return counts
+
+    def scan(self) -> dict[str, float]:
+        """Read all frames once, to know what is replaced in them: `replaced_pixels` and `replaced_frames`."""
+        step = max(1, BLOCK_BYTES // (self.height * self.width * self.dtype.itemsize))
+        for start in range(0, self.n_frames if self.dtype.kind == "f" else 0, step):
+            self.read(start, min(start + step, self.n_frames))
+        return {"replaced_pixels": float(sum(self.replaced.values())), "replaced_frames": float(len(self.replaced))}
+
+    def tell(self) -> None:
+        """Say as a LossWarning how many pixels were replaced, if any."""
+        if self.replaced:
+            pixels, frames = sum(self.replaced.values()), len(self.replaced)
+            warnings.warn(
+                f"'{self.path.name}': {pixels} pixels of {frames} frames were NaN or infinite and are replaced by the"
+                " median of their neighbours (bad_pixels: median)",
+                LossWarning,
+                stacklevel=3,
+            )
+
+    def close(self) -> None:
+        """Release the file."""
+        self.movie.close()
+
+
+@contextmanager
+def mending(movie: Movie, bad_pixels: BadPixels | None) -> Iterator[Movie]:
+    """A movie to be read, mended where `bad_pixels` is median; at the end it is closed, and told what was replaced."""
+    seen = MendedMovie(movie) if bad_pixels == "median" else movie
+    try:
+        yield seen
+    finally:
+        movie.close()
+    if isinstance(seen, MendedMovie):
+        seen.tell()
+
+
 class CalibratedFrames:
     """A movie seen in photons; build with `calibrated`."""
 
@@ -152,6 +227,18 @@ def blocks(frames: Frames, size: int) -> Iterator[tuple[int, NDArray[np.float32]
         yield start, block
 
 
+def stretches(movie: Extent) -> list[tuple[int, int]]:
+    """Up to 32 short stretches of a movie, first frame and the one after the last.
+
+    They do not overlap, and are spread evenly wherever their order is broken off.
+    """
+    each = max(1, min(STRETCH_FRAMES, STRETCH_PIXELS // (movie.height * movie.width)))
+    count = max(1, min(STRETCHES, movie.n_frames // each))
+    order = sorted(range(count), key=lambda number: number * GOLDEN % 1)
+    starts = [number * (movie.n_frames - each) // max(1, count - 1) for number in order]
+    return [(start, min(start + each, movie.n_frames)) for start in starts]
+
+
 def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDArray[np.float32]:
     """Frames start .. stop - 1 as a network takes them: with a channel axis, each between its neighbours.
 
@@ -174,18 +261,64 @@ def windows(block: NDArray[np.float32], middle: NDArray[np.int64], context: int)
     return chosen.reshape(len(middle), context * block.shape[1], *block.shape[2:])
 
 
+def pixel_digest(movie: Movie) -> str:
+    """sha256 of a movie's size, type and pixels, wherever its files lie and whatever they are called.
+
+    Up to 256 MiB every pixel counts, half a second of reading; beyond, as much of at most 1024 whole frames, evenly
+    spread from the first to the last. Noise makes every frame of an acquisition unlike those of all others, so two
+    acquisitions always differ; of one so long, a copy that was edited only between these frames does not.
+    """
+    frame_bytes = movie.height * movie.width * movie.dtype.itemsize
+    step, most = max(1, BLOCK_BYTES // frame_bytes), max(2, min(DIGESTED_FRAMES, DIGESTED_BYTES // frame_bytes))
+    if movie.n_frames * frame_bytes <= DIGESTED_BYTES or movie.n_frames <= most:
+        starts = np.arange(0, movie.n_frames, step)
+    else:
+        starts, step = np.linspace(0, movie.n_frames - 1, most).astype(int), 1
+    found = hashlib.sha256(repr((movie.n_frames, movie.height, movie.width, movie.dtype.name)).encode())
+    for start in starts.tolist():
+        found.update(np.ascontiguousarray(movie.read(start, min(start + step, movie.n_frames))).data)
+    return found.hexdigest()
+
+
 def check_finite(name: str, start: int, counts: NDArray[np.generic]) -> None:
     """Refuse frames of floats, from number `start` on, with pixels that are no numbers (FormatError)."""
-    if counts.dtype.kind != "f":
-        return
-    with np.errstate(over="ignore"):
-        bad = ~np.isfinite(counts.astype(np.float32, copy=False)).reshape(len(counts), -1)
-    if bad.any():
-        first = int(bad.any(axis=1).argmax())
+    bad = _no_numbers(counts)
+    if bad is not None:
+        first = int(bad.any(axis=(1, 2)).argmax())
         raise FormatError(
             f"'{name}': frame {start + first + 1} (counted from 1) has {bad[first].sum()} pixels that are NaN or"
-            " infinite; cut the border that a registration left, or fill them with the background"
+            " infinite; cut the border that a registration left, or fill them: bad_pixels: median does it for movies"
         )
+
+
+def _no_numbers(counts: NDArray[np.generic]) -> NDArray[np.bool_] | None:
+    """Which pixels of frames (n, H, W) are NaN or infinite in single precision; None where there are none."""
+    if counts.dtype.kind != "f":
+        return None
+    with np.errstate(over="ignore"):
+        good = np.isfinite(counts.astype(np.float32, copy=False))
+    return None if good.all() else ~good
+
+
+def _mend(frame: NDArray[np.floating], bad: NDArray[np.bool_]) -> None:
+    """Replace some pixels of a frame (H, W) in place, as `MendedMovie` says; others are numbers."""
+    left = np.argwhere(bad)
+    low, high = np.maximum(left.min(axis=0) - RINGS, 0), left.max(axis=0) + RINGS + 1
+    box = (slice(low[0], high[0]), slice(low[1], high[1]))
+    known = np.pad(np.where(bad[box], np.nan, frame[box].astype(np.float64)), 1, constant_values=np.nan)
+    left += 1 - low
+    for _ in range(RINGS):
+        near = known[tuple(np.moveaxis(left[:, None] + AROUND, -1, 0))]
+        some = np.isfinite(near).any(axis=1)
+        near = np.sort(near[some])  # NaN comes last
+        count, rows = np.isfinite(near).sum(axis=1), np.arange(len(near))
+        known[tuple(left[some].T)] = (near[rows, (count - 1) // 2] + near[rows, count // 2]) / 2
+        left = left[~some]
+        if not len(left):
+            break
+    if len(left):
+        known[tuple(left.T)] = np.median(frame[~bad])
+    frame[box] = known[1:-1, 1:-1]
 
 
 def check_block(start: int, stop: int, n_frames: int) -> None:

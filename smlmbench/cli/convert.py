@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AsJson, Plugins, from_fields
+from smlmbench.cli.options import COLUMN_HELP, AsJson, Origin, Overwrite, Plugins, from_fields, named_columns
 from smlmbench.cli.output import emit, emit_json, note
 
 
@@ -27,15 +27,14 @@ class _Asked:
     camera: Annotated[
         str | None, Option(help="YAML file or '{quantum_efficiency: 0.9, ...}'; for photons and ADU of tables.")
     ] = None
-    columns: Annotated[
-        list[str] | None, Option("--column", metavar="NAME=HEADER", help="A column of any table, such as 'x_px=pos x'.")
-    ] = None
-    origin: Annotated[
-        Literal["corner", "centre"] | None,
-        Option(help="Where (0, 0) of any table is in the first pixel; default: its outer corner."),
-    ] = None
+    columns: Annotated[list[str] | None, Option("--column", metavar="NAME=HEADER", help=COLUMN_HELP)] = None
+    origin: Annotated[Origin, Option(help="Where (0, 0) is in the first pixel; default: the format's.")] = None
     variable: Annotated[str | None, Option(help="Array of a .mat file.")] = None
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False
+    bad_pixels: Annotated[
+        Literal["median"] | None,
+        Option(help="Replace pixels of a movie that are NaN or infinite by their neighbours'; default: kept."),
+    ] = None
+    overwrite: Overwrite = False
     plugins: Plugins = None
     as_json: AsJson = False
 
@@ -58,12 +57,19 @@ def command(asked: _Asked) -> None:
         from smlmbench.run.using.predicting import read_camera
 
         camera = read_camera(asked.camera)
-    columns = _columns(asked.columns or [])
+    columns = named_columns(asked.columns or [])
     known = TableOptions(
         asked.pixel_size_nm, camera, columns, asked.first_frame, asked.frames, asked.field_nm, asked.origin
     )
     conversion = Conversion(
-        asked.source, asked.target, asked.source_format, asked.target_format, known, asked.variable, asked.overwrite
+        asked.source,
+        asked.target,
+        asked.source_format,
+        asked.target_format,
+        known,
+        asked.variable,
+        asked.overwrite,
+        asked.bad_pixels,
     )
     with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"converting {asked.source.name}", 1)
@@ -75,15 +81,3 @@ def command(asked: _Asked) -> None:
         note(f"smlmbench: note: {clause}")
     what = {"table": f"{done.count} rows", "movie": f"{done.count} frames", "image": "1 image"}[done.holds]
     emit(f"{what}, {done.source_format} to {done.target_format}: {', '.join(map(str, done.files))}")
-
-
-def _columns(pairs: list[str]) -> dict[str, str] | None:
-    from smlmbench.errors import ConfigError
-
-    found = {}
-    for pair in pairs:
-        name, equals, header = pair.partition("=")
-        if not equals or not name.strip() or not header.strip():
-            raise ConfigError(f"--column {pair}: not NAME=HEADER; write for example 'x_px=pos x'")
-        found[name.strip()] = header.strip()
-    return found or None

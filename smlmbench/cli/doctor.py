@@ -23,7 +23,7 @@ NEEDED = (
     *("numpy", "scipy", "pandas", "pydantic", "torch", "torchmetrics", "mlflow", "optuna", "dask"),
     *("matplotlib", "seaborn", "tifffile", "h5py"),
 )
-EXTRAS = ("onnxruntime", "openvino", "onnx")
+EXTRAS = ("onnxruntime", "openvino", "onnx", "imagecodecs", "nd2", "sif_parser")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AsJson, from_fields
+from smlmbench.cli.options import COLUMN_HELP, AsJson, Origin, from_fields, named_columns
 from smlmbench.cli.output import emit_json, table
 
 
@@ -16,6 +16,14 @@ class _Asked:
     truth: Annotated[Path, Argument(help="True table.")]
     found_format: Annotated[str | None, Option(help="Format of the first file; default: found from it.")] = None
     truth_format: Annotated[str | None, Option(help="Format of the true table; default: found from it.")] = None
+    found_first_frame: Annotated[int | None, Option(help="Number of the first frame there; default: the format's.")] = (
+        None
+    )
+    truth_first_frame: Annotated[int | None, Option(help="The same of the true table.")] = None
+    found_origin: Annotated[Origin, Option(help="Where (0, 0) is in the first pixel; default: the format's.")] = None
+    truth_origin: Annotated[Origin, Option(help="The same of the true table.")] = None
+    found_column: Annotated[list[str] | None, Option(metavar="NAME=HEADER", help=COLUMN_HELP)] = None
+    truth_column: Annotated[list[str] | None, Option(metavar="NAME=HEADER", help="The same of the true table.")] = None
     field_nm: Annotated[tuple[float, float] | None, Option(help="Width and height of the field.")] = None
     pixel_size_nm: Annotated[
         float | None, Option(min=0.1, help="Camera pixel of tables in pixels; wins over what they state.")
@@ -40,6 +48,10 @@ def command(asked: _Asked) -> None:
 
     names = ("field_nm", "fine_pixel_nm", "label_rule", "found_format", "truth_format", "pixel_size_nm")
     options = {name: getattr(asked, name) for name in names}
+    for side in ("found", "truth"):
+        stated = {name: getattr(asked, f"{side}_{name}") for name in ("first_frame", "origin")}
+        columns = named_columns(getattr(asked, f"{side}_column") or (), f"--{side}-column")
+        options[f"{side}_as"] = {**stated, "columns": columns}
     matcher, border_nm = asked.matcher, asked.border_nm
     scores, scoring = compare(asked.found, asked.truth, options, Catalog(), matcher=matcher, border_nm=border_nm)
     if asked.as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option
 
-from smlmbench.cli.options import AsJson, Plugins, Store
+from smlmbench.cli.options import AsJson, Overwrite, Plugins, Store
 from smlmbench.cli.output import emit, emit_json, note
 
 
@@ -13,6 +13,7 @@ def command(
     model: Annotated[str, Argument(help="Run id, cell_id, run's or model's name, or best.pt.")],
     form: Annotated[str, Option("--format", help="onnx, openvino, executorch or bioimageio.")] = "onnx",
     out: Annotated[Path, Option("--out", "-o", help="Folder for the files.")] = Path(),
+    overwrite: Overwrite = False,
     store: Store = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
@@ -29,7 +30,7 @@ def command(
     catalog.card("exports", form)
     from smlmbench.run.using.exporting import export_model
 
-    found, made = export_model(model, form, out, store, catalog)
+    found, made = export_model(model, form, out, store, catalog, overwrite=overwrite)
     if found.record is not None:
         note(str(found))
     parity = made.parity

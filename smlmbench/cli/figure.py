@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, DataRoot, Plugins, Sets, Store, Threshold, from_fields
+from smlmbench.cli.options import (
+    AnyDevice,
+    AsJson,
+    BadPixels,
+    DataRoot,
+    Overwrite,
+    Plugins,
+    Sets,
+    Store,
+    Threshold,
+    from_fields,
+)
 from smlmbench.cli.output import emit, emit_json, note
 
 
@@ -37,12 +48,14 @@ class _Asked:
     ] = None
     total: Annotated[bool, Option("--sum", help="The same as --projection sum.")] = False
     pixel_size_nm: Annotated[float | None, Option(min=0.1, help="Pixel of the movie, for the scale bar.")] = None
+    bad_pixels: BadPixels = "refuse"
     histogram: Annotated[bool, Option(help="Distribution of the pixels below the images.")] = True
     threshold: Threshold = None
     device: AnyDevice = "auto"
     study: Annotated[
         Path | None, Option(metavar="STUDY.yaml", help="Where the data are, if they moved since the run.")
     ] = None
+    overwrite: Overwrite = False
     sets: Sets = None
     data_root: DataRoot = None
     store: Store = None
@@ -69,9 +82,10 @@ def command(asked: _Asked) -> None:
 def _movie(asked: _Asked) -> None:
     from smlmbench.errors import ConfigError
     from smlmbench.formats import open_movie
+    from smlmbench.movies import mending
     from smlmbench.registry import Catalog
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.using.projecting import check_folder, picture_format, project, write_projection
+    from smlmbench.run.using.projecting import check_target, picture_format, project, write_projection
 
     how = asked.projection or ("sum" if asked.total else None)
     if asked.frame is not None or asked.condition is not None:
@@ -86,15 +100,12 @@ def _movie(asked: _Asked) -> None:
         raise ConfigError(f"'{out}' is of the movie itself; give another file with --out")
     if out.suffix.lower() not in (".tif", ".tiff"):
         picture_format(out)
-    check_folder(out)
-    movie = open_movie(path, catalog=catalog)
-    try:
+    check_target(out, overwrite=asked.overwrite)
+    with mending(open_movie(path, catalog=catalog), asked.bad_pixels) as movie:
         frames = movie.n_frames
         with Reporter(quiet=asked.as_json) as reporter:
             reporter.start(f"{how} of {path.name}", frames)
             image = project(movie, how, lambda done: reporter.advance(done, frames))
-    finally:
-        movie.close()
     title = f"{path.name}: {how} of {frames} frames"
     write_projection(image, out, title, pixel_nm=asked.pixel_size_nm, unit="counts", catalog=catalog)
     facts = {"file": out, "frames": frames, "low": float(image.min()), "high": float(image.max())}
@@ -110,13 +121,13 @@ def _run(asked: _Asked) -> None:
     store = open_store(asked.store, create=False)
     from smlmbench.run.studies.sources import sources_from, sources_of
     from smlmbench.run.using.finding import describe, find_row
-    from smlmbench.run.using.projecting import check_folder, picture_format, write_bytes
+    from smlmbench.run.using.projecting import check_target, picture_format, write_bytes
     from smlmbench.run.using.showing import Look, show
     from smlmbench.study.load import load_study
 
     image_format = picture_format(asked.out) if asked.out is not None else "png"
     if asked.out is not None:
-        check_folder(asked.out)
+        check_target(asked.out, overwrite=asked.overwrite)
     record, study = find_row(store, asked.what)
     plugins = asked.plugins or []
     if asked.study is None:
@@ -128,6 +139,7 @@ def _run(asked: _Asked) -> None:
     look = Look(asked.frame, asked.threshold, asked.device, asked.histogram, image_format)
     shown = show(record, condition, look, sources.catalog)
     out = asked.out or Path(f"{record.name}-{Path(condition.name).stem}-frame{shown.frame}.png")
+    check_target(out, overwrite=asked.overwrite)
     write_bytes(out, shown.picture)
     if asked.as_json:
         facts = {"run_id": record.run_id, "study": study, "condition": condition.name, "file": out}

@@ -2,11 +2,11 @@
 
 import inspect
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 from typer import Argument, Option
 
@@ -33,6 +33,13 @@ Store = Annotated[
 ]
 AnyDevice = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Threshold = Annotated[float | None, Option(min=0.0, help="Instead of the one chosen on validation.")]
+Origin = Literal["corner", "centre"] | None
+COLUMN_HELP = "A column of any table, such as 'x_px=pos x'."
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace files that exist.")]
+BadPixels = Annotated[
+    Literal["refuse", "median"],
+    Option(help="Pixels of a movie that are NaN or infinite: refused, or replaced by the median of their neighbours."),
+]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document instead of a table.")]
 
 Asked = TypeVar("Asked")
@@ -88,6 +95,28 @@ def from_fields(kind: type[Asked]) -> Callable[[Callable[[Asked], None]], Callab
         return called
 
     return wrap
+
+
+def named_columns(pairs: Sequence[str], option: str = "--column") -> dict[str, str] | None:
+    """NAME=HEADER pairs as a mapping; None where none are given.
+
+    Raises:
+        ConfigError: A text of another form.
+    """
+    from smlmbench.errors import ConfigError
+
+    found = {}
+    for pair in pairs:
+        name, equals, header = pair.partition("=")
+        if not equals or not name.strip() or not header.strip():
+            raise ConfigError(f"{option} {pair}: not NAME=HEADER; write for example 'x_px=pos x'")
+        found[name.strip()] = header.strip()
+    return found or None
+
+
+def stored(store: str | None) -> list[str]:
+    """The words of a command line that name the same store again."""
+    return [] if store is None else ["--store", store]
 
 
 def end_like_ctrl_c() -> None:

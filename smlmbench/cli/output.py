@@ -11,32 +11,40 @@ from typing import Any
 
 import typer
 
+from smlmbench.addresses import hidden
+
 PIPE_WIDTH = 10_000
 
 
 def emit(text: str) -> None:
     """Write one line of result to stdout."""
-    typer.echo(text)
+    typer.echo(hidden(text))
 
 
 def note(text: str) -> None:
     """Write one line about the work to stderr, where it does not disturb a pipe."""
-    typer.echo(text, err=True)
+    typer.echo(hidden(text), err=True)
 
 
 @contextmanager
 def losses_as_notes() -> Iterator[None]:
-    """Turn what a table format says it loses into lines about the work; other warnings pass."""
-    from smlmbench.errors import LossWarning
+    """Tell once, as a line about the work, what is lost in reading or writing; other warnings pass."""
+    from smlmbench.errors import LossWarning, printable
 
-    with warnings.catch_warnings(record=True) as caught:
+    pass_on, told = warnings.showwarning, set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        text = str(message)
+        if not issubclass(category, LossWarning):
+            pass_on(message, category, *where, **more)
+        elif text not in told:
+            told.add(text)
+            note(f"smlmbench: note: {printable(text)}")
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", LossWarning)
+        warnings.showwarning = show
         yield
-    for each in caught:
-        if issubclass(each.category, LossWarning):
-            note(f"smlmbench: note: {each.message}")
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def emit_json(value: Any) -> None:
@@ -51,7 +59,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return str(value) if isinstance(value, Path) else value
+    return hidden(str(value)) if isinstance(value, str | Path) else value
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -65,7 +73,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(hidden(cell)) for cell in row))
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH

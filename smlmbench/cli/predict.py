@@ -1,13 +1,13 @@
 """smlmbench predict: a trained network on a movie."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, Plugins, Store, Threshold, from_fields
-from smlmbench.cli.output import emit, emit_json, losses_as_notes, note
+from smlmbench.cli.options import AnyDevice, AsJson, BadPixels, Overwrite, Plugins, Store, Threshold, from_fields
+from smlmbench.cli.output import emit, emit_json, note
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
@@ -24,7 +24,7 @@ class _Asked:
             "exported file, or a classical fitter (peaks_gaussian)."
         ),
     ]
-    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX).")]
+    movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX, nd2, sif).")]
     output: Annotated[Path, Option("--output", "-o", help="Folder for the results.")] = Path()
     camera: Annotated[str | None, Option(help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")] = None
     pixel_size_nm: Annotated[float | None, Option(min=1.0, help="Camera pixel of the movie.")] = None
@@ -45,6 +45,15 @@ class _Asked:
     sets: Annotated[
         list[str] | None, Option("--set", metavar="SETTING=VALUE", help="Of a fitter, such as sigma_nm=130.")
     ] = None
+    overwrite: Overwrite = False
+    bad_pixels: BadPixels = "refuse"
+    photons: Annotated[
+        bool,
+        Option(help="Photons, background and uncertainty of every localization, from one fit at its place."),
+    ] = True
+    psf_sigma_nm: Annotated[
+        float | None, Option(help="Width of the PSF for that; default: that of the movie's own spots.")
+    ] = None
     store: Store = None
     plugins: Plugins = None
     as_json: AsJson = False
@@ -54,7 +63,8 @@ class _Asked:
 def command(asked: _Asked) -> None:
     """Localize a movie with a trained network: a ThunderSTORM table and a summed image that Fiji opens in nm.
 
-    Results are written while they come; the same command again continues one that was stopped.
+    Results are written while they come; the same command again continues one that was stopped. A record beside them
+    says which movie, by its content, which model and which settings they are of: other results are not replaced.
 
     A classical fitter needs no training: its name stands in place of the run.
 
@@ -72,12 +82,16 @@ def command(asked: _Asked) -> None:
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format")
+    own = ("bad_pixels", "psf_sigma_nm")
+    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", *own)
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)
-    wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
+    wanted = Wanted(
+        **same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()), measure=asked.photons
+    )
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
-    with losses_as_notes(), Reporter(quiet=asked.as_json) as reporter:
+    writing: dict[str, Any] = {"table_format": asked.table_format, "overwrite": asked.overwrite}
+    with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"predicting {asked.movie.name}", 1)
 
         def advance(done: int, total: int) -> None:
@@ -86,9 +100,9 @@ def command(asked: _Asked) -> None:
             reporter.advance(done, total)
 
         if isinstance(request, FitRequest):
-            written = fit_movie(replace(request, table_format=asked.table_format), catalog, advance)
+            written = fit_movie(replace(request, **writing), catalog, advance)
         else:
-            written = predict_movie(replace(request, table_format=asked.table_format), catalog, advance)
+            written = predict_movie(replace(request, **writing), catalog, advance)
     if isinstance(request, FitRequest) and request.camera is None:
         note("smlmbench: note: no --camera, so photons, background and precision are left out")
     _say(asked, written)
@@ -108,7 +122,8 @@ def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, 
 def _say(asked: _Asked, written: "Written") -> None:
     if asked.as_json:
         names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
-        emit_json({name: getattr(written, name) for name in names})
+        measured = {} if written.measured is None else {"measured": asdict(written.measured)}
+        emit_json({name: getattr(written, name) for name in names} | measured)
         return
     if written.resumed:
         note(f"continued after {written.resumed} frames of an earlier command")
@@ -116,6 +131,8 @@ def _say(asked: _Asked, written: "Written") -> None:
         emit(f"{written.frames} frames; the network learned images, so there is no table of localizations")
     else:
         emit(f"{written.localizations} localizations in {written.frames} frames: {written.table}")
+    if (cost := written.measured) is not None:
+        emit(f"{cost.said}; {cost.seconds:.1f} s, {100 * cost.share:.0f} % of the time")
     if written.image is not None:
         emit(f"summed image: {written.image}")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from smlmbench.cli.options import AsJson, Sets, StudyFile, from_fields
+from smlmbench.cli.options import AsJson, Overwrite, Sets, StudyFile, from_fields
 from smlmbench.cli.output import emit, emit_json
 
 
@@ -19,6 +19,7 @@ class _Asked:
     condition: Annotated[str | None, Option(help="A test condition instead of training.")] = None
     seed: Annotated[int, Option(min=0)] = 0
     pairs: Annotated[int | None, Option(help="Write image pairs: target pixels per camera pixel, 1, 2, 4 or 8.")] = None
+    overwrite: Overwrite = False
     sets: Sets = None
     as_json: AsJson = False
 
@@ -36,11 +37,13 @@ def command(asked: _Asked) -> None:
     loaded = load_study(asked.study, sets=asked.sets or ())
     source = find_source(loaded, asked.data, asked.condition)
     if asked.pairs is not None:
-        made = draw_pairs(source, asked.frames, asked.seed, asked.pairs, asked.output, loaded.catalog)
+        made = draw_pairs(
+            source, asked.frames, asked.seed, asked.pairs, asked.output, loaded.catalog, overwrite=asked.overwrite
+        )
         facts = {"input": made.inputs, "target": made.targets, "emitters": made.emitters}
         said = f"{asked.frames} pairs: {made.inputs} and {made.targets}; {made.emitters} emitters"
     else:
-        drawn = draw_movie(source, asked.frames, asked.seed, asked.output, loaded.catalog)
+        drawn = draw_movie(source, asked.frames, asked.seed, asked.output, loaded.catalog, overwrite=asked.overwrite)
         facts = {"movie": drawn.movie, "truth": drawn.truth, "emitters": drawn.emitters}
         said = f"{asked.frames} frames: {drawn.movie}; {drawn.emitters} emitters: {drawn.truth}"
     if asked.as_json:

@@ -20,7 +20,7 @@ FUNCTIONS = {
     "runtimes": ("prepare",),
     "exports": ("write",),
 }
-READING = {"table": "read_table", "movie": "open_movie", "image": "read_image"}
+READING = {"table": ("read_table", "unread"), "movie": ("open_movie",), "image": ("read_image",)}
 ONLY_IN = {"names_are_registered": ("models", "losses"), "training_defaults_are_known": ("models",)}
 
 
@@ -70,7 +70,7 @@ def functions_are_there_and_documented(subject: Subject) -> str:
     needed: tuple[str, ...] = FUNCTIONS.get(subject.room, ())
     if subject.room == "formats":
         holds, writes = subject.card.facts["holds"], subject.card.facts.get("writes")
-        needed = ("recognises", READING[holds], *([f"write_{holds}"] if writes else []))
+        needed = ("recognises", *READING[holds], *([f"write_{holds}"] if writes else []))
     for name in needed:
         there = callable(getattr(module, name, None))
         require(there, f"{name}: missing; a file in {subject.room} has {', '.join(needed)}")

@@ -66,6 +66,11 @@ def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, 
     return made
 
 
+def whole(name: str, source: Any, root_seed: int, catalog: Catalog) -> Condition:
+    """Everything that a source of a study holds, before parts are cut from it; it has no identity and is not scored."""
+    return _condition(name, source, {}, Asked("whole", root_seed), catalog)
+
+
 def _condition(name: str, source: Any, identity: Any, asked: Asked, catalog: Catalog) -> Condition:
     made: Condition = catalog.module("data", source.kind).condition(name, source, identity, asked, catalog)
     return made

@@ -34,7 +34,7 @@ def training_set(train: MovieSource, identity: Identity, scope: Scope, catalog: 
         PairingError: The table does not belong to the movie.
         SizeError: The part is too small.
     """
-    frames, table = _opened(train, catalog)
+    frames, table, _ = _opened(train, catalog)
     if table is None:
         raise ConfigError(f"movie '{train.movie.name}' has no truth table to learn from; give `truth: table.csv`")
     rows = is_target(table.photons, table.background_photons, train.min_photons, _sigma(train, catalog)[1])
@@ -51,12 +51,13 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
         PairingError: The table does not belong to the movie.
         SizeError: The part is too small.
     """
-    frames, table = _opened(source, catalog)
+    frames, table, mended = _opened(source, catalog)
     sigma_nm, sigma_px = _sigma(source, catalog)
     known = np.empty(0) if table is None else table.background_photons[np.isfinite(table.background_photons)]
     background = float(known.mean()) if len(known) else None
     min_photons = float(faintest_photons(source.min_photons, np.nan if background is None else background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": sigma_nm, "background_photons": background}
+    noise = source.camera.noise.told() if isinstance(source.camera, Camera) else {}
     iid = source.track == "iid"
     by_frames = source.part is not None and source.part.rule == "frames"
     return Condition(
@@ -68,8 +69,8 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
         calibrated=source.camera != "uncalibrated",
         block=frame_shift(table, iid=iid),
         shared_structure=by_frames and not iid,
-        facts={} if table is None else facts(table, min_photons=min_photons, psf_sigma_nm=sigma_nm),
-        told={key: value for key, value in told.items() if value is not None},
+        facts=mended | ({} if table is None else facts(table, min_photons=min_photons, psf_sigma_nm=sigma_nm)),
+        told={key: value for key, value in told.items() if value is not None} | noise,
     )
 
 
@@ -86,10 +87,15 @@ class MovieFrames:
         return self._frames.read(start, stop)
 
 
-def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localizations | None]:
+def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localizations | None, dict[str, float]]:
+    """Its frames and true positions, and where bad pixels are replaced, how many are in the whole movie."""
     camera = None if source.camera == "uncalibrated" else source.camera
-    movie = formats.open_movie(source.movie, catalog=catalog)
+    movie, mended = formats.open_movie(source.movie, catalog=catalog), dict[str, float]()
     try:
+        if source.bad_pixels == "median":
+            movie = movies.MendedMovie(movie)
+            mended = movie.scan()
+            movie.tell()
         truth = _read_truth(source, source.truth, movie, camera, catalog) if source.truth is not None else None
         gap = 0 if source.track == "iid" else frame_shift(truth, iid=False)
         block = block_of(source.part, movie.n_frames, movie.width, gap)
@@ -98,7 +104,7 @@ def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localiz
         raise
     if truth is not None:
         truth = cut(truth, block, pixel_size_nm=source.pixel_size_nm, height=movie.height)
-    return MovieFrames(movie, camera, block), truth
+    return MovieFrames(movie, camera, block), truth, mended
 
 
 def _read_truth(
@@ -106,7 +112,7 @@ def _read_truth(
 ) -> Localizations:
     field_nm = (movie.width * source.pixel_size_nm, movie.height * source.pixel_size_nm)
     options = formats.TableOptions(
-        source.pixel_size_nm, camera, source.columns, source.first_frame, movie.n_frames, field_nm
+        source.pixel_size_nm, camera, source.columns, source.first_frame, movie.n_frames, field_nm, source.origin
     )
     table = formats.read_table(path, catalog=catalog, format=source.truth_format, options=options)
     inside = (table.x_nm >= 0) & (table.x_nm < field_nm[0]) & (table.y_nm >= 0) & (table.y_nm < field_nm[1])

@@ -11,7 +11,7 @@ from smlmbench.export.graph import Graph, need, write_sidecar
 CARD = {
     "version": 1,
     "summary": "OpenVINO file pair with open sizes, for Intel processors, graphics and NPUs",
-    "facts": {"suffix": ".xml", "runtime": "openvino", "open_sizes": True},
+    "facts": {"suffix": ".xml", "sidecars": [".bin"], "runtime": "openvino", "open_sizes": True},
 }
 
 

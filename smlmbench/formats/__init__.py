@@ -4,6 +4,7 @@ Every adapter turns what it reads into one convention: nm from the outer corner 
 frames from 0, detected photo-electrons.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, suggest
+from smlmbench.errors import FormatError, LossWarning, suggest
 from smlmbench.formats.options import TableOptions
+from smlmbench.formats.seen import seen
+from smlmbench.formats.text import listed
+from smlmbench.formats.units import at_origin
 from smlmbench.movies import Movie
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
@@ -23,6 +27,7 @@ __all__ = [
     "companions",
     "find",
     "holds_of",
+    "kinds",
     "open_movie",
     "read_image",
     "read_table",
@@ -32,15 +37,25 @@ __all__ = [
     "writer",
 ]
 
+KINDS = ("table", "movie", "image")
 NO_OPTIONS = TableOptions()
-TEXT = (".csv", ".tsv", ".txt", ".tab", ".xls")
+FAMILIES = {"text": {".csv", ".tsv", ".txt", ".tab", ".xls"}, "hdf5": {".h5", ".hdf5", ".hdf", ".he5"}}
 Facts = dict[str, dict[str, Any]]
 
 
 def read_table(
-    path: Path, *, catalog: Catalog, format: str | None = None, options: TableOptions = NO_OPTIONS
+    path: Path,
+    *,
+    catalog: Catalog,
+    format: str | None = None,
+    options: TableOptions = NO_OPTIONS,
+    names_unread: bool = False,
 ) -> Localizations:
-    """Read a localization table; columns that `options` names need a format that takes them.
+    """Read a localization table; named columns need a format that takes them, a stated origin wins over the format's.
+
+    With `names_unread` a LossWarning names all columns of the file that become none of ours, but for those that its
+    format says mean nothing (numbers of rows). So do those who are given one file and asked for all of it; a study,
+    which reads the same table in every process and takes what its task needs, does not.
 
     Raises:
         FormatError: No file, no format fits, or the file is odd.
@@ -48,8 +63,13 @@ def read_table(
     """
     path = Path(path)
     name = find(path, "table", catalog=catalog, format=format, takes_columns=bool(options.columns))
-    table: Localizations = catalog.module("formats", name).read_table(path, options)
-    return table
+    module = catalog.module("formats", name)
+    with np.errstate(invalid="ignore"):  # a broken cell is looked for afterwards
+        table: Localizations = module.read_table(path, options)
+    if names_unread and (unread := module.unread(path, options)):
+        said = f"table '{path.name}': not read: {listed(unread)} (no column of ours)"
+        warnings.warn(said, LossWarning, stacklevel=2)
+    return at_origin(path, table, catalog.card("formats", name).facts.get("origin", "corner"), options)
 
 
 def write_table(
@@ -79,7 +99,8 @@ def read_image(
     path = Path(path)
     name = find(path, "image", catalog=catalog, format=format)
     filled = catalog.card("formats", name).fill(name, settings or {})
-    image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
+    with np.errstate(invalid="ignore", over="ignore"):  # a number beyond single precision is infinite
+        image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
     return image
 
 
@@ -127,7 +148,7 @@ def _with_companions(suffix: str) -> Facts:
     return {
         name: facts
         for name, facts in _facts(Catalog()).items()
-        if suffix in facts["suffixes"] and (facts.get("sidecars") or facts.get("has_companions"))
+        if _may_be(suffix, facts) and (facts.get("sidecars") or facts.get("has_companions"))
     }
 
 
@@ -163,9 +184,7 @@ def find(path: Path, holds: str, *, catalog: Catalog, format: str | None = None,
         raise FormatError(f"{holds} '{path}' is a folder; give a file{also}")
     if exact:
         raise FormatError(f"{holds} '{path.name}' may be {' or '.join(exact)}; name its format")
-    raise FormatError(
-        f"{holds} '{path.name}' is of no known format; accepted: {_listed(offered)}; convert it, or name its format"
-    )
+    raise FormatError(f"{holds} '{path.name}' is of no known format: {_declined(path, offered, catalog)}")
 
 
 def holds_of(format: str, *, catalog: Catalog) -> str:
@@ -174,6 +193,16 @@ def holds_of(format: str, *, catalog: Catalog) -> str:
     if format not in names:
         raise FormatError(f"'{format}' is not a format; {suggest(format, names)}")
     return str(catalog.card("formats", format).facts["holds"])
+
+
+def kinds(path: Path, *, catalog: Catalog) -> list[str]:
+    """What a file may hold by its suffix, and by its content where a suffix has several: of `KINDS`, in that order."""
+    suffix = path.suffix.lower()
+    fitting = {name: facts["holds"] for name, facts in _facts(catalog).items() if suffix in facts["suffixes"]}
+    if len(set(fitting.values())) > 1 and path.is_file():
+        known = {name: fitting[name] for name in fitting if catalog.module("formats", name).recognises(path)}
+        fitting = known or fitting
+    return [kind for kind in KINDS if kind in fitting.values()]
 
 
 def writer(path: Path, holds: str, *, catalog: Catalog, format: str | None = None) -> str:
@@ -205,8 +234,25 @@ def _facts(catalog: Catalog, holds: str | None = None) -> Facts:
 
 
 def _may_be(suffix: str, facts: Mapping[str, Any]) -> bool:
-    """Text tables are known by their header, whatever text they are called."""
-    return suffix in facts["suffixes"] or (suffix in TEXT and ".csv" in facts["suffixes"])
+    """Text tables are known by their header and HDF5 by what is in it, whatever of their kind they are called."""
+    own = set(facts["suffixes"])
+    return suffix in own or any(suffix in family and family & own for family in FAMILIES.values())
+
+
+def _declined(path: Path, offered: Facts, catalog: Catalog) -> str:
+    """What a file is, and why no format of its kind reads it, or which one would under another suffix."""
+    kind, said = seen(path)
+    family, suffix = FAMILIES.get(kind, set()), path.suffix.lower()
+    near = {name: facts for name, facts in offered.items() if family & set(facts["suffixes"])}
+    exact = [name for name, facts in near.items() if not facts.get("fallback") and not _may_be(suffix, facts)]
+    inside = [name for name in exact if catalog.module("formats", name).recognises(path)]
+    needs = [f"{name} needs {facts['known_by']}" for name, facts in near.items() if "known_by" in facts]
+    if inside:
+        return f"{said}; it has the content of {' or '.join(inside)}; name that format"
+    if not kind and any(suffix in each for each in FAMILIES.values()):
+        return f"{said}; convert it, or name its format"
+    why = "; ".join(needs) if suffix in family and needs else f"accepted: {_listed(offered)}"
+    return f"{said}; {why}; convert it, or name its format"
 
 
 def _with_fact(offered: Facts, fact: str) -> Facts:

@@ -14,13 +14,20 @@ from typing import Any
 from smlmbench.errors import FormatError
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.text import Head, Numbers, read_head, read_numbers
-from smlmbench.formats.units import Column, check_needed, columns_of, localizations
+from smlmbench.formats.units import Column, check_needed, columns_of, localizations, unkept
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "DECODE csv; unit and pixel size stand in its comment lines.",
-    "facts": {"holds": "table", "suffixes": [".csv"], "writes": False, "first_frame": 0, "origin": "centre"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".csv"],
+        "writes": False,
+        "first_frame": 0,
+        "origin": "centre",
+        "known_by": "frame_ix, x, y",
+    },
 }
 
 FIRST_FRAME = 0
@@ -55,9 +62,10 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return placed(path, columns, numbers, _facts(head), options, first_frame=FIRST_FRAME)
 
 
-def unread(path: Path) -> list[str]:
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
     """Columns of the file that `read_table` does not keep."""
-    return [header.text for header in read_head(path).headers if header.name not in {*TARGETS, "id"}]
+    head = read_head(path)
+    return unkept(head.headers, columns_of(head, TARGETS.items()), ("id",))
 
 
 def _facts(head: Head) -> Facts:

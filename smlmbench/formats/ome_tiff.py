@@ -7,16 +7,12 @@ One file alone is read where its format is named as `tiff`. OME-TIFF with its pa
 """
 
 import re
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from smlmbench.errors import FormatError, SmlmBenchError, unreadable
 from smlmbench.formats import tiff
-from smlmbench.movies import check_block
+from smlmbench.formats.tiff_parts import PartsMovie, Place, pages_of
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -38,56 +34,6 @@ IMAGE = re.compile(r"<(?:\w+:)?Image\b")
 PLANES = re.compile(r"<(?:\w+:)?TiffData\b([^>]*)")
 NUMBER = re.compile(r'\b(IFD|First[TZC]|PlaneCount)="(\d+)"')
 NOT_SAID = {"IFD": "0", "FirstT": "0", "FirstZ": "0", "FirstC": "0", "PlaneCount": "1"}
-Place = tuple[Path, int]  # a file and the number of a page in it
-
-
-class SetMovie:
-    """An open set of files (a `Movie`); `path` is the one that was given."""
-
-    def __init__(self, path: Path) -> None:
-        """Open and check all files (FormatError: one is absent or of another shape, or no single grey movie)."""
-        self.path, self._places = path, _places(path)
-        self._files: dict[Path, tiff.TiffMovie] = {}
-        try:
-            for file, page in self._places:
-                if file not in self._files:
-                    self._files[file] = tiff.open_movie(file)
-                self._check(self._files[file], page)
-        except SmlmBenchError:
-            self.close()
-            raise
-        first = self._files[self._places[0][0]]
-        self.n_frames, self.height, self.width, self.dtype = len(self._places), first.height, first.width, first.dtype
-
-    def _check(self, movie: tiff.TiffMovie, page: int) -> None:
-        name, first = movie.path.name, self._files[self._places[0][0]]
-        if movie.look != first.look:
-            raise FormatError(
-                f"'{name}' is {movie.look}, '{first.path.name}' is {first.look}; a movie has frames of one shape"
-            )
-        if page >= movie.n_frames:
-            raise FormatError(
-                f"'{self.path.name}' names page {page} of '{name}', which has {movie.n_frames}; copy all files again"
-            )
-
-    def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """As every movie (SizeError: outside the movie; FormatError: a file has changed since it was opened)."""
-        check_block(start, stop, self.n_frames)
-        out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
-        at = start
-        while at < stop:
-            file, page = self._places[at]
-            count = 1
-            while at + count < stop and self._places[at + count] == (file, page + count):
-                count += 1
-            out[at - start : at - start + count] = self._files[file].read(page, page + count)
-            at += count
-        return out
-
-    def close(self) -> None:
-        """Release the files."""
-        for movie in self._files.values():
-            movie.close()
 
 
 def recognises(path: Path) -> bool:
@@ -108,9 +54,9 @@ def recognises(path: Path) -> bool:
     return images != [[(path, page) for page in range(len(images[0]))]] if images else bool(_parts(path))
 
 
-def open_movie(path: Path) -> SetMovie:
-    """Open all files of a set; see `SetMovie`."""
-    return SetMovie(path)
+def open_movie(path: Path) -> PartsMovie:
+    """Open all files of a set (FormatError: one is absent or of another shape, or no single grey movie)."""
+    return PartsMovie(path, _places(path))
 
 
 def companions(path: Path) -> list[Path]:
@@ -177,14 +123,17 @@ def _images(path: Path) -> list[list[Place | None]]:
 
 
 def _parts(path: Path) -> list[Path]:
-    """The files of a stack that Micro-Manager cut: NAME, NAME_1, NAME_2 ...; empty where it is one file."""
+    """The files of a stack that Micro-Manager cut: NAME, NAME_1, NAME_2 ...; empty where it is one file.
+
+    Those that must have been between others are named though they are absent.
+    """
     found = CUT.fullmatch(path.name)
     stem, suffix = found.groups() if found else ("", "")
     for base in (stem, re.sub(r"_\d+$", "", stem)) if found else ():
-        parts = [path.with_name(base + suffix)]
-        while (following := path.with_name(f"{base}_{len(parts)}{suffix}")).is_file():
-            parts.append(following)
-        if len(parts) > 1 and parts[0].is_file() and path in parts:
+        named = re.compile(re.escape(base) + r"_([1-9]\d*)" + re.escape(suffix))
+        last = max((int(part[1]) for file in path.parent.iterdir() if (part := named.fullmatch(file.name))), default=0)
+        parts = [path.with_name(base + suffix), *(path.with_name(f"{base}_{k}{suffix}") for k in range(1, last + 1))]
+        if last and parts[0].is_file() and path in parts:
             return parts
     return []
 
@@ -192,23 +141,15 @@ def _parts(path: Path) -> list[Path]:
 def _places(path: Path) -> list[Place]:
     """File and page of every frame, in the order of the metadata, else of the parts."""
     source = _master(path, _metadata(path))
-    named = {source.name, *_named(_metadata(source))}
-    missing = sorted(name for name in named if not path.with_name(name).is_file())
-    if missing:
-        raise FormatError(
-            f"'{path.name}' is part of a movie whose other files are not beside it: {', '.join(missing[:3])}"
-            f"{' ...' if len(missing) > 3 else ''}; copy them there, or convert this one with --from tiff"
-        )
+    _check_present(path, {source.name, *_named(_metadata(source))})
     try:
         images = _images(source)
     except Exception as error:
         raise unreadable(path, "TIFF set", error) from None
     if not images:
-        places: list[Place] = []
-        for part in _parts(path):
-            with closing(tiff.open_movie(part)) as movie:
-                places += [(part, page) for page in range(movie.n_frames)]
-        return places
+        parts = _parts(path)
+        _check_present(path, {part.name for part in parts})
+        return pages_of(parts)
     if len(images) != 1:
         raise FormatError(f"'{path.name}' holds {len(images)} images; save each as a movie of its own")
     places = [place for place in images[0] if place is not None]
@@ -219,3 +160,12 @@ def _places(path: Path) -> list[Place]:
             " copy all files again, or convert this one with --from tiff"
         )
     return places
+
+
+def _check_present(path: Path, named: set[str]) -> None:
+    missing = sorted(name for name in named if not path.with_name(name).is_file())
+    if missing:
+        raise FormatError(
+            f"'{path.name}' is part of a movie whose other files are not beside it: {', '.join(missing[:3])}"
+            f"{' ...' if len(missing) > 3 else ''}; copy them there, or convert this one with --from tiff"
+        )

@@ -58,7 +58,7 @@ class StillImage:
 
 def open_pages(path: Path) -> Movie:
     """Open an image file as grey pages (FormatError: no image, colour, cut short, or several shapes)."""
-    return tiff.open_movie(path) if path.suffix.lower() in TIFF_SUFFIXES else StillImage(path)
+    return tiff.TiffMovie(path) if path.suffix.lower() in TIFF_SUFFIXES else StillImage(path)
 
 
 def image_files(folder: Path) -> list[Path]:

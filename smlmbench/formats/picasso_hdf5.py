@@ -4,6 +4,10 @@ Facts of the format's own program (formats.md 2.3): its photons are taken as det
 recent versions and was px before; where the sidecar names no recent version, say `columns: {z_nm: z}` or
 `{z_px: z}`. On load it drops every row with a number that is not finite, a negative position, precision or photon
 number, or a position at or beyond the field; what it would drop of a table written here is told as a warning.
+
+`locs` are records, or a table that pandas wrote. What is known about them stands in the sidecar, in recent versions
+also (as JSON) in `metadata` inside the file. Both are read: where they disagree about a fact that the options do not
+state, the table is refused, as one of them is of another file or was mended by hand.
 """
 
 import math
@@ -12,17 +16,21 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, LossWarning, unreadable, unwritable
+from smlmbench.errors import FormatError, LossWarning, unwritable
+from smlmbench.formats import hdf5, pandas_hdf5
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.sidecar import Documents, last_of, read_documents, whole
-from smlmbench.formats.text import Numbers
+from smlmbench.formats.sidecar import Documents, Unclear, documents_of, last_of, read_documents, shown, whole
+from smlmbench.formats.text import Numbers, listed
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import Localizations
+
+if TYPE_CHECKING:
+    import h5py
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -34,13 +42,13 @@ CARD: dict[str, Any] = {
         "first_frame": 0,
         "origin": "centre",
         "takes_columns": True,
+        "known_by": "a table 'locs'",
         "sidecars": [".yaml"],
     },
 }
 
 FIRST_FRAME = 0
 CENTRE_PX = 0.5
-MAGIC = b"\x89HDF\r\n\x1a\n"
 TARGETS = {
     "frame": ("frame", ""),
     "x": ("x_nm", "px"),
@@ -56,56 +64,65 @@ NEVER_NEGATIVE = ("x", "y", "photons", "lpx", "lpy", "lpz")
 NM_SINCE = (0, 9)  # cautious: the unit of z changed in several steps, all before this version
 # Steps that make z; a movie's own document, also one typed by hand, says nothing about it.
 FITTER = re.compile(r"\b(Localize(?! \(manual)|Fit)\b", re.IGNORECASE)
+LEAST_NM, MOST_NM = 1, 1e5  # of a camera pixel; other numbers are of another unit
 VERSION = re.compile(r"(\d+)\.(\d+)")
 OURS = "smlmbench"
 
 
 def recognises(path: Path) -> bool:
-    """The first bytes are those of HDF5."""
-    with path.open("rb") as file:
-        return file.read(8) == MAGIC
+    """HDF5 with `locs`."""
+    return hdf5.holds(path, "locs")
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
-    """Read `locs`; frames, field and pixel size come from the sidecar where options do not say them.
+    """Read `locs`; frames, field and pixel size come from the metadata where options do not say them.
 
     A table without pixel size, or with z of unknown unit, is refused.
     """
-    records, documents = _records(path), read_documents(path)
-    names = list(records.dtype.names or ())
-    if missing := [name for name in ("frame", "x", "y") if name not in names]:
-        raise FormatError(
-            f"table '{path.name}' has no {', '.join(missing)} in 'locs'; its columns are {', '.join(names)};"
-            " save it with Picasso again"
-        )
-    picked = [name for name in names if name in TARGETS]
-    z_unit = _z_unit(path, picked, documents, options)
-    columns = [Column(TARGETS[n][0], names.index(n), n, TARGETS[n][1].replace("z", z_unit)) for n in picked]
-    options = _stated(path, documents, options)
-    values = {column.position: records[column.text].astype(np.float64) for column in columns}
-    numbers = Numbers(values, np.arange(1, len(records) + 1))
+    beside = read_documents(path)
+    with hdf5.opened(path) as file:
+        places, inside = _places(path, file), _metadata(path, file)
+        if missing := [name for name in ("frame", "x", "y") if name not in places]:
+            raise FormatError(
+                f"table '{path.name}' has no {', '.join(missing)} in 'locs'; its columns are {listed(list(places))};"
+                " save it with Picasso again"
+            )
+        picked = [name for name in places if name in TARGETS]
+        z_unit = _z_unit(path, picked, [*inside, *beside], options)
+        options = _stated(path, inside, beside, options)
+        found = hdf5.columns(path, {name: places[name] for name in picked})
+    columns = [Column(TARGETS[n][0], at, n, TARGETS[n][1].replace("z", z_unit)) for at, n in enumerate(picked)]
+    numbers = Numbers(dict(enumerate(found.values())), np.arange(1, len(found["frame"]) + 1))
     scale, shift = factors(path, columns, options, incident=False), {"x_nm": CENTRE_PX, "y_nm": CENTRE_PX}
     return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=shift)
 
 
-def _records(path: Path) -> NDArray[np.void]:
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
+    """Columns of `locs` that `read_table` does not keep."""
+    with hdf5.opened(path) as file:
+        return [name for name in _places(path, file) if name not in TARGETS]
+
+
+def _places(path: Path, file: "h5py.File") -> dict[str, hdf5.Place]:
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            data = file.get("locs")
-            found = isinstance(data, h5py.Dataset) and data.dtype.names is not None and data.ndim == 1
-            records: NDArray[np.void] | None = data[()] if found else None
-    except (OSError, RuntimeError, ValueError) as error:
-        raise unreadable(path, "HDF5 file", error) from None
-    if records is None:
-        raise FormatError(f"'{path.name}' has no table 'locs'; give localizations of Picasso")
-    return records
+    node = file.get("locs")
+    if isinstance(node, h5py.Group):
+        return pandas_hdf5.places(path, node)
+    if isinstance(node, h5py.Dataset) and node.dtype.names and node.ndim == 1:
+        return {name: hdf5.Place(node, name) for name in node.dtype.names}
+    there = f"there are {hdf5.contents(path)}" if node is None else f"it is an array {node.shape} without names"
+    raise FormatError(f"'{path.name}' has no table 'locs', {there}; give localizations of Picasso")
 
 
-def unread(path: Path) -> list[str]:
-    """Columns of `locs` that `read_table` does not keep."""
-    return [name for name in _records(path).dtype.names or () if name not in TARGETS]
+def _metadata(path: Path, file: "h5py.File") -> Documents:
+    """The documents inside the file; none where what is there under that name is something else."""
+    parts = file.attrs.get("metadata", file["locs"].attrs.get("metadata", []))
+    held = file.get("metadata")
+    if hasattr(held, "dtype") and held.dtype.kind in "OS" and held.shape is not None:
+        parts = hdf5.values(path, held)
+    texts = [part.decode("utf-8", "replace") if isinstance(part, bytes) else part for part in np.ravel(parts).tolist()]
+    return [document for text in texts if isinstance(text, str) for document in documents_of(text)]
 
 
 def _z_unit(path: Path, picked: list[str], documents: Documents, options: TableOptions) -> str:
@@ -119,7 +136,8 @@ def _z_unit(path: Path, picked: list[str], documents: Documents, options: TableO
         )
     if unit or not {"z", "lpz"} & set(picked):
         return unit or "nm"
-    programs = [str(document.get("Generated by", "")) for document in documents]
+    told = [document.get("Generated by", "") for document in documents]
+    programs = [program if isinstance(program, str) else "Fit" for program in told]  # of a version that nobody knows
     theirs = [name for name in programs if FITTER.search(name) and not name.startswith(OURS)]
     versions = [found and (int(found[1]), int(found[2])) for found in map(VERSION.search, theirs)]
     ours = any(name.startswith(OURS) for name in programs)
@@ -131,19 +149,34 @@ def _z_unit(path: Path, picked: list[str], documents: Documents, options: TableO
     return "nm"
 
 
-def _stated(path: Path, documents: Documents, options: TableOptions) -> TableOptions:
-    """Fill pixel size, number of frames and field from the sidecar."""
-    pixel_nm = last_of(documents, "Pixelsize") if options.pixel_size_nm is None else options.pixel_size_nm
-    if isinstance(pixel_nm, bool) or not isinstance(pixel_nm, int | float) or not 0 < pixel_nm < math.inf:
-        why = f"states Pixelsize {pixel_nm!r}" if documents else "is absent"
-        raise FormatError(
-            f"table '{path.name}' is in px and its sidecar '{path.stem}.yaml' {why}; put it beside the table,"
-            " or give pixel_size_nm"
-        )
-    n_frames, wide, high = (whole(path, documents, key) for key in ("Frames", "Width", "Height"))
-    field_nm = options.field_nm or ((wide * float(pixel_nm), high * float(pixel_nm)) if wide and high else None)
-    n_frames = n_frames if options.n_frames is None else options.n_frames
+def _stated(path: Path, inside: Documents, beside: Documents, options: TableOptions) -> TableOptions:
+    """Fill pixel size, number of frames and field from the metadata."""
+    pixel_nm, n_frames, field_nm = options.pixel_size_nm, options.n_frames, options.field_nm
+    if pixel_nm is None:
+        pixel_nm = _fact(path, inside, beside, "Pixelsize", "pixel_size_nm")
+        if isinstance(pixel_nm, bool) or not isinstance(pixel_nm, int | float) or not LEAST_NM <= pixel_nm < MOST_NM:
+            stated = "states no Pixelsize" if pixel_nm is None else f"states Pixelsize {shown(pixel_nm)}"
+            where = "metadata" if inside and not beside else f"sidecar '{path.stem}.yaml'"
+            says = f"{stated}; give" if beside or inside else "is absent; put it beside the table, or give"
+            raise FormatError(f"table '{path.name}' is in px and its {where} {says} pixel_size_nm")
+    if n_frames is None:
+        n_frames = whole(path, "Frames", _fact(path, inside, beside, "Frames", "the number of frames"))
+    if field_nm is None:
+        sides = [whole(path, name, _fact(path, inside, beside, name, "the field")) for name in ("Width", "Height")]
+        field_nm = (sides[0] * pixel_nm, sides[1] * pixel_nm) if sides[0] and sides[1] else None
     return replace(options, pixel_size_nm=float(pixel_nm), n_frames=n_frames, field_nm=field_nm, columns=None)
+
+
+def _fact(path: Path, inside: Documents, beside: Documents, name: str, option: str) -> Any:
+    """What sidecar and file say of a fact, None where neither does (FormatError: they disagree)."""
+    told = [value for value in (last_of(beside, name), last_of(inside, name)) if value is not None]
+    clear = [value for value in told if not isinstance(value, Unclear)] or told
+    if len(clear) > 1 and clear[0] != clear[1]:
+        raise FormatError(
+            f"table '{path.name}': its sidecar states {name} {shown(clear[0])}, the metadata inside it"
+            f" {shown(clear[1])}; mend or remove the sidecar, or state {option}"
+        )
+    return clear[0] if clear else None
 
 
 def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:

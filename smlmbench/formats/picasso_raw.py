@@ -7,7 +7,7 @@ import numpy as np
 
 from smlmbench.errors import FormatError
 from smlmbench.formats.flat import FlatMovie
-from smlmbench.formats.sidecar import last_of, read_documents, whole
+from smlmbench.formats.sidecar import last_of, read_documents, shown, whole
 from smlmbench.formats.tiff import DTYPES
 
 CARD: dict[str, Any] = {
@@ -35,15 +35,15 @@ def open_movie(path: Path) -> FlatMovie:
     """Open a movie as its sidecar says (FormatError: none, it lacks something, or the file has another size)."""
     documents = read_documents(path)
     beside = f"{path.stem}.yaml"
-    missing = [key for key in NEEDED if not any(key in document for document in documents)]
+    missing = [key for key in NEEDED if last_of(documents, key) is None]
     if missing:
         why = f"does not state {', '.join(missing)}" if documents else "is absent"
         raise FormatError(f"'{path.name}' has no header and its sidecar '{beside}' {why}; put the sidecar beside it")
-    order, kind = (str(last_of(documents, key)) for key in NEEDED[:2])
+    order, kind = (last_of(documents, key) for key in NEEDED[:2])
     if order not in ("<", ">") or kind not in DTYPES:
         raise FormatError(
-            f"sidecar '{beside}' states Byte Order {order}, Data Type {kind}; accepted: < or >, {', '.join(DTYPES)};"
-            " convert the movie to TIFF"
+            f"sidecar '{beside}' states Byte Order {shown(order)}, Data Type {shown(kind)}; accepted: < or >,"
+            f" {', '.join(DTYPES)}; convert the movie to TIFF"
         )
-    n_frames, height, width = (whole(path, documents, key) or 0 for key in NEEDED[2:])
+    n_frames, height, width = (whole(path, key, last_of(documents, key)) or 0 for key in NEEDED[2:])
     return FlatMovie(path, (n_frames, height, width), np.dtype(order + np.dtype(kind).str[1:]), beside)

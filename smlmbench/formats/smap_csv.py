@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from smlmbench.formats import text
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.units import check_needed, columns_of, read_columns
+from smlmbench.formats.units import check_needed, columns_of, read_columns, unkept
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "SMAP csv (frame, xnm, ynm, ...).",
-    "facts": {"holds": "table", "suffixes": [".csv"], "writes": True, "first_frame": 1, "origin": "corner"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".csv"],
+        "writes": True,
+        "first_frame": 1,
+        "origin": "corner",
+        "known_by": "frame, xnm, ynm",
+    },
 }
 
 FIRST_FRAME = 1
@@ -56,9 +63,10 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return read_columns(path, head, columns_of(head, TARGETS), options, first_frame=FIRST_FRAME, shift=shift)
 
 
-def unread(path: Path) -> list[str]:
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
     """Columns of the file that `read_table` does not keep."""
-    return [header.text for header in text.read_head(path).headers if header.name not in dict(TARGETS)]
+    head = text.read_head(path)
+    return unkept(head.headers, columns_of(head, TARGETS))
 
 
 def write_table(locs: Localizations, path: Path, options: TableOptions) -> None:  # noqa: ARG001  the rooms' signature

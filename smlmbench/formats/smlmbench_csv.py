@@ -31,6 +31,7 @@ CARD: dict[str, Any] = {
         "first_frame": 0,
         "origin": "corner",
         "keeps_more": True,
+        "known_by": "frame, x_nm, y_nm",
     },
 }
 
@@ -46,7 +47,7 @@ def recognises(path: Path) -> bool:
 def read_table(path: Path, options: TableOptions) -> Localizations:
     """Read a table written by `write_table`; options win over the comment lines."""
     head = read_head(path)
-    places = {header.text: place for place, header in enumerate(head.headers) if header.text}
+    places = _places(head)
     check_needed(path, head, NEEDED, places, "table of smlmbench")
     columns = [Column(name, place, name, our_unit(name)) for name, place in places.items() if name in FIXED]
     scale = factors(path, columns, options, incident=False)
@@ -57,11 +58,19 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return replace(locs, more={name: numbers.columns[at] for name, at in others.items() if at in numbers.columns})
 
 
-def unread(path: Path) -> list[str]:
-    """Columns of the file that `read_table` does not keep: they hold other things than numbers."""
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
+    """Columns of the file that `read_table` does not keep: they hold other things than numbers, or have no name."""
     head = read_head(path)
-    numbers = read_numbers(path, head, (), tried=range(len(head.headers)))
-    return [header.text for at, header in enumerate(head.headers) if at not in numbers.columns]
+    places = _places(head)
+    others = [place for name, place in places.items() if name not in FIXED]
+    kept = {place for name, place in places.items() if name in FIXED}
+    kept |= read_numbers(path, head, (), tried=others).columns.keys() if others else set()
+    return [header.text for at, header in enumerate(head.headers) if at not in kept]
+
+
+def _places(head: Head) -> dict[str, int]:
+    """Place of each column that has a name; of two of one name, the last."""
+    return {header.text: place for place, header in enumerate(head.headers) if header.text}
 
 
 def _stated(path: Path, head: Head, options: TableOptions) -> TableOptions:

@@ -6,16 +6,16 @@ pixel (0, 0) unless `origin` says otherwise, the first frame as 1 unless `first_
 first sheet is read.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-from smlmbench.errors import FormatError, suggest
+from smlmbench.errors import FormatError, suggest, unreadable
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Header, collect, read_head, read_numbers, shown_columns
-from smlmbench.formats.units import Column, factors, localizations, our_unit
+from smlmbench.formats.text import Header, collect, listed, read_head, read_numbers
+from smlmbench.formats.units import Column, factors, localizations, our_unit, unkept
 from smlmbench.predictions import COLUMNS, Localizations
 
 CARD: dict[str, Any] = {
@@ -29,10 +29,12 @@ CARD: dict[str, Any] = {
         "origin": "corner",
         "takes_columns": True,
         "fallback": True,
+        "known_by": "two or more named columns",
     },
 }
 
 FIRST_FRAME = 1
+NUMBER = re.compile(r"[-+\d.,eE]*")
 WORKBOOKS = (".xlsx", ".xlsm")
 # Names that a header may have, by what it becomes.
 SYNONYMS = {
@@ -63,11 +65,11 @@ KEYS: dict[str, tuple[str, str]] = {
 
 def recognises(path: Path) -> bool:
     """Text with a header of at least two cells, or a workbook."""
-    with path.open("rb") as file:
-        start = file.read(4096)
     if path.suffix.lower() in WORKBOOKS:
-        return start.startswith(b"PK")
-    return b"\0" not in start and len(read_head(path).headers) > 1
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    head = read_head(path)
+    return head.is_text and len(head.headers) > 1
 
 
 def read_table(path: Path, options: TableOptions) -> Localizations:
@@ -80,12 +82,13 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         head = read_head(path)
         columns, scale = _choose(path, head.headers, options)
         numbers = read_numbers(path, head, [column.position for column in columns])
-    shift = {}
-    if options.origin == "centre":
-        if options.pixel_size_nm is None:
-            raise FormatError(f"table '{path.name}': an origin at a pixel's centre needs pixel_size_nm; state it")
-        shift = {target: options.pixel_size_nm / 2 / scale[target] for target in ("x_nm", "y_nm")}
-    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=shift)
+    return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME)
+
+
+def unread(path: Path, options: TableOptions) -> list[str]:
+    """Columns that `read_table` does not keep."""
+    headers = _sheet(path)[0] if path.suffix.lower() in WORKBOOKS else read_head(path).headers
+    return unkept(headers, _choose(path, headers, options)[0])
 
 
 def _choose(path: Path, headers: Sequence[Header], options: TableOptions) -> tuple[list[Column], dict[str, float]]:
@@ -158,8 +161,10 @@ def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
             f"column '{bare}' of table '{path.name}' states no unit;"
             f" name it with columns: {{{axis}_nm: {bare}}} or {{{axis}_px: {bare}}}"
         )
+    if headers and all(NUMBER.fullmatch(header.text) for header in headers):
+        return FormatError(f"table '{path.name}' begins with numbers; write the names of its columns above them")
     return FormatError(
-        f"table '{path.name}' has no {axis} column; its columns are {shown_columns(headers)};"
+        f"table '{path.name}' has no {axis} column; its columns are {listed([header.text for header in headers])};"
         f" name it with columns: {{{target}: ...}}"
     )
 
@@ -167,13 +172,12 @@ def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
 def _sheet(path: Path) -> tuple[list[Header], list[tuple[int, tuple[Any, ...]]]]:
     """Header of the first sheet of a workbook, and its other rows with their numbers."""
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
             rows = list(enumerate(book.worksheets[0].iter_rows(values_only=True), start=1))
-    except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, OSError) as error:
-        raise FormatError(f"table '{path.name}' is not a readable workbook: {error}; save it again as .xlsx") from None
+    except Exception as error:  # of its archive, its XML, its cells
+        raise unreadable(path, "workbook", error, "save it again as .xlsx") from None
     while rows and all(cell is None for cell in rows[0][1]):
         del rows[0]
     if not rows:

@@ -7,6 +7,7 @@ import re
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +24,9 @@ UNITS = {"µm": "um", "μm": "um", "pixel": "px", "pixels": "px", "photons": "ph
 QUOTED = re.compile(r'"[^"]*"')
 WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]$")
 EMPTY = (None, "", "NA", "N/A", "null")
+ENDS = " \0\x1a"  # of a table or a file, as some programs write them
+WITH_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")  # no text has them
 SPELLING = ((".0,", ","), (".0\n", "\n"), ("nan", "NaN"), ("inf", "Infinity"))  # as Java and Python both read it
 ROWS_AT_ONCE = 50_000  # bounds the memory of writing a long table
 MAX_LINE = 1 << 16
@@ -65,16 +69,21 @@ class Head:
     encoding: str
 
     @property
+    def is_text(self) -> bool:
+        """Whether the header has no characters but those of text."""
+        return not any(CONTROL.search(header.text) for header in self.headers)
+
+    @property
     def names(self) -> dict[str, int]:
         """Place of each header by its name; of two of one name, the last."""
         return {header.name: place for place, header in enumerate(self.headers)}
 
 
-def shown_columns(headers: Sequence[Header]) -> str:
-    """Names of columns for a message: the first few, shortened."""
-    names = [printable(header.text[:SHOWN_CHARACTERS]) or "(no name)" for header in headers[:SHOWN_COLUMNS]]
-    more = ", ..." if len(headers) > SHOWN_COLUMNS else ""
-    return f"{', '.join(names)}{more}" if names else "none"
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: the first few, shortened."""
+    first = [printable(name[:SHOWN_CHARACTERS]) or "(no name)" for name in names[:SHOWN_COLUMNS]]
+    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+    return f"{', '.join(first)}{more}" if names else "none"
 
 
 def read_head(path: Path) -> Head:
@@ -85,7 +94,7 @@ def read_head(path: Path) -> Head:
     comments: list[str] = []
     lines, stated = 0, ""
     try:
-        encoding = _encoding(path)
+        encoding = encoding_of(path)
         with path.open(encoding=encoding, errors="replace", newline=None) as file:
             while line := file.readline(MAX_LINE):
                 lines += 1
@@ -95,17 +104,18 @@ def read_head(path: Path) -> Head:
                     stated = line[4]
                 elif line.strip():
                     break
-            following = "".join(file.readline(MAX_LINE) for _ in range(LOOKED_AT))
+            following = [file.readline(MAX_LINE) for _ in range(LOOKED_AT)]
     except OSError as error:
         raise FormatError(f"table '{path.name}' cannot be opened: {error.strerror}; check path and rights") from None
     delimiter, cells = _cells(line, stated)
     if len(cells) == 1:
         delimiter, cells = _cells(cells[0], stated)
-    decimal = "," if delimiter != "," and "," in following else "."
+    cells_below = (cell.strip(' "\n') for row in following for cell in row.split(delimiter))
+    decimal = "," if delimiter != "," and any(map(WITH_COMMA.fullmatch, cells_below)) else "."
     return Head(comments, [Header.of(cell) for cell in cells], lines, delimiter, decimal, encoding)
 
 
-def _encoding(path: Path) -> str:
+def encoding_of(path: Path) -> str:
     """UTF-8 where it is that, UTF-16 by its mark or as every other byte is zero, else that of Windows in the West."""
     with path.open("rb") as file:
         start = file.read(MAX_LINE)
@@ -133,10 +143,13 @@ class Numbers:
 
     columns: dict[int, Floats]  # (n,) by position in the file; NaN where a cell is empty
     line: NDArray[np.int64]  # line (or row of a sheet) that each entry comes from, from 1 as editors count
+    below: int = 0  # line at which something else begins that is no table, 0 where nothing does
 
 
 def read_numbers(path: Path, head: Head, picked: Places, tried: Places = ()) -> Numbers:
     """Read the columns at `picked`, and those at `tried` that hold numbers only; lines without any cell are skipped.
+
+    Below such a line, lines of another width without any number at `picked` end the table if none but such follow.
 
     Raises:
         FormatError: A cell that is not a number, or a row with more or fewer cells than the header.
@@ -190,11 +203,16 @@ def collect(
     values = {position: array("d") for position in sorted({*picked, *tried})}
     odd = set()
     lines = array("q")
-    width = len(headers)
+    width, blank, below = len(headers), False, 0
+    rows = iter(rows)
     for line, row in rows:
-        if all(cell in EMPTY for cell in row):
+        if all(cell in EMPTY or (isinstance(cell, str) and not cell.strip(ENDS)) for cell in row):
+            blank = bool(lines)
             continue
         if len(row) != width and (len(row) < width or any(cell not in EMPTY for cell in row[width:])):
+            if blank and not any(_is_row(cells, picked, width, decimal) for _, cells in chain([(line, row)], rows)):
+                below = line
+                break
             raise FormatError(
                 f"table '{path.name}', line {line}: {len(row)} cells under {width} headers; give every row as many"
             )
@@ -210,8 +228,21 @@ def collect(
                     ) from None
                 odd.add(position)
         lines.append(line)
+        blank = False
     columns = {at: np.array(column, dtype=np.float64) for at, column in values.items() if at not in odd}
-    return Numbers(columns, np.array(lines, dtype=np.int64))
+    return Numbers(columns, np.array(lines, dtype=np.int64), below)
+
+
+def _is_row(cells: Sequence[Any], picked: Places, width: int, decimal: str) -> bool:
+    """Whether a line may be one of the table, if only a part of one."""
+    return len(cells) == width or any(_is_number(cells[at], decimal) for at in (0, *picked) if at < len(cells))
+
+
+def _is_number(cell: Any, decimal: str) -> bool:
+    try:
+        return not math.isnan(_number(cell, decimal))
+    except (ValueError, TypeError):
+        return False
 
 
 def _number(cell: Any, decimal: str) -> float:
@@ -220,6 +251,8 @@ def _number(cell: Any, decimal: str) -> float:
     if isinstance(cell, bool):
         raise TypeError("true and false are not numbers")
     if decimal != "." and isinstance(cell, str):
+        if "." in cell:
+            raise ValueError("a point may be a decimal sign or part thousands, as the comma may in other cells")
         cell = cell.replace(decimal, ".")
     return float(cell)
 

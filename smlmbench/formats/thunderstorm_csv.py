@@ -14,7 +14,7 @@ import numpy as np
 
 from smlmbench.formats import text
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.units import Column, check_needed, read_columns
+from smlmbench.formats.units import Column, check_needed, read_columns, unkept
 from smlmbench.predictions import Localizations
 
 CARD: dict[str, Any] = {
@@ -27,6 +27,7 @@ CARD: dict[str, Any] = {
         "first_frame": 1,
         "origin": "corner",
         "photons": "incident",
+        "known_by": "frame, x [..], y [..]",
     },
 }
 
@@ -64,11 +65,10 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     return read_columns(path, head, _columns(head), options, first_frame=FIRST_FRAME, incident=True)
 
 
-def unread(path: Path) -> list[str]:
-    """Columns of the file that `read_table` does not keep."""
+def unread(path: Path, options: TableOptions) -> list[str]:  # noqa: ARG001  the rooms' signature
+    """Columns of the file that `read_table` does not keep; `id` numbers the rows."""
     head = text.read_head(path)
-    kept = {column.position for column in _columns(head)}
-    return [header.text for at, header in enumerate(head.headers) if at not in kept and header.name != "id"]
+    return unkept(head.headers, _columns(head), ("id",))
 
 
 def _columns(head: text.Head) -> list[Column]:

@@ -1,13 +1,11 @@
-"""A folder of TIFF files with one frame each, in natural order (9 before 10), as one movie.
+"""A folder of TIFF files as one movie, in natural order (9 before 10): one frame each, or stacks one after the other.
 
 Names may differ in one number only, and that number must grow in equal steps: otherwise a file that was not copied
-would shift all later frames, and nobody would see it. Files whose names begin with a dot do not count.
+would shift all later frames, and nobody would see it. Stacks are numbered without gaps from the first one on, and one
+without a number may come before them (`in_parts`). Files whose names begin with a dot do not count.
 """
 
-import re
-from collections.abc import Sequence
 from contextlib import closing
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError
-from smlmbench.formats import tiff
-from smlmbench.movies import check_block
+from smlmbench.formats import ome_tiff, tiff
+from smlmbench.formats.numbered import in_parts, ordered
+from smlmbench.formats.tiff_parts import PartsMovie, pages_of
+from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
-    "version": 1,
-    "summary": "Folder of single-frame TIFF files, numbered in their names.",
+    "version": 2,
+    "summary": "Folder of TIFF files, numbered in their names: single frames, or the stacks of one movie.",
     "facts": {
         "holds": "movie",
         "suffixes": [],
@@ -35,26 +35,26 @@ SUFFIXES = (".tif", ".tiff")
 
 
 class FolderMovie:
-    """An open folder (a `Movie`); each frame's file is opened when it is read."""
+    """An open folder of single frames (a `Movie`); each frame's file is opened when it is read."""
 
     def __init__(self, path: Path) -> None:
-        """List and check all files (FormatError: none, doubtful names, or one that is not one frame like the first)."""
+        """List and check all files (FormatError: doubtful names, or one that is not one frame like the first)."""
         self.path = path
-        self._files = _ordered(path, _frames(path))
+        self._files = ordered(path, _frames(path))
         self.n_frames = len(self._files)
-        with closing(tiff.open_movie(self._files[0])) as first:
+        with closing(tiff.TiffMovie(self._files[0])) as first:
             self.height, self.width, self.dtype, self._look = first.height, first.width, first.dtype, first.look
         for file in self._files:
             self._one(file).close()
 
     def _one(self, file: Path) -> tiff.TiffMovie:
-        movie = tiff.open_movie(file)
+        movie = tiff.TiffMovie(file)
         if movie.n_frames == 1 and movie.look == self._look:
             return movie
         movie.close()
         said = f"is {movie.look}, '{self._files[0].name}' is {self._look}; give files of one shape"
         if movie.n_frames != 1:
-            said = f"has {movie.n_frames} pages; give one frame per file, or that file alone"
+            said = f"has {movie.n_frames} pages, others have one; give one frame per file, or that file alone"
         raise FormatError(f"folder '{self.path.name}': '{file.name}' {said}")
 
     def read(self, start: int, stop: int) -> NDArray[np.generic]:
@@ -75,40 +75,28 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and bool(_frames(path))
 
 
-def open_movie(path: Path) -> FolderMovie:
-    """Open a folder; see `FolderMovie`."""
+def open_movie(path: Path) -> Movie:
+    """Open a folder; where its first file is a stack, all of them as one movie.
+
+    Raises:
+        FormatError: A file, no TIFF files, doubtful names, or files that do not belong together.
+    """
     if not path.is_dir():
         raise FormatError(f"'{path}' is a file; tiff_folder takes a folder, leave the format out")
-    return FolderMovie(path)
+    files = _frames(path)
+    if not files:
+        raise FormatError(f"folder '{path}' has no TIFF files; accepted: {' '.join(SUFFIXES)}; give a folder of frames")
+    with closing(tiff.TiffMovie(files[0])) as first:
+        stacks = first.n_frames > 1
+    if not stacks:
+        return FolderMovie(path)
+    parts = in_parts(path, files)
+    told = [file.name for file in parts if ome_tiff.recognises(file)]
+    if told:
+        raise FormatError(f"folder '{path}': '{told[0]}' itself tells which files are its movie; give that file")
+    return PartsMovie(path, pages_of(parts))
 
 
 def _frames(path: Path) -> list[Path]:
-    return [f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and not f.name.startswith(".")]
-
-
-def _ordered(path: Path, files: Sequence[Path]) -> list[Path]:
-    """Sort by the one number in which the names differ, without gaps."""
-    if not files:
-        raise FormatError(f"folder '{path}' has no TIFF files; accepted: {' '.join(SUFFIXES)}; give a folder of frames")
-    parts = {file: re.split(r"(\d+)", file.name) for file in files}
-    names = sorted(parts.values())
-    pairs = (pair for other in names for pair in enumerate(zip_longest(names[0], other)))
-    differing = {place for place, (first, other) in pairs if first != other}
-    if any(place % 2 == 0 for place in differing) or len(differing) > 1:
-        raise FormatError(
-            f"folder '{path}': the order of '{''.join(names[0])}' and '{''.join(names[-1])}' is in doubt; names may"
-            " differ in one number only, move or rename the others"
-        )
-    if not differing:
-        return list(files)
-    place = differing.pop()
-    ordered = sorted(files, key=lambda file: int(parts[file][place]))
-    steps = np.diff([int(parts[file][place]) for file in ordered])
-    odd = np.flatnonzero(steps != steps.min())
-    if len(odd) or steps.min() < 1:
-        at = int(odd[0]) if len(odd) else int(steps.argmin())
-        raise FormatError(
-            f"folder '{path}': '{ordered[at].name}' is followed by '{ordered[at + 1].name}', other steps are of"
-            f" {steps.min()}; copy the missing files, or number the files without gaps"
-        )
-    return ordered
+    found = [f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and not f.name.startswith(".")]
+    return sorted(found)

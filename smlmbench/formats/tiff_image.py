@@ -32,7 +32,7 @@ def recognises(path: Path) -> bool:
 
 def read_image(path: Path, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Read one page as float32 (H, W) (FormatError: not a grey TIFF, or several pages and no `page`)."""
-    with closing(tiff.open_movie(path)) as movie:
+    with closing(tiff.TiffMovie(path)) as movie:
         page, last = settings["page"], movie.n_frames - 1
         if page is None and last > 0:
             raise FormatError(f"'{path.name}' has {movie.n_frames} pages; say which with page: 0 ... {last}")

@@ -1,20 +1,22 @@
 """From the columns of any table to Localizations: names, units, first frame, extent."""
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import FormatError, PairingError
+from smlmbench.errors import FormatError, LossWarning, PairingError
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.text import Head, Numbers, read_numbers, shown_columns
+from smlmbench.formats.text import Head, Header, Numbers, listed, read_numbers
 from smlmbench.predictions import Localizations
 
 LENGTHS_NM = {"nm": 1.0, "um": 1000.0}
 WHOLE = ("frame", "molecule", "channel")
+LARGEST_WHOLE = 2**53  # beyond, they are no longer exact as floats
 Numeric = NDArray[np.float64] | NDArray[np.int64]
 
 
@@ -38,8 +40,8 @@ def check_needed(path: Path, head: Head, needed: Sequence[str], given: Iterable[
     missing = [name for name in needed if name not in given]
     if missing:
         raise FormatError(
-            f"table '{path.name}' is not a {kind}: its columns are {shown_columns(head.headers)}, without"
-            f" {', '.join(missing)} of {', '.join(needed)}; name others with format: table and columns"
+            f"table '{path.name}' is not a {kind}: its columns are {listed([header.text for header in head.headers])},"
+            f" without {', '.join(missing)} of {', '.join(needed)}; name others with format: table and columns"
         )
 
 
@@ -53,6 +55,12 @@ def columns_of(head: Head, targets: Iterable[tuple[str, str]]) -> list[Column]:
             if name in places
         }.values()
     )
+
+
+def unkept(headers: Sequence[Header], columns: Iterable[Column], meaningless: Iterable[str] = ()) -> list[str]:
+    """Headers of a text table that are no column of ours, but for numbers of rows and such, in lower case."""
+    kept = {column.position for column in columns}
+    return [header.text for at, header in enumerate(headers) if at not in kept and header.name not in meaningless]
 
 
 def factors(path: Path, columns: Sequence[Column], options: TableOptions, *, incident: bool) -> dict[str, float]:
@@ -126,6 +134,8 @@ def localizations(
     Raises:
         FormatError: An empty or odd cell in x, y, frame, molecule or channel; a frame before the first one.
         PairingError: A frame after the last one of the movie.
+
+    LossWarning says where a file goes on below its table.
     """
     first = first_frame if options.first_frame is None else options.first_frame
     values: dict[str, Numeric] = {}
@@ -142,22 +152,47 @@ def localizations(
             refuse(column, ~np.isfinite(given), "is empty or not finite; mend or remove the row")
         if column.target in WHOLE:
             refuse(column, given != np.rint(given), "is not a whole number; mend the row")
+            refuse(column, np.abs(given) > LARGEST_WHOLE, "is too large for a whole number; mend or remove the row")
             values[column.target] = given.astype(np.int64)
         else:
             moved = given + shift[column.target] if shift and column.target in shift else given
             values[column.target] = moved * scale[column.target]
     frame_column = next(column for column in columns if column.target == "frame")
-    refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame")
+    zero = ": 0" if first == 1 and int(values["frame"].min(initial=1)) == 0 else ""
+    refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame{zero}")
     values["frame"] = values["frame"] - first
-    last = int(values["frame"].max(initial=-1))
-    n_frames = last + 1 if options.n_frames is None else options.n_frames
-    if last >= n_frames:
-        raise PairingError(
-            f"table '{path.name}' goes to frame {last + first} (counted from {first}) but the movie has {n_frames};"
-            " give the table of this movie, or first_frame"
-        )
+    n_frames = _n_frames(path, int(values["frame"].max(initial=-1)), first, options)
+    if numbers.below:
+        said = f"table '{path.name}' ends above line {numbers.below}; what stands from there on is not read"
+        warnings.warn(said, LossWarning, stacklevel=2)
     field_nm = options.field_nm or (_extent(values["x_nm"], options), _extent(values["y_nm"], options))
     return Localizations.of(values, n_frames=n_frames, field_nm=field_nm)
+
+
+def at_origin(path: Path, locs: Localizations, own: str, options: TableOptions) -> Localizations:
+    """A table that was read with its format's `own` origin (corner or centre of the first pixel), as the user states.
+
+    Raises:
+        FormatError: Another origin than the format's, without the pixel size.
+    """
+    if options.origin in (None, own):
+        return locs
+    if options.pixel_size_nm is None:
+        raise FormatError(f"table '{path.name}': another origin than the pixel's {own} needs pixel_size_nm; state it")
+    half_nm = options.pixel_size_nm / 2 * (1 if own == "corner" else -1)
+    x_nm, y_nm = locs.x_nm + half_nm, locs.y_nm + half_nm
+    field_nm = options.field_nm or (_extent(x_nm, options), _extent(y_nm, options))
+    return replace(locs, x_nm=x_nm, y_nm=y_nm, field_nm=field_nm)
+
+
+def _n_frames(path: Path, last: int, first: int, options: TableOptions) -> int:
+    """Of the movie, where it is stated, else up to the last one of the table."""
+    if options.n_frames is not None and last >= options.n_frames:
+        raise PairingError(
+            f"table '{path.name}' goes to frame {last + first} (counted from {first}) but the movie has"
+            f" {options.n_frames}; give the table of this movie, or first_frame"
+        )
+    return last + 1 if options.n_frames is None else options.n_frames
 
 
 def _extent(positions_nm: Numeric, options: TableOptions) -> float:

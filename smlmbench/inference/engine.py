@@ -65,6 +65,7 @@ class Piece:
     stop: int
     table: Localizations | None  # with frame numbers of the whole movie; None where none are read out
     image: NDArray[np.float64] | None  # sum over the frames (U*H, U*W)
+    frames: NDArray[np.float32] | None = None  # (n, H, W) as the network saw them; None where they have channels
 
 
 def frames_per_batch(height: int, width: int, upsampling: int) -> int:
@@ -96,8 +97,11 @@ def predict(
     device: torch.device,
     batch: int | None = None,
     on_frames: Callable[[int], None] | None = None,
+    finish: "Callable[[Piece], Piece] | None" = None,
 ) -> Prediction:
     """Predict a movie into memory, as `stream`; `on_frames` hears the number of frames done after every batch.
+
+    `finish` gets every piece before it is kept.
 
     Returns:
         Table of all frames (None where it is not read out) and, where the output kind makes one, the summed fine image:
@@ -105,7 +109,8 @@ def predict(
     """
     tables: list[Localizations] = []
     total: NDArray[np.float64] | None = None
-    for piece in stream(frames, network, read_out, device=device, batch=batch):
+    for found in stream(frames, network, read_out, device=device, batch=batch):
+        piece = found if finish is None else finish(found)
         if piece.table is not None:
             tables.append(piece.table)
         if piece.image is not None:
@@ -150,7 +155,8 @@ def stream(
                 table, image = _tiled(tensor, network, read_out, tiles)
         if table is not None:
             table = table.shifted(start, n_frames=frames.n_frames)
-        yield Piece(start, start + len(block), table, image)
+        seen = block[:, read_out.context // 2] if block.ndim == 4 and block.shape[1] == read_out.context else None
+        yield Piece(start, start + len(block), table, image, seen)
 
 
 def raw_batches(

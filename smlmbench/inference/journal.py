@@ -23,6 +23,11 @@ MOST_TIME_SHARE = 0.05
 Append = Callable[[Localizations, Path, int], None]
 
 
+def working_files(table: Path) -> tuple[Path, Path]:
+    """The journal of a table that is not finished, and its rows so far."""
+    return table.with_name(table.name + ".journal.json"), table.with_name(table.name + ".part")
+
+
 class Journal:
     """Collects pieces of what will be a finished `table`; `done` is the first frame that is still to be predicted.
 
@@ -31,8 +36,7 @@ class Journal:
     """
 
     def __init__(self, table: Path, identity: Mapping[str, Any], append: Append) -> None:
-        self._path = table.with_name(table.name + ".journal.json")
-        self.part = table.with_name(table.name + ".part")
+        self._path, self.part = working_files(table)
         self._identity = json.loads(json.dumps(dict(identity), default=str))
         self._append = append
         self.done = self.rows = 0

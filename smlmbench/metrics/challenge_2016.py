@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from smlmbench.metrics.evidence import Evidence, Tables, tables_of
-from smlmbench.metrics.pooling import challenge_roles, inside, score
+from smlmbench.metrics.pooling import challenge_roles, inside
 from smlmbench.metrics.ratios import efficiency, jaccard, rmse_nm
 from smlmbench.metrics.reasons import NO_PAIR, NOTHING
 from smlmbench.study.schema import Scoring
@@ -57,8 +57,12 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
 
 def _scores(tables: Tables, quantile: float, suffix: str) -> dict[str, float | str]:
     who = challenge_roles(tables.found, tables.truth, border_nm=RULES.border_nm, quantile=quantile)
-    _, sums = score(tables.found, tables.truth, who, scoring=RULES, three_d=tables.facts.three_d)
-    total = sums.sum(axis=0)
+    if not who.truth_counted.any():
+        if not len(tables.truth) and not len(tables.found):
+            return {name: NOTHING for name in CARD["gives"] if name.endswith("_t25") == bool(suffix)}
+        dim = f"above the threshold T = {who.facts['photon_threshold']:g} photons" if quantile else "inside the border"
+        return {name: f"no true emitter is {dim}" for name in CARD["gives"] if name.endswith("_t25") == bool(suffix)}
+    total = tables.score(who, RULES).sum(axis=0)
     values = {
         "challenge_jaccard": (float(jaccard(total)), NOTHING),
         "challenge_rmse_nm": (float(rmse_nm(total)), NO_PAIR),

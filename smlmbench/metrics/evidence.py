@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.metrics.matching import Matches
-from smlmbench.metrics.pooling import Roles, roles, score
+from smlmbench.metrics.matching import Matches, NearPairs, assign, near_pairs
+from smlmbench.metrics.pooling import Roles, pairs_of, pool, roles, taking_part
 from smlmbench.predictions import Floats, Localizations
 from smlmbench.study.schema import Scoring
 
@@ -64,6 +64,7 @@ class Evidence:
     Attributes:
         found, truth: The two tables, None where there is none.
         roles: Which rows take part and count under the headline protocol; None without both tables.
+        near: All candidate pairs at the headline's tolerances; None without both tables.
         matches: Headline pairs, as row numbers of `found` and `truth`; None without both tables.
         sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
         image, truth_image, fine_pixel_nm: See `Images`.
@@ -74,6 +75,7 @@ class Evidence:
     found: Localizations | None
     truth: Localizations | None
     roles: Roles | None
+    near: NearPairs | None
     matches: Matches | None
     sums: Floats | None
     facts: Facts = field(default_factory=Facts)
@@ -118,9 +120,22 @@ class Tables:
     found: Localizations
     truth: Localizations
     roles: Roles
+    near: NearPairs
     matches: Matches
     sums: Floats
     facts: Facts
+
+    def pairs(self, who: Roles, scoring: Scoring) -> NearPairs:
+        """Candidate pairs among the rows that take part; the headline's serve where no tolerance is wider."""
+        own = self.facts.scoring
+        if scoring.lateral_nm > own.lateral_nm or (self.facts.three_d and scoring.axial_nm != own.axial_nm):
+            return pairs_of(self.found, self.truth, who, scoring=scoring, three_d=self.facts.three_d)
+        near = self.near if scoring.lateral_nm == own.lateral_nm else self.near.within(scoring.lateral_nm)
+        return taking_part(near, who)
+
+    def score(self, who: Roles, scoring: Scoring) -> Floats:
+        """Per-frame sums (F, len(pooling.SUMS)) under other roles or another scoring."""
+        return pool(self.found, self.truth, assign(self.pairs(who, scoring), scoring.matcher), who)
 
     @property
     def pooled(self) -> Floats:
@@ -133,9 +148,11 @@ def tables_of(evidence: Evidence) -> Tables | str:
     """The tables of an evidence with their matches, or the reason why there are none."""
     reason = evidence.missing("found", "truth")
     e = evidence
-    if reason or e.found is None or e.truth is None or e.roles is None or e.matches is None or e.sums is None:
+    if reason or e.found is None or e.truth is None:
         return reason or "the tables were not matched"
-    return Tables(e.found, e.truth, e.roles, e.matches, e.sums, e.facts)
+    if e.roles is None or e.near is None or e.matches is None or e.sums is None:
+        return "the tables were not matched"
+    return Tables(e.found, e.truth, e.roles, e.near, e.matches, e.sums, e.facts)
 
 
 def gather(
@@ -159,12 +176,15 @@ def gather(
     shapes = [image.shape for image in (images.image, images.truth) if image is not None]
     if any(len(shape) != 2 for shape in shapes) or len(set(shapes)) > 1:
         raise SizeError(f"images of shape {' and '.join(map(str, shapes))}; give (H, W) on one grid for both")
-    who, matches, sums = None, None, None
+    who, near, matches, sums = None, None, None, None
     if found is not None and truth is not None:
         if np.ndim(facts.min_photons) and np.shape(facts.min_photons) != (len(truth),):
             shape = np.shape(facts.min_photons)
             raise SizeError(f"min_photons of shape {shape} for {len(truth)} emitters; give one each or one number")
         who = roles(found, truth, scoring=facts.scoring, min_photons=facts.min_photons)
-        matches, sums = score(found, truth, who, scoring=facts.scoring, three_d=facts.three_d)
+        axial_nm, three_d = facts.scoring.axial_nm, facts.three_d
+        near = near_pairs(found, truth, lateral_nm=facts.scoring.lateral_nm, axial_nm=axial_nm, three_d=three_d)
+        matches = assign(taking_part(near, who), facts.scoring.matcher)
+        sums = pool(found, truth, matches, who)
     seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
-    return Evidence(found, truth, who, matches, sums, facts, *seen, reasons=dict(reasons or {}))
+    return Evidence(found, truth, who, near, matches, sums, facts, *seen, reasons=dict(reasons or {}))

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from smlmbench.metrics.evidence import Evidence, tables_of
-from smlmbench.metrics.pooling import score
 from smlmbench.metrics.ratios import jaccard, rmse_nm
 from smlmbench.metrics.reasons import why_not
 
@@ -34,9 +33,7 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     tables = tables_of(evidence)
     if isinstance(tables, str):
         return dict.fromkeys(CARD["gives"], tables)
-    facts = tables.facts
-    scoring = facts.scoring.model_copy(update={"matcher": "hungarian"})
-    _, sums = score(tables.found, tables.truth, tables.roles, scoring=scoring, three_d=facts.three_d)
-    total = sums.sum(axis=0)
+    scoring = tables.facts.scoring.model_copy(update={"matcher": "hungarian"})
+    total = tables.score(tables.roles, scoring).sum(axis=0)
     values = {"jaccard_hungarian": float(jaccard(total)), "rmse_hungarian_nm": float(rmse_nm(total))}
     return {name: why_not(tables, name) if math.isnan(value) else value for name, value in values.items()}

@@ -5,7 +5,7 @@ Source: Sage et al. 2019, doi:10.1038/s41592-019-0364-4, and the assessment code
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ MATCHERS = ("greedy", "hungarian")
 
 # Decimal coordinates are not exact: 256.1 - 6.1 exceeds 250 by rounding, and the tolerance is inclusive.
 ROUNDING_NM = 1e-6
+QUICK_TREE: dict[str, Any] = {"balanced_tree": False, "compact_nodes": False}  # built once, asked once
+FARTHEST_NM = 1e12  # beyond, and where a position is not finite, nothing is paired: distances there overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def near_pairs(
     cost = lateral
     inside = lateral <= lateral_nm + ROUNDING_NM
     if three_d:
-        axial = np.abs(found.z_nm[f] - truth.z_nm[t])
+        with np.errstate(invalid="ignore"):  # of two infinite depths the difference is no number
+            axial = np.abs(found.z_nm[f] - truth.z_nm[t])
         cost = np.hypot(lateral, axial)
         inside &= axial <= axial_nm + ROUNDING_NM
     near = NearPairs(f, t, lateral, cost, len(found), len(truth)).keep(inside)
@@ -117,14 +120,14 @@ def _rest(taken: Ints, n: int) -> Ints:
 
 def _candidates(found: Localizations, truth: Localizations, lateral_nm: float) -> tuple[Ints, Ints]:
     """Rows of all pairs of one frame about inside the lateral tolerance, in no particular order."""
-    f = np.flatnonzero(np.isfinite(found.x_nm) & np.isfinite(found.y_nm))
-    t = np.flatnonzero(np.isfinite(truth.x_nm) & np.isfinite(truth.y_nm))
+    f, t = (np.flatnonzero(np.maximum(np.abs(each.x_nm), np.abs(each.y_nm)) < FARTHEST_NM) for each in (found, truth))
+    f = f[(found.frame[f] >= truth.frame.min(initial=0)) & (found.frame[f] <= truth.frame.max(initial=0))]
     if len(f) == 0 or len(t) == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     # frames lie farther apart than the tolerance, so one tree serves the whole movie
     gap = 4 * lateral_nm
     ours, theirs = (
-        KDTree(np.column_stack([table.x_nm[rows], table.y_nm[rows], table.frame[rows] * gap]))
+        KDTree(np.column_stack([table.x_nm[rows], table.y_nm[rows], table.frame[rows] * gap]), **QUICK_TREE)
         for table, rows in ((found, f), (truth, t))
     )
     near = ours.sparse_distance_matrix(theirs, lateral_nm + 2 * ROUNDING_NM, output_type="ndarray")
@@ -159,23 +162,38 @@ def _hungarian(pairs: NearPairs) -> Ints:
         return np.empty(0, np.int64)
     nodes = pairs.n_found + pairs.n_truth
     graph = coo_array((np.ones(len(pairs.found)), (pairs.found, pairs.truth + pairs.n_found)), shape=(nodes, nodes))
-    _, label = connected_components(graph, directed=False)
-    cluster = label[pairs.found]
-    order = np.argsort(cluster, kind="stable")
+    cluster = connected_components(graph, directed=False)[1][pairs.found].astype(np.int64)
+    order = np.argsort(cluster, kind="stable")  # nearest first within a cluster
     starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
-    groups = np.split(order, starts[1:])
-    return np.sort(np.concatenate([_solve(pairs, group) if len(group) > 1 else group for group in groups]))
+    sizes = np.diff(starts, append=len(order))
+    row, column = (_numbered(order, cluster, ends) for ends in (pairs.found, pairs.truth))
+    rows, columns = (np.maximum.reduceat(number, starts) + 1 for number in (row, column))
+    one = np.minimum(rows, columns) == 1  # all pairs share an end, so the nearest is all there is
+    cost = pairs.cost_nm[order]
+    chosen = [starts[one]]
+    for start, size, shape in zip(starts[~one], sizes[~one], zip(rows[~one], columns[~one], strict=True), strict=True):
+        each = slice(start, start + size)
+        chosen.append(start + _solve(row[each], column[each], cost[each], shape))
+    return np.sort(order[np.concatenate(chosen)])
 
 
-def _solve(pairs: NearPairs, group: Ints) -> Ints:
-    rows, row = np.unique(pairs.found[group], return_inverse=True)
-    columns, column = np.unique(pairs.truth[group], return_inverse=True)
-    cost = pairs.cost_nm[group]
+def _numbered(order: Ints, cluster: Ints, ends: Ints) -> Ints:
+    """Number of each pair's end among the ends of its cluster, from 0; in the given order of pairs."""
+    sort = np.lexsort((ends, cluster))
+    new = np.diff(ends[sort], prepend=-1) != 0
+    first = np.diff(cluster[sort], prepend=-1) != 0
+    number = np.cumsum(new)
+    ranked = np.empty(len(order), dtype=np.int64)
+    ranked[sort] = number - np.maximum.accumulate(np.where(first, number, 0))
+    return ranked[order]
+
+
+def _solve(row: Ints, column: Ints, cost_nm: Floats, shape: tuple[int, int]) -> Ints:
+    """Positions of the chosen among the pairs of one cluster."""
     # dearer than any set of real pairs, so as few forbidden entries as possible are used: most pairs first
-    forbidden = (min(len(rows), len(columns)) + 1) * (float(cost.max()) + 1)
-    matrix = np.full((len(rows), len(columns)), forbidden)
-    matrix[row, column] = cost
-    where = np.full(matrix.shape, -1, dtype=np.int64)
-    where[row, column] = group
-    chosen = where[linear_sum_assignment(matrix)]
-    return chosen[chosen >= 0]
+    matrix = np.full(shape, (min(shape) + 1) * (cost_nm.max() + 1))
+    matrix[row, column] = cost_nm
+    partner = np.full(shape[0], -1)
+    rows, columns = linear_sum_assignment(matrix)
+    partner[rows] = columns
+    return np.flatnonzero(partner[row] == column)

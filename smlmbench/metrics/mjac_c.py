@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from smlmbench.metrics.evidence import Evidence, Tables, tables_of
-from smlmbench.metrics.matching import assign
+from smlmbench.metrics.matching import NearPairs, assign
 from smlmbench.metrics.pooling import chance_shift, pairs_of, pool
 from smlmbench.metrics.ratios import jaccard
 from smlmbench.metrics.reasons import NOTHING
@@ -51,7 +51,9 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
         reason = f"{truth.n_frames} frames are too few for a chance score {apart} frames apart"
         return dict.fromkeys(CARD["gives"], reason)
     moved = replace(truth, frame=(truth.frame - shift) % truth.n_frames)
-    own, chance = _curve(tables, truth), _curve(tables, moved)
+    widest: Scoring = tables.facts.scoring.model_copy(update={"lateral_nm": float(TOLERANCES_NM[-1])})
+    near = pairs_of(tables.found, moved, tables.roles, scoring=widest, three_d=tables.facts.three_d)
+    own, chance = _curve(tables, truth, tables.pairs(tables.roles, widest)), _curve(tables, moved, near)
     if np.isnan(own + chance).any():
         return dict.fromkeys(CARD["gives"], NOTHING)
     if (chance >= 1).any():
@@ -59,10 +61,8 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     return {"mjac_c": float(np.mean((own - chance) / (1 - chance))), "chance_jaccard": float(chance[-1])}
 
 
-def _curve(tables: Tables, truth: Localizations) -> Floats:
+def _curve(tables: Tables, truth: Localizations, pairs: NearPairs) -> Floats:
     """Pooled Jaccard index of the detections at every tolerance."""
-    found, who = tables.found, tables.roles
-    widest: Scoring = tables.facts.scoring.model_copy(update={"lateral_nm": float(TOLERANCES_NM[-1])})
-    pairs = pairs_of(found, truth, who, scoring=widest, three_d=tables.facts.three_d)
-    matched = (assign(pairs.within(lateral_nm), widest.matcher) for lateral_nm in TOLERANCES_NM)
+    found, who, matcher = tables.found, tables.roles, tables.facts.scoring.matcher
+    matched = (assign(pairs.within(lateral_nm), matcher) for lateral_nm in TOLERANCES_NM)
     return jaccard(np.stack([pool(found, truth, matches, who).sum(axis=0) for matches in matched]))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError, UnitError
-from smlmbench.metrics.matching import Matches, NearPairs, assign, near_pairs
+from smlmbench.metrics.matching import Matches, NearPairs, near_pairs
 from smlmbench.predictions import Floats, Localizations
 from smlmbench.study.schema import Scoring
 
@@ -89,6 +89,13 @@ def roles(found: Localizations, truth: Localizations, *, scoring: Scoring, min_p
 def pairs_of(found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool) -> NearPairs:
     """Candidate pairs among the rows that take part, at the tolerances of a scoring."""
     near = near_pairs(found, truth, lateral_nm=scoring.lateral_nm, axial_nm=scoring.axial_nm, three_d=three_d)
+    return taking_part(near, who)
+
+
+def taking_part(near: NearPairs, who: Roles) -> NearPairs:
+    """The candidate pairs of which both ends take part."""
+    if who.found_present.all() and who.truth_present.all():
+        return near
     return near.keep(who.found_present[near.found] & who.truth_present[near.truth])
 
 
@@ -115,8 +122,9 @@ def pool(found: Localizations, truth: Localizations, matches: Matches, who: Role
     f, t = matches.found[hit], matches.truth[hit]
     false = matches.unmatched_found[who.found_counted[matches.unmatched_found]]
     missed = matches.unmatched_truth[who.truth_counted[matches.unmatched_truth]]
-    dx, dy, dz = (getattr(found, axis)[f] - getattr(truth, axis)[t] for axis in ("x_nm", "y_nm", "z_nm"))
-    dz = np.nan_to_num(dz, nan=0.0)
+    with np.errstate(invalid="ignore"):  # depths may be infinite
+        dx, dy, dz = (getattr(found, axis)[f] - getattr(truth, axis)[t] for axis in ("x_nm", "y_nm", "z_nm"))
+    dz = np.where(np.isfinite(dz), dz, 0.0)
     neutral = np.setdiff1d(np.arange(len(found)), np.concatenate([f, false]), assume_unique=True)
     where = frame_found[f]
     # in the order of SUMS
@@ -124,14 +132,6 @@ def pool(found: Localizations, truth: Localizations, matches: Matches, who: Role
     summed = (dx**2 + dy**2, dz**2, dx, dy, dz)
     counts = [np.bincount(frames, minlength=n_frames) for frames in counted]
     return np.column_stack([*counts, *(np.bincount(where, weights, n_frames) for weights in summed)]).astype(np.float64)
-
-
-def score(
-    found: Localizations, truth: Localizations, who: Roles, *, scoring: Scoring, three_d: bool
-) -> tuple[Matches, Floats]:
-    """Match once and pool once."""
-    matches = assign(pairs_of(found, truth, who, scoring=scoring, three_d=three_d), scoring.matcher)
-    return matches, pool(found, truth, matches, who)
 
 
 def chance_shift(n_frames: int, at_least: int) -> int | None:

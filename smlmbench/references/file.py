@@ -55,13 +55,10 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
 
 
 def _holds_table(path: Path, format: str | None, catalog: Catalog) -> bool:
-    """Whether the named format is one of tables, else whether some format of tables has the file's suffix."""
-    names = catalog.names("formats") if format is None else [format]
-    facts = [catalog.card("formats", name).facts for name in names]
-    return any(
-        fact.get("holds") == "table" and (format is not None or path.suffix.lower() in fact["suffixes"])
-        for fact in facts
-    )
+    """Whether the named format is one of tables, else whether the file is."""
+    if format is not None:
+        return bool(catalog.card("formats", format).facts.get("holds") == "table")
+    return "table" in formats.kinds(path, catalog=catalog)
 
 
 def _check_size(image: NDArray[np.float32], path: Path, pixel_nm: float, condition: Condition) -> None:

@@ -1,8 +1,9 @@
 """A classical fitter: local maxima above the noise, each fitted by a Gaussian in a small window.
 
 Frames are smoothed by the PSF and a wide Gaussian is taken off; the noise of the result follows from that of the
-pixels, which is measured by a mask of second differences (Immerkaer 1996, doi:10.1006/cviu.1996.0060). Claimed
-precision: the least-squares formula of Mortensen et al. 2010, doi:10.1038/nmeth.1447.
+pixels, which is measured by second differences (Immerkaer 1996, doi:10.1006/cviu.1996.0060), and rises to the borders,
+where the filters have less to average. Claimed precision: the least-squares formula of Mortensen et al. 2010,
+doi:10.1038/nmeth.1447.
 """
 
 import math
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from smlmbench.data.contracts import Condition, Settings
+from smlmbench.errors import SizeError
 from smlmbench.movies import blocks
 from smlmbench.predictions import Floats, Ints, Localizations, Prediction, concatenate
 from smlmbench.references.canvas import BLOCK_FRAMES
 from smlmbench.references.fitting import Fits, fit
 
 CARD = {
-    "version": 1,
+    "version": 2,
     "summary": "Local maxima above the noise, fitted by a Gaussian (least squares)",
     "settings": {
         "threshold": {
@@ -50,7 +52,8 @@ CARD = {
 START_SIGMA_PX = 1.3
 WIDE = 3.0  # the removed background is this much wider than the PSF
 NORMAL_MAD = 1.4826
-SECOND = np.array([1.0, -2.0, 1.0])
+SECOND = 6.0  # standard deviation of second differences along both axes, for white noise of 1
+ENOUGH = 500  # second differences that tell the noise of a frame alone; 25 x 25 px
 SIGMA_RANGE = (0.5, 2.0)
 SMALLEST_PX = 5
 
@@ -66,7 +69,11 @@ class Plan:
 
 
 def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
-    """Detect and fit; the probability column is the height of the maximum in standard deviations of the noise."""
+    """Detect and fit; the probability column is the height of the maximum in standard deviations of the noise.
+
+    Raises:
+        SizeError: Frames below 5 x 5 px, where the noise is unknown and the window has fewer pixels than parameters.
+    """
     del output_settings, seed
     plan = _plan(condition, settings)
     n_frames, field_nm = condition.frames.n_frames, condition.field_nm
@@ -79,11 +86,16 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
 
 
 def _plan(condition: Condition, settings: Settings) -> Plan:
-    pixel = condition.pixel_size_nm
+    pixel, height, width = condition.pixel_size_nm, condition.frames.height, condition.frames.width
+    if min(height, width) < SMALLEST_PX:
+        raise SizeError(
+            f"frames of {width} x {height} px are smaller than the window that is fitted, {SMALLEST_PX} x {SMALLEST_PX}"
+            " px; give a larger part of the movie, or leave this fitter out"
+        )
     sigma_nm = settings["sigma_nm"] or condition.told.get("psf_sigma_nm") or START_SIGMA_PX * pixel
     sigma_px = sigma_nm / pixel
     side = int(settings["window_px"] or max(SMALLEST_PX, 2 * math.ceil(2.3 * sigma_px) + 1))
-    side = min(side - (side + 1) % 2, condition.frames.height, condition.frames.width)
+    side = min(side - (side + 1) % 2, height, width)
     return Plan(sigma_px, side, settings["threshold"], settings["free_sigma"])
 
 
@@ -118,7 +130,7 @@ def _maxima(frames: NDArray[np.float32], plan: Plan) -> tuple[Ints, Ints, Ints, 
     """Frame, row, column and height over noise of the local maxima above the threshold."""
     values = frames.astype(np.float64)
     band = _band(values, plan.sigma_px)
-    noise = _noise(values)[:, None, None] * _gain(plan.sigma_px)
+    noise = _noise(values)[:, None, None] * _gain(frames.shape[1], frames.shape[2], plan.sigma_px)
     # a frame that is constant but for rounding has no maxima
     noise = np.maximum(noise, 1e-6 * np.abs(values).max(axis=(1, 2), keepdims=True) + 1e-12)
     near = 2 * max(1, round(plan.sigma_px)) + 1
@@ -136,18 +148,37 @@ def _band(values: Floats, sigma_px: float) -> Floats:
 
 
 def _noise(values: Floats) -> Floats:
-    """Standard deviation of a pixel's noise in each frame (F,), from the part of it that no spot has."""
-    rough = ndimage.convolve1d(ndimage.convolve1d(values, SECOND, axis=1), SECOND, axis=2)
-    noise: Floats = NORMAL_MAD * np.median(np.abs(rough), axis=(1, 2)) / np.square(SECOND).sum()
-    return noise
+    """Standard deviation of a pixel's noise in each frame (F,), from the part of it that no spot has.
+
+    A small frame says little of it: there the noise is at least that of all frames together.
+    """
+    rough = np.abs(np.diff(np.diff(values, 2, axis=1), 2, axis=2))
+    noise: Floats = np.median(rough, axis=(1, 2))
+    if rough[0].size < ENOUGH:
+        noise = np.maximum(noise, np.median(rough))
+    return NORMAL_MAD * noise / SECOND
 
 
-def _gain(sigma_px: float) -> float:
-    """Standard deviation of the filtered frame for white noise of 1."""
-    side = 2 * math.ceil(4 * WIDE * sigma_px) + 1
-    point = np.zeros((1, side, side))
-    point[0, side // 2, side // 2] = 1
-    return float(np.sqrt(np.square(_band(point, sigma_px)).sum()))
+def _gain(height: int, width: int, sigma_px: float) -> Floats:
+    """Standard deviation of each pixel of the filtered frame (H, W) for white noise of 1.
+
+    Both filters are products of one along y and one along x, and so are the sums over pixels of their squares and of
+    their product.
+    """
+    down, across = (_overlaps(side, sigma_px) for side in (height, width))
+    narrow, wide, both = (np.outer(*parts) for parts in zip(down, across, strict=True))
+    gain: Floats = np.sqrt(np.maximum(narrow + wide - 2 * both, 0))
+    return gain
+
+
+def _overlaps(side: int, sigma_px: float) -> Floats:
+    """Along one axis (3, side): sums of squares of the weights of narrow and wide filter, and of their products."""
+    reach = math.ceil(4 * WIDE * sigma_px)
+    points = np.eye(min(side, 2 * reach + 1))
+    narrow, wide = (ndimage.gaussian_filter1d(points, by * sigma_px, axis=0, mode="nearest") for by in (1, WIDE))
+    sums = np.stack([(one * other).sum(axis=1) for one, other in ((narrow, narrow), (wide, wide), (narrow, wide))])
+    inside = np.repeat(sums[:, [len(points) // 2]], side - len(points), axis=1)  # far from both ends
+    return np.concatenate([sums[:, : len(points) // 2], inside, sums[:, len(points) // 2 :]], axis=1)
 
 
 def _plausible(fits: Fits, away_x_px: Floats, away_y_px: Floats, plan: Plan) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ has a default that suits a task with nothing to tune, no further frozen sets and
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
-(further frozen sets that sources draw for it).
+(further frozen sets that sources draw for it), `doubts` and `compares` (True where it has a method of that name).
 """
 
 from abc import ABC, abstractmethod
@@ -25,6 +25,8 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.measuring import Measuring
+from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,6 +253,21 @@ class Task(ABC):
         """The part of an untuned answer that stays with what was chosen."""
         del tuned
         return answer
+
+    def doubts(self, condition: Condition) -> Misfit | None:
+        """Whether a truth of a file belongs to its frames; by default nothing is looked at."""
+        del condition
+        return None
+
+    def finish(self, answer: Any, condition: Condition) -> Any:
+        """A tuned answer with what is measured of it on the frames themselves, before it is scored and kept."""
+        del condition
+        return answer
+
+    def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Measuring | None:
+        """What `finish` measures of a streamed movie, or None; `known` is as `Condition.told`, `stated` the user's."""
+        del known, stated
+        return None
 
     # Numbers
 

@@ -33,13 +33,15 @@ def test_a_frame_of_a_network_by_every_name(done, tmp_path, monkeypatch):
     row = done.row("fid_storm")
     for name in (row.run_id, row.run_id[:10], row.cell_id, row.name, "fid_storm"):
         assert find_row(done.store, name)[0].run_id == row.run_id
-    for name in (row.run_id[:10], "fid_storm"):
-        result = figure(name, "--frame", 2, "--condition", "high", "--store", done.store.home, "--json")
+    words = ("--frame", 2, "--condition", "high", "--store", done.store.home, "--json")
+    for name, more in ((row.run_id[:10], ()), ("fid_storm", ("--overwrite",))):
+        result = figure(name, *words, *more)
         assert result.exit_code == 0, result.output
         said = json.loads(result.stdout)
         assert (said["run_id"], said["condition"], said["frame"], said["frames"]) == (row.run_id, "high", 2, 8)
     with Image.open(f"{row.name}-high-frame2.png") as picture:
         assert picture.size[0] > 1500
+    assert "-high-frame2.png' exists already; give another file with --out, or --over" in refused("fid_storm", *words)
 
 
 def test_a_network_is_found_by_the_same_names(done):
@@ -93,7 +95,7 @@ def test_a_study_file_stands_in_for_what_the_store_does_not_say(done, tmp_path):
     for file in home.rglob("sources.json"):
         file.unlink()
     row = done.row("fid_storm")
-    store = ("--store", home, "-o", tmp_path / "a.png")
+    store = ("--store", home, "-o", tmp_path / "a.png", "--overwrite")
     assert "give --study FILE" in refused(row.run_id, *store)
     assert figure(row.run_id, *store, "--study", done.path).exit_code == 0
     other = write(tmp_path, "other", seed=99)
@@ -129,7 +131,9 @@ def test_a_movie_that_changed_since_is_refused(tmp_path, store):
     sources = sources_of(record, store, study, [])
     assert "a.tif" in sources.names
     for condition in ("a.tif", "val", "test"):
-        result = figure("fid_storm", "--condition", condition, "--store", store.home, "-o", tmp_path / "f.png")
+        result = figure(
+            "fid_storm", "--condition", condition, "--store", store.home, "-o", tmp_path / f"{condition}.png"
+        )
         assert result.exit_code == 0, result.output
     shown = show(record, sources.condition("a.tif"), Look(40, histogram=False), sources.catalog)
     assert (shown.frame, shown.frames, shown.true) == (40, 40, None)

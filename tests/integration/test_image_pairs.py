@@ -123,7 +123,7 @@ def test_predict_gives_an_image_and_no_table(done, tmp_path):
     result = CliRunner().invoke(app, [*words, "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["table"] is None
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["movie_sum.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["movie_predict.json", "movie_sum.tif"]
     image = tifffile.imread(tmp_path / "out" / "movie_sum.tif")
     assert image.shape == (32, 32)
     single = tifffile.imread(row.artifact("applied/im0.tif_sum.tif"))
@@ -212,4 +212,5 @@ def test_figure_shows_any_pair_beside_its_target(done, tmp_path):
     assert said["frames"] >= 1
     assert "<svg" in out.read_text(encoding="utf-8")
     words[5] = "99"
+    words.append("--overwrite")
     assert "has no frame 99; give 1 ..." in CliRunner().invoke(app, list(map(str, words))).stderr

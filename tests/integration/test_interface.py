@@ -149,13 +149,13 @@ def test_a_simulated_movie_is_that_of_the_command(made, here):
 
 def test_predictions_are_those_of_the_command(made, here):
     tifffile.imwrite("movie.tif", made["movie"])
-    shared = ("movie.tif", "--camera", CAMERA, "--table-format", "smlmbench_csv", "-o", "written")
+    shared = ("movie.tif", "--camera", CAMERA, "--table-format", "smlmbench_csv")
     for model, found, words in (
         ("fid_storm", made["found"], ("--threshold", 0, "--store", "store")),
         ("peaks_gaussian", made["fitted"], ("--pixel-size-nm", 100)),
     ):
-        command("predict", model, *shared, *words)
-        table = read_table(Path("written/movie_locs.csv"), catalog=Catalog())
+        command("predict", model, *shared, *words, "-o", model)
+        table = read_table(Path(model, "movie_locs.csv"), catalog=Catalog())
         assert isinstance(found, Localizations)
         assert 0 < len(found) == len(table)
         assert np.allclose(found.to_pandas()[["frame", "x_nm", "y_nm"]], table.to_pandas()[["frame", "x_nm", "y_nm"]])

@@ -275,6 +275,18 @@ def test_export_writes_and_says_how_it_agrees(made, tmp_path):
     assert said["parity"]["passed"]
     assert [path.rsplit("/", 1)[1] for path in said["files"]] == ["srcnn-abcdef.onnx", "srcnn-abcdef.onnx.json"]
     assert said["bytes"] == (tmp_path / "srcnn-abcdef.onnx").stat().st_size
+    assert CliRunner().invoke(app, words).exit_code == 0  # the same again
+    saved = torch.load(made("srcnn").checkpoint, weights_only=True)
+    saved["state"] = {name: value * 2 for name, value in saved["state"].items()}
+    torch.save(saved, tmp_path / "best.pt")  # trained again elsewhere: the same cell, other weights
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    words[1] = str(tmp_path / "best.pt")
+    refused = CliRunner().invoke(app, words)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert "srcnn-abcdef.onnx' exists already; give another folder with --out, or --overwrite" in refused.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert CliRunner().invoke(app, [*words, "--overwrite"]).exit_code == 0
+    assert (tmp_path / "srcnn-abcdef.onnx").read_bytes() != before[tmp_path / "srcnn-abcdef.onnx"]
     refused = CliRunner().invoke(app, ["export", str(made("srcnn").checkpoint), "--format", "onx"])
     assert refused.exit_code == 2
     assert "did you mean 'onnx'" in refused.stderr

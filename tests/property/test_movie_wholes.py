@@ -1,17 +1,20 @@
 """Movies cut over several files, or with their pages out of order, are read whole and in order, or refused."""
 
 import tempfile
+import warnings
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from smlmbench.errors import FormatError
-from smlmbench.formats import companions, open_movie
+from smlmbench.errors import FormatError, LossWarning
+from smlmbench.formats import companions, open_movie, read_image, write_movie
+from smlmbench.formats.numbered import PART
+from smlmbench.movies import ArrayMovie
 from smlmbench.registry import Catalog
 
 CATALOG = Catalog()
@@ -135,3 +138,171 @@ def test_fewer_pages_than_are_stated_are_refused(tmp_path):
     path.write_bytes(content.replace(b"images=5\n", b"images=7\n", 1))
     with pytest.raises(FormatError, match="7"):
         read(path)
+
+
+NAMES = st.text("abmMX_-. 07", min_size=1, max_size=8).filter(lambda name: name.strip(". ") == name and name[0] != "-")
+JOINS = ("", "_", "-", " ", "_X", "-x", "_part", "_stack_", "(")
+
+
+@settings(max_examples=40)
+@given(
+    name=NAMES,
+    join=st.sampled_from(JOINS),
+    cuts=st.sampled_from([(2, 3, 2), (3, 2, 2, 1), (2,) * 11]),
+    start=st.integers(0, 3),
+    digits=st.integers(1, 4),
+    left_out=st.none() | st.integers(0, 11),
+    suffix=st.sampled_from(SUFFIXES),
+)
+@example(name="m", join="_", cuts=(2,) * 11, start=1, digits=1, left_out=None, suffix=".tif")
+def test_a_folder_of_stacks_is_one_movie_in_natural_order_or_refused(name, join, cuts, start, digits, left_out, suffix):
+    whole = frames(sum(cuts))
+    name += "m" if join == "" and name[-1].isdigit() else ""
+    with tempfile.TemporaryDirectory() as folder:
+        end = ")" if join == "(" else ""
+        parts = list(enumerate(np.split(whole, np.cumsum(cuts)[:-1]), start))
+        for number, part in parts:
+            if left_out is None or number != start + left_out % len(cuts):
+                write(Path(folder) / f"{name}{join}{number:0{digits}}{end}{suffix}", part)
+        try:
+            found = read(Path(folder))
+        except FormatError as error:
+            assert "\n" not in str(error)  # noqa: PT017  it may also be read
+            assert left_out is not None or start > 1 or "MMStack" in name
+            return
+        last = left_out is not None and left_out % len(cuts) == len(cuts) - 1  # nobody can know of it
+        first = left_out is not None and left_out % len(cuts) == 0 and start == 0  # nor that this began with 0
+        assert left_out is None or last or first
+        expected = np.concatenate([part for number, part in parts if not (last and number == parts[-1][0])])
+        np.testing.assert_array_equal(found, expected[cuts[0] if first else 0 :])
+
+
+@settings(max_examples=25)
+@given(
+    word=st.sampled_from(["C", "ch", "_Pos", " site ", "-z", "cell", "w", "_run_"]),
+    count=st.integers(2, 4),
+)
+def test_stacks_that_are_numbered_by_another_axis_are_no_movie(word, count):
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(count):
+            write(Path(folder) / f"beads 3_{word}{number}.tif", frames(3))
+        with pytest.raises(FormatError, match="perhaps several movies; give one of them"):
+            read(Path(folder))
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 3, 4), (2,)])
+@pytest.mark.parametrize("join", ["_", "_X", "-"])
+def test_a_stack_without_a_number_comes_before_those_with_one(tmp_path, numbers, join):
+    whole = frames(2 * len(numbers) + 2)
+    names = ["movie.tif", *(f"movie{join}{number}.tif" for number in numbers)]
+    for name, part in zip(names, np.split(whole, len(names)), strict=True):
+        write(tmp_path / name, part)
+    np.testing.assert_array_equal(read(tmp_path), whole)
+    for name in names:  # a part that is given alone is told from the whole
+        with pytest.warns(LossWarning, match=f"'{name}' is read alone, 2 frames; {len(numbers)} files beside it"):
+            read(tmp_path / name)
+    (tmp_path / names[1]).rename(tmp_path / f"movie{join}7.tif")
+    with pytest.raises(FormatError):
+        read(tmp_path)
+
+
+@settings(max_examples=25)
+@given(name=NAMES, join=st.sampled_from(JOINS), other=st.sampled_from(["shape", "type", "far", "alone", "same"]))
+def test_a_file_is_told_from_the_whole_only_where_others_continue_it(name, join, other):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}{join}1.tif"
+        write(path, frames(3))
+        if other != "alone":
+            beside = Path(folder) / f"{name}{join}{9 if other == 'far' else 2}.tif"
+            write(beside, frames(2)[:, 1:] if other == "shape" else frames(2).astype("f4" if other == "type" else "u2"))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            np.testing.assert_array_equal(read(path), frames(3))
+        expected = other == "same" and PART.fullmatch(path.stem) is not None
+        assert [each.category for each in caught] == [LossWarning] * expected
+
+
+def test_a_cut_stack_with_a_part_missing_is_refused(tmp_path):
+    for number in (0, 1, 3):
+        write(tmp_path / f"a_MMStack_Pos0{f'_{number}' if number else ''}.tif", frames(2))
+    with pytest.raises(FormatError, match=r"not beside it: a_MMStack_Pos0_2.tif; copy them there"):
+        read(tmp_path / "a_MMStack_Pos0.tif")
+
+
+@pytest.mark.parametrize(
+    ("given_pages", "said"),
+    [
+        ({"a1.tif": frames(2), "a2.tif": frames(2)[:, 1:]}, "a movie has frames of one shape"),
+        ({"a1.tif": frames(2), "a2.tif": frames(2).astype("f4")}, "a movie has frames of one shape"),
+        ({"a1.tif": frames(2), "b2.tif": frames(2)}, "in doubt"),
+        ({"a1.tif": frames(2), "MAX_a1.tif": frames(1)}, "in doubt"),
+        ({"a1_1.tif": frames(2), "a2_2.tif": frames(2)}, "in doubt"),
+        ({"a0.tif": frames(2), "a10.tif": frames(2)}, "numbered 0, 10 where 0 or 1 comes first"),
+        ({"a5.tif": frames(2), "a6.tif": frames(2)}, "numbered 5, 6 where 0 or 1 comes first"),
+        ({"a1.tif": frames(1), "a2.tif": frames(2)}, "'a2.tif' has 2 pages"),
+        ({"a.tif": frames(2), "a_3.tif": frames(2)}, "numbered 3 where 1 or 2 comes first"),
+    ],
+)
+def test_folders_of_stacks_that_are_refused(tmp_path, given_pages, said):
+    for name, pages in given_pages.items():
+        write(tmp_path / name, pages)
+    with pytest.raises(FormatError, match=said) as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_later_part_of_a_cut_stack_alone_is_told(tmp_path):
+    for name in ("a_MMStack_Pos0_1.tif", "acq_NDTiffStack_2.tif"):
+        write(tmp_path / name, frames(2))
+        with pytest.warns(LossWarning, match=f"'{name}' is read alone, 2 frames; it is named as a later part of '"):
+            read(tmp_path / name)
+    write(tmp_path / "a_MMStack_1-Pos_000_001.tif", frames(2))  # a place of a grid
+    read(tmp_path / "a_MMStack_1-Pos_000_001.tif")
+
+
+@settings(max_examples=40)
+@given(
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 3)),
+    how=st.sampled_from(["ours", "pages", "imwrite", "axes", "imagej", "ome", "zlib", "folder", "raw"]),
+)
+def test_frames_of_few_pixels_are_read_as_they_are_or_refused(shape, how):
+    assume(how != "imagej" or shape[2] > 1 or shape[0] > 1)  # written as an image of one row, which nobody can tell
+    values = (np.arange(int(np.prod(shape))) + 1).reshape(shape).astype(np.uint16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("a.raw" if how == "raw" else "a.tif")
+        if how == "ours":
+            write_movie(ArrayMovie(values), path, catalog=CATALOG)
+        elif how == "pages":
+            write(path, values)
+        elif how == "raw":
+            path.write_bytes(values.tobytes())
+            facts = f"Frames: {shape[0]}\nHeight: {shape[1]}\nWidth: {shape[2]}\n"
+            path.with_suffix(".yaml").write_text(f"Byte Order: <\nData Type: uint16\n{facts}")
+        elif how == "folder":
+            path = Path(folder)
+            for number, page in enumerate(values):
+                write(path / f"f{number}.tif", page[None])
+        else:
+            words = {"axes": {"metadata": {"axes": "TYX"}}, "imagej": {"imagej": True, "metadata": {"axes": "TYX"}}}
+            words |= {"zlib": {"compression": "zlib"}, "ome": {"ome": True, "metadata": {"axes": "TYX"}}, "imwrite": {}}
+            tifffile.imwrite(path, values, photometric="minisblack", **words[how])
+        try:
+            np.testing.assert_array_equal(read(path), values)
+        except FormatError as error:
+            assert "\n" not in str(error)  # noqa: PT017  it may also be read
+            assert shape[2] == 1  # one column: tifffile takes it for an axis of its own
+            assert how in ("imwrite", "imagej", "zlib")
+
+
+def test_frames_of_one_column_in_one_page(tmp_path):
+    values = np.arange(240, dtype=np.uint16).reshape(6, 40, 1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", metadata={"axes": "TYX"})
+    np.testing.assert_array_equal(read(path), values)
+    tifffile.imwrite(path, values, photometric="minisblack", metadata={"axes": "TYX"}, compression="zlib")
+    with pytest.raises(FormatError, match="frames of 40 x 1 px in one compressed page"):
+        read(path)
+    tifffile.imwrite(path, values, photometric="minisblack")
+    with pytest.raises(FormatError, match="states 6 x 40 x 1 pixels and not which axis is time"):
+        read(path)
+    assert read_image(path, catalog=CATALOG).shape == (6, 40)  # an image with an axis of channels

@@ -2,15 +2,17 @@ import json
 import sys
 import types
 
+import numpy as np
 import pytest
+import tifffile
 from study_fakes import write_movie, write_rooms, write_study
 from typer.testing import CliRunner
 
-from smlmbench import __version__
+from smlmbench import __version__, predict
 from smlmbench.cli import app, doctor, group
 from smlmbench.cli.doctor import processor
 from smlmbench.cli.output import emit_json
-from smlmbench.errors import ConfigError, TrainingError
+from smlmbench.errors import ConfigError, LossWarning, TrainingError
 from smlmbench.registry import ROOMS
 
 
@@ -203,3 +205,28 @@ def test_processor_is_read_from_the_system(tmp_path):
 def test_json_has_neither_paths_nor_nan(capsys, tmp_path):
     emit_json({"a": tmp_path, "b": [float("nan"), 1.5], 3: (True, None)})
     assert json.loads(capsys.readouterr().out) == {"a": str(tmp_path), "b": [None, 1.5], "3": [True, None]}
+
+
+def test_bad_pixels_are_kept_refused_or_replaced_and_told_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(1).normal(120, 4, (4, 24, 32)).astype(np.float32)
+    frames[2, 5, 7] = np.inf
+    tifffile.imwrite("m.tif", frames, photometric="minisblack")
+    assert invoke("convert", "m.tif", "kept.tif").exit_code == 0
+    np.testing.assert_array_equal(tifffile.imread("kept.tif"), frames)
+    refused = "smlmbench: 'm.tif': frame 3 (counted from 1) has 1 pixels that are NaN or infinite"
+    told = "smlmbench: note: 'm.tif': 1 pixels of 1 frames were NaN or infinite and are replaced by the median"
+    fit = ("predict", "peaks_gaussian", "m.tif", "--pixel-size-nm", "100")
+    for words in (fit, ("figure", "m.tif", "--sum")):
+        result = invoke(*words)
+        assert (result.exit_code, result.stderr.startswith(refused)) == (2, True), result.output
+    for words in (("convert", "m.tif", "m2.tif"), fit, ("figure", "m.tif", "--sum")):
+        result = invoke(*words, "--bad-pixels", "median")
+        assert (result.exit_code, result.stderr.count(told)) == (0, 1), result.output
+    mended = tifffile.imread("m2.tif")
+    around = frames[2, 4:7, 6:9]
+    assert mended[2, 5, 7] == np.median(around[np.isfinite(around)])
+    mended[2, 5, 7] = np.inf
+    np.testing.assert_array_equal(mended, frames)
+    with pytest.warns(LossWarning, match="1 pixels of 1 frames"):
+        predict("peaks_gaussian", frames, pixel_size_nm=100, bad_pixels="median")

@@ -85,7 +85,7 @@ def test_what_picasso_will_drop_and_what_was_not_read_is_said(tmp_path: Path) ->
         file["locs"] = locs
     (tmp_path / "a.yaml").write_text("Width: 64\nHeight: 32\nFrames: 10\nPixelsize: 100\n")
     done = convert(Conversion(tmp_path / "a.hdf5", tmp_path / "b.csv", target_format="smap_csv"), CATALOG)
-    assert done.lost[0] == "not read: net_gradient (no column of ours)"
+    assert done.lost[0] == "table 'a.hdf5': not read: net_gradient (no column of ours)"
     rim = table(tmp_path / "r.csv", x_nm=[10.0, 3000.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -147,8 +147,9 @@ def test_the_origin_of_any_table_is_asked_for(tmp_path: Path) -> None:
     back = read_table(tmp_path / "c.csv", catalog=CATALOG)
     assert (back.x_nm.tolist(), back.y_nm.tolist()) == ([550], [350])
     assert "needs pixel_size_nm" in refused(replace(stated, target=tmp_path / "d.csv", known=known(origin="centre")))
-    fixed = Conversion(tmp_path / "c.csv", tmp_path / "e.csv", target_format="smap_csv", known=known(origin="centre"))
-    assert "smap_csv fixes where its origin is" in refused(fixed)
+    own = replace(stated, source=tmp_path / "c.csv", target=tmp_path / "e.csv")  # 550 and 350 from a centre
+    convert(own, CATALOG)
+    assert read_table(tmp_path / "e.csv", catalog=CATALOG).x_nm.tolist() == [600]
 
 
 def test_movies_become_tiff(tmp_path: Path) -> None:

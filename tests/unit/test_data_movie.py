@@ -12,7 +12,7 @@ from smlmbench.camera import Camera
 from smlmbench.data.contracts import ArrayFrames, Asked, Scope
 from smlmbench.data.crops import CropTraining, Pages, turn_crop, turn_places
 from smlmbench.data.movie import condition, training_set
-from smlmbench.errors import ConfigError, PairingError, SizeError
+from smlmbench.errors import ConfigError, FormatError, LossWarning, PairingError, SizeError
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.cells import DataPlan
@@ -238,7 +238,9 @@ def test_psf_and_background_are_told_where_known(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     source = MovieSource(**files, psf={"name": "gaussian", "sigma_nm": 110.0}, crop_px=40)
     made = held(source)
-    assert made.told == {"pixel_size_nm": 100, "psf_sigma_nm": 110, "background_photons": 400}
+    optics = {"pixel_size_nm": 100, "psf_sigma_nm": 110, "background_photons": 400}
+    assert made.told == {**optics, "noise_excess": 1, "noise_added": 0}
+    assert held(source.model_copy(update={"camera": "uncalibrated"})).told == optics
     # 2 sqrt(400 * 4 pi * 1.1^2) = 155.98
     assert made.truth.min_photons == pytest.approx(155.98, abs=0.01)
     stream = stream_of(source)
@@ -307,7 +309,7 @@ def test_movies_to_predict_take_the_facts_of_the_training_source(tmp_path):
     assert made.name == "m.tif"
     assert made.truth is None
     assert made.field_nm == (7200, 4800)
-    assert made.told == {"pixel_size_nm": 120, "psf_sigma_nm": 150}
+    assert made.told == {"pixel_size_nm": 120, "psf_sigma_nm": 150, "noise_excess": 1, "noise_added": 0}
     assert made.frames.read(0, 1)[0, 1, 1] == 2
     with pytest.raises(ConfigError, match=r"gone\.tif' does not exist"):
         data.applied(plan.model_copy(update={"apply": [tmp_path / "gone.tif"]}), 1, CATALOG)
@@ -356,3 +358,22 @@ def test_the_zero_page_of_a_real_movie_is_harmless():
     assert made.block > 10
     statistics = stream_of(source).statistics
     assert statistics.low > 300
+
+
+def test_bad_pixels_of_a_study_are_refused_or_replaced_and_counted(tmp_path):
+    given = write(tmp_path)
+    frames = tifffile.imread(tmp_path / "m.tif").astype(np.float32)
+    frames[3, 0, 0] = frames[19, 39, 59] = np.nan
+    tifffile.imwrite(tmp_path / "m.tif", frames, photometric="minisblack")
+    with pytest.raises(FormatError, match=r"frame 4 .* has 1 pixels .* bad_pixels: median"):
+        held(MovieSource(**given)).frames.read(0, 20)
+    with pytest.warns(LossWarning, match="2 pixels of 2 frames were NaN or infinite"):
+        scored = held(MovieSource(**given, bad_pixels="median"))
+    assert (scored.facts["replaced_pixels"], scored.facts["replaced_frames"]) == (2, 2)
+    values = scored.frames.read(0, 20)
+    assert values[3, 0, 0] == 301  # of its neighbours 301, 301, 302
+    assert np.isfinite(values).all()
+    with pytest.warns(LossWarning, match="2 pixels of 2 frames"):
+        stream = stream_of(MovieSource(**given, bad_pixels="median"))
+    assert torch.isfinite(stream.batch(0, 200).inputs).all()
+    assert "replaced_pixels" not in held(MovieSource(**given)).facts

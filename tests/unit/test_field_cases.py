@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
-from smlmbench.errors import ConfigError, FormatError, MissingExtraError
+from smlmbench.errors import ConfigError, FormatError, LossWarning, MissingExtraError
 from smlmbench.formats import TableOptions, open_movie, read_table
-from smlmbench.movies import calibrated
+from smlmbench.movies import calibrated, mending
 from smlmbench.registry import Catalog
-from smlmbench.run.using.predicting import read_camera
+from smlmbench.run.using.predicting import Request, Written, predict_movie, read_camera
 
 DATA = Path(os.environ.get("SMLMBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "field-cases"
 CATALOG = Catalog()
@@ -36,10 +37,16 @@ def sixth_pixels(name: str) -> list[float]:
         "04-mmstack-split-no-ome/a_MMStack_Pos0.tif",
         "04-mmstack-split-no-ome/a_MMStack_Pos0_1.tif",
         "09-ome-order-and-gap/ome_reversed.ome.tif",
+        "21-movie-in-several-stacks",
     ],
 )
 def test_a_movie_is_read_whole_and_in_order(name: str) -> None:
     assert sixth_pixels(name) == [105, 115, 125, 135, 145, 155]
+
+
+def test_one_of_several_stacks_is_told_from_the_whole() -> None:
+    with pytest.warns(LossWarning, match=r"'movie_X2.tif' is read alone, 2 frames; 2 files beside it"):
+        assert sixth_pixels("21-movie-in-several-stacks/movie_X2.tif") == [125, 135]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +73,20 @@ def test_a_pixel_that_is_no_number_is_named(name: str) -> None:
         frames = calibrated(movie, read_camera("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5, read_noise_e: 1.6}"))
         with pytest.raises(FormatError, match=r"frame 3 \(counted from 1\) has 1 pixels"):
             frames.read(0, movie.n_frames)
+
+
+@pytest.mark.parametrize("name", ["nan1.tif", "inf1.tif"])
+def test_a_pixel_that_is_no_number_can_be_replaced(name: str) -> None:
+    stored = tifffile.imread(DATA / "10-nan-pixels" / name)
+    ((_, row, column),) = np.argwhere(~np.isfinite(stored))
+    around = stored[2, row - 1 : row + 2, column - 1 : column + 2]
+    with (
+        pytest.warns(LossWarning, match="1 pixels of 1 frames were NaN or infinite"),
+        mending(open_movie(DATA / "10-nan-pixels" / name, catalog=CATALOG), "median") as movie,
+    ):
+        frames = movie.read(0, movie.n_frames)
+    assert frames[2, row, column] == np.median(around[np.isfinite(around)])
+    np.testing.assert_array_equal(frames[np.isfinite(stored)], stored[np.isfinite(stored)])
 
 
 @pytest.mark.parametrize("name", ["english.csv", "german.csv", "tab.tsv"])
@@ -105,3 +126,56 @@ def test_a_new_compression_names_its_package_and_a_big_file_is_read() -> None:
     except MissingExtraError as error:
         assert "pip install imagecodecs" in str(error)  # noqa: PT017  it may be installed
     assert len(sixth_pixels("23-zstd-btf/x.btf")) == 5
+
+
+def test_two_days_of_one_name_are_two_results(tmp_path: Path) -> None:
+    camera = read_camera("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5}")
+    folder = DATA / "24-same-name-two-days"
+
+    def predict(day: str) -> Written:
+        movie = folder / day / "a_MMStack_Pos0.ome.tif"
+        asked = Request(folder / "srcnn.pt", movie, tmp_path, camera, measure=False)
+        return predict_movie(asked, CATALOG, lambda *_: None)
+
+    table = predict("dayA").table
+    assert table is not None
+    before = table.read_bytes()
+    with pytest.raises(FormatError, match=r"_locs.csv' exists already, of another movie: .*dayA"):
+        predict("dayB")
+    assert table.read_bytes() == before
+    assert predict("dayA").table == table
+
+
+ROWS_OF_PICASSO = {
+    "frame": [0, 7],
+    "x_nm": [715, 910],
+    "y_nm": [455, 617.5],
+    "photons": [900, 800],
+    "background_photons": [12, 11],
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"11-picasso-sidecar-tags/{name}.hdf5" for name in ("nparr", "nppix", "nptag", "tuple")),
+        "12-picasso-embedded-metadata/embedded.hdf5",
+        *(f"13-picasso-pandas-hdf5/pandas_{name}.hdf5" for name in ("fixed", "table")),
+    ],
+)
+def test_tables_and_metadata_of_picasso_in_every_dress(name: str) -> None:
+    table = read_table(DATA / name, catalog=CATALOG)
+    assert {column: table.columns()[column].tolist() for column in ROWS_OF_PICASSO} == ROWS_OF_PICASSO
+    assert (table.n_frames, table.field_nm) == (20, (8320, 4160))
+    assert read_table(DATA / name, catalog=CATALOG, options=TableOptions(pixel_size_nm=100.0)).field_nm == (6400, 3200)
+
+
+@pytest.mark.parametrize("name", ["elyra_full.txt", "elyra_nonul.txt"])
+def test_elyra_tables_with_their_foot(name: str) -> None:
+    table = read_table(DATA / "22-elyra-txt" / name, catalog=CATALOG)
+    assert (table.frame.tolist(), table.x_nm.tolist(), table.y_nm.tolist()) == ([0, 3], [550, 650], [350, 450])
+    assert (table.photons.tolist(), table.sigma_x_nm.tolist()) == ([472, 529], [8.6, 9.5])
+    columns = {"frame": "First Frame", "x_nm": "Position X [nm]", "y_nm": "Position Y [nm]"}
+    with pytest.warns(LossWarning, match="ends above line 5; what stands from there on is not read"):
+        table = read_table(DATA / "22-elyra-txt" / name, catalog=CATALOG, options=TableOptions(columns=columns))
+    assert (table.frame.tolist(), table.x_nm.tolist()) == ([0, 3], [550, 650])

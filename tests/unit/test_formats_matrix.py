@@ -107,7 +107,7 @@ def test_row_7_a_first_event_in_frame_7_stays_there(tmp_path: Path, name: str) -
 
 
 def test_row_7_there_are_tables_to_write() -> None:
-    assert set(TABLES) == {"picasso_hdf5", "smap_csv", "smlmbench_csv", "thunderstorm_csv"}
+    assert set(TABLES) == {"picasso_hdf5", "rapidstorm", "smap_csv", "smlmbench_csv", "thunderstorm_csv"}
 
 
 def test_row_8_emitters_in_the_outer_half_of_the_first_pixel(tmp_path: Path) -> None:

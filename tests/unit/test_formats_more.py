@@ -190,7 +190,12 @@ def test_picasso_files_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").unlink()
     with h5py.File(path, "w") as file:
         file["other"] = np.zeros(3)
-    assert "has no table 'locs'" in refused(path, pixel_size_nm=100.0)
+    said = "HDF5 with other; decode_h5 needs data/xyz, data/frame_ix; picasso_hdf5 needs a table 'locs'; convert it"
+    assert f"'p.hdf5' is of no known format: {said}" in refused(path, pixel_size_nm=100.0)
+    with pytest.raises(
+        FormatError, match="'p.hdf5' has no table 'locs', there are other; give localizations of Picasso"
+    ):
+        read_table(path, catalog=CATALOG, format="picasso_hdf5")
     with h5py.File(path, "w") as file:
         file["locs"] = np.zeros(1, dtype=[("frame", "u4"), ("x", "f4")])
     assert "has no y in 'locs'; its columns are frame, x" in refused(path, pixel_size_nm=100.0)

@@ -48,9 +48,9 @@ def test_columns_of_words_are_left_and_named(tmp_path: Path) -> None:
     locs = read_table(path, catalog=CATALOG)
     assert list(locs.more) == ["llr"]
     np.testing.assert_array_equal(locs.more["llr"], [0.5, np.nan])
-    assert unread(path) == ["note", "late"]
+    assert unread(path, TableOptions()) == ["note", "late"]
     done = convert(Conversion(path, tmp_path / "b.csv", target_format="smap_csv"), CATALOG)
-    assert done.lost[:2] == ["not read: note, late (no column of ours)", "smap_csv has no place for llr"]
+    assert done.lost[:2] == ["table 'a.csv': not read: note, late (no column of ours)", "smap_csv has no place for llr"]
 
 
 def test_odd_cells_of_our_own_columns_are_still_refused(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_raw_movies_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").unlink()
     assert "sidecar 'm.yaml' is absent" in movie_refused(path)
     assert "does not state Height" in movie_refused(raw(tmp_path, Height=None))
-    assert "Data Type complex64" in movie_refused(raw(tmp_path, **{"Data Type": "complex64"}))
+    assert "Data Type 'complex64'" in movie_refused(raw(tmp_path, **{"Data Type": "complex64"}))
     assert "Width is 6.5" in movie_refused(raw(tmp_path, Width=6.5))
     assert "has 144 bytes but 'm.yaml' states 4 frames of 6 x 4 px uint16, 192 bytes" in movie_refused(
         raw(tmp_path, Frames=4)

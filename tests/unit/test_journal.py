@@ -16,6 +16,7 @@ from smlmbench.inference import engine, journal
 from smlmbench.inference.checkpoint import build_network, checkpoint_of
 from smlmbench.inference.engine import Piece
 from smlmbench.inference.journal import Journal
+from smlmbench.movies import ArrayMovie
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.using import predicting
@@ -91,7 +92,13 @@ def files(tmp_path_factory):
         given,
         {"name": "fid_storm", "version": 1, "settings": settings},
         {"name": "raster", "version": 1, "settings": output},
-        {"task": "localization", "threshold": 0.0, "calibrated": True, "cell_id": "abcdef012345"},
+        {
+            "task": "localization",
+            "threshold": 0.0,
+            "calibrated": True,
+            "cell_id": "abcdef012345",
+            "psf_sigma_nm": 130.0,
+        },
     )
     save_atomically(content, folder / "best.pt")
     frames = np.random.default_rng(0).poisson(10, (FRAMES, 20, 24)).astype(np.uint16)
@@ -140,7 +147,91 @@ def test_a_prediction_that_was_stopped_continues_and_ends_alike(files, tmp_path,
     ours, theirs = (read_table(one.table, catalog=CATALOG, format=table_format) for one in (written, whole))
     assert np.array_equal(ours.frame, theirs.frame)
     assert np.allclose(tifffile.imread(written.image), tifffile.imread(whole.image), rtol=1e-6)
-    assert {path.name.partition(".")[2] for path in (tmp_path / "parts").iterdir()} <= {"csv", "tif", "hdf5", "yaml"}
+    table = {"picasso_hdf5": ["movie_locs.hdf5", "movie_locs.yaml"]}.get(table_format, ["movie_locs.csv"])
+    names = [*table, "movie_predict.json", "movie_sum.tif"]
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == names
+    record = json.loads((tmp_path / "parts" / "movie_predict.json").read_text())
+    assert (record["files"], record["finished"]) == ([*table, "movie_sum.tif"], True)
+
+
+def test_work_that_was_stopped_is_not_begun_anew_for_another_movie_or_threshold(files, tmp_path):
+    (tmp_path / "b").mkdir()
+    other = tifffile.imread(files / "movie.tif")
+    other[:, 0, 0] += 1
+    tifffile.imwrite(tmp_path / "b" / "movie.tif", other, photometric="minisblack")
+    asked = request(files, tmp_path / "out")
+
+    def stop(done, total):
+        if done >= 6:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        predict_movie(asked, CATALOG, stop)
+    before = {path.name: path.read_bytes() for path in asked.output.iterdir()}
+    unfinished = "movie_predict.json' exists already, of"
+    with pytest.raises(FormatError, match=f"{unfinished} another movie"):
+        predict_movie(replace(asked, movie=tmp_path / "b" / "movie.tif"), CATALOG, lambda *_: None)
+    with pytest.raises(FormatError, match=f"{unfinished} this movie with threshold 0 .now 0.5."):
+        predict_movie(replace(asked, threshold=0.5), CATALOG, lambda *_: None)
+    assert {path.name: path.read_bytes() for path in asked.output.iterdir()} == before
+    assert predict_movie(asked, CATALOG, lambda *_: None).resumed == 6
+    with pytest.raises(FormatError, match="movie_locs.csv' exists already, of this movie with frames none .now .0, 4"):
+        predict_movie(replace(asked, frames=(0, 4)), CATALOG, lambda *_: None)
+    again = replace(asked, movie=tmp_path / "b" / "movie.tif", overwrite=True)
+    assert predict_movie(again, CATALOG, lambda *_: None).resumed == 0
+
+
+def test_another_network_is_another_result(files, tmp_path):
+    asked = request(files, tmp_path / "out")
+    predict_movie(asked, CATALOG, lambda *_: None)
+    saved = torch.load(files / "best.pt", weights_only=True)
+    saved["state"] = {name: value * 1.01 for name, value in saved["state"].items()}
+    torch.save(saved, tmp_path / "best.pt")
+    with pytest.raises(FormatError, match="of this movie with model digest [0-9a-f]{12} .now [0-9a-f]{12}.; give"):
+        predict_movie(replace(asked, checkpoint=tmp_path / "best.pt"), CATALOG, lambda *_: None)
+
+
+def test_weights_beside_an_exported_file_are_the_network_too(files, tmp_path):
+    asked = request(files, tmp_path)
+    _, model, read_out = predicting._ready(asked, CATALOG)
+    (tmp_path / "net.xml").write_text("layers")
+    digests = []
+    for weights in (b"one", b"two", None):
+        (tmp_path / "net.bin").unlink(missing_ok=True)
+        if weights is not None:
+            (tmp_path / "net.bin").write_bytes(weights)
+        of_file = replace(asked, checkpoint=tmp_path / "net.xml")
+        record = predicting._record(of_file, model, read_out, ArrayMovie(np.ones((2, 3, 4))), CATALOG)
+        digests.append(record.identity["model"]["digest"])
+    assert len(set(digests)) == 3
+
+
+def test_what_fails_before_its_first_frames_leaves_nothing(files, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise StoppedError
+        yield
+
+    monkeypatch.setattr(predicting, "stream", broken)
+    with pytest.raises(StoppedError):
+        predict_movie(request(files, tmp_path / "out"), CATALOG, lambda *_: None)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_network_without_a_threshold_continues_too(files, tmp_path):
+    saved = torch.load(files / "best.pt", weights_only=True)
+    saved["facts"] = {"task": "image_pairs", "tuned": {}, "calibrated": True}
+    torch.save(saved, tmp_path / "best.pt")
+    asked = replace(request(files, tmp_path / "out"), checkpoint=tmp_path / "best.pt")
+
+    def stop(done, total):
+        if done >= 6:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        predict_movie(asked, CATALOG, stop)
+    written = predict_movie(asked, CATALOG, lambda *_: None)
+    assert (written.table, written.resumed) == (None, 6)
+    assert sorted(path.name for path in asked.output.iterdir()) == ["movie_predict.json", "movie_sum.tif"]
 
 
 def test_a_range_of_frames_keeps_their_numbers(files, tmp_path):

@@ -29,12 +29,24 @@ def test_another_ratio_is_refused(tmp_path):
         draw_pairs(SOURCE, 1, 0, 3, tmp_path, Catalog())
 
 
-def test_pairs_of_another_set_are_not_mixed_in_and_the_same_ones_may_be_drawn_again(tmp_path):
-    for _ in range(2):
-        draw_pairs(SOURCE, 3, 0, 1, tmp_path, Catalog())
+def test_pairs_of_another_set_are_not_mixed_in_and_the_same_ones_may_be_drawn_again_where_asked(tmp_path):
+    for overwrite in (False, True):
+        draw_pairs(SOURCE, 3, 0, 1, tmp_path, Catalog(), overwrite=overwrite)
     with pytest.raises(FormatError, match="holds other images, such as 0.tif; give an empty folder"):
         draw_pairs(SOURCE, 12, 0, 1, tmp_path, Catalog())
     assert len(list((tmp_path / "input").iterdir())) == 3
+
+
+@pytest.mark.parametrize("write", [lambda *a, **k: draw_pairs(*a[:3], 2, *a[3:], **k), draw_movie])
+def test_what_was_simulated_before_is_replaced_only_where_asked(tmp_path, write):
+    write(SOURCE, 2, 0, tmp_path, Catalog())
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with pytest.raises(FormatError, match=r"exists already; give another folder with --output, or --overwrite"):
+        write(SOURCE, 2, 1, tmp_path, Catalog())
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == files
+    write(SOURCE, 2, 1, tmp_path, Catalog(), overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")}.keys() == files.keys()
+    assert all(path.read_bytes() != before for path, before in files.items())
 
 
 @pytest.mark.parametrize(

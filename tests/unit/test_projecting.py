@@ -92,6 +92,23 @@ def test_the_command_writes_numbers_and_pictures(
     assert Path("d.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_a_picture_of_another_movie_of_that_name_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for day, frames in (("dayA", FRAMES), ("dayB", FRAMES[:5])):
+        Path(day).mkdir()
+        tifffile.imwrite(f"{day}/a.tif", frames)
+    assert run(capsys, "dayA/a.tif", "--sum")[0] == 0
+    before = Path("a_sum.png").read_bytes()
+    code, _, err = run(capsys, "dayB/a.tif", "--sum")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "'a_sum.png' exists already; give another file with --out, or --overwrite" in err
+    assert Path("a_sum.png").read_bytes() == before
+    assert run(capsys, "dayB/a.tif", "--sum", "--overwrite")[0] == 0
+    assert Path("a_sum.png").read_bytes() != before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

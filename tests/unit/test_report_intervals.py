@@ -1,6 +1,7 @@
 import math
 import os
 
+import numpy as np
 import pytest
 from report_record import BOTH, Builder, frames
 from scipy.stats import ttest_rel
@@ -98,6 +99,23 @@ def test_blocks_have_a_frame_at_least_whatever_a_source_says(tmp_path, length):
     builder.trained("fair", [0.8, 0.8])
     board, by_name = entries(builder)
     assert gap(by_name["good"], by_name["fair"], board, "efficiency", ["low"]).verdict == "win"
+
+
+def test_blocks_that_persist_are_counted_as_blocks(tmp_path):
+    """45 frames in blocks of 10 are 5 blocks: t of 4 degrees, on 5 / 4 of the bootstrap's variance."""
+    builder = Builder(tmp_path, {"low": {"block": 10}})
+    for name, level in (("one", 0.9), ("two", 0.8)):
+        for repeat in range(2):
+            sums = frames(level, 20.0, n_frames=45)
+            sums[:20, SUMS.index("fp")] = 5 if name == "one" else 0
+            builder.done(builder.cell(name, repeat), {"low": sums}, val=level)
+    board, by_name = entries(builder)
+    ours, theirs = samples([by_name["one"], by_name["two"]], board, "efficiency", ["low"])
+    assert {one.blocks for one in (*ours.values(), *theirs.values())} == {5}
+    found = gap(by_name["one"], by_name["two"], board, "efficiency", ["low"])
+    variance = np.var(ours[0].drawn - theirs[0].drawn, ddof=1) * 5 / 4  # the repeats are alike, so there is no other
+    assert variance > 0
+    assert found.high - found.value == pytest.approx(2.776445 * math.sqrt(variance), rel=1e-6)
 
 
 def test_a_sign_that_differs_between_repeats_is_a_tie(tmp_path):

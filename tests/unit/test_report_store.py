@@ -62,6 +62,14 @@ def test_the_command_writes_where_it_is_told_and_speaks_json(filled, tmp_path):
     assert said["files"]["html"] == str(out / "leaderboard.html")
     assert (out / "leaderboard.csv").is_file()
     assert said["answers"]["sim"][0].startswith("One repeat")
+    (out / "leaderboard.csv").write_text("of another study")
+    words = ["report", "demo", "--store", str(store.home), "--output", str(out)]
+    again = CliRunner().invoke(app, words)
+    assert (again.exit_code, len(again.stderr.splitlines())) == (2, 1)
+    assert "leaderboard.csv' exists already; give another folder with --output, or --overwrite" in again.stderr
+    assert (out / "leaderboard.csv").read_text() == "of another study"
+    assert CliRunner().invoke(app, [*words, "--overwrite"]).exit_code == 0
+    assert (out / "leaderboard.csv").read_text() != "of another study"
 
 
 def test_an_unknown_study_is_a_mistake_of_the_user(filled):

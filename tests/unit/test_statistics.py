@@ -215,6 +215,30 @@ def test_p_values_at_the_ends():
     assert paired_difference(rows, rows, ratio, seed=0).p_value == 1.0
 
 
+def test_variances_by_hand(monkeypatch):
+    # 1, 2 and 6: mean 3, squares about it 4 + 1 + 9, so a variance of 14 / 2 = 7
+    seeds = judge([1.0, 2.0, 6.0])
+    assert (seeds.value, seeds.high - 3) == pytest.approx((3, 4.302653 * math.sqrt(7 / 3)), rel=1e-6)
+    frames = judge([3.0, 3.0, 3.0], [1.0, 2.0, 6.0])
+    assert frames.high - 3 == pytest.approx(1.959964 * math.sqrt(7), rel=1e-6)
+    blocks = judge([3.0, 3.0, 3.0], [1.0, 2.0, 6.0], blocks=3)  # known from 2 degrees of freedom, 2 / 3 of the true one
+    assert blocks.high - 3 == pytest.approx(4.302653 * math.sqrt(7 * 3 / 2), rel=1e-6)
+    both = judge([1.0, 2.0, 6.0], [1.0, 2.0, 6.0])
+    assert both.high - 3 == pytest.approx(math.sqrt(1.959964**2 * 7 + 4.302653**2 * 7 / 3), rel=1e-6)
+    assert combine_seeds([1.0, 2.0, 6.0], [0.0] * 3).variance == pytest.approx(7 / 3)
+    monkeypatch.setattr("smlmbench.statistics.resample", lambda *_, **__: np.array([[1.0, 2.0, 6.0, math.nan]]))
+    assert frame_bootstrap(ratio, np.ones((4, 2)), seed=0).variance == pytest.approx(7)
+
+
+def test_a_paired_difference_by_hand():
+    # one frame, so nothing is resampled: the differences are 2, 4 and 9 of 10
+    rows = [[[value, 10.0]] for value in (3.0, 5.0, 10.0)]
+    found = paired_difference(rows, [[[1.0, 10.0]]], ratio, seed=0)
+    assert found.per_seed == pytest.approx((0.2, 0.4, 0.9))
+    # mean 0.5, squares about it 0.09 + 0.01 + 0.16, a variance of 0.13
+    assert (found.value, found.high - 0.5) == pytest.approx((0.5, 4.302653 * math.sqrt(0.13 / 3)), rel=1e-6)
+
+
 def test_holm_by_hand():
     # sorted 0.01, 0.02, 0.04, 0.5 times 4, 3, 2, 1; 0.06 and 0.08 keep their order
     assert holm([0.02, 0.5, 0.01, 0.04]).tolist() == pytest.approx([0.06, 0.5, 0.04, 0.08])

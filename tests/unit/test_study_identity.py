@@ -129,6 +129,10 @@ def test_files_count_by_content_not_by_path(tmp_path):
     assert not any(str(tmp_path) in text for text in map(str, first.values()))
     assert described(tmp_path / "two", "b") != first
     assert described(tmp_path / "two", crop_px=16) != first
+    # Studies from before bad pixels could be replaced keep their identity.
+    assert "bad_pixels" not in first
+    assert described(tmp_path / "two", bad_pixels="refuse") == first
+    assert described(tmp_path / "two", bad_pixels="median") == {**first, "bad_pixels": "median"}
 
 
 def test_a_digest_follows_the_bytes(tmp_path):

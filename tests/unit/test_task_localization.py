@@ -156,6 +156,22 @@ def test_false_detections_are_counted_on_the_signal_free_frames():
     assert "false_per_1000um2" in score(Prediction(table=truth), dark).reasons
 
 
+def test_more_false_detections_are_told_from_chance_by_the_variance_of_a_sample():
+    """0, 0, 1, 1 more: mean 0.5, variance 1 / 3, half an interval of 1.96 sqrt(1 / 12) = 0.57; by n it is 0.49."""
+
+    def judged(false_frames):
+        places = np.full(len(false_frames), 500.0)
+        dark = table(places, places, false_frames)
+        single, reduced = (
+            Answers(Prediction(table=spread(8)), {"signal_free": Prediction(table=rows)})
+            for rows in (table([], []), dark)
+        )
+        return TASK.gate([(reduced, single, condition(spread(8), extras={"signal_free": condition(None)}))], BARE)
+
+    assert judged([2, 3]).passed, judged([2, 3]).reason
+    assert "more false detections" in judged([1, 2, 3]).reason
+
+
 def test_without_truth_every_number_has_a_reason():
     scores = score(Prediction(table=spread(8)), condition(None))
     assert scores.values == {}

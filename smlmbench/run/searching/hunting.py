@@ -11,6 +11,7 @@ from smlmbench.run.searching.costs import Costs
 from smlmbench.run.searching.record import Hunted, final_cells, log_search
 from smlmbench.run.searching.trials import Outcome, as_trial, run_trial, run_trial_spec
 from smlmbench.run.session import Session
+from smlmbench.run.studies.pairing import doubts
 from smlmbench.run.studies.study import Finished, Options, begin, run_study
 from smlmbench.run.studies.trainings import Batch, Slots, is_afar, open_workers, width
 from smlmbench.search import Direction, Proposal, Searcher, Sorts, Trial
@@ -69,6 +70,7 @@ def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Op
     """
     study = loaded.study
     _check_afar(_block(loaded), options.slots)
+    doubts(loaded)  # stops before the first trial; what is only doubtful the study says at its end
     session, hours = begin(loaded, store, reporter, options), options.max_hours or study.max_hours
     until_s = None if hours is None else time.monotonic() + 3600 * hours
     team = Team(session, Costs(session, study.timing or Timing()), until_s=until_s)

@@ -13,6 +13,7 @@ from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
 from smlmbench.run.session import Session
 from smlmbench.run.studies.longer import completed
+from smlmbench.run.studies.pairing import doubts
 from smlmbench.run.studies.picks import log_picks
 from smlmbench.run.studies.planfile import plan_document
 from smlmbench.run.studies.sources import FILE as SOURCES
@@ -95,15 +96,19 @@ def run_study(
     """Run what is left of a study's plan and rebuild its report, which shows the `whole` plan of a filtered one.
 
     Raises:
-        ConfigError, EngineError, StoreError: From `begin`; nothing was begun.
+        ConfigError, EngineError, StoreError, PairingError: From `begin`, or a truth does not fit; nothing was begun.
         KeyboardInterrupt: After the running cell was checkpointed; what is left was said.
     """
-    study, session = loaded.study, begin(loaded, store, reporter, options)
+    study, doubtful = loaded.study, doubts(loaded)
+    session = begin(loaded, store, reporter, options)
+    for said in doubtful:
+        reporter.line(f"warning: {said}")
     plan = completed(plan, session)
     whole = None if whole is None else with_longer(completed(whole, session, measures=False), plan.longer)
+    shown = (whole or plan).model_copy(update={"warnings": [*(whole or plan).warnings, *doubtful]})
     with open_run(store, session.experiment_id, role="study", name=study.study) as run:
         run.log_text(loaded.text, "study.yaml")
-        run.log_dict(plan_document(study, whole or plan, loaded.catalog), "plan.json")
+        run.log_dict(plan_document(study, shown, loaded.catalog), "plan.json")
         run.log_dict(sources_document(whole or plan, study.seed), SOURCES)
         try:
             _work(loaded, plan, session, options)

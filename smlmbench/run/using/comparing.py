@@ -28,7 +28,7 @@ def compare(
 ) -> tuple[Scores, Scoring]:
     """Score what a program found, a file or in memory, against the truth; and the protocol that the scores follow.
 
-    The options are those of the task's comparison, such as field_nm and fine_pixel_nm; a truth in memory states its
+    The options are those of the task's comparison, such as field_nm and truth_as; a truth in memory states its
     field. By default the border is 450 nm with a field and 0 without, and the task the first that compares files.
 
     Raises:

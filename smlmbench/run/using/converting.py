@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import numpy as np
 from smlmbench import formats
 from smlmbench.errors import FormatError, UnitError, printable
 from smlmbench.formats.options import TableOptions
+from smlmbench.movies import BadPixels, mending
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
+from smlmbench.run.using.replacing import check_free
 
-KINDS = ("table", "movie", "image")
 SAME = 1e-5  # single precision, which Picasso's tables have
 SAME_NM = 1e-3
 OnFrames = Callable[[int, int], None]
@@ -31,6 +31,7 @@ class Conversion:
     known: TableOptions = field(default_factory=TableOptions)  # beyond the files
     variable: str | None = None  # name of the array in a .mat file
     overwrite: bool = False  # whether files that are there already may be replaced
+    bad_pixels: BadPixels | None = None  # of a movie, NaN or infinite; None keeps them
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,8 @@ def _holds(asked: Conversion, catalog: Catalog) -> str:
         return formats.holds_of(asked.source_format, catalog=catalog)
     if asked.source.is_dir():
         return "movie"
-    suffix = asked.source.suffix.lower()
-    facts = [catalog.card("formats", name).facts for name in catalog.names("formats")]
-    kinds = {fact["holds"] for fact in facts if suffix in fact["suffixes"]}
     # A TIFF may be both; one image is a movie of one frame.
-    return next((kind for kind in KINDS if kind in kinds), "table")
+    return next(iter(formats.kinds(asked.source, catalog=catalog)), "table")
 
 
 def _target_format(asked: Conversion, holds: str, catalog: Catalog) -> str:
@@ -100,8 +98,8 @@ def _check_target(asked: Conversion, files: list[Path]) -> None:
         if file.exists() and asked.source.exists() and (file.parent if folder else file).samefile(asked.source):
             what = "one of the frames" if folder else "the file"
             raise FormatError(f"'{file}' is {what} to convert; give another name for the new one")
-        if file.exists() and not asked.overwrite:
-            raise FormatError(f"'{file}' exists already; give another name, or --overwrite")
+    if not asked.overwrite:
+        check_free(files)
     if not asked.target.absolute().parent.is_dir():
         raise FormatError(f"folder '{asked.target.parent}' does not exist; make it first")
 
@@ -109,14 +107,12 @@ def _check_target(asked: Conversion, files: list[Path]) -> None:
 def _table(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[int, list[str]]:
     known = asked.known
     free = bool(catalog.card("formats", str(asked.source_format)).facts.get("fallback"))
-    if known.origin is not None and not free:
-        raise FormatError(
-            f"{asked.source_format} fixes where its origin is; leave --origin out, or read with --from table"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        locs = formats.read_table(
+            asked.source, catalog=catalog, format=asked.source_format, options=known, names_unread=True
         )
-    locs = formats.read_table(asked.source, catalog=catalog, format=asked.source_format, options=known)
-    reader = catalog.module("formats", str(asked.source_format))
-    unread: list[str] = reader.unread(asked.source) if hasattr(reader, "unread") else []
-    lost = [f"not read: {', '.join(unread)} (no column of ours)"] if unread else []
+    lost = [str(each.message) for each in caught]
     if free and known.origin is None:
         lost.append("the origin is taken as the outer corner of the first pixel; give --origin centre otherwise")
     written = TableOptions(pixel_size_nm=known.pixel_size_nm, camera=known.camera)
@@ -164,7 +160,8 @@ def _photons(asked: Conversion, locs: Localizations, catalog: Catalog) -> list[s
 
 def _movie(asked: Conversion, catalog: Catalog, on_frames: OnFrames) -> tuple[int, list[str]]:
     pixel_nm, form = asked.known.pixel_size_nm, asked.target_format
-    with closing(formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)) as movie:
+    opened = formats.open_movie(asked.source, catalog=catalog, format=asked.source_format)
+    with mending(opened, asked.bad_pixels) as movie:
         total = movie.n_frames
         formats.write_movie(
             movie,

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from smlmbench import psf
 from smlmbench.camera import Camera
-from smlmbench.errors import ConfigError, FormatError, SizeError, unknown_name
+from smlmbench.errors import ConfigError, SizeError, unknown_name
 from smlmbench.formats import TableOptions, write_table
 from smlmbench.predictions import Localizations, concatenate
 from smlmbench.registry import Catalog
+from smlmbench.run.using.replacing import INSTEAD, check_free, make_folder
 from smlmbench.seeds import derive_seed
 from smlmbench.simulate import draw
 from smlmbench.study.load import Loaded
@@ -84,17 +85,21 @@ def draw_frames(
     return np.concatenate(pages), _joined(tables, source, frames)
 
 
-def draw_movie(source: SimulateSource, frames: int, seed: int, output: Path, catalog: Catalog) -> Drawn:
+def draw_movie(
+    source: SimulateSource, frames: int, seed: int, output: Path, catalog: Catalog, *, overwrite: bool = False
+) -> Drawn:
     """Write `frames.tif` (16-bit ADU) and `truth.csv` (ThunderSTORM) of one structure into a folder, made if absent.
 
     Raises:
-        FormatError: The folder cannot be made.
+        FormatError: The folder cannot be made, or holds such files and `overwrite` is not set.
     """
     import tifffile
 
+    movie, truth = output / "frames.tif", output / "truth.csv"
+    if not overwrite:
+        check_free((movie, truth), INSTEAD)
     make_folder(output)
     tables: list[Localizations] = []
-    movie, truth = output / "frames.tif", output / "truth.csv"
     with tifffile.TiffWriter(movie, bigtiff=frames * source.field_px**2 * 2 > 2**32 - 2**25) as writer:
         for pages, table in blocks(source, frames, seed, catalog):
             for page in pages:
@@ -122,18 +127,6 @@ def blocks(
 def _joined(tables: Sequence[Localizations], source: SimulateSource, frames: int) -> Localizations:
     side_nm = source.field_px * source.pixel_size_nm
     return concatenate(tables, n_frames=frames, field_nm=(side_nm, side_nm))
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for what is written, where it is not there yet.
-
-    Raises:
-        FormatError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FormatError(f"--output '{folder}' cannot be made: {error.strerror}; give a folder") from None
 
 
 def adu(photons: NDArray[np.float32], camera: Camera) -> NDArray[np.uint16]:

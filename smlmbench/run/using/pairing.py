@@ -8,7 +8,8 @@ import numpy as np
 from smlmbench.errors import ConfigError, FormatError
 from smlmbench.registry import Catalog
 from smlmbench.render import blur, rasterise
-from smlmbench.run.using.drawing import blocks, make_folder
+from smlmbench.run.using.drawing import blocks
+from smlmbench.run.using.replacing import INSTEAD, check_free, make_folder
 from smlmbench.study.sources import SimulateSource
 
 RATIOS = (1, 2, 4, 8)
@@ -24,14 +25,23 @@ class Paired:
     emitters: int
 
 
-def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, output: Path, catalog: Catalog) -> Paired:
+def draw_pairs(
+    source: SimulateSource,
+    frames: int,
+    seed: int,
+    ratio: int,
+    output: Path,
+    catalog: Catalog,
+    *,
+    overwrite: bool = False,
+) -> Paired:
     """Write `input/<n>.tif` (16-bit ADU) and `target/<n>.tif` (float32, a spot of mass 1 per emitter) into `output`.
 
     `ratio` is that of target pixels to camera pixels along one axis: 1, 2, 4 or 8.
 
     Raises:
         ConfigError: Another ratio.
-        FormatError: The folders cannot be made, or hold other images.
+        FormatError: The folders cannot be made, or hold other images, or such ones and `overwrite` is not set.
     """
     if ratio not in RATIOS:
         raise ConfigError(f"--pairs {ratio}: a ratio is 1, 2, 4 or 8")
@@ -43,6 +53,8 @@ def draw_pairs(source: SimulateSource, frames: int, seed: int, ratio: int, outpu
     for folder in (inputs, targets):
         make_folder(folder)
         _check_others(folder, names)
+        if not overwrite:
+            check_free((folder / name for name in names), INSTEAD)
     side, fine_nm = source.field_px * ratio, source.pixel_size_nm / ratio
     drawn = ((page, table) for pages, table in blocks(source, frames, seed, catalog) for page in pages)
     for number, (page, table) in enumerate(drawn):

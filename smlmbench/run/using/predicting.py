@@ -3,16 +3,15 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import ValidationError
 
 from smlmbench.camera import Camera
+from smlmbench.camera.reading import camera_in, camera_of_file, unused_pixel
 from smlmbench.errors import ConfigError, LossWarning, UnitError
 from smlmbench.formats import open_movie, read_table, write_table
 from smlmbench.formats.options import TableOptions
@@ -20,12 +19,14 @@ from smlmbench.formats.tiff_image import write_raster
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.devices import resolve_device
 from smlmbench.inference.engine import ReadOut, predict, stream
-from smlmbench.inference.journal import Journal
+from smlmbench.inference.journal import Journal, working_files
 from smlmbench.inference.loading import Runnable, load
-from smlmbench.movies import Frames, Movie, calibrated, window
+from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
-from smlmbench.study.identity import file_digest
+from smlmbench.run.using.measuring import Measured, Measurer, measurer
+from smlmbench.run.using.replacing import Record, make_folder
+from smlmbench.study.digests import file_digest, short_hash
 
 PIXEL_TOLERANCE = 0.02
 BETWEEN = "smlmbench_csv"
@@ -46,6 +47,10 @@ class Request:
     frames: tuple[int, int] | None = None  # first frame and the one after the last; None takes all
     runtime: str | None = None  # what runs a checkpoint; None takes eager, or an exported file's own
     number_format: str = "fp32"  # or bf16; int8 is a property of an exported file
+    overwrite: bool = False  # whether results of another movie, or made otherwise, may be replaced
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite
+    measure: bool = True  # what the network's task measures of found things, on the frames
+    psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,13 @@ class Written:
     localizations: int
     frames: int
     resumed: int = 0  # frames that an earlier command had done
+    measured: Measured | None = None
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
     """A camera from its facts, a YAML file or YAML on the command line such as `{kind: emccd, e_per_adu: 45}`.
+
+    DECODE's parameter file is such a file; a LossWarning says that its pixel size is not taken over.
 
     Raises:
         ConfigError: Not a camera; the first problem is named.
@@ -70,14 +78,14 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
     content: Any = text
     if not isinstance(text, Mapping):
         path = Path(text)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else str(text))
-        except (yaml.YAMLError, OSError, UnicodeDecodeError):
-            content = None
-    if isinstance(content, Mapping) and set(content) == {"camera"}:
-        content = content["camera"]
+        content = camera_of_file(path) if path.is_file() else camera_in(str(text))
     if not isinstance(content, Mapping):
         raise ConfigError(f"--camera {text}: not a camera; give a YAML file or '{{kind: emccd, e_per_adu: 45, ...}}'")
+    if (size := unused_pixel(content)) is not None:
+        said = (
+            f"px_size {size} of DECODE's block Camera is not taken over; --pixel-size-nm states it where it is needed"
+        )
+        warnings.warn(said, LossWarning, stacklevel=2)
     try:
         return Camera.model_validate(dict(content))
     except ValidationError as error:
@@ -91,35 +99,50 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
 def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:
     """Predict a movie and write `<movie>_locs.csv` and `<movie>_sum.tif`; a network that learned images has no table.
 
-    Table and sum are on disk while they come; the same command again continues one that was stopped. `on_frames` hears
-    the frames done by this command, and those that it has to do.
+    Table and sum are on disk while they come; the same command again continues one that was stopped, and does one that
+    was done anew. `on_frames` hears the frames done by this command, and those that it has to do.
 
     Raises:
         UnitError: Pixel size or camera do not fit what the network was trained on.
         SizeError: A range of frames that the movie does not have.
+        FormatError: Files that are there are not of this movie, network and settings; see `Record`.
     """
     device, model, read_out = _ready(request, catalog)
-    table = _Table(request, catalog, read_out)
-    with closing(open_movie(request.movie, catalog=catalog)) as movie:
+    measure = _measurer(request, model, read_out, catalog)
+    table, image_path = _Table(request, catalog, read_out), request.output / f"{request.movie.stem}_sum.tif"
+    image = [image_path] if read_out.keep_image and hasattr(read_out.output, "image") else []
+    results = [*(table.files if read_out.keep_table else ()), *image]
+    with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         shown, first, total = _shown(request, movie, model)
-        request.output.mkdir(parents=True, exist_ok=True)
-        journal = Journal(table.path, _identity(request, model, read_out), table.append)
+        make_folder(request.output)
+        record = _record(request, model, read_out, movie, catalog)
+        record.begin(results, working_files(table.path), overwrite=request.overwrite)
+        identity = {**record.identity, "table": request.table_format, "changed": request.movie.stat().st_mtime_ns}
+        journal = Journal(table.path, identity, table.append)
         try:
-            for piece in stream(shown, model.network, read_out, device=device, first=journal.done):
+            if measure is not None and journal.done < shown.n_frames:
+                measure.look(shown, model, read_out, device)
+            for found in stream(shown, model.network, read_out, device=device, first=journal.done):
+                piece = found if measure is None else measure(found)
                 journal.add(replace(piece, table=_renumbered(piece.table, first, total)))
                 on_frames(journal.done - journal.resumed, shown.n_frames - journal.resumed)
         finally:
-            journal.commit()
+            if journal.done:
+                journal.commit()
+            else:  # nothing is lost, so that nothing is claimed
+                journal.close()
+                record.withdraw()
     if read_out.keep_table:
         field_nm = (shown.width * read_out.pixel_nm, shown.height * read_out.pixel_nm)
         table.finish(journal, Localizations.empty(n_frames=total, field_nm=field_nm))
-    image_path = None
     if journal.image is not None:
-        image_path = request.output / f"{request.movie.stem}_sum.tif"
         write_raster(image_path, read_out.raster(journal.image))
+    record.finish(results)
     journal.close()
     written = table.path if read_out.keep_table else None
-    return Written(written, image_path, journal.rows, journal.done, journal.resumed)
+    measured = None if measure is None else measure.finish()
+    shown_image = None if journal.image is None else image_path
+    return Written(written, shown_image, journal.rows, journal.done, journal.resumed, measured)
 
 
 def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localizations | Raster:
@@ -130,7 +153,13 @@ def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localiza
     """
     device, model, read_out = _ready(request, catalog)
     shown, first, total = _shown(request, movie, model)
-    found = predict(shown, model.network, replace(read_out, keep_image=not read_out.keep_table), device=device)
+    measure = _measurer(request, model, read_out, catalog)
+    if measure is not None:
+        measure.look(shown, model, read_out, device)
+    few = replace(read_out, keep_image=not read_out.keep_table)
+    found = predict(shown, model.network, few, device=device, finish=measure)
+    if measure is not None:
+        measure.finish()
     answer = found.image if found.table is None else _renumbered(found.table, first, total)
     assert answer is not None  # noqa: S101 (`_ready` refuses a network that gives neither)
     return answer
@@ -152,6 +181,11 @@ def _ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, 
     return device, model, read_out
 
 
+def _measurer(request: Request, model: Runnable, read_out: ReadOut, catalog: Catalog) -> Measurer | None:
+    stated = {} if request.psf_sigma_nm is None else {"psf_sigma_nm": request.psf_sigma_nm}
+    return measurer(model, read_out, request.camera, stated, catalog) if request.measure else None
+
+
 def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int, int]:
     """The frames that are asked for, the number of the first, and that of all."""
     frames: Frames = calibrated(movie, request.camera if model.facts["calibrated"] else None)
@@ -160,24 +194,30 @@ def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int
     return window(frames, frames=request.frames), request.frames[0], frames.n_frames
 
 
-def table_path(movie: Path, output: Path, table_format: str, catalog: Catalog) -> Path:
-    """Where the table of a movie is written."""
-    return output / f"{movie.stem}_locs{catalog.card('formats', table_format).facts['suffixes'][0]}"
+def table_files(movie: Path, output: Path, table_format: str, catalog: Catalog) -> list[Path]:
+    """Where the table of a movie is written, and its sidecars."""
+    facts = catalog.card("formats", table_format).facts
+    return [output / f"{movie.stem}_locs{suffix}" for suffix in (facts["suffixes"][0], *facts.get("sidecars", []))]
 
 
-def _identity(request: Request, model: Runnable, read_out: ReadOut) -> dict[str, Any]:
-    """All that the results depend on; a journal of other results is not continued."""
-    movie = request.movie.stat()
-    return {
-        "model": file_digest(request.checkpoint),
-        "movie": [request.movie.name, movie.st_size, movie.st_mtime_ns],
-        "frames": request.frames,
+def _record(request: Request, model: Runnable, read_out: ReadOut, movie: Movie, catalog: Catalog) -> Record:
+    """What the results are of: the network by its files, and how it is run and read."""
+    exports = [catalog.card("exports", name).facts for name in catalog.names("exports")]
+    suffix = request.checkpoint.suffix.lower()
+    beside = [end for facts in exports if facts["suffix"] == suffix for end in facts.get("sidecars", [])]
+    files = [request.checkpoint, *filter(Path.is_file, map(request.checkpoint.with_suffix, beside))]
+    settings = {
         "threshold": read_out.threshold,
-        "settings": dict(read_out.settings),
-        "camera": None if request.camera is None else request.camera.model_dump(),
-        "table_format": request.table_format,
-        "run_by": [model.runtime, model.number_format],
+        "frames": request.frames,
+        "camera": None if request.camera is None else request.camera.model_dump(mode="json"),
+        **read_out.settings,
+        "runtime": model.runtime,
+        "number_format": model.number_format,
+        **({} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}),
+        "measured": [request.measure, request.psf_sigma_nm],
     }
+    named = {"name": model.facts["model"]["name"], "digest": short_hash([file_digest(file) for file in files])}
+    return Record(movie, request.output, named, settings)
 
 
 def _renumbered(table: Localizations | None, first: int, total: int) -> Localizations | None:
@@ -190,7 +230,8 @@ class _Table:
 
     def __init__(self, request: Request, catalog: Catalog, read_out: ReadOut) -> None:
         self.format, self.catalog = request.table_format, catalog
-        self.path = table_path(request.movie, request.output, self.format, catalog)
+        self.files = table_files(request.movie, request.output, self.format, catalog)
+        self.path = self.files[0]
         self.options = TableOptions(pixel_size_nm=read_out.pixel_nm, camera=request.camera)
         self.direct = hasattr(catalog.module("formats", self.format), "append_table")
         self.silent = bool(catalog.card("formats", self.format).facts.get("keeps_more"))

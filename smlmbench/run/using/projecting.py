@@ -13,6 +13,7 @@ from smlmbench.formats import write_image
 from smlmbench.formats.tiff_image import write_plain
 from smlmbench.movies import Movie, check_finite
 from smlmbench.registry import Catalog
+from smlmbench.run.using.replacing import check_free
 
 How = Literal["sum", "mean", "max", "std"]
 BLOCK_BYTES = 1 << 24
@@ -63,14 +64,16 @@ def picture_format(path: Path) -> ImageFormat:
     return cast("ImageFormat", name)
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a file to write whose folder is not there, before long work.
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file to write whose folder is not there, or that is there already, before long work.
 
     Raises:
-        FormatError: No such folder.
+        FormatError: No such folder; or the file, and `overwrite` is not set.
     """
     if not path.absolute().parent.is_dir():
         raise FormatError(f"'{path}' cannot be written: no folder '{path.parent}'; give a path in an existing folder")
+    if not overwrite:
+        check_free([path], "give another file with --out")
 
 
 def write_projection(

@@ -12,6 +12,7 @@ from smlmbench.errors import SmlmBenchError, suggest
 from smlmbench.registry import Card, Catalog
 from smlmbench.registry.cards import Strict
 from smlmbench.study.digests import plain
+from smlmbench.truths.misfit import Reading
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -153,6 +154,21 @@ class Description(Strict):
     def condition_facts(self) -> dict[str, Any]:
         """What `plan.json` says of it as a test condition."""
         return {"kind": self.kind}
+
+    @property
+    def truth_file(self) -> Path | None:
+        """The table that is its truth, to be held against its frames; None where the truth is no table."""
+        return None
+
+    @property
+    def stops(self) -> bool:
+        """Whether a study stops where that table does not fit."""
+        return True
+
+    def mended(self, reading: Reading, catalog: Catalog) -> str:
+        """What to write so that the table is read in another way."""
+        del reading, catalog
+        return "see whether they belong together"
 
     def leak(self, receptive_field_px: float, model: str) -> str | None:
         """Why a network sees from the training part into another one, or None."""

@@ -14,6 +14,8 @@ from smlmbench.camera import Camera
 from smlmbench.errors import SizeError, SmlmBenchError
 from smlmbench.formats import find, open_movie
 from smlmbench.formats.text import read_head
+from smlmbench.movies import BadPixels
+from smlmbench.registry import Catalog
 from smlmbench.study.digests import file_digest, plain
 from smlmbench.study.sources.description import (
     Description,
@@ -28,6 +30,7 @@ from smlmbench.study.sources.description import (
     missing,
     unreadable,
 )
+from smlmbench.truths.misfit import AS_STATED, Reading
 
 SMALLEST_PX = 8
 MIN_SCORED_PX = 8  # columns that must remain inside the scoring border
@@ -91,8 +94,11 @@ class MovieSource(Description):
     truth_format: str | None = None  # registered; by default found from the file
     columns: dict[str, str] | None = None  # own names: {frame: ..., x_nm: ..., y_nm: ...}; the unit is the key's
     first_frame: int | None = None  # its number in the table; by default the format's
+    origin: Literal["corner", "centre"] | None = None  # where the table's (0, 0) is in the first pixel; the format's
+    misfit: Literal["stop", "warn"] = "stop"  # where the table clearly fits the movie otherwise than stated
     pixel_size_nm: Positive
     camera: Camera | Literal["uncalibrated"]
+    bad_pixels: BadPixels = "refuse"  # NaN or infinite; median: replaced by their neighbours' (`movies.MendedMovie`)
     crop_px: Annotated[int, Field(ge=8)] = 32  # side of training crops
     track: Literal["iid"] | None = None  # every frame has new positions; None: molecules persist
     split: Literal["columns", "frames"] | None = None
@@ -109,10 +115,12 @@ class MovieSource(Description):
         return Form(cls, way, cls.written("part"), own=tuple(files), files=files, named={"truth_format": "formats"})
 
     def content(self) -> dict[str, Any]:
-        """Its files count by their bytes; how it was cut is said by the part."""
+        """Its files count by their bytes; how it was cut is said by the part, what became of bad pixels where it is."""
         table = file_digest(self.truth) if self.truth is not None else None
         digests = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
-        return {**plain(self.model_dump(mode="json", exclude={"movie", "truth", "split"})), **digests}
+        silent = {"origin": self.origin is None, "bad_pixels": self.bad_pixels == "refuse"}
+        apart = {"movie", "truth", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
+        return {**plain(self.model_dump(mode="json", exclude=apart)), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Tells apart trainings on crops that were normalised by the crop's own extremes before."""
@@ -171,6 +179,41 @@ class MovieSource(Description):
         kind = self.truth_kind if self.truth is not None else "none"
         known = {"kind": self.kind, "truth_kind": kind, "pixel_size_nm": self.pixel_size_nm}
         return {**known, "shared_structure": shared}
+
+    @property
+    def truth_file(self) -> Path | None:
+        """Its table."""
+        return self.truth
+
+    @property
+    def stops(self) -> bool:
+        """Unless `misfit: warn`."""
+        return self.misfit == "stop"
+
+    def mended(self, reading: Reading, catalog: Catalog) -> str:
+        """The settings, and what none of them says."""
+        if reading == AS_STATED or self.truth is None:
+            return super().mended(reading, catalog)
+        stated = self._stated(catalog, columns=bool(self.columns))
+        written, by_hand = reading.settings(**stated), reading.by_hand(stated["origin"])
+        if reading.swapped and (swapped := _swapped(self.truth, self.columns or {})):
+            own = self._stated(catalog, columns=True)  # a format that takes columns may count otherwise
+            written = {key: value for key, value in stated.items() if value != own[key]} | written
+            written["columns"] = "{" + ", ".join(f"{key}: {_quoted(name)}" for key, name in swapped.items()) + "}"
+        elif reading.swapped:
+            by_hand.append("swap x and y in the table")
+        settings = ", ".join(f"{key}: {value}" for key, value in written.items())
+        todo = [*([f"write {settings}"] if settings else []), *by_hand]
+        return f"{' and '.join(todo)}, or misfit: warn to go on"
+
+    def _stated(self, catalog: Catalog, *, columns: bool) -> dict[str, Any]:
+        """First frame and origin of its table, as written or as the format that reads it has them."""
+        assert self.truth is not None  # noqa: S101 (asked only where a table was read)
+        named = self.truth_format if not columns or self.columns else None
+        name = find(self.truth, "table", catalog=catalog, format=named, takes_columns=columns)
+        facts = catalog.card("formats", name).facts
+        first = (facts.get("first_frame") or 0) if self.first_frame is None else self.first_frame
+        return {"first_frame": first, "origin": self.origin or facts.get("origin", "corner")}
 
     def leak(self, receptive_field_px: float, model: str) -> str | None:
         """PROTOCOL section 2: the guard should be wider than half of the receptive field and three sigma."""
@@ -234,6 +277,27 @@ def _columns(path: Path, columns: Mapping[str, str]) -> list[Note]:
         said = f"'{path.name}' has no column for x; it has {has}"
         notes.append((("truth",), f"{said}; name it with columns: {{x_nm: ..., y_nm: ..., frame: ...}}"))
     return notes
+
+
+def _swapped(path: Path, columns: Mapping[str, str]) -> dict[str, str]:
+    """Columns as stated, or as a text table's header says, with those of x and y exchanged; empty where unknown."""
+    named = {key: name for key, name in columns.items() if key.startswith(("x", "y"))}
+    if not named:
+        header = text_header(path) or []
+        x = next((cell for cell in header if _is_x(cell)), None)
+        y = next((cell for cell in header if x is not None and _is_x(re.sub("y", "x", cell, flags=re.I))
+                  and not _is_x(cell)), None)  # fmt: skip
+        if x is None or y is None:
+            return {}
+        unit = "px" if re.search(r"\bpx\b|pixel", x, flags=re.I) else "nm"
+        named = {f"x_{unit}": x, f"y_{unit}": y}
+    kept = {key: name for key, name in columns.items() if key not in named}
+    return kept | dict(zip(named, reversed(named.values()), strict=True))
+
+
+def _quoted(text: str) -> str:
+    """As YAML's plain words are not, whatever it holds."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def text_header(path: Path) -> list[str] | None:

@@ -35,6 +35,7 @@ def evidence_of(found: Localizations | None, condition: Condition, scoring: Scor
         three_d=bool(condition.facts.get("three_d")),
         min_photons=100.0 if truth is None else truth.faintest(),
         frame_shift=condition.block,
+        field_known=bool(condition.facts.get("field_known", True)),
         density_per_um2=float(condition.facts.get("density_per_um2", float("nan"))),
     )
     return gather(found, None if truth is None else truth.table, facts=facts, **more)

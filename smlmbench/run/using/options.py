@@ -1,0 +1,65 @@
+"""Further options of the functions of the Python interface, named as those of the commands."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+
+class Running(TypedDict, total=False):
+    """Further options of `run`, as those of the command.
+
+    Attributes:
+        device: auto, cpu, cuda or mps for training and scoring.
+        infer_device: Another one for scoring and predicting.
+        retry_failed: Repeat failed and collapsed cells.
+        max_hours: Begin no new cell after this time.
+        workers: Cells that are trained at a time, each in a process of its own.
+        scheduler: Address of a running Dask scheduler.
+        cluster: YAML file of a job queue.
+    """
+
+    device: str
+    infer_device: str | None
+    retry_failed: bool
+    max_hours: float | None
+    workers: int | None
+    scheduler: str | None
+    cluster: Path | None
+
+
+class Predicting(TypedDict, total=False):
+    """Further options of `predict`, as those of the command.
+
+    Attributes:
+        device: auto, cpu, cuda or mps.
+        runtime: auto, eager, compiled, onnxruntime, openvino ...
+        number_format: fp32 or bf16.
+        settings: Of a classical fitter.
+        bad_pixels: refuse, or median for those that are NaN or infinite.
+        measure: False leaves out photons, background and uncertainty, which are fitted at the positions of a network.
+        psf_sigma_nm: Width of the PSF for that, instead of what the movie's own spots say.
+    """
+
+    device: str
+    runtime: str
+    number_format: str | None
+    settings: Mapping[str, Any]
+    bad_pixels: Literal["refuse", "median"]
+    measure: bool
+    psf_sigma_nm: float | None
+
+
+class Reading(TypedDict, total=False):
+    """How `evaluate` reads its files.
+
+    Attributes:
+        found_format, truth_format: Registered names.
+        found_as, truth_as: What a table's file does not say: first_frame, origin (corner or centre), columns.
+        label_rule: floor, or ds for files of Deep-STORM.
+    """
+
+    found_format: str | None
+    truth_format: str | None
+    found_as: Mapping[str, Any]
+    truth_as: Mapping[str, Any]
+    label_rule: Literal["floor", "ds"]
