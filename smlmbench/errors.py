@@ -13,6 +13,10 @@ class LossWarning(UserWarning):
     """What is read or written is not all that there is, or not as it was; not an error."""
 
 
+class HalvedWarning(LossWarning):
+    """A device had no memory for a batch; the work goes on in halves of it."""
+
+
 class SmlmBenchError(Exception):
     """Base of all errors of this package."""
 
@@ -75,6 +79,10 @@ class DivergedError(TrainingError):
 
 class PrunedError(SmlmBenchError):
     """A trial of a search was stopped because its training was not worth going on."""
+
+
+class NoMemoryError(SmlmBenchError):
+    """A device has no memory for what is asked of it, not even in halves."""
 
 
 class CollapsedError(TrainingError):

@@ -11,13 +11,12 @@ from statistics import median
 
 import torch
 
-from smlmbench.inference.devices import resolve_device, resolve_number_format
+from smlmbench.inference.devices import resolve_device, resolve_number_format, synchronise
 from smlmbench.run.cells.training import build_recipe
 from smlmbench.run.materials import Materials
 from smlmbench.run.session import Session
 from smlmbench.study.cells import SUPERVISED, Cell, Longer, Pending, Plan
 from smlmbench.study.planning.students import with_longer
-from smlmbench.timing import synchronise
 from smlmbench.tracking.records import read_study
 
 WARM_UP = 2
