@@ -1,6 +1,7 @@
 """Where networks run, in which number format they are trained there, and what to do where memory runs out."""
 
 import gc
+import warnings
 
 import torch
 
@@ -39,7 +40,9 @@ def exact(device: torch.device) -> torch.device:
     Left alone, convolutions on a card round to TF32 (10 bits of mantissa) and may add up in any order.
     """
     if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of some versions of torch about further names of these
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
     return device
 
