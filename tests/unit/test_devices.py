@@ -1,4 +1,4 @@
-"""A device without memory for a batch: halves once, and says so, or an end with its reason; and the time of a card."""
+"""What a device does to trainings and movies: too little memory (halves once, or an end), its time, its checkpoints."""
 
 import warnings
 from functools import partial
@@ -6,13 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from test_inference import CPU, READ_OUT, movie, spikes
+from test_inference import CATALOG, CPU, READ_OUT, movie, spikes
 from test_training import Trial, interrupt_at, recipe, settings
 from tiny_study import run, write
 from torch import nn
 
 from smlmbench import training
+from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import HalvedWarning, NoMemoryError
+from smlmbench.inference.checkpoint import build_network, checkpoint_of, load_trained
 from smlmbench.inference.devices import lacks_memory
 from smlmbench.inference.engine import predict, raw_batches
 from smlmbench.models.srcnn import Srcnn
@@ -223,3 +225,33 @@ def test_waiting_for_a_card_to_finish_its_steps_is_time_of_the_training(tmp_path
     progress = Trial(tmp_path).run()
     asked = sum(step % training.GUARD_EVERY == 0 or step in validation_steps(settings()) for step in range(1, 25))
     assert progress.train_s == pytest.approx(7.0 * 2 * asked)  # of losses and of gradient norms
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
+def test_what_a_card_saved_goes_on_where_there_is_none(tmp_path, monkeypatch):
+    whole = Trial(tmp_path / "whole")
+    whole.run()
+    with monkeypatch.context() as card:  # tensors of the files lie on a card, as torch has it in them
+        card.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        with pytest.raises(KeyboardInterrupt):
+            Trial(tmp_path / "moved", on_batch=interrupt_at(9)).run()
+    last = tmp_path / "moved" / "last.pt"
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(last, weights_only=True)
+    saved = torch.load(last, weights_only=True, map_location="cpu")
+    torch.save({**saved, "cuda_rng": torch.zeros(16, dtype=torch.uint8)}, last)
+    moved = Trial(tmp_path / "moved")
+    moved.run()
+    assert all(torch.equal(value, moved.net.state_dict()[name]) for name, value in whole.net.state_dict().items())
+
+
+def test_a_network_that_a_card_saved_is_loaded_where_there_is_none(tmp_path, monkeypatch):
+    given = Given(1, 2, 100.0, Statistics(10.0, 5.0, 0.0, 80.0))
+    settings_of = CATALOG.card("models", "srcnn").fill("srcnn", {"kernels": "3-1-3", "width": 0.25})
+    network = build_network(CATALOG, "srcnn", settings_of, given)
+    model = {"name": "srcnn", "version": 1, "settings": settings_of}
+    output = {"name": "raster", "version": 1, "settings": READ_OUT.settings}
+    with monkeypatch.context() as card:
+        card.setattr(torch.serialization, "location_tag", lambda storage: "cuda:1")
+        torch.save(checkpoint_of(network, given, model, output, {"task": "localization"}), tmp_path / "best.pt")
+    assert load_trained(tmp_path / "best.pt", CATALOG).network.training is False
