@@ -229,18 +229,20 @@ def test_waiting_for_a_card_to_finish_its_steps_is_time_of_the_training(tmp_path
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
 def test_what_a_card_saved_goes_on_where_there_is_none(tmp_path, monkeypatch):
-    whole = Trial(tmp_path / "whole")
+    scores = [1.0, 0.0, 0.0, 0.0]  # the best weights are those that the card saved
+    whole = Trial(tmp_path / "whole", scores=scores)
     whole.run()
+    last = tmp_path / "moved" / "last.pt"
     with monkeypatch.context() as card:  # tensors of the files lie on a card, as torch has it in them
         card.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
         with pytest.raises(KeyboardInterrupt):
-            Trial(tmp_path / "moved", on_batch=interrupt_at(9)).run()
-    last = tmp_path / "moved" / "last.pt"
-    with pytest.raises(RuntimeError, match="CUDA"):
-        torch.load(last, weights_only=True)
-    saved = torch.load(last, weights_only=True, map_location="cpu")
-    torch.save({**saved, "cuda_rng": torch.zeros(16, dtype=torch.uint8)}, last)
-    moved = Trial(tmp_path / "moved")
+            Trial(tmp_path / "moved", scores=scores, on_batch=interrupt_at(9)).run()
+        saved = torch.load(last, weights_only=True, map_location="cpu")
+        torch.save({**saved, "cuda_rng": torch.zeros(16, dtype=torch.uint8)}, last)
+    for path in (last, last.with_name("best_state.pt")):
+        with pytest.raises(RuntimeError, match="CUDA"):
+            torch.load(path, weights_only=True)
+    moved = Trial(tmp_path / "moved", scores=scores[1:])
     moved.run()
     assert all(torch.equal(value, moved.net.state_dict()[name]) for name, value in whole.net.state_dict().items())
 
