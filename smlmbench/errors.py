@@ -17,6 +17,10 @@ class HalvedWarning(LossWarning):
     """A device had no memory for a batch; the work goes on in halves of it."""
 
 
+class DoubtWarning(LossWarning):
+    """A number was made with something that is not known, or that the data contradict; not an error."""
+
+
 class SmlmBenchError(Exception):
     """Base of all errors of this package."""
 
@@ -59,6 +63,10 @@ class StoreError(UserError):
 
 class StoreLostError(SmlmBenchError):
     """The store was there and has gone away in the middle of the work."""
+
+
+class StoreShutError(StoreLostError, StoreError):
+    """The store is there and keeps this process out: locked for too long, or the login is refused."""
 
 
 class EngineError(UserError):

@@ -18,6 +18,9 @@ BLOCK_BYTES = 1 << 24
 DIGESTED_BYTES, DIGESTED_FRAMES = 1 << 28, 1024
 AROUND = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)])
 
+STRETCHES, STRETCH_FRAMES, STRETCH_PIXELS = 32, 4, 2**17
+GOLDEN = 0.6180339887
+
 
 class Extent(Protocol):
     """The size of a movie."""
@@ -224,6 +227,18 @@ def blocks(frames: Frames, size: int) -> Iterator[tuple[int, NDArray[np.float32]
         yield start, block
 
 
+def stretches(movie: Extent) -> list[tuple[int, int]]:
+    """Up to 32 short stretches of a movie, first frame and the one after the last.
+
+    They do not overlap, and are spread evenly wherever their order is broken off.
+    """
+    each = max(1, min(STRETCH_FRAMES, STRETCH_PIXELS // (movie.height * movie.width)))
+    count = max(1, min(STRETCHES, movie.n_frames // each))
+    order = sorted(range(count), key=lambda number: number * GOLDEN % 1)
+    starts = [number * (movie.n_frames - each) // max(1, count - 1) for number in order]
+    return [(start, min(start + each, movie.n_frames)) for start in starts]
+
+
 def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDArray[np.float32]:
     """Frames start .. stop - 1 as a network takes them: with a channel axis, each between its neighbours.
 
@@ -290,12 +305,12 @@ def _mend(frame: NDArray[np.floating], bad: NDArray[np.bool_]) -> None:
     left = np.argwhere(bad)
     low, high = np.maximum(left.min(axis=0) - RINGS, 0), left.max(axis=0) + RINGS + 1
     box = (slice(low[0], high[0]), slice(low[1], high[1]))
-    known = np.pad(np.where(bad[box], np.nan, frame[box]), 1, constant_values=np.nan)
+    known = np.pad(np.where(bad[box], np.nan, frame[box].astype(np.float64)), 1, constant_values=np.nan)
     left += 1 - low
     for _ in range(RINGS):
         near = known[tuple(np.moveaxis(left[:, None] + AROUND, -1, 0))]
         some = np.isfinite(near).any(axis=1)
-        near = np.sort(near[some].astype(np.float64))  # NaN comes last
+        near = np.sort(near[some])  # NaN comes last
         count, rows = np.isfinite(near).sum(axis=1), np.arange(len(near))
         known[tuple(left[some].T)] = (near[rows, (count - 1) // 2] + near[rows, count // 2]) / 2
         left = left[~some]

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from smlmbench.addresses import hidden
 from smlmbench.cli.output import losses_as_notes
 from smlmbench.errors import SmlmBenchError, UserError, printable, unknown_name
 from smlmbench.version import __version__
@@ -69,7 +70,7 @@ class Commands(TyperGroup):
                 code = super().main(args=[w for w in words if w != "--debug"], **extra)
         except (Exception, KeyboardInterrupt) as error:
             if debug:
-                typer.echo(traceback.format_exc().rstrip(), err=True)
+                typer.echo(hidden(traceback.format_exc().rstrip()), err=True)
             code = _explain(error)
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -86,17 +87,19 @@ def _explain(error: BaseException) -> int:
     """Say on stderr what went wrong, one line per problem, and return the exit code."""
     if isinstance(error, SmlmBenchError):
         for line in str(error).splitlines():
-            typer.echo(f"smlmbench: {printable(line)}", err=True)
+            typer.echo(f"smlmbench: {printable(hidden(line))}", err=True)
         return 2 if isinstance(error, UserError) else 1
     usage = getattr(error, "format_message", None)
     if usage is not None:  # typer's own, such as a missing argument; its class differs between versions of typer
-        typer.echo(_usage_line(error, usage()), err=True)
+        typer.echo(hidden(_usage_line(error, usage())), err=True)
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         typer.echo("smlmbench: interrupted", err=True)
         return 130
     said = " ".join(str(error).split()) or "no message"
-    typer.echo(f"smlmbench: unexpected {type(error).__name__}: {printable(said)} (--debug shows where)", err=True)
+    typer.echo(
+        f"smlmbench: unexpected {type(error).__name__}: {printable(hidden(said))} (--debug shows where)", err=True
+    )
     return 1
 
 

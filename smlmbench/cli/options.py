@@ -114,6 +114,11 @@ def named_columns(pairs: Sequence[str], option: str = "--column") -> dict[str, s
     return found or None
 
 
+def stored(store: str | None) -> list[str]:
+    """The words of a command line that name the same store again."""
+    return [] if store is None else ["--store", store]
+
+
 def end_like_ctrl_c() -> None:
     """Treat SIGTERM, with which a job queue ends a job, like Ctrl-C, so that what is running is checkpointed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -11,17 +11,19 @@ from typing import Any
 
 import typer
 
+from smlmbench.addresses import hidden
+
 PIPE_WIDTH = 10_000
 
 
 def emit(text: str) -> None:
     """Write one line of result to stdout."""
-    typer.echo(text)
+    typer.echo(hidden(text))
 
 
 def note(text: str) -> None:
     """Write one line about the work to stderr, where it does not disturb a pipe."""
-    typer.echo(text, err=True)
+    typer.echo(hidden(text), err=True)
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return str(value) if isinstance(value, Path) else value
+    return hidden(str(value)) if isinstance(value, str | Path) else value
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -71,7 +73,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(hidden(cell)) for cell in row))
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH

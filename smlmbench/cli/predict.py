@@ -1,6 +1,6 @@
 """smlmbench predict: a trained network on a movie."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +47,13 @@ class _Asked:
     ] = None
     overwrite: Overwrite = False
     bad_pixels: BadPixels = "refuse"
+    photons: Annotated[
+        bool,
+        Option(help="Photons, background and uncertainty of every localization, from one fit at its place."),
+    ] = True
+    psf_sigma_nm: Annotated[
+        float | None, Option(help="Width of the PSF for that; default: that of the movie's own spots.")
+    ] = None
     store: Store = None
     plugins: Plugins = None
     as_json: AsJson = False
@@ -75,10 +82,13 @@ def command(asked: _Asked) -> None:
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", "bad_pixels")
+    own = ("bad_pixels", "psf_sigma_nm")
+    names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", *own)
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)
-    wanted = Wanted(**same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()))
+    wanted = Wanted(
+        **same, camera=camera, frames=frames, settings=fit_settings(asked.sets or ()), measure=asked.photons
+    )
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     writing: dict[str, Any] = {"table_format": asked.table_format, "overwrite": asked.overwrite}
     with Reporter(quiet=asked.as_json) as reporter:
@@ -112,7 +122,8 @@ def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, 
 def _say(asked: _Asked, written: "Written") -> None:
     if asked.as_json:
         names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
-        emit_json({name: getattr(written, name) for name in names})
+        measured = {} if written.measured is None else {"measured": asdict(written.measured)}
+        emit_json({name: getattr(written, name) for name in names} | measured)
         return
     if written.resumed:
         note(f"continued after {written.resumed} frames of an earlier command")
@@ -120,6 +131,8 @@ def _say(asked: _Asked, written: "Written") -> None:
         emit(f"{written.frames} frames; the network learned images, so there is no table of localizations")
     else:
         emit(f"{written.localizations} localizations in {written.frames} frames: {written.table}")
+    if (cost := written.measured) is not None:
+        emit(f"{cost.said}; {cost.seconds:.1f} s, {100 * cost.share:.0f} % of the time")
     if written.image is not None:
         emit(f"summed image: {written.image}")
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AsJson, Overwrite, Store
+from smlmbench.addresses import command as command_line
+from smlmbench.cli.options import AsJson, Overwrite, Store, stored
 from smlmbench.cli.output import emit, emit_json
 
 
@@ -50,7 +51,7 @@ def command(
 
         fitting = study_within(read_study(opened, name), budget_ms, device, size)
     if as_json:
-        paths = {"html": files.html, "csv": files.csv, "md": files.md, "tex": files.tex, "json": files.json}
+        paths = {kind: getattr(files, kind) for kind in ("html", "csv", "md", "tex", "json")}
         said = {"study": name, "files": paths, "answers": files.answers}
         if fitting is not None:
             said["fits"] = {data: None if one is None else one.as_dict() for data, one in fitting.items()}
@@ -61,11 +62,11 @@ def command(
     for data, one in (fitting or {}).items():
         if one is None:
             frame = "a frame" if size is None else f"a frame of {size} px"
-            emit(
-                f"Nothing timed on {data} takes at most {budget_ms:g} ms for {frame} on {device}; other sizes are "
-                f"timed by: smlmbench time STUDY.yaml --sizes {size or 64}"
-            )
+            file = study if study != name else "STUDY.yaml"
+            timed_by = command_line("smlmbench", "time", file, "--sizes", size or 64, *stored(store))
+            none = f"Nothing timed on {data} takes at most {budget_ms:g} ms for {frame} on {device}"
+            emit(f"{none}; other sizes are timed by: {timed_by}")
         else:
             emit(one.sentence)
-            emit(f"  {one.command}" + (f" --store {store}" if store else ""))
+            emit(f"  {one.command} {command_line(*stored(store))}".rstrip())
     emit(f"leaderboard: {files.html}")

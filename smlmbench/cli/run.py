@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smlmbench.cli.options import Only, TrainAsked, end_like_ctrl_c, from_fields
+from smlmbench.addresses import command as command_line
+from smlmbench.cli.options import Only, TrainAsked, end_like_ctrl_c, from_fields, stored
 from smlmbench.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def command(asked: _Asked) -> None:
     end_like_ctrl_c()
     finished = api.run(loaded, store=asked.store, only=only, repeats=asked.repeats, **asked.running())
     emit(summary(finished))
-    note("look at it in MLflow with: smlmbench ui" + (f" --store {asked.store}" if asked.store else ""))
+    note(f"look at it in MLflow with: {command_line('smlmbench', 'ui', *stored(asked.store))}")
     if finished.failed_references:
         note(f"failed references: {', '.join(finished.failed_references)}")
     if finished.failed_references or fell_short(finished):
@@ -57,7 +58,8 @@ def _print_job(asked: _Asked, cells: int) -> None:
     from smlmbench.errors import EngineError
 
     if asked.cluster is None:
-        raise EngineError("--dry prints the job script of --cluster CLUSTER.yaml; `smlmbench plan` shows the cells")
+        cells_by = command_line("smlmbench", "plan", asked.study)
+        raise EngineError(f"--dry prints the job script of --cluster CLUSTER.yaml; `{cells_by}` shows the cells")
     jobs = read_jobs(asked.cluster)
     emit(jobs.script().rstrip())
     note(f"{cells} cells in {asked.workers or jobs.jobs} such jobs; nothing was sent")

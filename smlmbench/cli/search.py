@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smlmbench.addresses import command as command_line
 from smlmbench.cli.options import TrainAsked, end_like_ctrl_c, from_fields
 from smlmbench.cli.output import emit, note
 from smlmbench.cli.run import fell_short, summary
@@ -39,10 +40,12 @@ def command(asked: _Asked) -> None:
     from smlmbench.run.progress import Reporter
     from smlmbench.run.searching.hunting import run_searches
     from smlmbench.run.studies.study import options_of
+    from smlmbench.search.storage import address
 
     with Reporter() as reporter:
         finished = run_searches(loaded, opened, reporter, options_of(**asked.running()))
     emit(summary(finished))
-    note(f"look at the trials with: optuna-dashboard sqlite:///{opened.optuna_path}")
+    shown_by = command_line("optuna-dashboard", address(opened.optuna_path))
+    note(f"look at the trials with (after pip install optuna-dashboard): {shown_by}")
     if not finished.statuses or fell_short(finished):
         raise typer.Exit(1)

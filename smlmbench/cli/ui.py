@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smlmbench.addresses import Address
 from smlmbench.cli.options import Store
 from smlmbench.cli.output import emit, note
 
@@ -38,7 +39,7 @@ def command(
         note("stopped")
 
 
-def _show_links(url: str) -> None:
+def _show_links(url: Address) -> None:
     from smlmbench.tracking.server import chart_links
 
     links = chart_links(url)

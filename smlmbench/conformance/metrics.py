@@ -1,6 +1,8 @@
-"""Checks of a metric file: it gives what its card says, in range, and nothing beats the truth."""
+"""Checks of a metric file: it gives what its card says, in range, nothing beats the truth, and n/a has a reason."""
 
 import math
+import warnings
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -32,16 +34,25 @@ def names_are_those_of_the_card(subject: Subject) -> str:
 
 
 def numbers_are_in_range(subject: Subject) -> str:
-    """Numbers are within the ends that the card states."""
-    gives = _card(subject).gives
-    for what, evidence in _cases().items():
-        for name, value in subject.module.measure(evidence).items():
-            if isinstance(value, str) or not math.isfinite(value):
-                continue
-            low, high = gives[name].low, gives[name].high
-            fits = (low is None or low - NEAR <= value) and (high is None or value <= high + NEAR)
-            require(fits, f"{what}: {name} is {value:g}, the card says {low} to {high}")
+    """Numbers are finite and within the ends that the card states."""
+    _require_numbers(subject, _cases())
     return "as the card says"
+
+
+def nothing_to_score_has_a_reason(subject: Subject) -> str:
+    """Where nothing counts on either side, or an image has no value, every number is n/a: not 0, nor an exception."""
+    for what, evidence in _void().items():
+        for name, value in subject.module.measure(evidence).items():
+            require(isinstance(value, str), f"{what}: {name} is {value}; give a reason")
+    return ", ".join(_void())
+
+
+def odd_evidence_has_numbers_or_reasons(subject: Subject) -> str:
+    """A side without rows, single rows, unknown values and constant images give numbers in range, or reasons."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _require_numbers(subject, _odd())
+    return ", ".join(_odd())
 
 
 def nothing_beats_the_truth(subject: Subject) -> str:
@@ -50,13 +61,25 @@ def nothing_beats_the_truth(subject: Subject) -> str:
     best, worse = (subject.module.measure(cases[what]) for what in ("the truth", "a poor answer"))
     for name, facts in _card(subject).gives.items():
         pair = best[name], worse[name]
-        if facts.direction == "none" or any(isinstance(value, str) or not math.isfinite(value) for value in pair):
+        if facts.direction == "none" or any(isinstance(value, str) for value in pair):
             continue
         lead = (pair[0] - pair[1]) * (1 if facts.direction == "up" else -1)
         seen = f"{name}: the truth has {pair[0]:g}, a poor answer {pair[1]:g}"
         require(lead >= -NEAR, f"{seen}; the card says {facts.direction}")
         told.append(name)
     return ", ".join(told) or "no number with a direction"
+
+
+def _require_numbers(subject: Subject, cases: Mapping[str, Evidence]) -> None:
+    gives = _card(subject).gives
+    for what, evidence in cases.items():
+        for name, value in subject.module.measure(evidence).items():
+            if isinstance(value, str):
+                continue
+            require(math.isfinite(value), f"{what}: {name} is {value}; give a reason instead")
+            low, high = gives[name].low, gives[name].high
+            fits = (low is None or low - NEAR <= value) and (high is None or value <= high + NEAR)
+            require(fits, f"{what}: {name} is {value:g}, the card says {low} to {high}")
 
 
 def _card(subject: Subject) -> MetricCard:
@@ -95,4 +118,82 @@ def _cases() -> dict[str, Evidence]:
         "a poor answer": evidence(poor, render_table(poor, (FIELD_NM, FIELD_NM), FINE_NM).values[0]),
         "an empty answer": evidence(empty, np.zeros_like(picture)),
         "no evidence": gather(None, None),
+    }
+
+
+def _rows(count: int, **columns: float) -> Localizations:
+    """Rows apart from each other, in frames of their own, inside all borders."""
+    place = 1000.0 + 600.0 * np.arange(count)
+    known = {"frame": np.arange(count), "x_nm": place, "y_nm": place, "photons": 500.0 + place}
+    return _table(known | {name: np.full(count, value) for name, value in columns.items()})
+
+
+def _picture(image: NDArray[np.float64], truth: NDArray[np.float64]) -> Evidence:
+    return gather(None, None, images=Images(image, truth, FINE_NM))
+
+
+def _void() -> dict[str, Evidence]:
+    """Evidence in which nothing counts."""
+    none, picture = _rows(0), np.pad(np.ones((4, 4)), 90)
+    nowhere = Localizations.empty(n_frames=0, field_nm=(0.0, 0.0))
+    return {
+        "no frames": gather(nowhere, nowhere),
+        "no rows": gather(none, none),
+        "all too dim": gather(_rows(5), _rows(5, photons=0.0)),
+        "all in the border": gather(_rows(5, x_nm=100.0), _rows(5, x_nm=100.0)),
+        "no position": gather(_rows(5, x_nm=math.nan), _rows(5, x_nm=math.nan)),
+        "a blank truth": _picture(picture, np.zeros_like(picture)),
+        "a truth below 0": _picture(picture, -picture),
+        "an image that is no number": _picture(picture * math.nan, picture),
+        "a truth that is no number": _picture(picture, picture * math.nan),
+        "an infinite pixel": _picture(np.where(picture > 0, math.inf, 0.0), picture),
+        "no pixels": _picture(np.zeros((0, 0)), np.zeros((0, 0))),
+        "one pixel": _picture(np.full((1, 1), 2.0), np.ones((1, 1))),
+        "signal-free frames without area": gather(None, None, signal_free=SignalFree(none, 0.0)),
+        "signal-free frames without end": gather(None, None, signal_free=SignalFree(none, math.inf)),
+    }
+
+
+def _odd() -> dict[str, Evidence]:
+    """Evidence with little in it."""
+    none, one, two, five, picture = _rows(0), _rows(1), _rows(2), _rows(5), np.pad(np.ones((4, 4)), 90)
+    flat, dark = np.ones_like(picture), np.zeros_like(picture)
+    single = {name: values[:1] for name, values in one.columns().items()}
+    alone = Localizations.of(single, n_frames=1, field_nm=(FIELD_NM, FIELD_NM))
+    pictures = {
+        "constant images": (7 * flat, 3 * flat),
+        "a constant image": (flat, picture),
+        "a constant truth": (picture, flat),
+        "a blank image": (dark, picture),
+        "an inverted image": (-picture, picture),
+        "an image that sums to 0": (picture - picture.mean(), picture),
+        "one row of pixels": (picture[92:93], picture[92:93] * 2),
+        "one lit pixel in the dark": (
+            picture,
+            np.where(np.arange(picture.size).reshape(picture.shape) == 17000, 1, -9.0),
+        ),
+        "tiny images": (2e-200 * picture, 1e-200 * picture),
+        "huge images": (2e200 * picture, 1e200 * picture),
+        "a tiny image": (1e-200 * picture, picture),
+        "a huge image": (1e200 * picture, picture),
+    }
+    return {
+        "no detection": gather(none, five),
+        "no emitter": gather(five, none),
+        "one each": gather(one, one),
+        "one each, far apart": gather(one, _rows(1, x_nm=3000.0)),
+        "two each": gather(two, two),
+        "one frame": gather(alone, alone),
+        "detections without a position": gather(_rows(5, x_nm=math.nan), five),
+        "detections out of all fields": gather(_rows(5, x_nm=1e12), five),
+        "photons unknown": gather(_rows(5, photons=math.nan), _rows(5, photons=math.nan)),
+        "photons all alike": gather(_rows(5, photons=800.0), _rows(5, photons=800.0)),
+        "photons below 0": gather(_rows(5, photons=-800.0), five),
+        "photons of nothing": gather(_rows(5, photons=1e-200), five, facts=Facts(min_photons=0.0)),
+        "photons without end": gather(_rows(5, photons=1e300), five),
+        "an infinite depth": gather(_rows(5, z_nm=math.inf), _rows(5, z_nm=0.0)),
+        "infinite depths": gather(_rows(5, z_nm=math.inf), _rows(5, z_nm=math.inf), facts=Facts(three_d=True)),
+        "depths unknown": gather(five, five, facts=Facts(three_d=True)),
+        "all neutral but one": gather(five, five, facts=Facts(min_photons=np.where(np.arange(5) == 2, 100.0, 1e9))),
+        **{what: _picture(*pair) for what, pair in pictures.items()},
     }

@@ -48,7 +48,7 @@ def shapes_follow_the_frames(subject: Subject) -> str:
     for upsampling in _upsamplings(subject):
         model = _tiny(subject, upsampling)
         multiple = frame_multiple(card.facts, upsampling)
-        for height, width in ((16, 16), (13, 18), (9, 11)):
+        for height, width in ((16, 16), (13, 18), (9, 11), (1, 9), (9, 1), (2, 3), (1, 1)):
             raw = _answer(padded(model, multiple, upsampling), _noise(subject, 2, height, width))
             require(len(raw) == 2, f"a batch of 2 gives {len(raw)} raw maps at upsampling {upsampling}")
             if card.upsamples != "none":

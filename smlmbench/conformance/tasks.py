@@ -14,7 +14,7 @@ import torch
 from smlmbench import tasks
 from smlmbench.conformance import examples
 from smlmbench.conformance.checks import NotApplicable, Subject, require
-from smlmbench.data.contracts import Asked, Condition, Given, Scope, TrainingSet
+from smlmbench.data.contracts import ArrayFrames, Asked, Condition, Given, Scope, TrainingSet
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.engine import ReadOut, frame_multiple, padded
 from smlmbench.registry import Catalog, ModelCard
@@ -79,13 +79,21 @@ def sums_give_the_number(subject: Subject) -> str:
 
 
 def validation_knows_no_test(subject: Subject) -> str:
-    """Validation and test are other draws, and validation stays as it is whatever is tested."""
-    with _set(subject) as (_, condition, again):
-        first, test, second = again("val"), condition, again("val")
-        one, other, third = (each.frames.read(0, 1) for each in (first, test, second))
-        require(np.array_equal(one, third), "validation is not the same when it is drawn again")
+    """Validation shares no unit with test, and says the same bit for bit whatever was tested in between."""
+    with _set(subject) as (task, test, made):
+        model, first = _two_steps(task, made("train"))[1], made("val")
+        before, units = _said(task, model, first), [_units(each) for each in (first, test)]
+        require(not units[0] & units[1], "validation and test share units")
         require(first.digest != test.digest, "validation and test have one digest")
-        return "same digest, same inputs" if one.shape == other.shape else "same inputs"
+        turned = replace(test, frames=ArrayFrames(test.frames.read(0, test.frames.n_frames)[::-1].copy()))
+        for tested in (test, turned):
+            _said(task, model, tested)
+        again = made("val")
+        require(_units(again) == units[0], "validation is not the same when it is drawn again")
+        after = _said(task, model, again)
+        changed = sorted(name for name in before if before[name] != after.get(name))
+        require(not changed, f"{', '.join(changed)} of validation change with what was tested before")
+        return f"{len(units[0])} units, {len(before)} numbers"
 
 
 def without_truth_there_are_reasons(subject: Subject) -> str:
@@ -117,26 +125,7 @@ def page_and_picture_are_made(subject: Subject) -> str:
 def two_steps_train(subject: Subject) -> str:
     """A registered network makes two steps on a source that the task takes, and is watched, tuned and scored."""
     with _set(subject) as (task, condition, stream):
-        name, output, settings, loss = _network(task, stream("train"))
-        samples: TrainingSet = stream("train")
-        card, module = cast("ModelCard", task.catalog.card("models", name)), task.catalog.module("outputs", output)
-        chosen = card.fill(name, card.tiny)
-        context, pixel_nm = card.frames_at_once(chosen), samples.output_settings.get("pixel_size_nm", float("nan"))
-        channels, upsampling = samples.sample_shape[0] * context, int(settings.get("upsampling", 1))
-        given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context)
-        network = task.catalog.module("models", name).build(chosen, given)
-        multiple = frame_multiple(card.facts, given.upsampling)
-        call = padded(network, multiple, given.upsampling)
-        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-        for step in range(2):
-            batch = samples.batch(2 * step, 2)
-            value = loss(call(batch.inputs), module.targets(batch, settings))["loss"]
-            optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
-        keeps = bool(task.card.facts.get("keeps_table", True))
-        read_out = ReadOut(module, settings, float("nan"), multiple_px=multiple, keep_table=keeps)
-        model = Answering(network.eval(), replace(read_out, context=given.context), torch.device("cpu"))
+        name, model = _two_steps(task, stream("train"))
         answer = task.answer(model, condition)
         watch = task.watch(answer, condition, SCORING)
         require(task.primary in watch.numbers, f"watching gives no {task.primary}")
@@ -153,14 +142,54 @@ def _set(subject: Subject) -> Iterator[tuple[Task, Condition, Callable[[str], An
     with tempfile.TemporaryDirectory() as scratch:
         description = _description(task, Path(scratch))
         module, identity = task.catalog.module("data", description.kind), {"example": subject.name}
-        extras = tuple(task.card.facts.get("extras", ()))
+        extras, parts = tuple(task.card.facts.get("extras", ())), description.cuts(val=False, test=False)
 
         def made(role: str) -> Any:
+            part = parts.get(role, description)
             if role == "train":
-                return module.training_set(description, identity, Scope(SEED), task.catalog)
-            return module.condition(role, description, identity, Asked(role, SEED, extras), task.catalog)
+                return module.training_set(part, identity, Scope(SEED), task.catalog)
+            return module.condition(role, part, identity, Asked(role, SEED, extras), task.catalog)
 
         yield task, made("test"), made
+
+
+def _two_steps(task: Task, samples: TrainingSet) -> tuple[str, Answering]:
+    """A registered network that serves the task, by its name and after two steps on a stream."""
+    name, output, settings, loss = _network(task, samples)
+    card, module = cast("ModelCard", task.catalog.card("models", name)), task.catalog.module("outputs", output)
+    chosen = card.fill(name, card.tiny)
+    context, pixel_nm = card.frames_at_once(chosen), samples.output_settings.get("pixel_size_nm", float("nan"))
+    channels, upsampling = samples.sample_shape[0] * context, int(settings.get("upsampling", 1))
+    given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context)
+    network = task.catalog.module("models", name).build(chosen, given)
+    multiple = frame_multiple(card.facts, given.upsampling)
+    call = padded(network, multiple, given.upsampling)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for step in range(2):
+        batch = samples.batch(2 * step, 2)
+        value = loss(call(batch.inputs), module.targets(batch, settings))["loss"]
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+    keeps = bool(task.card.facts.get("keeps_table", True))
+    read_out = ReadOut(module, settings, float("nan"), multiple_px=multiple, keep_table=keeps)
+    return name, Answering(network.eval(), replace(read_out, context=given.context), torch.device("cpu"))
+
+
+def _units(condition: Condition) -> set[bytes]:
+    """The inputs of a set, each as its bytes."""
+    return {condition.frames.read(number, number + 1).tobytes() for number in range(condition.frames.n_frames)}
+
+
+def _said(task: Task, model: Answering, condition: Condition) -> dict[str, bytes]:
+    """All that is watched, tuned and scored on a set, by name."""
+    answer = task.answer(model, condition)
+    watch, tuned = task.watch(answer, condition, SCORING), task.tune(answer, condition, SCORING)
+    scores = task.score(task.at(answer, tuned.settings), condition, SCORING)
+    said = {"watched": watch.numbers, "tuned": tuned.settings, "scored": scores.values, "per unit": scores.per_unit}
+    found = {f"{name} {what}": value for what, numbers in said.items() for name, value in numbers.items()}
+    found |= {"score watched": watch.score, "mass watched": watch.mass, "curve tuned": tuned.curve}
+    return {name: np.asarray(value, dtype=np.float64).tobytes() for name, value in found.items()}
 
 
 def _description(task: Task, folder: Path) -> Any:

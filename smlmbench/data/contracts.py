@@ -141,7 +141,8 @@ class Condition:
         truth: None where there is none.
         digest: Identity of inputs and truth.
         facts: density_per_um2, isolated_fraction, ...; drawn and printed, never interpreted outside the task.
-        told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons.
+        told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons, the camera's noise
+            (`Noise.told`).
         block: Units that belong together in a bootstrap; the smallest cyclic shift for chance scores.
         truth_kind: simulated, pseudo, designed, unstated or none.
         calibrated: False where the inputs are camera counts.

@@ -57,6 +57,7 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
     background = float(known.mean()) if len(known) else None
     min_photons = float(faintest_photons(source.min_photons, np.nan if background is None else background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": sigma_nm, "background_photons": background}
+    noise = source.camera.noise.told() if isinstance(source.camera, Camera) else {}
     iid = source.track == "iid"
     by_frames = source.part is not None and source.part.rule == "frames"
     return Condition(
@@ -69,7 +70,7 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
         block=frame_shift(table, iid=iid),
         shared_structure=by_frames and not iid,
         facts=mended | ({} if table is None else facts(table, min_photons=min_photons, psf_sigma_nm=sigma_nm)),
-        told={key: value for key, value in told.items() if value is not None},
+        told={key: value for key, value in told.items() if value is not None} | noise,
     )
 
 

@@ -176,6 +176,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     background, sigma_px = mean_of(plain(source.background_photons)), optics.sigma_nm / source.pixel_size_nm
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": optics.sigma_nm, "background_photons": background}
+    told |= source.camera.noise.told()
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),

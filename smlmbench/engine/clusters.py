@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
+from smlmbench.addresses import command
 from smlmbench.engine.dask import Workers
 from smlmbench.engine.slots import about, thread_count, thread_environment
 from smlmbench.errors import EngineError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from smlmbench.engine.jobs import Jobs
 
 CONNECT_S = 10.0
+PORT = 8786  # of a scheduler that is told none
 NO_PAGES = {"dashboard": False, "dashboard_address": ":0"}  # None would take port 8787
 LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
 
@@ -72,7 +74,8 @@ def existing_workers(address: str) -> Iterator[Workers]:
     except (OSError, TimeoutError, ValueError) as error:
         said = str(error).partition("\n")[0] or type(error).__name__
         raise EngineError(
-            f"--scheduler {address}: no scheduler answers ({said}); start one with `dask scheduler`"
+            f"--scheduler {address}: no scheduler answers ({said}); start one with "
+            f"`{command('dask', 'scheduler', '--port', urlparse(address).port or PORT)}`"
         ) from None
     with client:
         _check_versions(client)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from smlmbench.addresses import hidden
 from smlmbench.errors import SmlmBenchError
 
 Spec = Mapping[str, Any]
@@ -42,6 +43,6 @@ NO_HOOKS = Hooks()
 
 def failure(error: BaseException) -> Result:
     """The result of a cell that raised."""
-    words = " ".join(str(error).split())
+    words = hidden(" ".join(str(error).split()))
     known = isinstance(error, SmlmBenchError)
     return {"status": FAILED, "reason": words if known else f"{type(error).__name__}: {words}"}

@@ -64,7 +64,8 @@ def read_table(
     path = Path(path)
     name = find(path, "table", catalog=catalog, format=format, takes_columns=bool(options.columns))
     module = catalog.module("formats", name)
-    table: Localizations = module.read_table(path, options)
+    with np.errstate(invalid="ignore"):  # a broken cell is looked for afterwards
+        table: Localizations = module.read_table(path, options)
     if names_unread and (unread := module.unread(path, options)):
         said = f"table '{path.name}': not read: {listed(unread)} (no column of ours)"
         warnings.warn(said, LossWarning, stacklevel=2)
@@ -98,7 +99,8 @@ def read_image(
     path = Path(path)
     name = find(path, "image", catalog=catalog, format=format)
     filled = catalog.card("formats", name).fill(name, settings or {})
-    image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
+    with np.errstate(invalid="ignore", over="ignore"):  # a number beyond single precision is infinite
+        image: NDArray[np.float32] = catalog.module("formats", name).read_image(path, filled)
     return image
 
 

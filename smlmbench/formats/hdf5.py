@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, printable, unreadable
+from smlmbench.formats.bounds import MOST_PACKED
+from smlmbench.formats.hdf5_texts import check_texts
 
 if TYPE_CHECKING:
     import h5py
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-DENSEST = 1100  # bytes that one byte of a file can stand for; zlib comes to some 1030
 SMALL = 2**20  # bytes of which nobody asks whether they are there
 SHOWN = 8
 
@@ -37,6 +38,7 @@ def opened(path: Path) -> "Iterator[h5py.File]":
     import h5py
 
     try:
+        check_texts(path)
         with h5py.File(path, "r") as file:
             yield file
     except FormatError:
@@ -98,8 +100,11 @@ def values(path: Path, dataset: "h5py.Dataset", fields: Sequence[str] = ()) -> N
                 f"'{path.name}' is compressed by '{how or code}', which HDF5 has no part for here;"
                 " save it again without, or with gzip"
             )
-    claimed, stored = dataset.nbytes, min(dataset.id.get_storage_size(), path.stat().st_size)
-    if claimed > max(SMALL, DENSEST * stored):
+    size = path.stat().st_size
+    claimed, stored, densest = dataset.nbytes, min(dataset.id.get_storage_size(), size), MOST_PACKED
+    if dataset.dtype.kind == "O":
+        claimed, stored, densest = _length_of_texts(path, dataset), size, 1
+    if claimed > max(SMALL, densest * stored):
         raise FormatError(
             f"'{path.name}' claims {claimed:,} bytes in '{dataset.name}' but holds {stored:,}; copy or save it again"
         )
@@ -107,19 +112,31 @@ def values(path: Path, dataset: "h5py.Dataset", fields: Sequence[str] = ()) -> N
     return found
 
 
+def _length_of_texts(path: Path, dataset: "h5py.Dataset") -> int:
+    """What texts of any length claim to have, all together: HDF5 takes that much memory before it looks for them."""
+    begin = dataset.id.get_offset()
+    if begin is None:
+        return 0
+    with path.open("rb") as file:
+        file.seek(begin)
+        heads = file.read(dataset.id.get_storage_size())
+    return int(np.frombuffer(heads, "<u4", count=len(heads) // 16 * 4)[::4].sum(dtype=np.uint64))  # length and place
+
+
 def columns(path: Path, places: Mapping[str, Place]) -> dict[str, NDArray[np.float64]]:
     """Columns as numbers, (n,) each; every dataset is read once (FormatError: a column holds something else)."""
     read: dict[str, NDArray[Any]] = {}
     found = {}
     for name, place in places.items():
-        key = str(place.dataset.name)
-        if key not in read and not place.empty and not place.odd:
-            fields = sorted({other.field for other in places.values() if other.dataset == place.dataset} - {""})
-            read[key] = values(path, place.dataset, fields)
-        column = np.empty(0) if place.empty or place.odd else read[key][place.field] if place.field else read[key]
-        column = column if place.at is None else column[:, place.at]
-        if place.odd or column.ndim != 1 or column.dtype.kind not in "iuf":
-            what = place.odd or f"{column.dtype} {column.shape}"
+        key, what, column = str(place.dataset.name), place.odd, np.empty(0)
+        if not place.odd and not place.empty:
+            if key not in read:
+                fields = sorted({other.field for other in places.values() if other.dataset == place.dataset} - {""})
+                read[key] = values(path, place.dataset, fields)
+            column = read[key][place.field] if place.field else read[key]
+            column = column if place.at is None else column[:, place.at]
+            what = "" if column.ndim == 1 and column.dtype.kind in "iuf" else f"{column.dtype} {column.shape}"
+        if what:
             raise FormatError(
                 f"'{path.name}': column '{printable(name)}' holds {what}, not one number a row; save it again"
             )

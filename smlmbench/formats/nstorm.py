@@ -28,6 +28,7 @@ CARD: dict[str, Any] = {
         "writes": False,
         "first_frame": None,
         "origin": "corner",
+        "known_by": "Channel Name, X, Y, Xc, Yc, Frame",
         "takes_columns": True,
     },
 }

@@ -9,6 +9,8 @@ from smlmbench.errors import FormatError
 
 # The end of a part's name: NAME_2, NAME-2, NAME (2), NAME_X2 (Andor), NAME_part2; more digits are dates and times.
 PART = re.compile(r"(.+?)([_\-. ]+(?:x|t|part|file|stack|split|seg|segment)?[_\-. ]?\(?)(\d{1,4})\)?", re.IGNORECASE)
+# What Micro-Manager calls the further files of a stack.
+LATER = re.compile(r"(.*(?:_MMStack|NDTiffStack).*?)_[1-9]\d{0,2}((?:\.ome)?\.tiff?)", re.IGNORECASE)
 ENDS = re.compile(r"(\.ome)?\.\w+$", re.IGNORECASE)
 # Words before a number that tell movies of one experiment apart, not the parts of one movie.
 OTHERS = re.compile(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from smlmbench.errors import FormatError, LossWarning, unwritable
 from smlmbench.formats import hdf5, pandas_hdf5
 from smlmbench.formats.options import TableOptions
-from smlmbench.formats.sidecar import Documents, Unclear, json_documents, last_of, read_documents, shown, whole
+from smlmbench.formats.sidecar import Documents, Unclear, documents_of, last_of, read_documents, shown, whole
 from smlmbench.formats.text import Numbers, listed
 from smlmbench.formats.units import Column, factors, localizations
 from smlmbench.predictions import Localizations
@@ -81,7 +81,7 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
     """
     beside = read_documents(path)
     with hdf5.opened(path) as file:
-        places, inside = _places(path, file), _metadata(file)
+        places, inside = _places(path, file), _metadata(path, file)
         if missing := [name for name in ("frame", "x", "y") if name not in places]:
             raise FormatError(
                 f"table '{path.name}' has no {', '.join(missing)} in 'locs'; its columns are {listed(list(places))};"
@@ -115,14 +115,14 @@ def _places(path: Path, file: "h5py.File") -> dict[str, hdf5.Place]:
     raise FormatError(f"'{path.name}' has no table 'locs', {there}; give localizations of Picasso")
 
 
-def _metadata(file: "h5py.File") -> Documents:
+def _metadata(path: Path, file: "h5py.File") -> Documents:
     """The documents inside the file; none where what is there under that name is something else."""
     parts = file.attrs.get("metadata", file["locs"].attrs.get("metadata", []))
     held = file.get("metadata")
     if hasattr(held, "dtype") and held.dtype.kind in "OS" and held.shape is not None:
-        parts = held[()]
+        parts = hdf5.values(path, held)
     texts = [part.decode("utf-8", "replace") if isinstance(part, bytes) else part for part in np.ravel(parts).tolist()]
-    return [document for text in texts if isinstance(text, str) for document in json_documents(text)]
+    return [document for text in texts if isinstance(text, str) for document in documents_of(text)]
 
 
 def _z_unit(path: Path, picked: list[str], documents: Documents, options: TableOptions) -> str:

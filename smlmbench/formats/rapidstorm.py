@@ -25,7 +25,14 @@ from smlmbench.predictions import Localizations
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "rapidSTORM text (# <localizations ...>).",
-    "facts": {"holds": "table", "suffixes": [".txt"], "writes": True, "first_frame": 0, "origin": "centre"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".txt"],
+        "writes": True,
+        "first_frame": 0,
+        "origin": "centre",
+        "known_by": "a first line '# <localizations ...>'",
+    },
 }
 
 FIRST_FRAME = 0

@@ -1,4 +1,4 @@
-"""What is told about a file beside its numbers: YAML of its stem (`.yaml`), or JSON kept inside it.
+"""What is told about a file beside its numbers: YAML of its stem (`.yaml`), or text kept inside it.
 
 It is one or more documents, of which later ones describe later steps. Picasso writes objects of Python and numpy into
 its YAML, and runs what such a file says to read them back. Nothing is run or imported here: numbers and arrays of numpy
@@ -29,6 +29,7 @@ NUMBER_FORMATS = re.compile(r"b1|[iu][1248]|f[248]|[SU]\d{1,3}")
 PLAIN = {"str": "str", "unicode": "str", "int": "int", "long": "int", "float": "float", "bool": "bool", "none": "null"}
 PLAIN |= {"list": "seq", "dict": "map"}
 Scalar = str | int | float | None
+MOST_SHOWN = 80
 LONGEST = 2**31 - 1  # frames of a movie, pixels of a side
 
 
@@ -41,6 +42,16 @@ class Unclear:
 
 class _Plain(yaml.SafeLoader):
     """Makes plain values of a document, and `Unclear` of all that is none (the loader in C dies of deep nesting)."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """One word that is not what it looks like, such as a date in month 13, is unclear and spoils nothing else."""
+        try:
+            return super().construct_object(node, deep)
+        except Exception:
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            self.recursive_objects.pop(node)
+            return Unclear(printable(str(node.value)[:60]))
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Two values of one name are unclear; `<<` means nothing, which would let a small file grow without end."""
@@ -123,18 +134,21 @@ def read_documents(path: Path) -> list[dict[str, Any]]:
     return documents
 
 
-def json_documents(text: str) -> list[dict[str, Any]]:
-    """The documents of a JSON text, one mapping or a list of them; none where it is something else."""
+def documents_of(text: str) -> list[dict[str, Any]]:
+    """The documents of a text in JSON or YAML, one mapping or a list of them; none where it is something else."""
     try:
         found = json.loads(text, object_pairs_hook=_mapping)
     except (ValueError, RecursionError):
-        return []
+        try:
+            found = list(yaml.load_all(text, _Plain))
+        except Exception:  # of the parser
+            return []
     return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
 
 
 def shown(value: Any) -> str:
     """A value for a message, short whatever it is."""
-    return printable(value.said if isinstance(value, Unclear) else reprlib.repr(value))
+    return printable(value.said if isinstance(value, Unclear) else reprlib.repr(value))[:MOST_SHOWN]
 
 
 def last_of(documents: Documents, name: str) -> Any:

@@ -6,6 +6,7 @@ states the pixel size, beside no `saveloc.file`, and are moved by half a pixel. 
 file (`filenumber`) are refused: their frames would be mixed.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import FormatError, unreadable
+from smlmbench.formats import hdf5
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.smap_csv import FIRST_FRAME, NEEDED, SHIFT_NM, TARGETS
 from smlmbench.formats.text import Numbers
@@ -26,7 +28,14 @@ if TYPE_CHECKING:
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "SMAP's own file (_sml.mat, MATLAB 5 to 7.3).",
-    "facts": {"holds": "table", "suffixes": [".mat"], "writes": False, "first_frame": 1, "origin": "corner"},
+    "facts": {
+        "holds": "table",
+        "suffixes": [".mat"],
+        "writes": False,
+        "first_frame": 1,
+        "origin": "corner",
+        "known_by": "a variable saveloc",
+    },
 }
 
 HDF5_AT = 512  # bytes of MATLAB's own head before the HDF5 file
@@ -52,16 +61,16 @@ def read_table(path: Path, options: TableOptions) -> Localizations:
         raise FormatError(
             f"table '{path.name}' is no SMAP table: saveloc.loc ({shown}) has no {', '.join(NEEDED)}; save it with SMAP"
         )
-    values = {name: _column(path, name, loc[name]) for name in (*dict(TARGETS), "filenumber") if name in loc}
-    if len(set(map(len, values.values()))) > 1:
+    given = {name: _column(path, name, loc[name]) for name in (*dict(TARGETS), "filenumber") if name in loc}
+    if len(set(map(len, given.values()))) > 1:
         raise FormatError(f"table '{path.name}' has columns of different length; save it with SMAP again")
-    movies = np.unique(values.pop("filenumber", np.empty(0)))
+    movies = np.unique(given.pop("filenumber", np.empty(0)))
     if len(movies) > 1:
         raise FormatError(
             f"table '{path.name}' holds localizations of {len(movies)} movies (filenumber); save each alone in SMAP"
         )
-    columns = list({t: Column(t, list(values).index(n), n, our_unit(t)) for n, t in TARGETS if n in values}.values())
-    numbers = Numbers(dict(enumerate(values.values())), np.arange(1, len(values["frame"]) + 1))
+    columns = list({t: Column(t, list(given).index(n), n, our_unit(t)) for n, t in TARGETS if n in given}.values())
+    numbers = Numbers(dict(enumerate(given.values())), np.arange(1, len(given["frame"]) + 1))
     moved = {axis: _origin_nm(path, found, at) - SHIFT_NM for at, axis in enumerate(("x_nm", "y_nm"))}
     scale = {column.target: 1.0 for column in columns}
     return localizations(path, columns, numbers, options, scale=scale, first_frame=FIRST_FRAME, shift=moved)
@@ -102,27 +111,31 @@ def _is_hdf5(path: Path) -> bool:
 def _names(path: Path) -> list[str]:
     """Names of the variables."""
     if _is_hdf5(path):
-        import h5py
-
-        with h5py.File(path, "r") as file:
+        with hdf5.opened(path) as file:
             return list(file)
     from scipy import io
 
-    return [name for name, *_ in io.whosmat(path)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # scipy warns of numbers that it cannot read, and gives them
+        return [name for name, *_ in io.whosmat(path)]
 
 
 def _saveloc(path: Path) -> Found:
     """The variable as nested mappings of arrays."""
     try:
+        if "saveloc" not in _names(path):  # which also sees broken files on which scipy's reader of arrays dies
+            raise KeyError("it has no variable saveloc")
         if _is_hdf5(path):
-            import h5py
-
-            with h5py.File(path, "r") as file:
+            with hdf5.opened(path) as file:
                 group = file["saveloc"]
-                return {name: _arrays(group[name]) if name in ("loc", "info") else None for name in group}
+                return {name: _arrays(path, group[name]) if name in ("loc", "info") else None for name in group}
         from scipy import io
 
-        found = io.loadmat(path, variable_names=["saveloc"], simplify_cells=True)["saveloc"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = io.loadmat(path, variable_names=["saveloc"], simplify_cells=True)["saveloc"]
+    except FormatError:
+        raise
     except Exception as error:
         raise unreadable(path, "SMAP file", error, "save it with SMAP again") from None
     if not isinstance(found, Mapping):
@@ -130,12 +143,12 @@ def _saveloc(path: Path) -> Found:
     return found
 
 
-def _arrays(group: "h5py.Group") -> dict[str, Any]:
+def _arrays(path: Path, group: "h5py.Group") -> dict[str, Any]:
     """Numbers by name; None for anything else. MATLAB keeps of an empty array its shape."""
     import h5py
 
     found: dict[str, Any] = {}
     for name, item in group.items():
         numeric = isinstance(item, h5py.Dataset) and item.dtype.kind in "buif"
-        found[name] = (np.empty(0) if item.attrs.get("MATLAB_empty") else item[()]) if numeric else None
+        found[name] = (np.empty(0) if item.attrs.get("MATLAB_empty") else hdf5.values(path, item)) if numeric else None
     return found

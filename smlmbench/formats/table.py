@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-from smlmbench.errors import FormatError, suggest
+from smlmbench.errors import FormatError, suggest, unreadable
 from smlmbench.formats.options import TableOptions
 from smlmbench.formats.text import Header, collect, listed, read_head, read_numbers
 from smlmbench.formats.units import Column, factors, localizations, our_unit, unkept
@@ -173,13 +172,12 @@ def _missing(path: Path, headers: Sequence[Header], target: str) -> FormatError:
 def _sheet(path: Path) -> tuple[list[Header], list[tuple[int, tuple[Any, ...]]]]:
     """Header of the first sheet of a workbook, and its other rows with their numbers."""
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
             rows = list(enumerate(book.worksheets[0].iter_rows(values_only=True), start=1))
-    except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, OSError) as error:
-        raise FormatError(f"table '{path.name}' is not a readable workbook: {error}; save it again as .xlsx") from None
+    except Exception as error:  # of its archive, its XML, its cells
+        raise unreadable(path, "workbook", error, "save it again as .xlsx") from None
     while rows and all(cell is None for cell in rows[0][1]):
         del rows[0]
     if not rows:

@@ -23,7 +23,9 @@ Rows = Iterable[tuple[int, Sequence[Any]]]  # line and cells
 UNITS = {"µm": "um", "μm": "um", "pixel": "px", "pixels": "px", "photons": "photon", "counts": "adu"}
 QUOTED = re.compile(r'"[^"]*"')
 WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]$")
-EMPTY = (None, "", "\0", "\x1a", "NA", "N/A", "null")  # the third and fourth end a table or file of some programs
+EMPTY = (None, "", "NA", "N/A", "null")
+ENDS = " \0\x1a"  # of a table or a file, as some programs write them
+WITH_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")  # no text has them
 SPELLING = ((".0,", ","), (".0\n", "\n"), ("nan", "NaN"), ("inf", "Infinity"))  # as Java and Python both read it
 ROWS_AT_ONCE = 50_000  # bounds the memory of writing a long table
@@ -102,13 +104,14 @@ def read_head(path: Path) -> Head:
                     stated = line[4]
                 elif line.strip():
                     break
-            following = "".join(file.readline(MAX_LINE) for _ in range(LOOKED_AT))
+            following = [file.readline(MAX_LINE) for _ in range(LOOKED_AT)]
     except OSError as error:
         raise FormatError(f"table '{path.name}' cannot be opened: {error.strerror}; check path and rights") from None
     delimiter, cells = _cells(line, stated)
     if len(cells) == 1:
         delimiter, cells = _cells(cells[0], stated)
-    decimal = "," if delimiter != "," and "," in following else "."
+    cells_below = (cell.strip(' "\n') for row in following for cell in row.split(delimiter))
+    decimal = "," if delimiter != "," and any(map(WITH_COMMA.fullmatch, cells_below)) else "."
     return Head(comments, [Header.of(cell) for cell in cells], lines, delimiter, decimal, encoding)
 
 
@@ -203,7 +206,7 @@ def collect(
     width, blank, below = len(headers), False, 0
     rows = iter(rows)
     for line, row in rows:
-        if all(cell in EMPTY for cell in row):
+        if all(cell in EMPTY or (isinstance(cell, str) and not cell.strip(ENDS)) for cell in row):
             blank = bool(lines)
             continue
         if len(row) != width and (len(row) < width or any(cell not in EMPTY for cell in row[width:])):
@@ -248,6 +251,8 @@ def _number(cell: Any, decimal: str) -> float:
     if isinstance(cell, bool):
         raise TypeError("true and false are not numbers")
     if decimal != "." and isinstance(cell, str):
+        if "." in cell:
+            raise ValueError("a point may be a decimal sign or part thousands, as the comma may in other cells")
         cell = cell.replace(decimal, ".")
     return float(cell)
 

@@ -26,7 +26,8 @@ from smlmbench.errors import (
     unreadable,
     unwritable,
 )
-from smlmbench.formats.numbered import continuing
+from smlmbench.formats.bounds import check_room
+from smlmbench.formats.numbered import LATER, continuing
 from smlmbench.movies import Movie, check_block
 
 CARD: dict[str, Any] = {
@@ -88,22 +89,27 @@ class TiffMovie:
             raise FormatError(f"'{name}' has no pages, it is cut short or empty; copy or save it again")
         first = self._tiff.pages[0]
         _check_grey(name, self._tiff, first)
-        self.height, self.width = first.shape
+        narrow = _narrow(name, self._tiff, first)
+        shape: tuple[int, int] = narrow or first.shape
+        self.height, self.width = shape
         self._stored = np.dtype(first.dtype).newbyteorder(self._tiff.byteorder)
         self._line = _calibration(name, self._tiff)
         signed = self._line == SIGNED and self._stored.name == "uint16"
         self.dtype = self._stored.newbyteorder("=") if self._line is None else np.dtype("i2" if signed else "f4")
+        self.stated_shape = tuple(self._tiff.shaped_metadata[0]["shape"]) if self._tiff.is_shaped else ()
         self.look = f"{self.height} x {self.width} {self.dtype}"
-        self._offsets = _stack_offsets(self._tiff, first)
+        self._offsets = _stack_offsets(self._tiff, first, size, self.height * self.width * first.dtype.itemsize)
         if self._offsets is None:
-            self._offsets = self._page_offsets(size)
+            self._offsets = np.array(first.dataoffsets[:1], np.int64) if narrow else self._page_offsets(size)
         self.n_frames = len(self._tiff.pages) if self._offsets is None else len(self._offsets)
         if 0 < (stated := _ome_planes(self._tiff)[0]) < self.n_frames:
             raise FormatError(f"'{name}' states {stated} frames and has {self.n_frames} pages; save the movie again")
+        frame_bytes = self.height * self.width * self._stored.itemsize
         if self._offsets is None:
+            check_room(name, "a frame", frame_bytes, size)
             self._decode(0)
             return
-        ends = self._offsets + first.nbytes
+        ends = self._offsets + frame_bytes
         if ends.max() > size:
             missing = int(np.flatnonzero(ends > size)[0])
             raise _cut_short(name, size, f"frame {missing} of {self.n_frames} ends at byte {ends[missing]:,}")
@@ -203,15 +209,19 @@ def recognises(path: Path) -> bool:
 def open_movie(path: Path) -> TiffMovie:
     """Open a TIFF movie; see `TiffMovie`. A LossWarning tells of files beside it that seem to be its other parts."""
     movie = TiffMovie(path)
-    others = continuing(path)
+    _check_axes(movie)
+    others, said = continuing(path), ""
     if others and any(_first_look(other) == _first_look(path) for other in others[:2]):
         shown = f"'{others[0].name}'" + (f" ... '{others[-1].name}'" if others[1:] else "")
-        warnings.warn(
-            f"'{path.name}' is read alone, {movie.n_frames} frames; {len(others)} files beside it are named and sized"
-            f" like further parts of it ({shown}): give a folder of the parts alone if they are one movie",
-            LossWarning,
-            stacklevel=3,
+        said = (
+            f"{len(others)} files beside it are named and sized like further parts of it ({shown}): give a folder of"
+            " the parts alone if they are one movie"
         )
+    elif not others and (later := LATER.fullmatch(path.name)):
+        said = f"it is named as a later part of '{later[1]}{later[2]}', which is not beside it"
+    if said:
+        said = f"'{path.name}' is read alone, {movie.n_frames} frames; {said}"
+        warnings.warn(said, LossWarning, stacklevel=3)
     return movie
 
 
@@ -247,6 +257,17 @@ def write_movie(
         partial.unlink(missing_ok=True)
 
 
+def _check_axes(movie: TiffMovie) -> None:
+    """Refuse one page of which nobody says whether it is one image or many of one column."""
+    stated = movie.stated_shape
+    if len(stated) == 3 and stated[-1] == 1 and max(stated) > 1 and (movie.height, movie.width) == stated[:2]:
+        movie.close()
+        raise FormatError(
+            f"'{movie.path.name}' states {' x '.join(map(str, stated))} pixels and not which axis is time; save it with"
+            " the axes TYX, or without the last one if it is a single image"
+        )
+
+
 def _first_look(path: Path) -> tuple[Any, ...] | None:
     """Shape and number format of the first page; None where there is none to be read."""
     import tifffile
@@ -260,6 +281,8 @@ def _first_look(path: Path) -> tuple[Any, ...] | None:
 
 def _check_grey(name: str, tiff: Any, page: Any) -> None:
     """Refuse colour, channels, volumes and number formats that no camera writes."""
+    if not all(isinstance(side, int) and side > 0 for side in page.shape):
+        raise FormatError(f"'{name}' has pages of shape {page.shape}, without pixels; copy or save it again")
     if page.samplesperpixel != 1 or len(page.shape) != 2:
         raise FormatError(f"'{name}' has pages of shape {page.shape}, colour or volumes; save it as grey frames")
     if page.dtype is None or page.dtype.name not in DTYPES:
@@ -294,8 +317,23 @@ def _ome_planes(tiff: Any) -> tuple[int, int]:
     return math.prod(sizes.values()) if sizes else 0, sizes.get("C", 1)
 
 
-def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
-    """Start of each frame of a stack whose frames follow each other; None where each page must be looked at.
+def _narrow(name: str, tiff: Any, first: Any) -> tuple[int, int] | None:
+    """Height and width of frames that are one pixel wide, which tifffile writes as one page; None for all others."""
+    stated = tiff.shaped_metadata[0] if tiff.is_shaped else {}
+    shape, axes = tuple(stated.get("shape", ())), str(stated.get("axes", ""))
+    if len(shape) < 3 or shape[-1] != 1 or first.shape != shape[-3:-1] or len(axes) != len(shape):
+        return None
+    if not axes.endswith("YX"):
+        return None
+    if not first.is_final:
+        raise FormatError(f"'{name}' has frames of {shape[-2]} x 1 px in one compressed page; save them uncompressed")
+    return int(shape[-2]), 1
+
+
+def _stack_offsets(tiff: Any, first: Any, size: int, n_bytes: int) -> NDArray[np.int64] | None:
+    """Start of each frame, of `n_bytes`, of a stack whose frames follow each other in a file of `size` bytes.
+
+    None where each page must be looked at.
 
     ImageJ writes stacks above 4 GB as one page and raw pixels behind it; tifffile may do so too.
     """
@@ -304,7 +342,7 @@ def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
     if tiff.is_imagej:
         stated = int((tiff.imagej_metadata or {}).get("images", 1))
     elif tiff.is_shaped and len(pages) == 1:
-        stated = math.prod(tiff.shaped_metadata[0]["shape"]) // math.prod(first.shape)
+        stated = math.prod(tiff.shaped_metadata[0]["shape"]) * first.dtype.itemsize // n_bytes
     elif tiff.is_stk:
         stated = math.prod(tiff.series[0].shape) // math.prod(first.shape)
     if stated > len(pages) and not (first.is_final and len(pages) == 1):
@@ -312,7 +350,11 @@ def _stack_offsets(tiff: Any, first: Any) -> NDArray[np.int64] | None:
         raise FormatError(f"{said}; copy or save it again")
     if stated < 2 or not first.is_final or len(pages) not in (1, stated):
         return None
-    offsets = np.arange(stated, dtype=np.int64) * int(first.nbytes) + int(first.dataoffsets[0])
+    whole = (size - int(first.dataoffsets[0])) // n_bytes
+    if stated > whole:  # before a list of places is made of a number that may be anything
+        end = int(first.dataoffsets[0]) + (whole + 1) * n_bytes
+        raise _cut_short(tiff.filename, size, f"frame {max(whole, 0)} of {stated} ends at byte {end:,}")
+    offsets = np.arange(stated, dtype=np.int64) * n_bytes + int(first.dataoffsets[0])
     for number in {1, stated - 1} if len(pages) > 1 else ():
         page = pages[number]
         if page.shape != first.shape or page.dtype != first.dtype or page.dataoffsets[0] != offsets[number]:

@@ -16,7 +16,7 @@ from smlmbench.predictions import Localizations
 
 LENGTHS_NM = {"nm": 1.0, "um": 1000.0}
 WHOLE = ("frame", "molecule", "channel")
-LARGEST_WHOLE = 2**53
+LARGEST_WHOLE = 2**53  # beyond, they are no longer exact as floats
 Numeric = NDArray[np.float64] | NDArray[np.int64]
 
 

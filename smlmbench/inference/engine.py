@@ -73,6 +73,7 @@ class Piece:
     stop: int
     table: Localizations | None  # with frame numbers of the whole movie; None where none are read out
     image: NDArray[np.float64] | None  # sum over the frames (U*H, U*W)
+    frames: NDArray[np.float32] | None = None  # (n, H, W) as the network saw them; None where they have channels
 
 
 def frames_per_batch(height: int, width: int, upsampling: int, *, card: bool = False) -> int:
@@ -105,8 +106,11 @@ def predict(
     device: torch.device,
     batch: int | None = None,
     on_frames: Callable[[int], None] | None = None,
+    finish: "Callable[[Piece], Piece] | None" = None,
 ) -> Prediction:
     """Predict a movie into memory, as `stream`; `on_frames` hears the number of frames done after every batch.
+
+    `finish` gets every piece before it is kept.
 
     Returns:
         Table of all frames (None where it is not read out) and, where the output kind makes one, the summed fine image:
@@ -114,7 +118,8 @@ def predict(
     """
     tables: list[Localizations] = []
     total: NDArray[np.float64] | None = None
-    for piece in stream(frames, network, read_out, device=device, batch=batch):
+    for found in stream(frames, network, read_out, device=device, batch=batch):
+        piece = found if finish is None else finish(found)
         if piece.table is not None:
             tables.append(piece.table)
         if piece.image is not None:
@@ -162,9 +167,10 @@ def stream(
 
     card = device.type != "cpu"
     size = batch or frames_per_batch(tiles[0].rows.stop, tiles[0].columns.stop, read_out.upsampling, card=card)
-    for start, stop, (table, image) in _in_blocks(frames, begin, size, device, (first, read_out.context)):
+    for start, block, (table, image) in _in_blocks(frames, begin, size, device, (first, read_out.context)):
         shifted = None if table is None else table.shifted(start, n_frames=frames.n_frames)
-        yield Piece(start, stop, shifted, image)
+        seen = block[:, read_out.context // 2] if block.ndim == 4 and block.shape[1] == read_out.context else None
+        yield Piece(start, start + len(block), shifted, image, seen)
 
 
 def _in_blocks(
@@ -173,8 +179,8 @@ def _in_blocks(
     size: int,
     device: torch.device,
     which: tuple[int, int],
-) -> Iterator[tuple[int, int, Made]]:
-    """Start, stop and what is made of each block: `begin` runs a network on it, what it returns reads that out.
+) -> Iterator[tuple[int, NDArray[np.float32], Made]]:
+    """First frame, block and what is made of it: `begin` runs a network on it, what it returns reads that out.
 
     `which` is the first frame, and how many a network sees at once. Without memory for a block the rest is done in
     blocks of half the size.
@@ -182,9 +188,9 @@ def _in_blocks(
     (first, context), wanted = which, size
     while first < frames.n_frames:
         try:
-            for start, stop, made in _read_out(read_ahead(frames, size, first, context), begin, device):
-                yield start, stop, made
-                first = stop
+            for start, block, made in _read_out(read_ahead(frames, size, first, context), begin, device):
+                yield start, block, made
+                first = start + len(block)
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
@@ -204,7 +210,7 @@ def _read_out(
     blocks: Iterator[tuple[int, NDArray[np.float32]]],
     begin: Callable[[torch.Tensor], Callable[[], Made]],
     device: torch.device,
-) -> Iterator[tuple[int, int, Made]]:
+) -> Iterator[tuple[int, NDArray[np.float32], Made]]:
     """Begin each block; a card goes on with the next while a thread reads out what it has made of this one."""
 
     def finish(read: Callable[[], Made]) -> Made:
@@ -212,19 +218,19 @@ def _read_out(
             return read()
 
     with ThreadPoolExecutor(1) as pool:
-        waiting: deque[tuple[int, int, Future[Made]]] = deque()
+        waiting: deque[tuple[int, NDArray[np.float32], Future[Made]]] = deque()
         for start, block in blocks:
             with torch.inference_mode():
                 read = begin(sent(torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)), device))
             if device.type == "cpu":
-                yield start, start + len(block), finish(read)
+                yield start, block, finish(read)
                 continue
-            waiting.append((start, start + len(block), pool.submit(finish, read)))
+            waiting.append((start, block, pool.submit(finish, read)))
             if len(waiting) > 1:
-                begun, ended, made = waiting.popleft()
-                yield begun, ended, made.result()
-        for begun, ended, made in waiting:
-            yield begun, ended, made.result()
+                begun, whole, made = waiting.popleft()
+                yield begun, whole, made.result()
+        for begun, whole, made in waiting:
+            yield begun, whole, made.result()
 
 
 def raw_batches(
@@ -244,8 +250,8 @@ def raw_batches(
         return lambda: raw.float().cpu()
 
     size = batch or frames_per_batch(frames.height, frames.width, read_out.upsampling, card=device.type != "cpu")
-    for _, stop, raw in _in_blocks(frames, begin, size, device, (0, read_out.context)):
-        yield stop, raw
+    for start, given, raw in _in_blocks(frames, begin, size, device, (0, read_out.context)):
+        yield start + len(given), raw
 
 
 def _read(raw: torch.Tensor, read_out: ReadOut) -> tuple[Localizations | None, NDArray[np.float64] | None]:

@@ -20,6 +20,7 @@ from smlmbench.registry import Catalog
 
 PACKAGE = ".zip"
 EXAMPLE_PX = 64
+EXPORT = "export its run anew with `smlmbench export RUN`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def load(
         raise ConfigError(f"'{path.name}' is a file for {own}, not for {runtime}; give best.pt for other runtimes")
     facts = read_sidecar(path) or (onnx.read_facts(path) if path.suffix.lower() == ".onnx" else None)
     if facts is None:
-        raise FormatError(f"'{path.name}' has no facts of smlmbench beside or in it; export it with smlmbench export")
+        raise FormatError(f"'{path.name}' has no facts of smlmbench beside or in it; {EXPORT}")
     return _exported(path, facts, own, catalog, device, number_format)
 
 
@@ -90,5 +91,5 @@ def _package(path: Path, catalog: Catalog, device: torch.device, number_format: 
             raise FormatError(f"'{path.name}' is not a bioimage.io package with ONNX weights") from None
         facts = read_sidecar(path) or (onnx.read_facts(weights) if weights.suffix.lower() == ".onnx" else None)
         if facts is None:
-            raise FormatError(f"'{path.name}' does not hold the facts of smlmbench; export it with smlmbench export")
+            raise FormatError(f"'{path.name}' does not hold the facts of smlmbench; {EXPORT}")
         return _exported(weights, facts, "onnxruntime", catalog, device, number_format)

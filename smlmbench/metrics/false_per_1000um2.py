@@ -1,5 +1,7 @@
 """False detections where nothing shines: flat and structured background, hot pixels."""
 
+import math
+
 from smlmbench.metrics.evidence import Evidence
 
 CARD = {
@@ -23,6 +25,6 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     reason = evidence.missing("signal_free")
     if reason or evidence.signal_free_found is None:
         return {"false_per_1000um2": reason or "not computed"}
-    if not evidence.signal_free_area_um2 > 0:
+    if not 0 < evidence.signal_free_area_um2 < math.inf:
         return {"false_per_1000um2": "the signal-free frames have no area"}
     return {"false_per_1000um2": 1000.0 * len(evidence.signal_free_found) / evidence.signal_free_area_um2}

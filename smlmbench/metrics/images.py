@@ -1,5 +1,6 @@
 """Two fine images made comparable: checked, blurred, brought to one gain."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,12 @@ from smlmbench.predictions import Floats
 from smlmbench.render import blur
 
 BLUR_FINE_PX = 1.0
+MOST_APART = 100.0  # powers of ten: squares of what is farther apart are no numbers
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePair:
-    """Image of a row and of the truth, float64 (H, W), finite, the truth not blank."""
+    """Image of a row and of the truth, float64 (H, W), finite, the truth not blank; in one unit near its maximum."""
 
     image: Floats
     truth: Floats
@@ -52,7 +54,16 @@ def image_pair(evidence: Evidence) -> ImagePair | str:
     image, truth = np.asarray(evidence.image, np.float64), np.asarray(evidence.truth_image, np.float64)
     if not (np.isfinite(image).all() and np.isfinite(truth).all()):
         return "an image has values that are not finite"
-    return ImagePair(image, truth) if truth.max(initial=0.0) > 0 else "the true image is blank"
+    peak, largest = (float(values.max(initial=0.0)) for values in (truth, np.abs(truth)))
+    if not peak > 0:
+        return "the true image is blank"
+    if truth.size == 1:
+        return "an image of one pixel: every other equals it at the best gain"
+    sizes = [math.log10(size) for size in (peak, largest, float(np.abs(image).max())) if size > 0]
+    if max(sizes) - min(sizes) > MOST_APART:
+        return f"the brightness of image and truth differs by more than 1e{MOST_APART:.0f}"
+    exponent = -math.frexp(peak)[1]  # a power of two, so that nothing is rounded
+    return ImagePair(np.ldexp(image, exponent), np.ldexp(truth, exponent))
 
 
 def compared(evidence: Evidence, smallest_px: int) -> ImagePair | str:
@@ -64,4 +75,6 @@ def compared(evidence: Evidence, smallest_px: int) -> ImagePair | str:
         height, width = pair.truth.shape
         return f"image of {height} x {width} fine pixels; needs sides of at least {smallest_px}"
     blurred = pair.blurred()
+    if not blurred.peak > 0:
+        return "the blurred true image is dark everywhere: it has no range"
     return blurred.scaled(blurred.gain)

@@ -91,7 +91,8 @@ def near_pairs(
     cost = lateral
     inside = lateral <= lateral_nm + ROUNDING_NM
     if three_d:
-        axial = np.abs(found.z_nm[f] - truth.z_nm[t])
+        with np.errstate(invalid="ignore"):  # of two infinite depths the difference is no number
+            axial = np.abs(found.z_nm[f] - truth.z_nm[t])
         cost = np.hypot(lateral, axial)
         inside &= axial <= axial_nm + ROUNDING_NM
     near = NearPairs(f, t, lateral, cost, len(found), len(truth)).keep(inside)

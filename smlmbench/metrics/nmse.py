@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from smlmbench.metrics.evidence import Evidence
 from smlmbench.metrics.images import ImagePair, image_pair
 
@@ -33,6 +35,8 @@ CARD: dict[str, Any] = {
     },
 }
 
+ROUNDING = 1e-9  # of the summed brightness: a smaller sum is none
+
 
 def measure(evidence: Evidence) -> dict[str, float | str]:
     """All variants on the images as given and on the blurred ones (zero outside the field)."""
@@ -46,7 +50,7 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
 def _variants(pair: ImagePair) -> dict[str, float | str]:
     mass = float(pair.image.sum())
     at_sum: float | str = "the image sums to 0 or less"
-    if mass > 0:
+    if mass > ROUNDING * float(np.abs(pair.image).sum()):
         at_sum = pair.scaled(float(pair.truth.sum()) / mass).error
     elif not pair.image.any():
         at_sum = 1.0

@@ -19,11 +19,13 @@ CARD: dict[str, Any] = {
         },
         "photons_bias": {
             "direction": "none",
-            "low": -1.0,
             "help": "Summed found photons over summed true photons, minus 1; 0 is best.",
         },
     },
 }
+
+LEAST = 1e-9  # of the brightest, or photons: less is told from none by rounding alone
+SIDES = {"truth": "the true table has no photons", "found": "the found table has no photons"}
 
 
 def measure(evidence: Evidence) -> dict[str, float | str]:
@@ -37,9 +39,13 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     known = np.isfinite(found) & np.isfinite(true)
     found, true = found[known], true[known]
     if len(true) == 0:
-        return dict.fromkeys(CARD["gives"], "no matched pair has photons on both sides")
+        reasons = [name for name in SIDES if not np.isfinite(getattr(tables, name).photons).any()]
+        said = SIDES[reasons[0]] if reasons else "no matched pair has photons on both sides"
+        return dict.fromkeys(CARD["gives"], said)
+    most = max(1.0, float(np.abs(found).max()), float(np.abs(true).max()))
+    found, true = found / most, true / most
     total = float(true.sum())
-    bias: float | str = float(found.sum()) / total - 1.0 if total > 0 else "the true photons sum to 0"
-    if len(true) < 3 or np.ptp(found) == 0 or np.ptp(true) == 0:
+    bias: float | str = float(found.sum()) / total - 1.0 if total > LEAST else "the true photons sum to 0"
+    if len(true) < 3 or any(np.ptp(photons) <= LEAST for photons in (found, true)):
         return {"photons_r": "a correlation needs 3 pairs of different brightness", "photons_bias": bias}
     return {"photons_r": float(np.corrcoef(found, true)[0, 1]), "photons_bias": bias}

@@ -122,8 +122,9 @@ def pool(found: Localizations, truth: Localizations, matches: Matches, who: Role
     f, t = matches.found[hit], matches.truth[hit]
     false = matches.unmatched_found[who.found_counted[matches.unmatched_found]]
     missed = matches.unmatched_truth[who.truth_counted[matches.unmatched_truth]]
-    dx, dy, dz = (getattr(found, axis)[f] - getattr(truth, axis)[t] for axis in ("x_nm", "y_nm", "z_nm"))
-    dz = np.nan_to_num(dz, nan=0.0)
+    with np.errstate(invalid="ignore"):  # depths may be infinite
+        dx, dy, dz = (getattr(found, axis)[f] - getattr(truth, axis)[t] for axis in ("x_nm", "y_nm", "z_nm"))
+    dz = np.where(np.isfinite(dz), dz, 0.0)
     neutral = np.setdiff1d(np.arange(len(found)), np.concatenate([f, false]), assume_unique=True)
     where = frame_found[f]
     # in the order of SUMS

@@ -1,6 +1,7 @@
 """Scores as ratios of pooled sums; vectorised over leading axes, so that a bootstrap needs one call.
 
-Each takes sums (..., K) in the columns of `pooling.SUMS` and gives (...), NaN where the ratio is 0 / 0.
+Each takes sums (..., K) in the columns of `pooling.SUMS` and gives (...), NaN where the ratio is 0 / 0 and where no
+true emitter counts: detections alone are counted on signal-free frames (PROTOCOL section 1).
 """
 
 from collections.abc import Callable
@@ -25,14 +26,19 @@ def _ratio(sums: Floats, above: str, *below: str) -> Floats:
     return np.where(exists, part / np.where(exists, whole, 1.0), np.nan)
 
 
+def _with_emitters(sums: Floats, value: Floats) -> Floats:
+    counted = sums[..., SUMS.index("tp")] + sums[..., SUMS.index("fn")]
+    return np.where(counted > 0, value, np.nan)
+
+
 def jaccard(sums: Floats) -> Floats:
     """TP / (TP + FP + FN), 0 .. 1."""
-    return _ratio(sums, "tp", "tp", "fp", "fn")
+    return _with_emitters(sums, _ratio(sums, "tp", "tp", "fp", "fn"))
 
 
 def precision(sums: Floats) -> Floats:
     """TP / (TP + FP), 0 .. 1."""
-    return _ratio(sums, "tp", "tp", "fp")
+    return _with_emitters(sums, _ratio(sums, "tp", "tp", "fp"))
 
 
 def recall(sums: Floats) -> Floats:
@@ -42,7 +48,7 @@ def recall(sums: Floats) -> Floats:
 
 def f1(sums: Floats) -> Floats:
     """2 TP / (2 TP + FP + FN), 0 .. 1."""
-    return 2 * _ratio(sums, "tp", "tp", "tp", "fp", "fn")
+    return 2 * _with_emitters(sums, _ratio(sums, "tp", "tp", "tp", "fp", "fn"))
 
 
 def rmse_nm(sums: Floats) -> Floats:

@@ -76,7 +76,7 @@ def seed_block(inside: int, outside: int, kernel: int = 3, *, relu: bool = True,
     """Zero-padded convolution with bias, batch normalisation, and where asked for ReLU and pooling by 2."""
     layers: list[nn.Module] = [nn.Conv2d(inside, outside, kernel, padding=kernel // 2), nn.BatchNorm2d(outside)]
     if relu:
-        layers.append(nn.ReLU())
+        layers.append(nn.ReLU(inplace=True))
     if pool:
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)

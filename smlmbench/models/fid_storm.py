@@ -124,7 +124,7 @@ class Trunk(nn.Module):
         self.first = first if seed else nn.Sequential(first, nn.LeakyReLU(SLOPE, inplace=True))
         self.blocks = nn.Sequential()
         for _ in range(blocks):
-            convolution, active = _conv(channels, channels, bias=seed), nn.LeakyReLU(SLOPE, inplace=not seed)
+            convolution, active = _conv(channels, channels, bias=seed), nn.LeakyReLU(SLOPE, inplace=True)
             self.blocks.append(nn.Sequential(convolution, nn.BatchNorm2d(channels), active))
 
     def forward(self, frames: Tensor) -> Tensor:

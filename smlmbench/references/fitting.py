@@ -78,8 +78,8 @@ def _start(values: Floats, x_px: Floats, y_px: Floats, sigma_px: float) -> Float
     return found
 
 
-def _axis(place: Floats, sigma: Floats, side: int) -> tuple[Floats, Floats, Floats]:
-    """Light per pixel (n, s) and its derivatives by place and by sigma."""
+def axis(place: Floats, sigma: Floats, side: int) -> tuple[Floats, Floats, Floats]:
+    """Share of the light in each of `side` pixels (n, s), and its derivatives by place and sigma (n,), in pixels."""
     distance = np.arange(side + 1) - place[:, None]
     scaled = distance / sigma[:, None]
     below = erf(scaled / np.sqrt(2)) / 2
@@ -90,8 +90,8 @@ def _axis(place: Floats, sigma: Floats, side: int) -> tuple[Floats, Floats, Floa
 
 def _model(found: Floats, side: int, n_free: int) -> tuple[Floats, Floats]:
     """Expected pixels (n, s, s) and their derivatives (n, s * s, n_free)."""
-    along_x, x_by_place, x_by_sigma = _axis(found[:, X], found[:, SIGMA], side)
-    along_y, y_by_place, y_by_sigma = _axis(found[:, Y], found[:, SIGMA], side)
+    along_x, x_by_place, x_by_sigma = axis(found[:, X], found[:, SIGMA], side)
+    along_y, y_by_place, y_by_sigma = axis(found[:, Y], found[:, SIGMA], side)
     photons = found[:, PHOTONS, None, None]
     unit = along_y[:, :, None] * along_x[:, None, :]
     slopes = np.empty((len(found), side, side, n_free))

@@ -2,10 +2,10 @@
 
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from smlmbench.addresses import command as command_line
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Board, Entry, Record, Row
 from smlmbench.report.words import milliseconds, recipe
@@ -136,7 +136,7 @@ def command(one: Timing) -> str:
         else:
             options += ["--runtime", one.runtime]  # left out, predict would look for the soonest
             options += ["--number-format", one.number_format] if one.number_format != SINGLE else []
-    return shlex.join(["smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", *options])
+    return command_line("smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", *options)
 
 
 def study_within(

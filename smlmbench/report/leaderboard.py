@@ -18,7 +18,9 @@ def boards_of(record: Record) -> tuple[list[Row], list[Board]]:
         StoreError: The study has no plan.
     """
     if not record.plan:
-        raise StoreError("the study has no plan.json in this store; run it once with `smlmbench run`")
+        raise StoreError(
+            "the study has no plan.json in this store; run it once with `smlmbench run STUDY.yaml --store FOLDER`"
+        )
     rows = join(record, picked_cells(record))
     boards = make_boards(record.plan, rows)
     count_trials(boards, searches_of(record))

@@ -1,5 +1,6 @@
 """What a person sees while a study runs: one line per event and one live table on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import threading
 import time
@@ -7,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from smlmbench.addresses import hidden
 from smlmbench.engine.link import current
+from smlmbench.patience import tell_by
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 15.0
 REFRESH_PER_S = 2.0
 SHOWN_ROWS = 24
+AGAIN_S = 60.0  # after which the same wait is said again
 COLUMNS = {"running": 20, "state": 12, "step": 9, "loss": 7, "ETA": 7}  # least width, so that nothing jumps about
 ONE = ""  # the row of a process that does one thing at a time
 
@@ -51,16 +55,25 @@ class Reporter:
         self._rows: dict[str, _Row] = {}
         self._counts: dict[str, int] = {}
         self._lock = threading.RLock()
+        self._waits: dict[str, float] = {}
 
     def line(self, text: str) -> None:
-        """Print one line above the table."""
+        """Print one line above the table, without passwords."""
         if self._quiet:
             return
+        text = hidden(text)
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False)
         else:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
+
+    def waits(self, text: str) -> None:
+        """Say what is waited for, once for all the processes that wait for it."""
+        now = time.monotonic()
+        if now - self._waits.get(text, -math.inf) > AGAIN_S:
+            self.line(text)
+        self._waits[text] = now
 
     def start(self, label: str, total: int, state: str = "", *, key: str = ONE) -> None:
         """Begin a piece of long work as a row of the table, or another state of it."""
@@ -128,9 +141,11 @@ class Reporter:
             return table(self._rows, self._counts)
 
     def __enter__(self) -> "Reporter":
+        self._before = tell_by(self.waits)
         return self
 
     def __exit__(self, *_: object) -> None:
+        tell_by(self._before)
         self.close()
 
 
@@ -173,6 +188,10 @@ class Relay(Reporter):
         """Pass a line on."""
         self._tell(kind="line", text=text)
 
+    def waits(self, text: str) -> None:
+        """Pass on what is waited for."""
+        self._tell(kind="waits", text=text)
+
     def start(self, label: str, total: int, state: str = "", *, key: str = ONE) -> None:  # noqa: ARG002 (its cell is it)
         """Pass on that a piece of work begins."""
         self._sent_s = time.monotonic()
@@ -208,6 +227,8 @@ def retell(reporter: Reporter, message: Mapping[str, Any], labels: Mapping[str, 
     label = labels.get(key, key)
     if kind == "line":
         reporter.line(str(message["text"]))
+    elif kind == "waits":
+        reporter.waits(str(message["text"]))
     elif kind == "begun":
         reporter.start(label, 1, "starting", key=key)
     elif kind == "show":

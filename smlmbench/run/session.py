@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from smlmbench.addresses import command
 from smlmbench.registry import Catalog
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
@@ -68,6 +69,6 @@ def host() -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command as it was typed, without the folder of the program."""
+    """The command as it can be typed again, without the folder of the program and without a password."""
     program = Path(sys.argv[0]).name or "smlmbench"
-    return " ".join(["smlmbench" if program.startswith(("smlmbench", "__main__")) else program, *sys.argv[1:]])
+    return command("smlmbench" if program.startswith(("smlmbench", "__main__")) else program, *sys.argv[1:])

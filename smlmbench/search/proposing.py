@@ -12,6 +12,7 @@ import optuna
 from optuna import samplers
 from optuna.trial import FrozenTrial, TrialState
 
+from smlmbench.patience import at_once
 from smlmbench.search.pruning import Judge, Rule
 from smlmbench.search.storage import HEARTBEAT_S, accepted, open_storage, retry
 from smlmbench.seeds import derive_seed
@@ -237,7 +238,7 @@ class Searcher:
     def _beat_on(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             for number in list(self._beating):
-                with suppress(Exception):  # a busy database must not end a training
+                with suppress(Exception), at_once():  # a busy database must not end a training
                     self._storage.record_heartbeat(self._trial_id(number))
         self._storage.scoped_session.remove()
 

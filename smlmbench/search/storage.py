@@ -8,9 +8,10 @@ from pathlib import Path
 import optuna
 from sqlalchemy.pool import NullPool
 
+from smlmbench.patience import CONNECT
+
 HEARTBEAT_S = 60
 GRACE_S = 600
-BUSY_S = 60
 RETRIES = 5
 
 
@@ -34,7 +35,7 @@ def open_storage(url: str, *, exists: bool = False) -> optuna.storages.RDBStorag
     with accepted():
         return optuna.storages.RDBStorage(
             url,
-            engine_kwargs={"connect_args": {"timeout": BUSY_S}, "poolclass": NullPool},
+            engine_kwargs={"connect_args": CONNECT, "poolclass": NullPool},
             skip_compatibility_check=exists,
             skip_table_creation=exists,
             heartbeat_interval=HEARTBEAT_S,

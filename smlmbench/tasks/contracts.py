@@ -25,6 +25,7 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.measuring import Measuring
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
@@ -256,6 +257,16 @@ class Task(ABC):
     def doubts(self, condition: Condition) -> Misfit | None:
         """Whether a truth of a file belongs to its frames; by default nothing is looked at."""
         del condition
+        return None
+
+    def finish(self, answer: Any, condition: Condition) -> Any:
+        """A tuned answer with what is measured of it on the frames themselves, before it is scored and kept."""
+        del condition
+        return answer
+
+    def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Measuring | None:
+        """What `finish` measures of a streamed movie, or None; `known` is as `Condition.told`, `stated` the user's."""
+        del known, stated
         return None
 
     # Numbers

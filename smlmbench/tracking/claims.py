@@ -126,6 +126,8 @@ def claim(
         finally:
             if outcome != "won":
                 _withdraw(store, bid, own_run=decision.run_id is None)
+            if decision.run_id is None and store.served:
+                _withdraw_twins(store, experiment_id, row, bid)
         if outcome == "won":
             return Claim(decision, _hold(store, experiment_id, row, bid, decision, runs))
         if outcome == "lost":
@@ -197,7 +199,8 @@ def _place(store: Store, experiment_id: str, row: Row, decision: Decision, runs:
     if decision.run_id is not None:
         store.client.set_tag(decision.run_id, bid.tag, bid.text())
         return bid
-    attempt = 1 + max((run.attempt for run in runs), default=0)
+    begun = [run.attempt for run in runs if names.WITHDRAWN not in run.tags]
+    attempt = 1 + max(begun, default=0)
     return replace(bid, run_id=_make(store, experiment_id, row, attempt, {bid.tag: bid.text()}))
 
 
@@ -216,9 +219,9 @@ def _contest(
 ) -> Literal["won", "lost", "changed"]:
     """Wait until the bid has won or lost; changed means that there is something else to do for the cell now."""
     until, clean = time.monotonic() + PATIENCE_S, 0
-    while time.monotonic() < until:
+    while True:
         runs = [run for run in cell_runs(store, experiment_id, row.cell_id) if not run.superseded]
-        others = [run for run in runs if decision.run_id is not None or run.run_id != bid.run_id]
+        others = [run for run in runs if decision.run_id is not None or bid.tag not in run.tags]
         bids = [other for run in runs for other in _bids(run) if other.token != bid.token and not other.is_dead()]
         if any(other < bid for other in bids):
             return "lost"
@@ -231,9 +234,10 @@ def _contest(
             if clean == 2:
                 return "won"
             continue
+        if time.monotonic() > until:
+            return "lost"
         clean = 0
         time.sleep(POLL_S)
-    return "lost"
 
 
 def _bids(run: RunRecord) -> list[_Bid]:
@@ -254,6 +258,13 @@ def _withdraw(store: Store, bid: _Bid, *, own_run: bool) -> None:
         _remove_tags(store, bid.run_id, [bid.tag])
 
 
+def _withdraw_twins(store: Store, experiment_id: str, row: Row, bid: _Bid) -> None:
+    """A server whose answer was lost on the way was asked again, and has made a fresh run twice."""
+    for run in cell_runs(store, experiment_id, row.cell_id):
+        if bid.tag in run.tags and run.run_id != bid.run_id:
+            _withdraw(store, replace(bid, run_id=run.run_id), own_run=True)
+
+
 def _hold(store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decision, runs: Sequence[RunRecord]) -> Run:
     """Turn a won bid into a running run; until the last line the bid keeps others away."""
     if decision.run_id is not None:
@@ -270,6 +281,7 @@ def _hold(store: Store, experiment_id: str, row: Row, bid: _Bid, decision: Decis
         run = Run(store, target.run_id, experiment_id=experiment_id)
         run.set_tags(held)
         store.client.update_run(target.run_id, status="RUNNING")
+        run.recall()
     else:
         run = Run(store, bid.run_id, experiment_id=experiment_id)
         for old in (each for each in runs if each.status in ("failed", "collapsed") and not each.superseded):

@@ -5,22 +5,24 @@ import re
 import shutil
 import sqlite3
 import tempfile
-import urllib.error
 import urllib.request
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
+from smlmbench.addresses import Address, command
 from smlmbench.errors import StoreError
+from smlmbench.patience import connect
+from smlmbench.tracking.asking import HEALTH_TIMEOUT_S, LOGIN, ask, is_well
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_FOLDER = "mlruns"
 DATABASE = "mlflow.db"
-HEALTH_TIMEOUT_S = 5.0
 
 # SQLite's write-ahead log needs shared memory between its users, which these do not give.
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "afs", "9p", "fuse.sshfs", "ceph", "gluster")
@@ -38,7 +40,7 @@ ADDRESSES = (
 class Location:
     """A resolved store."""
 
-    uri: str  # for MLflow
+    uri: Address  # for MLflow
     home: Path  # local folder of work/, reports/ and optuna.db; with SQLite also of artifacts/
     database: Path | None  # the SQLite file, or None behind a server
 
@@ -53,13 +55,15 @@ def resolve(location: str | os.PathLike[str] | None, home: Path | None = None) -
     text = str(location) if location is not None else os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_FOLDER
     if text.startswith("sqlite:///"):
         database = Path(text.removeprefix("sqlite:///").partition("?")[0]).expanduser().resolve()
-        return Location(f"sqlite:///{database.as_posix()}", database.parent, database)
+        return Location(Address(f"sqlite:///{database.as_posix()}"), database.parent, database)
     if text.startswith(("http://", "https://")):
-        return Location(text.rstrip("/"), (home or Path(DEFAULT_FOLDER)).expanduser().resolve(), None)
+        return Location(Address(text.rstrip("/")), (home or Path(DEFAULT_FOLDER)).expanduser().resolve(), None)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text):
-        raise StoreError(f"store '{text}' is not accepted; give a folder, sqlite:///FILE.db or http(s)://HOST:PORT")
+        raise StoreError(
+            f"store '{Address(text)}' is not accepted; give a folder, sqlite:///FILE.db or http(s)://HOST:PORT"
+        )
     folder = Path(text).expanduser().resolve()
-    return Location(f"sqlite:///{(folder / DATABASE).as_posix()}", folder, folder / DATABASE)
+    return Location(Address(f"sqlite:///{(folder / DATABASE).as_posix()}"), folder, folder / DATABASE)
 
 
 def check(where: Location, *, create: bool) -> None:
@@ -94,34 +98,28 @@ def _check_database(database: Path) -> None:
     if not os.access(database, os.W_OK):
         raise StoreError(f"{database} is read-only; copy the store to a folder you can write, or allow writing")
     try:
-        with closing(sqlite3.connect(database, timeout=5)) as connection:
+        with closing(connect(database)) as connection:
             tables = {row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.DatabaseError as error:
-        if "locked" in str(error):
-            return
         raise StoreError(f"{database} is no MLflow database ({error}); give another --store FOLDER") from None
     if "experiments" not in tables:
         raise StoreError(f"{database} holds no MLflow tables; move it away, or name another folder with --store")
 
 
-def _check_server(uri: str) -> None:
-    advice = "start it (`smlmbench ui`, `mlflow server`), or give another --tracking-uri"
+def _check_server(uri: Address) -> None:
+    port = urlparse(uri.bare).port or (443 if uri.startswith("https:") else 80)
+    starts = [command(*words, "--port", port) for words in (("smlmbench", "ui"), ("mlflow", "server"))]
+    advice = f"start it (`{starts[0]}`, `{starts[1]}`), or give another --tracking-uri"
     try:
-        answer = healthy(uri)
-    except urllib.error.HTTPError as error:
-        body = error.read(200).decode("utf-8", "replace").strip().partition("\n")[0]
-        raise StoreError(f"{uri} answers {error.code} ({body or error.reason}) to /health; {advice}") from None
+        answer = ask(uri, "/health", HEALTH_TIMEOUT_S)
     except OSError as error:
-        reason = getattr(error, "reason", None) or error
-        raise StoreError(f"no MLflow server answers at {uri} ({reason}); {advice}") from None
-    if not answer:
+        raise StoreError(f"no MLflow server answers at {uri} ({error}); {advice}") from None
+    if not answer.ok:
+        body = answer.text[:200].strip().partition("\n")[0]
+        advice = LOGIN if answer.status_code == HTTPStatus.UNAUTHORIZED else advice
+        raise StoreError(f"{uri} answers {answer.status_code} ({body or answer.reason}) to /health; {advice}")
+    if not is_well(answer):
         raise StoreError(f"{uri} is not an MLflow server (no OK from /health); {advice}")
-
-
-def healthy(uri: str, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
-    """Ask a server's /health (OSError: it does not answer; HTTPError: it answers something else than success)."""
-    with urllib.request.urlopen(f"{uri}/health", timeout=timeout_s) as response:  # noqa: S310  http(s) by `resolve`
-        return bool(response.read(20).strip() == b"OK")
 
 
 def make_database(database: Path, build: "Callable[[Path], None]") -> None:
@@ -134,7 +132,7 @@ def make_database(database: Path, build: "Callable[[Path], None]") -> None:
     try:
         fresh = scratch / DATABASE
         build(fresh)
-        with closing(sqlite3.connect(fresh)) as connection:
+        with closing(connect(fresh)) as connection:
             mode = "delete" if on_network(database.parent) else "wal"
             connection.execute(f"pragma journal_mode={mode}")
         try:
@@ -166,11 +164,11 @@ def relocate(database: Path, home: Path) -> None:
     `<folder>/artifacts/<study>` are touched, which is what this package makes.
 
     Raises:
-        StoreError: The database is busy or of an MLflow before 3.
+        StoreError: The database stays locked, or is of an MLflow before 3.
     """
     artifacts = home / "artifacts"
     try:
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
+        with closing(connect(database)) as connection:
             known = connection.execute("select experiment_id, artifact_location from experiments").fetchall()
             for number, stored in known:
                 path = local_path(stored or "")
@@ -180,8 +178,8 @@ def relocate(database: Path, home: Path) -> None:
                         connection.execute(statement, facts)
             connection.commit()
     except sqlite3.DatabaseError as error:
-        advice = "wait for other writers to end, or run `mlflow db upgrade` on a copy"
-        raise StoreError(f"{database} cannot be used ({error}); {advice}") from None
+        mend = command("mlflow", "db", "upgrade", f"sqlite:///{database.as_posix()}")
+        raise StoreError(f"{database} cannot be used ({error}); copy it, then run `{mend}`") from None
 
 
 def local_path(uri: str) -> Path | None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import psutil
 
+from smlmbench.patience import at_once
 from smlmbench.tracking import tags
 
 HEARTBEAT_INTERVAL_S = 30.0
@@ -97,7 +98,8 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
             try:
-                self._beat()
+                with at_once():
+                    self._beat()
             except Exception:  # noqa: S112  a busy or unreachable store must not end a training
                 continue
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from smlmbench.addresses import hidden
+
 TAG_CHARACTERS = 5000
 PARAM_CHARACTERS = 6000
 
@@ -26,7 +28,7 @@ def param_text(value: object) -> str:
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(plain_json(value), separators=(",", ":"), ensure_ascii=False)[:PARAM_CHARACTERS]
-    return str(value)[:PARAM_CHARACTERS]
+    return hidden(str(value))[:PARAM_CHARACTERS]
 
 
 def metric_value(value: float | str) -> float | str:
@@ -49,7 +51,7 @@ def plain_json(value: object) -> Any:
         return [plain_json(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)
+    return value if isinstance(value, int | None) else hidden(str(value))
 
 
 def not_logged_text(reasons: Mapping[str, str]) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from smlmbench.addresses import hidden
 from smlmbench.errors import CollapsedError, ConfigError, PrunedError, SizeError, StoreLostError
+from smlmbench.patience import at_once
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.owners import Heartbeat, heartbeat_tag, this_process
 from smlmbench.tracking.plain import metric_value, not_logged_text, param_text, plain_json
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 End = Literal["done", "interrupted", "pruned", "failed", "collapsed"]
 ENDS: Mapping[type[BaseException], End] = {CollapsedError: "collapsed", PrunedError: "pruned", Exception: "failed"}
 MLFLOW_STATUS: Mapping[End, str] = {"done": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
+KEPT = "kept.json"  # in the working folder: metrics that wait for the store
+IMAGES = "mlflow.loggedImages"  # MLflow's mark of a run with images; "True" is how it writes it
 METRICS_PER_CALL = 1000
 TAGS_PER_CALL = 100
 REASON_CHARACTERS = 1000
@@ -45,6 +49,8 @@ class Run:
         self.not_logged: dict[str, str] = {}
         self.closed = False
         self._buffer: list[Metric] = []
+        self._images: list[tuple[NDArray[np.uint8], str, int]] = []
+        self._has_images = False
         self._params: dict[str, str] | None = None
         self._heartbeat = Heartbeat(self._beat) if heartbeat else None
 
@@ -98,7 +104,7 @@ class Run:
         self._params.update({param.key: param.value for param in new})
 
     def log_metrics(self, values: Mapping[str, float | str], step: int = 0) -> None:
-        """Keep values for the next `flush`, which comes by itself at 1000 of them.
+        """Keep values for the next `flush` or `offer`; a try comes by itself at 1000 of them.
 
         Text says why there is no number; it, NaN and infinity are kept in `not_logged`. `step` is samples seen, or 0
         for a value that the run has once.
@@ -115,14 +121,53 @@ class Run:
                 self.not_logged.pop(key, None)
                 self._buffer.append(Metric(key, number, now_ms, int(step)))
         if len(self._buffer) >= METRICS_PER_CALL:
-            self.flush()
+            self._flushed_at_once()
+
+    def offer(self) -> None:
+        """Write what is kept, unless the store is busy or away: a training goes on, and it is written later.
+
+        Metrics then are also kept in the working folder, for a process that continues the run.
+        """
+        if not self._flushed_at_once():
+            kept = [[each.key, each.value, each.timestamp, each.step] for each in self._buffer]
+            self._kept_file.parent.mkdir(parents=True, exist_ok=True)
+            self._kept_file.write_text(json.dumps(kept), encoding="utf-8")
+
+    def _flushed_at_once(self) -> bool:
+        try:
+            with at_once():
+                self.flush()
+        except StoreLostError:
+            return False
+        return True
+
+    def recall(self) -> None:
+        """Take up the metrics that an earlier process could not write."""
+        from mlflow.entities import Metric
+
+        if self._kept_file.exists():
+            self._buffer += [Metric(*each) for each in json.loads(self._kept_file.read_text(encoding="utf-8"))]
+            self._flushed_at_once()
+
+    @property
+    def _kept_file(self) -> Path:
+        return self.store.home / "work" / self.run_id / KEPT
 
     def flush(self) -> None:
-        """Write the kept metrics, at most 1000 a call."""
+        """Write the kept metrics, at most 1000 a call, and images."""
         while self._buffer:
             part = self._buffer[:METRICS_PER_CALL]
             self.store.client.log_batch(self.run_id, metrics=part)
             del self._buffer[: len(part)]
+        if self._images and not self._has_images:
+            # MLflow writes the files first and then this tag: where it is set, no file of a vain try stays behind.
+            self.set_tags({IMAGES: "True"})
+            self._has_images = True
+        while self._images:
+            image, key, step = self._images[0]
+            self.store.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+            del self._images[0]
+        self._kept_file.unlink(missing_ok=True)
 
     def set_tags(self, values: Mapping[str, object]) -> None:
         """Set tags, which unlike params may change."""
@@ -161,14 +206,15 @@ class Run:
         self.log_text(json.dumps(plain_json(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", relative)
 
     def log_image(self, image: NDArray[np.uint8], key: str, step: int = 0) -> None:
-        """Log an image for the UI's image grid, which compares one key over runs and steps.
+        """Log an image for the UI's image grid, which compares one key over runs and steps; kept where it cannot be.
 
         Raises:
             SizeError: Not uint8 of shape (H, W) or (H, W, 3).
         """
         if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
             raise SizeError(f"image '{key}' is {image.dtype} {image.shape}; give uint8 of shape (H, W) or (H, W, 3)")
-        self.store.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+        self._images.append((image, key, step))
+        self._flushed_at_once()
 
     def log_input(self, name: str, digest: str, context: str, facts: Mapping[str, object] | None = None) -> None:
         """Say what data or condition the run used as train, val or the name of a test condition.
@@ -239,7 +285,7 @@ def reason_of(error: BaseException) -> str:
     """One line that says why."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped by the user"
-    text = " ".join(str(error).split())
+    text = hidden(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -1,32 +1,32 @@
 """MLflow's own server on a store, for looking at it in a browser on this computer."""
 
-import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from smlmbench.addresses import Address
 from smlmbench.errors import StoreError
-from smlmbench.tracking.location import healthy
-from smlmbench.tracking.store import ENVIRONMENT, Store
+from smlmbench.tracking.asking import ENVIRONMENT, ask, healthy
+from smlmbench.tracking.store import Store
 
 HOST = "127.0.0.1"
 START_BUDGET_S = 120.0
 STOP_BUDGET_S = 10.0
+LINKS_TIMEOUT_S = 30.0
 
 
 class Server:
     """A running server at `url`."""
 
-    def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, url: Address, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.url, self._process, self._log = url, process, log
 
     def wait(self) -> None:
@@ -83,7 +83,7 @@ def serve(store: Store, port: int) -> Iterator[Server]:
             process = subprocess.Popen(  # noqa: S603  our own arguments, no shell
                 command, env=environment, cwd=store.home, stdout=sink, stderr=sink, start_new_session=True
             )
-        server = Server(address, process, log)
+        server = Server(Address(address), process, log)
         try:
             server._await_health()
             yield server
@@ -91,18 +91,17 @@ def serve(store: Store, port: int) -> Iterator[Server]:
             server._stop()
 
 
-def chart_links(url: str) -> dict[str, str]:
+def chart_links(url: Address) -> dict[str, str]:
     """For each study on a server the address that opens on the charts of its runs, newest first.
 
     The bare address of an experiment opens MLflow's view for language models instead.
     """
-    body = json.dumps({"max_results": 1000, "order_by": ["creation_time DESC"]}).encode()
-    request = urllib.request.Request(  # noqa: S310  http(s) by `resolve`
-        f"{url}/api/2.0/mlflow/experiments/search", data=body, headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-        found = json.load(response).get("experiments", [])
-    return {each["name"]: chart_link(url, each["experiment_id"]) for each in found if each["experiment_id"] != "0"}
+    wanted = {"max_results": 1000, "order_by": ["creation_time DESC"]}
+    answer = ask(url, "/api/2.0/mlflow/experiments/search", LINKS_TIMEOUT_S, wanted)
+    if not answer.ok:
+        raise StoreError(f"{url} answers {answer.status_code} ({answer.reason}) to a search of its studies")
+    found = answer.json().get("experiments", [])
+    return {each["name"]: chart_link(url.bare, each["experiment_id"]) for each in found if each["experiment_id"] != "0"}
 
 
 def chart_link(url: str, experiment_id: str) -> str:

@@ -7,24 +7,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
+from smlmbench.addresses import Address, command
 from smlmbench.errors import StoreError
-from smlmbench.tracking.guard import Guarded
+from smlmbench.patience import adopt
+from smlmbench.tracking.asking import prepare_environment
+from smlmbench.tracking.guard import Guarded, raise_lost
 from smlmbench.tracking.location import check, local_path, make_database, on_network, relocate, resolve
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-# Read by MLflow while it is imported or at its first call; a value of the user wins.
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 
 
 class Store:
@@ -34,7 +25,7 @@ class Store:
     """
 
     def __init__(self, uri: str, home: Path, *, served: bool) -> None:
-        self.uri = uri
+        self.uri = uri if isinstance(uri, Address) else Address(uri)
         self.home = home
         self.served = served
         self._client: MlflowClient | None = None
@@ -49,13 +40,17 @@ class Store:
 
         Raises:
             StoreError: The database is of another MLflow version.
-            StoreLostError: Raised by any call to a server that has gone away.
+            StoreLostError: From any call: a server that stays away, a database that stays locked, a login refused.
         """
         with self._lock:
             if self._client is None:
-                made = _connect(self.uri)
-                self._client = cast("MlflowClient", Guarded(made, self.uri)) if self.served else made
+                self._client = _connect(self.uri, served=self.served)
             return self._client
+
+    @property
+    def place(self) -> str:
+        """What `--store` takes for it."""
+        return str(self.home) if self.uri == resolve(self.home).uri else self.uri
 
     @property
     def artifacts(self) -> Path:
@@ -96,9 +91,11 @@ class Store:
                 if found is None:
                     raise
         if found.lifecycle_stage != "active":
+            words = ("mlflow", "experiments", "restore", "-x", found.experiment_id)
+            back = command("env", f"MLFLOW_TRACKING_URI={self.uri}", *words)
             raise StoreError(
                 f"the experiment of study '{study}' was deleted in MLflow; rename the study, or bring it back with "
-                f"`MLFLOW_TRACKING_URI={self.uri} mlflow experiments restore -x {found.experiment_id}`"
+                f"`{back}`"
             )
         return str(found.experiment_id)
 
@@ -135,8 +132,7 @@ def open_store(
     Raises:
         StoreError: The store cannot be written, read or reached; said before mlflow is imported.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    prepare_environment()
     where = resolve(location, home)
     check(where, create=create)
     if where.database is not None and where.database.exists():
@@ -156,19 +152,21 @@ def _build_tables(fresh: Path, artifacts: Path) -> None:
     built.engine.dispose()
 
 
-def _connect(uri: str) -> "MlflowClient":
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+def _connect(uri: Address, *, served: bool) -> "MlflowClient":
+    prepare_environment()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     quieten()
+    if not served:
+        adopt(Path(uri.whole.removeprefix("sqlite:///")))
     try:
-        client = MlflowClient(tracking_uri=uri)
+        client = cast("MlflowClient", Guarded(MlflowClient(tracking_uri=uri.whole), uri, served=served))
         client.search_experiments(max_results=1)
     except MlflowException as error:
+        raise_lost(error)
         if "out-of-date database schema" in str(error) or "Can't locate revision" in str(error):
-            advice = f"copy it, then run `mlflow db upgrade {uri}`"
+            advice = f"copy it, then run `{command('mlflow', 'db', 'upgrade', uri)}`"
             raise StoreError(f"the store was written by another MLflow version; {advice}") from None
         raise StoreError(f"the store {uri} cannot be opened: {str(error).partition(chr(10))[0]}") from None
     return client
@@ -178,6 +176,9 @@ def quieten() -> None:
     """Keep MLflow's and alembic's progress lines off the terminal; MLFLOW_LOGGING_LEVEL brings them back."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+    # What could not be reached is told once, by us: without MLflow's traceback, without a line for every try.
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _folder(path: Path) -> Path:

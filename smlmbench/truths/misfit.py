@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from smlmbench.predictions import Floats, Localizations
 
@@ -99,7 +98,7 @@ def misfit(
         what: The spots in words.
     """
     found, truth = (each.select(np.hypot(each.x_nm, each.y_nm) < FARTHEST_NM) for each in (found, truth))
-    every = -(-len(found) // MOST_SPOTS)
+    every = max(1, -(-len(found) // MOST_SPOTS))
     found = found if every == 1 else found.select(np.isin(found.frame, np.unique(found.frame)[::every]))
     if len(found) < LEAST_SPOTS or not len(truth):
         return None
@@ -145,6 +144,8 @@ def _pairs(
     found: Localizations, truth: Localizations, frames: int, pixel_nm: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Rows of spots with an emitter in reach when the table is `frames` later, and how far right and below it (px)."""
+    from scipy.spatial import KDTree
+
     gap = 4 * REACH_PX
     places = [
         np.column_stack((table.x_nm / pixel_nm, table.y_nm / pixel_nm, (table.frame + shift) * gap))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,15 @@ def test_each_variant_of_a_card_is_checked():
         ("references", "blank", '"gives": "both"', '"gives": "image"', "answers_belong", "says it gives image"),
         ("metrics", "recall", '"direction": "up"', '"direction": "down"', "nothing_beats", "the truth has 1"),
         ("metrics", "recall", '"high": 1.0', '"high": 0.5', "numbers_are_in_range", "recall is 1"),
+        (
+            "metrics",
+            "false_per_1000um2",
+            "area_um2 < math.inf",
+            "area_um2",
+            "nothing_to_score",
+            "without end: false_per",
+        ),
+        ("metrics", "photons", "(photons) <= LEAST", "(photons) < 0", "odd_evidence", "RuntimeWarning"),
         ("metrics", "recall", '"recall": {', '"recal": {', "names_are_those", "the card recal"),
     ],
 )
@@ -180,6 +190,44 @@ def test_a_broken_contract_of_other_rooms_is_found(tmp_path, room, name, old, ne
     outcome = found[0].outcome()
     assert not outcome.passed, outcome.detail
     assert words in outcome.detail
+
+
+def guarded(task):
+    found = {check.name: check for check in checks(CATALOG, "tasks", task)}
+    return found["validation_knows_no_test"].outcome()
+
+
+def test_a_task_that_remembers_what_it_scored_is_found(monkeypatch):
+    kind, seen = CATALOG.module("tasks", "image_pairs").ImagePairs, []
+    score = kind.score
+
+    def remembering(*args):
+        found = score(*args)
+        seen.append(found.values["nmse_star"])
+        return replace(found, values={**found.values, "nmse_star": sum(seen) / len(seen)})
+
+    monkeypatch.setattr(kind, "score", remembering)
+    outcome = guarded("image_pairs")
+    assert (outcome.passed, outcome.detail) == (
+        False,
+        "nmse_star scored of validation change with what was tested before",
+    )
+
+
+@pytest.mark.parametrize(("task", "source"), [("localization", "simulate"), ("image_pairs", "images")])
+def test_a_source_whose_validation_is_its_test_set_is_found(monkeypatch, task, source):
+    module = CATALOG.module("data", source)
+    condition = module.condition
+
+    def tested(name, description, identity, asked, catalog):
+        part = getattr(description, "part", None)
+        if part is not None:
+            description = description.model_copy(update={"part": part.model_copy(update={"role": "test"})})
+        return condition(name, description, identity, replace(asked, role="test"), catalog)
+
+    monkeypatch.setattr(module, "condition", tested)
+    outcome = guarded(task)
+    assert (outcome.passed, outcome.detail) == (False, "validation and test share units")
 
 
 def test_every_room_has_checks():

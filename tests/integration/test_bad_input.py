@@ -244,10 +244,12 @@ def test_checks_of_files_need_nothing_heavy(tmp_path):
     assert "pixel_size_nm" in first
     assert "nett" in second
     assert imported == ""
-    path = write_study(tmp_path, data=[{"name": "c", "train": source}])
+    path = write_study(tmp_path, data=[{"name": "c", "train": source}])  # its table is held against its movie
     done = run("plan", str(path), "--json", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["counts"] == {"cells": 6, "references": 1, "skipped": 0}
+    done = run("plan", str(write_study(tmp_path)), "--json", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == ""
     done = run("plan", str(write_pairs(tmp_path, pairs(tmp_path))), "--json", cwd=ROOT)
     assert done.returncode == 0, done.stderr

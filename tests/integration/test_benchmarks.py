@@ -109,3 +109,11 @@ def test_tables_are_read_by_every_way():
     said = run("tables", "--rows", "200", "--sheet-rows", "20")
     assert said["rows"] == 200
     assert min(said[name] for name in ("read_speedup", "read_over_pandas", "write_over_pandas")) > 0
+
+
+def test_photometry_is_compared_with_the_network_that_found_the_places():
+    said = run("photometry", "--tiny", "--size", "24", "--emitters", "3,6", "--frames", "32", "--rounds", "1")
+    assert [row["emitters"] for row in said["rows"]] == [3, 6]
+    for row in said["rows"]:
+        assert row["photons_over_true"] == pytest.approx(1, abs=0.05)
+        assert row["emitters_per_s"] > 0

@@ -1,6 +1,7 @@
 """Commands on files: what simulate writes, predict reads and evaluate scores; and what they refuse, in one line."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -175,6 +176,40 @@ def test_predict_writes_a_table_and_an_image_that_evaluate_scores(files, tmp_pat
     by_image = json.loads(invoke("evaluate", image, files["truth"], *field, "--fine-pixel-nm", "50", "--json").stdout)
     assert 0 < by_image["values"]["nmse_star"] < 1
     assert by_image["reasons"]["efficiency"] == "this row gives no table of localizations"
+
+
+def test_predict_measures_photons_and_says_by_what_and_at_what_cost(files, tmp_path):
+    result = predict(files, tmp_path / "with")
+    cost = next(line for line in result.stdout.splitlines() if line.startswith("photons, background and uncertainty"))
+    assert re.search(r": PSF 1[23]\d nm from \d+ spots of the movie; \d+\.\d s, \d+ % of the time$", cost)
+    head, *rows = (tmp_path / "with" / "frames_locs.csv").read_text().splitlines()
+    assert head.endswith('"intensity [photon]","offset [photon]","uncertainty_xy [nm]"')
+    numbers = np.array([[float(cell) for cell in row.split(",")] for row in rows])
+    # 3000 detected photons a spot, of 0.8 of those that came in, on 4 / 0.8 of background.
+    assert np.median(numbers[:, 4]) == pytest.approx(3000 / 0.8, rel=0.05)
+    assert np.median(numbers[:, 5]) == pytest.approx(4 / 0.8, rel=0.05)
+    assert 2 < np.median(numbers[:, 6]) < 4
+
+    said = json.loads(predict(files, tmp_path / "with", "--json").stdout)["measured"]
+    assert said["said"] in cost
+    assert 0 < said["share"] < 1
+    plain = predict(files, tmp_path / "without", "--no-photons", "--json")
+    assert "measured" not in json.loads(plain.stdout)
+    assert "intensity" not in (tmp_path / "without" / "frames_locs.csv").read_text()
+    wide = predict(files, tmp_path / "wide", "--psf-sigma-nm", "200")
+    assert "the one stated is 200 nm (-3" in wide.stderr
+    assert "PSF 200 nm as stated" in wide.stdout
+
+
+def test_predict_refuses_a_width_that_serves_nothing(files, tmp_path):
+    words = (files["movie"], "--camera", "{kind: scmos, e_per_adu: 0.5}", "-o", tmp_path / "out")
+    network = ("predict", files["best"], *words, "--plugin", files["plugin"])
+    assert "20 ... 1000 nm" in refused(*network, "--psf-sigma-nm", "5000")
+    assert "serves photons alone" in refused(*network, "--no-photons", "--psf-sigma-nm", "130")
+    fitter = ("predict", "peaks_gaussian", *words, "--pixel-size-nm", "100")
+    assert "fits its own photons; state a width with --set sigma_nm=130" in refused(*fitter, "--psf-sigma-nm", "130")
+    assert "fits its own photons" in refused(*fitter, "--no-photons")
+    assert not (tmp_path / "out").exists()
 
 
 def test_predict_speaks_json_and_takes_a_threshold(files, tmp_path):

@@ -125,7 +125,7 @@ def test_what_passes_is_timed_and_kept_and_what_cannot_be_leaves_its_reason(tmp_
     assert said.exit_code == 0, said.output
     assert "run by " in said.stderr
     assert ": soonest of 3 timed here" in said.stderr
-    told = CliRunner().invoke(app, [*words, "--store", str(store.home), "--runtime", "eager"])
+    told = CliRunner().invoke(app, [*words, "--store", str(store.home), "--runtime", "eager", "--overwrite"])
     assert told.exit_code == 0, told.output
     assert "run by" not in told.stderr
     again = {"sizes_px": [24], "runtimes": ["eager"], "number_formats": ["fp32"]}

@@ -2,20 +2,18 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
+import threading
 import time
-import urllib.request
 
 import pytest
+from served import Server
 from tiny_study import models, write
 from typer.testing import CliRunner
 
+from smlmbench import patience
 from smlmbench.cli import app
 from smlmbench.data.simulate import SimulatedTraining
-from smlmbench.tracking.records import read_study
+from smlmbench.tracking.records import metric_history, read_study
 from smlmbench.tracking.store import open_store
 
 pytestmark = [
@@ -23,37 +21,6 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="stops a server with a signal"),
     pytest.mark.usefixtures("short_timing"),
 ]
-
-
-class Server:
-    """`mlflow server` as a user starts it, on a database of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self):
-        words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        words += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port), "--workers", "1"]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(words, stdout=log, stderr=log, env=environment, start_new_session=True)
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise TimeoutError((self.folder / "server.log").read_text())
-
-    def stop(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture
@@ -83,6 +50,14 @@ def calls_until(at, then):
     return calls, batch
 
 
+def curve(store, rows):
+    """Steps of the validations during the training of srcnn."""
+    (row,) = [row for row in rows if row.params["model"] == "srcnn"]
+    steps = [point.step for point in metric_history(store, row.run_id, "train/loss")]
+    assert steps == sorted(set(steps))
+    return steps
+
+
 def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
     fid_storm, srcnn = models()[:2]
     path = write(tmp_path, models=[fid_storm, srcnn | {"losses": fid_storm["losses"]}], references=["blank"])
@@ -92,6 +67,7 @@ def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
     calls, batch = calls_until(17, lambda: (server.stop(), gone.append(time.monotonic())))
     with monkeypatch.context() as patch:
         patch.setattr(SimulatedTraining, "batch", batch)
+        patch.setattr(patience, "LIMIT_S", 1.0)
         result = CliRunner().invoke(app, words)
     assert result.exit_code == 1, result.output
     assert time.monotonic() - gone[0] < 30
@@ -120,6 +96,7 @@ def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
         "fid_storm": ("done", 1),
         "srcnn": ("done", 2),
     }
+    assert len(curve(store, rows)) == 2
     for row in rows:
         assert row.artifact("best.pt").stat().st_size > 0
         assert {"metrics.json", "predictions/low.csv", "figures/high.png"} <= set(row.artifacts())
@@ -127,3 +104,22 @@ def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
     assert not list((tmp_path / "mlruns/work").rglob("*.pt"))
     assert (tmp_path / "mlruns/reports/tiny/leaderboard.html").stat().st_size > 10_000
     assert record.plan["cells"]
+
+
+def test_a_server_that_is_away_for_a_while_is_outlasted(server, tmp_path, monkeypatch):
+    fid_storm, srcnn = models()[:2]
+    path = write(tmp_path, models=[srcnn | {"losses": fid_storm["losses"]}], references=["blank"])
+    again = threading.Thread(target=server.start)
+    _, batch = calls_until(7, lambda: (server.stop(), again.start()))
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedTraining, "batch", batch)
+        patch.setattr(patience, "TELL_AFTER_S", 0.0)
+        result = CliRunner().invoke(app, ["run", str(path), "--tracking-uri", server.url])
+    again.join()
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stderr.splitlines() if "waits for it" in line]
+    assert line.startswith(f"the MLflow server {server.url} does not answer; what is to be read or stored waits")
+    store = open_store(server.url)
+    rows = read_study(store, "tiny").rows("cell")
+    assert {row.status for row in rows} == {"done"}
+    assert len(curve(store, rows)) == 2

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from tiny_study import run
@@ -10,6 +11,8 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError
+from smlmbench.formats import read_table
+from smlmbench.registry import Catalog
 from smlmbench.run.cells import references
 from smlmbench.run.cells import run as cells
 from smlmbench.run.cells import training as training_cell
@@ -112,6 +115,20 @@ def test_the_final_validation_ends_the_curve_that_training_drew(done):
     assert row.metrics["val/efficiency"] == row.json("metrics.json")["val"]["values"]["efficiency"]
 
 
+def test_trained_rows_have_photons_in_their_tables_and_scores(done):
+    row = done.row("fid_storm")
+    found = read_table(row.artifact("predictions/low.csv"), catalog=Catalog())
+    assert len(found)
+    assert all(np.isfinite(getattr(found, name)).all() for name in ("photons", "sigma_x_nm", "sigma_y_nm"))
+    assert 5 < np.median(found.background_photons) < 40
+    content = row.json("metrics.json")
+    for block in (content["val"], content["test"]["low"]):
+        assert {"photons_r", "photons_bias"} <= {*block["values"], *block["reasons"]}
+        assert "the found table has no photons" not in block["reasons"].values()
+    blank = next(one for one in done.record.rows("reference") if one.params["model"] == "blank")
+    assert blank.json("metrics.json")["test"]["low"]["reasons"]["photons_r"]
+
+
 def test_the_per_frame_sums_add_up(done):
     row = done.row("fid_storm")
     lines = [line.split(",") for line in row.artifact("per_frame/low.csv").read_text().splitlines()]
@@ -128,6 +145,7 @@ def test_best_pt_is_plain_and_the_folder_of_work_is_gone(done):
             assert content["model"]["name"] == row.params["model"]
             assert content["facts"]["cell_id"] == row.cell_id
             assert content["facts"]["tuned"]["threshold"] == pytest.approx(float(row.params["threshold"]), rel=1e-5)
+            assert content["facts"]["psf_sigma_nm"] == 130
     assert list((done.store.home / "work").iterdir()) == []
 
 

@@ -1,17 +1,20 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matched import match
 
 from smlmbench.metrics import mjac_c
-from smlmbench.metrics.evidence import Facts, Images, gather
+from smlmbench.metrics.evidence import Facts, Images, SignalFree, gather
 from smlmbench.metrics.images import image_pair
 from smlmbench.metrics.nmse import measure as nmse
 from smlmbench.metrics.pooling import SUMS
 from smlmbench.metrics.ratios import efficiency, jaccard
 from smlmbench.predictions import Localizations
+from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 
+CATALOG = Catalog()
 SIDE, N_FRAMES = 2000.0, 4
 UNHURRIED = settings(deadline=None, max_examples=60)  # the first call imports, and machines are shared
 
@@ -131,3 +134,46 @@ def test_blurring_never_moves_mass_in(seed):
     rng = np.random.default_rng(seed)
     pair = image_pair(gather(None, None, images=Images(rng.random((9, 9)), rng.random((9, 9)), 10.0)))
     assert pair.blurred().image.sum() < pair.image.sum()
+
+
+COLUMNS = ("x_nm", "y_nm", "z_nm", "photons")
+ODD = [0.0, 1.0, -1.0, 900.0, 950.0, 1e-200, 1e12, np.nan, np.inf]
+
+
+@st.composite
+def odd_tables(draw):
+    """Up to three rows with columns that are zero, equal, tiny, huge or unknown."""
+    count = draw(st.integers(0, 3))
+    columns = {name: draw(st.lists(st.sampled_from(ODD), min_size=count, max_size=count)) for name in COLUMNS}
+    columns["photons"] = [min(value, 1e12) for value in columns["photons"]]
+    frame = draw(st.lists(st.integers(0, N_FRAMES - 1), min_size=count, max_size=count))
+    return Localizations.of({"frame": frame, **columns}, n_frames=N_FRAMES, field_nm=(SIDE, SIDE))
+
+
+@st.composite
+def odd_images(draw):
+    """Two images of one small shape with such pixels, or with the same in all."""
+    shape = draw(st.sampled_from([(0, 0), (1, 1), (1, 5), (2, 2), (13, 12)]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = draw(st.lists(st.sampled_from([*ODD, -np.inf, 1e200]), min_size=1, max_size=3))
+    image, truth = (rng.choice(values, shape) for _ in range(2))
+    return Images(image, truth, 25.0)
+
+
+@pytest.mark.parametrize("name", CATALOG.names("metrics"))
+@given(
+    found=odd_tables(),
+    truth=odd_tables(),
+    images=odd_images(),
+    min_photons=st.sampled_from([0.0, 100.0, 1e9]),
+    three_d=st.booleans(),
+    area_um2=st.sampled_from([0.0, 1.0, np.nan, np.inf]),
+)
+@UNHURRIED
+def test_a_number_is_finite_or_has_a_reason(name, found, truth, images, min_photons, three_d, area_um2):
+    facts, dark = Facts(min_photons=min_photons, three_d=three_d), SignalFree(found, area_um2)
+    given_names = CATALOG.card("metrics", name).gives
+    said = CATALOG.module("metrics", name).measure(gather(found, truth, facts=facts, images=images, signal_free=dark))
+    assert set(said) == set(given_names)
+    for value in said.values():
+        assert (value and "\n" not in value) if isinstance(value, str) else np.isfinite(value)

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from smlmbench.errors import FormatError, LossWarning
-from smlmbench.formats import companions, open_movie
+from smlmbench.formats import companions, open_movie, read_image, write_movie
 from smlmbench.formats.numbered import PART
+from smlmbench.movies import ArrayMovie
 from smlmbench.registry import Catalog
 
 CATALOG = Catalog()
@@ -248,3 +249,60 @@ def test_folders_of_stacks_that_are_refused(tmp_path, given_pages, said):
     with pytest.raises(FormatError, match=said) as caught:
         read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_later_part_of_a_cut_stack_alone_is_told(tmp_path):
+    for name in ("a_MMStack_Pos0_1.tif", "acq_NDTiffStack_2.tif"):
+        write(tmp_path / name, frames(2))
+        with pytest.warns(LossWarning, match=f"'{name}' is read alone, 2 frames; it is named as a later part of '"):
+            read(tmp_path / name)
+    write(tmp_path / "a_MMStack_1-Pos_000_001.tif", frames(2))  # a place of a grid
+    read(tmp_path / "a_MMStack_1-Pos_000_001.tif")
+
+
+@settings(max_examples=40)
+@given(
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 3)),
+    how=st.sampled_from(["ours", "pages", "imwrite", "axes", "imagej", "ome", "zlib", "folder", "raw"]),
+)
+def test_frames_of_few_pixels_are_read_as_they_are_or_refused(shape, how):
+    assume(how != "imagej" or shape[2] > 1 or shape[0] > 1)  # written as an image of one row, which nobody can tell
+    values = (np.arange(int(np.prod(shape))) + 1).reshape(shape).astype(np.uint16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("a.raw" if how == "raw" else "a.tif")
+        if how == "ours":
+            write_movie(ArrayMovie(values), path, catalog=CATALOG)
+        elif how == "pages":
+            write(path, values)
+        elif how == "raw":
+            path.write_bytes(values.tobytes())
+            facts = f"Frames: {shape[0]}\nHeight: {shape[1]}\nWidth: {shape[2]}\n"
+            path.with_suffix(".yaml").write_text(f"Byte Order: <\nData Type: uint16\n{facts}")
+        elif how == "folder":
+            path = Path(folder)
+            for number, page in enumerate(values):
+                write(path / f"f{number}.tif", page[None])
+        else:
+            words = {"axes": {"metadata": {"axes": "TYX"}}, "imagej": {"imagej": True, "metadata": {"axes": "TYX"}}}
+            words |= {"zlib": {"compression": "zlib"}, "ome": {"ome": True, "metadata": {"axes": "TYX"}}, "imwrite": {}}
+            tifffile.imwrite(path, values, photometric="minisblack", **words[how])
+        try:
+            np.testing.assert_array_equal(read(path), values)
+        except FormatError as error:
+            assert "\n" not in str(error)  # noqa: PT017  it may also be read
+            assert shape[2] == 1  # one column: tifffile takes it for an axis of its own
+            assert how in ("imwrite", "imagej", "zlib")
+
+
+def test_frames_of_one_column_in_one_page(tmp_path):
+    values = np.arange(240, dtype=np.uint16).reshape(6, 40, 1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", metadata={"axes": "TYX"})
+    np.testing.assert_array_equal(read(path), values)
+    tifffile.imwrite(path, values, photometric="minisblack", metadata={"axes": "TYX"}, compression="zlib")
+    with pytest.raises(FormatError, match="frames of 40 x 1 px in one compressed page"):
+        read(path)
+    tifffile.imwrite(path, values, photometric="minisblack")
+    with pytest.raises(FormatError, match="states 6 x 40 x 1 pixels and not which axis is time"):
+        read(path)
+    assert read_image(path, catalog=CATALOG).shape == (6, 40)  # an image with an axis of channels

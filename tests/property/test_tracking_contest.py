@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -57,14 +58,16 @@ class Turns:
 class FakeClient:
     """MLflow's store in memory; a search reads all statuses first and all tags later."""
 
-    def __init__(self, turns):
-        self.turns = turns
+    def __init__(self, turns, answers_get_lost):
+        self.turns, self.answers_get_lost = turns, answers_get_lost
         self.runs = {}
 
     def create_run(self, experiment_id, tags, run_name):
-        self.turns.step()
-        run_id = f"run{len(self.runs)}"
-        self.runs[run_id] = {"status": "RUNNING", "tags": dict(tags), "deleted": False, "n": len(self.runs)}
+        made = 2 if self.answers_get_lost and self.turns.random.random() < 0.5 else 1
+        for _ in range(made):
+            self.turns.step()
+            run_id = f"run{len(self.runs)}"
+            self.runs[run_id] = {"status": "RUNNING", "tags": dict(tags), "deleted": False, "n": len(self.runs)}
         return self._entity(run_id, "RUNNING")
 
     def _entity(self, run_id, status):
@@ -112,7 +115,7 @@ class FakeClient:
         self.runs[run_id]["deleted"] = True
 
 
-def contest(seed, bidders, turns_each, first_end=None):
+def contest(seed, bidders, turns_each, first_end=None, answers_get_lost=False):
     """Let threads claim one cell; returns the client and for each claim won its decision, run and end."""
     turns = Turns(seed)
     with pytest.MonkeyPatch.context() as patch:
@@ -124,12 +127,12 @@ def contest(seed, bidders, turns_each, first_end=None):
                 sleep=lambda seconds: turns.step(), monotonic=time.monotonic, time=time.time, time_ns=time.time_ns
             ),
         )
-        return held_contest(turns, bidders, turns_each, first_end)
+        return held_contest(turns, bidders, turns_each, first_end, answers_get_lost)
 
 
-def held_contest(turns, bidders, turns_each, first_end):
-    client = FakeClient(turns)
-    store = SimpleNamespace(client=client)
+def held_contest(turns, bidders, turns_each, first_end, answers_get_lost):
+    client = FakeClient(turns, answers_get_lost)
+    store = SimpleNamespace(client=client, served=answers_get_lost, home=Path("nowhere"))
     if first_end is not None:
         claim(store, "1", ROW).run.terminate(first_end)
     active, won, errors = [], [], []
@@ -157,9 +160,9 @@ def held_contest(turns, bidders, turns_each, first_end):
 
 
 @settings(deadline=None, max_examples=150)
-@given(seed=st.integers(0, 2**32), bidders=st.integers(2, 4))
-def test_a_fresh_cell_has_one_holder_at_a_time_and_one_run(seed, bidders):
-    client, won = contest(seed, bidders, turns_each=2)
+@given(seed=st.integers(0, 2**32), bidders=st.integers(2, 4), answers_get_lost=st.booleans())
+def test_a_fresh_cell_has_one_holder_at_a_time_and_one_run(seed, bidders, answers_get_lost):
+    client, won = contest(seed, bidders, turns_each=2, answers_get_lost=answers_get_lost)
     kinds = [kind for kind, _, _ in won]
     assert kinds[:1] in (["new"], [])
     assert set(kinds[1:]) <= {"continue"}

@@ -238,7 +238,9 @@ def test_psf_and_background_are_told_where_known(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     source = MovieSource(**files, psf={"name": "gaussian", "sigma_nm": 110.0}, crop_px=40)
     made = held(source)
-    assert made.told == {"pixel_size_nm": 100, "psf_sigma_nm": 110, "background_photons": 400}
+    optics = {"pixel_size_nm": 100, "psf_sigma_nm": 110, "background_photons": 400}
+    assert made.told == {**optics, "noise_excess": 1, "noise_added": 0}
+    assert held(source.model_copy(update={"camera": "uncalibrated"})).told == optics
     # 2 sqrt(400 * 4 pi * 1.1^2) = 155.98
     assert made.truth.min_photons == pytest.approx(155.98, abs=0.01)
     stream = stream_of(source)
@@ -307,7 +309,7 @@ def test_movies_to_predict_take_the_facts_of_the_training_source(tmp_path):
     assert made.name == "m.tif"
     assert made.truth is None
     assert made.field_nm == (7200, 4800)
-    assert made.told == {"pixel_size_nm": 120, "psf_sigma_nm": 150}
+    assert made.told == {"pixel_size_nm": 120, "psf_sigma_nm": 150, "noise_excess": 1, "noise_added": 0}
     assert made.frames.read(0, 1)[0, 1, 1] == 2
     with pytest.raises(ConfigError, match=r"gone\.tif' does not exist"):
         data.applied(plan.model_copy(update={"apply": [tmp_path / "gone.tif"]}), 1, CATALOG)

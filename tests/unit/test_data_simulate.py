@@ -182,7 +182,8 @@ def test_a_condition_says_what_it_is():
     assert made.truth.table.frame.max() == 69
     assert made.truth.sigma_px == 1.3
     assert made.truth_kind == "simulated"
-    assert made.told == {"pixel_size_nm": 100, "psf_sigma_nm": 130, "background_photons": 10}
+    optics = {"pixel_size_nm": 100, "psf_sigma_nm": 130, "background_photons": 10}
+    assert made.told == {**optics, "noise_excess": 1, "noise_added": 0}
     assert made.block == 1
     assert {"density_per_um2", "density_local", "isolated_fraction", "overlap"} <= set(made.facts)
 

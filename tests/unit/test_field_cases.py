@@ -134,7 +134,8 @@ def test_two_days_of_one_name_are_two_results(tmp_path: Path) -> None:
 
     def predict(day: str) -> Written:
         movie = folder / day / "a_MMStack_Pos0.ome.tif"
-        return predict_movie(Request(folder / "srcnn.pt", movie, tmp_path, camera), CATALOG, lambda *_: None)
+        asked = Request(folder / "srcnn.pt", movie, tmp_path, camera, measure=False)
+        return predict_movie(asked, CATALOG, lambda *_: None)
 
     table = predict("dayA").table
     assert table is not None
@@ -143,3 +144,38 @@ def test_two_days_of_one_name_are_two_results(tmp_path: Path) -> None:
         predict("dayB")
     assert table.read_bytes() == before
     assert predict("dayA").table == table
+
+
+ROWS_OF_PICASSO = {
+    "frame": [0, 7],
+    "x_nm": [715, 910],
+    "y_nm": [455, 617.5],
+    "photons": [900, 800],
+    "background_photons": [12, 11],
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"11-picasso-sidecar-tags/{name}.hdf5" for name in ("nparr", "nppix", "nptag", "tuple")),
+        "12-picasso-embedded-metadata/embedded.hdf5",
+        *(f"13-picasso-pandas-hdf5/pandas_{name}.hdf5" for name in ("fixed", "table")),
+    ],
+)
+def test_tables_and_metadata_of_picasso_in_every_dress(name: str) -> None:
+    table = read_table(DATA / name, catalog=CATALOG)
+    assert {column: table.columns()[column].tolist() for column in ROWS_OF_PICASSO} == ROWS_OF_PICASSO
+    assert (table.n_frames, table.field_nm) == (20, (8320, 4160))
+    assert read_table(DATA / name, catalog=CATALOG, options=TableOptions(pixel_size_nm=100.0)).field_nm == (6400, 3200)
+
+
+@pytest.mark.parametrize("name", ["elyra_full.txt", "elyra_nonul.txt"])
+def test_elyra_tables_with_their_foot(name: str) -> None:
+    table = read_table(DATA / "22-elyra-txt" / name, catalog=CATALOG)
+    assert (table.frame.tolist(), table.x_nm.tolist(), table.y_nm.tolist()) == ([0, 3], [550, 650], [350, 450])
+    assert (table.photons.tolist(), table.sigma_x_nm.tolist()) == ([472, 529], [8.6, 9.5])
+    columns = {"frame": "First Frame", "x_nm": "Position X [nm]", "y_nm": "Position Y [nm]"}
+    with pytest.warns(LossWarning, match="ends above line 5; what stands from there on is not read"):
+        table = read_table(DATA / "22-elyra-txt" / name, catalog=CATALOG, options=TableOptions(columns=columns))
+    assert (table.frame.tolist(), table.x_nm.tolist()) == ([0, 3], [550, 650])

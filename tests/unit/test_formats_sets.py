@@ -187,3 +187,33 @@ def test_a_movie_is_copied_page_by_page(tmp_path: Path, monkeypatch: pytest.Monk
     np.testing.assert_array_equal(back.read(0, 5), FIRST)
     back.close()
     assert list(tmp_path.glob("*.part")) == []
+
+
+def test_a_text_or_an_array_that_a_broken_file_cannot_hold_is_refused(tmp_path: Path) -> None:
+    path = decode(tmp_path / "d.h5")
+    content = path.read_bytes()
+    heap = content.index(b"GCOL")
+    at = content.index(heap.to_bytes(8, "little"), content.index(b"xy_unit")) - 4
+    assert int.from_bytes(content[at : at + 4], "little") == 2  # the letters of `px`
+    faults = {"its length": (at, b"\0\0\0\xff"), "its heap": (at + 4, b"\xff"), "its object": (heap + 24, b"\0")}
+    for where, (place, wrong) in faults.items():
+        path.write_bytes(content[:place] + wrong + content[place + len(wrong) :])
+        with pytest.raises(FormatError, match="an attribute states a text of .* bytes that is not there") as caught:
+            read_table(path, catalog=CATALOG)
+        assert "\n" not in str(caught.value), where
+    with h5py.File(tmp_path / "a_sml.mat", "w", userblock_size=512) as file:
+        for name in ("frame", "xnm", "ynm"):
+            file.create_dataset(f"saveloc/loc/{name}", (1, 10**10), "f8", chunks=(1, 1000))
+    with (tmp_path / "a_sml.mat").open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    with pytest.raises(FormatError, match="claims 80,000,000,000 bytes in ./saveloc/loc/frame. but holds"):
+        read_table(tmp_path / "a_sml.mat", catalog=CATALOG)
+
+
+def test_numbers_beyond_whole_floats_and_broken_workbooks_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("frame,x_nm,y_nm\n1e300,5,5\n")
+    with pytest.raises(FormatError, match=r"line 2: 1e\+300 in column 'frame' is too large for a whole number"):
+        read_table(tmp_path / "a.csv", catalog=CATALOG)
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(FormatError, match="is not a readable workbook"):
+        read_table(tmp_path / "a.xlsx", catalog=CATALOG)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ class Record:
     metrics: dict
     tags: dict = field(default_factory=lambda: {gated.TIMED_ON: host_name()})
     params: dict = field(default_factory=dict)
+    store: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(place="a store"))
 
     def artifact(self, _):
         return None
@@ -63,6 +65,7 @@ def test_int8_without_its_file_and_other_computers_do_not_count():
     elsewhere = fastest(Record(SINGLE | PASSED, {gated.TIMED_ON: "another processor"}), CPU, (100, 64, 64), CATALOG)
     assert (elsewhere.runtime, elsewhere.number_format) == ("eager", "fp32")
     assert "no timings of this run on this computer" in elsewhere.why
+    assert "`smlmbench time STUDY.yaml --store 'a store'`" in elsewhere.why
     assert fastest(Record({}), CPU, (100, 64, 64), CATALOG).number_format == "fp32"
 
 

@@ -92,7 +92,13 @@ def files(tmp_path_factory):
         given,
         {"name": "fid_storm", "version": 1, "settings": settings},
         {"name": "raster", "version": 1, "settings": output},
-        {"task": "localization", "threshold": 0.0, "calibrated": True, "cell_id": "abcdef012345"},
+        {
+            "task": "localization",
+            "threshold": 0.0,
+            "calibrated": True,
+            "cell_id": "abcdef012345",
+            "psf_sigma_nm": 130.0,
+        },
     )
     save_atomically(content, folder / "best.pt")
     frames = np.random.default_rng(0).poisson(10, (FRAMES, 20, 24)).astype(np.uint16)

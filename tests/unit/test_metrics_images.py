@@ -125,6 +125,53 @@ def test_blank_truth_and_broken_images_have_a_reason(name):
     assert set(measure(name, sparse(), None).values()) == {"the condition has no true image"}
 
 
+@pytest.mark.parametrize("image", [7 * sparse(), sparse() / 3, np.pi * sparse()])
+def test_an_image_that_is_equal_but_for_its_gain_has_no_psnr(image):
+    """Rounding would leave 300 dB and more."""
+    assert "no error to divide by" in measure("psnr", image, sparse())["psnr"]
+
+
+def test_constant_images_are_equal_at_the_best_gain():
+    flat = np.full((20, 20), 3.0)
+    assert "no error to divide by" in measure("psnr", 7 / 3 * flat, flat)["psnr"]
+    assert measure("nmse", 7 / 3 * flat, flat)["nmse_star"] == pytest.approx(0, abs=1e-12)
+    assert measure("ssim", 7 / 3 * flat, flat)["ssim"] == pytest.approx(1, abs=1e-4)  # in float32
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-30, 1e200])
+def test_no_number_depends_on_the_unit(size):
+    image, truth = sparse(176, seed=1, n=200) + 0.1, sparse(176, seed=2, n=200)
+    for name in ("nmse", "psnr", "ssim", "ms_ssim"):
+        assert measure(name, size * image, size * truth) == pytest.approx(measure(name, image, truth))
+
+
+def test_images_that_have_no_common_scale_say_so():
+    for image, truth in ((1e200 * sparse(), sparse()), (1e-200 * sparse(), sparse()), (sparse(), 1e-200 * sparse())):
+        assert set(measure("nmse", image, truth).values()) == {
+            "the brightness of image and truth differs by more than 1e100"
+        }
+
+
+@pytest.mark.parametrize("name", ["nmse", "psnr", "ssim", "ms_ssim"])
+def test_one_pixel_and_none_have_a_reason(name):
+    """At the best gain one pixel has error 0, whatever it shows."""
+    assert all("one pixel" in said for said in measure(name, np.full((1, 1), 5.0), np.ones((1, 1))).values())
+    assert set(measure(name, np.zeros((0, 4)), np.zeros((0, 4))).values()) == {"the true image is blank"}
+
+
+def test_a_sum_of_rounding_is_no_sum():
+    image = sparse() - sparse().mean()
+    for shift in (-1e-16, 0.0, 1e-16):
+        assert measure("nmse", image + shift, sparse())["nmse_sum"] == "the image sums to 0 or less"
+
+
+def test_a_truth_that_is_dark_when_blurred_has_no_range():
+    truth = np.full((32, 32), -9.0)
+    truth[16, 16] = 1.0
+    for name in ("psnr", "ssim"):
+        assert "dark everywhere" in measure(name, sparse(32), truth)[name]
+
+
 def test_a_second_implementation_agrees():
     skimage = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
     # blank margins, because the two treat the edge differently

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -128,11 +130,15 @@ def test_an_empty_prediction_scores_0_and_has_no_rmse():
     assert measure("challenge_2016", evidence)["challenge_efficiency"] == 0.0
 
 
-def test_detections_without_any_emitter_are_all_false():
+def test_detections_where_no_emitter_counts_have_no_score():
     evidence = gather(scene(), EMPTY)
-    assert measure("jaccard", evidence) == {"jaccard": 0.0}
-    assert measure("precision", evidence) == {"precision": 0.0}
-    assert measure("recall", evidence) == {"recall": "no true emitter counts here"}
+    names = ("jaccard", "precision", "recall", "f1", "efficiency")
+    for name in names:
+        assert measure(name, evidence) == {name: "no true emitter counts here"}
+    dim = scene()
+    dim = replace(dim, photons=np.full(len(dim), 5.0), frame=dim.frame[::-1])
+    counted = measure("jaccard", gather(scene(), dim))["jaccard"]
+    assert counted in ("no true emitter counts here", "neither a true emitter nor a detection counts here")
 
 
 def test_nothing_against_nothing_is_no_score():
@@ -247,7 +253,10 @@ def test_photons_of_pairs():
     }
     unknown = table(frame=[0], x_nm=[1000], y_nm=[3000])
     answers = measure("photons", gather(unknown, truth))
-    assert set(answers.values()) == {"no matched pair has photons on both sides"}
+    assert set(answers.values()) == {"the found table has no photons"}
+    assert set(measure("photons", gather(found, unknown)).values()) == {"the true table has no photons"}
+    apart = measure("photons", gather(found.select(np.array([3])), truth))
+    assert set(apart.values()) == {"no matched pair has photons on both sides"}
     few = measure("photons", gather(found.select(np.array([0, 1])), truth))
     assert few["photons_r"] == "a correlation needs 3 pairs of different brightness"
 
@@ -255,3 +264,23 @@ def test_photons_of_pairs():
 def test_images_of_different_grids_are_refused():
     with pytest.raises(SizeError, match=r"images of shape \(4, 4\) and \(8, 8\); give \(H, W\) on one grid"):
         gather(None, None, images=Images(np.ones((4, 4)), np.ones((8, 8)), 12.5))
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-200, 800.0, 800.0 + 1e-7])
+def test_photons_that_differ_by_rounding_alone_have_no_correlation(size):
+    rows = {"frame": np.arange(4), "x_nm": np.full(4, 900.0), "y_nm": np.full(4, 900.0)}
+    truth = Localizations.of({**rows, "photons": [500.0, 600, 700, 800]}, n_frames=4, field_nm=(2000.0, 2000.0))
+    wobble = np.array([1, -1, 1, -1]) * 1e-13
+    found = Localizations.of({**rows, "photons": size * (1 + wobble)}, n_frames=4, field_nm=(2000.0, 2000.0))
+    said = measure("photons", gather(found, truth))
+    assert said["photons_r"] == "a correlation needs 3 pairs of different brightness"
+    assert said["photons_bias"] == pytest.approx(size / 650 - 1)
+    said = measure("photons", gather(truth, found, facts=Facts(min_photons=0.0)))
+    assert isinstance(said["photons_bias"], str) == (size < 1)
+
+
+def test_frames_without_an_end_have_no_false_detections_per_area():
+    dark = Localizations.empty(n_frames=4, field_nm=(2000.0, 2000.0))
+    for area_um2 in (0.0, -1.0, np.inf, np.nan):
+        said = measure("false_per_1000um2", gather(None, None, signal_free=SignalFree(dark, area_um2)))
+        assert said["false_per_1000um2"] == "the signal-free frames have no area"

@@ -96,6 +96,15 @@ def test_few_spots_say_nothing() -> None:
     few = scattered(29)
     assert misfit(replace(few, frame=few.frame + 1), few, PIXEL_NM) is None
     assert misfit(few, few.select(few.frame < 0), PIXEL_NM) is None
+    assert misfit(few.select(few.frame < 0), few, PIXEL_NM) is None
+
+
+def test_of_many_spots_some_frames_are_looked_at() -> None:
+    many = scattered(12_000)
+    found = misfit(replace(many, frame=many.frame + 1), many, PIXEL_NM)
+    assert found is not None
+    assert found.reading == Reading(frames=1)
+    assert int(found.said.split()[1]) < 5000
 
 
 def test_settings_mend_what_they_can() -> None:

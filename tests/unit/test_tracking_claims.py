@@ -132,6 +132,16 @@ def test_a_new_cell_is_claimed_held_and_kept(study):
     assert len(cell_runs(store, number, "cell1")) == 1
 
 
+def test_what_another_bidder_withdraws_is_no_attempt(study):
+    store, number = study
+    lost = claim(store, number, ROW).run
+    store.client.set_tag(lost.run_id, tags.WITHDRAWN, "true")  # and not yet deleted
+    run = claim(store, number, ROW).run
+    assert record_of(store, store.client.get_run(run.run_id)).attempt == 1
+    for each in (lost, run):
+        each.terminate("done")
+
+
 def test_an_interrupted_cell_goes_on_in_the_same_run(study):
     store, number = study
     first = claim(store, number, ROW).run

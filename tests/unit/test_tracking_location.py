@@ -1,5 +1,9 @@
+import base64
+import datetime
+import ipaddress
 import os
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -33,6 +37,11 @@ def test_environment_is_used_and_an_explicit_location_wins(tmp_path, monkeypatch
 def test_server_keeps_its_work_in_a_local_folder(tmp_path):
     where = resolve("http://localhost:5000/", home=tmp_path)
     assert (where.uri, where.home, where.database) == ("http://localhost:5000", tmp_path, None)
+
+
+def test_a_password_in_an_address_that_is_refused_is_not_shown():
+    with pytest.raises(StoreError, match=r"store 'postgresql://u:\*\*\*@h/db' is not accepted"):
+        resolve("postgresql://u:hush-hush@h/db")
 
 
 @pytest.mark.parametrize("location", ["file:///home/mlruns", "databricks://x", "postgresql://u@h/db"])
@@ -91,28 +100,47 @@ def test_a_database_of_something_else(tmp_path):
         check(resolve(tmp_path), create=True)
 
 
+class Web:
+    """A web server that answers (code, body) as told, to those who send the header that it wants."""
+
+    def __init__(self, context=None):
+        self.code, self.body, self.wanted = 200, b"OK", None
+        told = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                let_in = told.wanted in (None, self.headers.get("Authorization"))
+                self.send_response(told.code if let_in else 401)
+                self.end_headers()
+                self.wfile.write(told.body if let_in else b"who are you?")
+
+            def log_message(self, *args):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        if context is not None:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.server.handle_error = lambda *_: None  # a client that breaks off
+        self.place = f"127.0.0.1:{self.server.server_port}"
+        self.url = f"http{'' if context is None else 's'}://{self.place}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
 @pytest.fixture
-def web():
-    """A web server that answers (code, body) as told."""
-    told = SimpleNamespace(code=200, body=b"OK")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(told.code)
-            self.end_headers()
-            self.wfile.write(told.body)
-
-        def log_message(self, *args):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    told.url = f"http://127.0.0.1:{server.server_port}"
-    yield told
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def web(tmp_path, monkeypatch):
+    """A server, and no login from outside."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    started = Web()
+    yield started
+    started.stop()
 
 
 def test_a_healthy_server_passes(web, tmp_path):
@@ -127,6 +155,94 @@ def test_a_server_of_another_kind(web, tmp_path, code, body, words):
     web.code, web.body = code, body
     with pytest.raises(StoreError, match=words):
         check(resolve(web.url, home=tmp_path), create=True)
+
+
+def basic(name, password):
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def test_a_login_in_the_environment_is_sent(web, tmp_path, monkeypatch):
+    web.wanted = basic("ann", "hush-hush")
+    with pytest.raises(StoreError, match=r"answers 401 \(who are you\?\) to /health; set MLFLOW_TRACKING_USERNAME and"):
+        check(resolve(web.url, home=tmp_path), create=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hush-hush")
+    check(resolve(web.url, home=tmp_path), create=True)
+    web.wanted = "Bearer abc"
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abc")
+    check(resolve(web.url, home=tmp_path), create=True)
+
+
+def test_a_login_in_mlflows_file_is_sent(web, tmp_path):
+    web.wanted = basic("ann", "hush-hush")
+    (tmp_path / ".mlflow").mkdir()
+    lines = ["[mlflow]", "mlflow_tracking_username = ann", "mlflow_tracking_password = hush-hush"]
+    (tmp_path / ".mlflow" / "credentials").write_text("\n".join(lines))
+    check(resolve(web.url, home=tmp_path), create=True)
+
+
+def test_a_login_in_the_address_is_sent_and_not_shown(web, tmp_path):
+    web.wanted = basic("ann", "hush-hush")
+    where = resolve(f"http://ann:hush-hush@{web.place}/", home=tmp_path)
+    check(where, create=True)
+    web.code, web.body = 500, b"odd"
+    with pytest.raises(StoreError) as caught:
+        check(where, create=True)
+    assert str(caught.value).startswith(f"http://ann:***@{web.place} answers 500 (odd) to /health; start it")
+    assert "hush-hush" not in f"{where}{where!r}"
+
+
+def certificate(folder, name="127.0.0.1"):
+    """A certificate that signs itself, with its key, in one file."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    called = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder(called, called, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    path = folder / f"{name}.pem"
+    path.write_bytes(text + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_mlflows_settings_of_certificates_are_honoured(web, tmp_path, monkeypatch):
+    context, ours, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate(tmp_path), certificate(tmp_path, "ann")
+    context.load_cert_chain(ours)
+    secure = Web(context)
+    try:
+        where = resolve(secure.url, home=tmp_path)
+        with pytest.raises(StoreError, match=r"no MLflow server answers .*[Cc]ertificate"):
+            check(where, create=True)
+        with monkeypatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+            check(where, create=True)
+        with monkeypatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "gone.pem"))
+            with pytest.raises(StoreError, match=r"no MLflow server answers .*gone\.pem"):
+                check(where, create=True)
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(ours))
+        check(where, create=True)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client)
+        monkeypatch.setattr(secure, "body", b"OK")
+        with pytest.raises(StoreError, match="no MLflow server answers"):
+            check(resolve(secure.url, home=tmp_path), create=True)
+        monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", str(client))
+        check(where, create=True)
+    finally:
+        secure.stop()
 
 
 def test_a_server_that_is_down_is_noticed_in_seconds(tmp_path):

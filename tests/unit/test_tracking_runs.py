@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from smlmbench.errors import CollapsedError, ConfigError, DivergedError, SizeError
+from smlmbench.errors import CollapsedError, ConfigError, DivergedError, SizeError, StoreShutError
 from smlmbench.tracking import tags
 from smlmbench.tracking.plain import not_logged_text, param_text, plain_json
 from smlmbench.tracking.records import metric_history, record_of
-from smlmbench.tracking.runs import open_run
+from smlmbench.tracking.runs import Run, open_run, reason_of
 
 
 @pytest.fixture
@@ -34,6 +34,13 @@ def test_params_are_plain_text(value, text):
 def test_json_is_strict():
     given = {"a": np.array([1.0, np.nan]), 2: float("inf"), "b": (np.int64(1), None, "x")}
     assert plain_json(given) == {"a": [1.0, None], "2": None, "b": [1, None, "x"]}
+
+
+def test_nothing_that_is_stored_holds_a_password():
+    address = "http://ann:hush-hush@host/x"
+    error = ValueError(f"no answer from {address}")
+    for text in (param_text(address), param_text([address]), str(plain_json({"a": [address]})), reason_of(error)):
+        assert "http://ann:***@host/x" in text
 
 
 def test_reasons_fit_into_a_tag():
@@ -71,6 +78,40 @@ def test_metrics_go_in_batches_of_a_thousand(run, monkeypatch):
     assert [point.step for point in history] == list(range(1000))
     assert history[1].value == 0.5
     assert reread(run).metrics == {"train/loss": 0.5, "val/efficiency": 40.0}
+
+
+def test_what_a_busy_store_cannot_take_is_kept_and_written_once(run, monkeypatch):
+    def busy(*_, **__):
+        raise StoreShutError("locked")
+
+    image = np.zeros((4, 4), dtype=np.uint8)
+    run.log_metrics({"val/a": 1.0}, step=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.store.client._client, "log_batch", busy)
+        run.offer()
+        run.log_image(image, "val", step=1)
+        with pytest.raises(StoreShutError):
+            run.flush()
+    run.log_metrics({"val/a": 2.0}, step=2)
+    run.abandon()
+    again = Run(run.store, run.run_id, experiment_id=run.experiment_id, heartbeat=False)
+    again.recall()
+    again.log_metrics({"val/a": 3.0}, step=3)
+    again.recall()  # nothing is left to take up
+    again.flush()
+    assert [point[:2] for point in metric_history(run.store, run.run_id, "val/a")] == [(1, 1.0), (3, 3.0)]
+    assert not list((run.store.home / "work").rglob("*.json"))
+
+
+def test_metrics_of_a_call_that_was_repeated_are_stored_once(run):
+    run.log_metrics({"val/a": 1.0, "val/b": 2.0}, step=1)
+    kept = list(run._buffer)
+    run.flush()
+    run._buffer += kept
+    run.log_metrics({"val/c": 3.0}, step=1)
+    run.flush()
+    found = {key: metric_history(run.store, run.run_id, key) for key in ("val/a", "val/b", "val/c")}
+    assert {key: len(points) for key, points in found.items()} == {"val/a": 1, "val/b": 1, "val/c": 1}
 
 
 def test_what_has_no_number_is_not_logged_but_said(run):

@@ -1,4 +1,5 @@
 import json
+import pickle
 import time
 
 import pytest
@@ -8,7 +9,7 @@ from smlmbench.engine import link
 from smlmbench.errors import CollapsedError
 from smlmbench.registry import Catalog
 from smlmbench.run.cells import run, worker
-from smlmbench.run.cells.worker import _plugin, _session, pack_cell, pack_session
+from smlmbench.run.cells.worker import _plugin, _session, pack_cell, pack_session, unpacked
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Relay, Reporter, clock, retell, table
 from smlmbench.run.session import Session
@@ -20,6 +21,7 @@ from smlmbench.tracking import claims
 from smlmbench.tracking.claims import Row, bury, claim
 from smlmbench.tracking.owners import Owner
 from smlmbench.tracking.records import cell_runs, read_study
+from smlmbench.tracking.store import Store
 
 
 class FakeSession:
@@ -36,11 +38,25 @@ def test_a_cell_and_its_session_travel_as_json_and_arrive_equal(tmp_path, store)
     packed = pack_session(FakeSession(store, loaded.catalog), "job")
     spec = json.loads(json.dumps(pack_cell(cell, packed)))
     assert Cell.model_validate(spec["cell"]) == cell
-    session = _session(json.dumps(spec["session"], sort_keys=True))
+    text, address = json.dumps(spec["session"], sort_keys=True), spec["session"]["store"]["uri"]
+    session = _session(text, address)
     assert (session.store.uri, session.store.home) == (store.uri, store.home)
     assert (session.experiment_id, session.device, session.retry_failed, session.job) == ("7", "cpu", True, "job")
     assert session.catalog.plugin_hash("models", "my_net") == cell.model.plugin
-    assert _session(json.dumps(spec["session"], sort_keys=True)) is session
+    assert _session(text, address) is session
+
+
+def test_a_password_travels_to_a_worker_and_is_shown_by_nothing_that_prints_the_spec(tmp_path, store):
+    loaded = load_study(write(tmp_path))
+    (cell, *_) = make_plan(loaded).cells
+    served = Store("http://ann:hush-hush@host:5000", tmp_path, served=True)
+    spec = pack_cell(cell, pack_session(FakeSession(served, loaded.catalog), "job"))
+    arrived = pickle.loads(pickle.dumps(spec))
+    assert "hush-hush" not in f"{spec}{arrived!r}" + json.dumps(arrived)
+    _session.cache_clear()
+    _, session = unpacked(arrived)
+    _session.cache_clear()
+    assert session.store.uri.whole == "http://ann:hush-hush@host:5000"
 
 
 def test_a_plug_in_that_is_not_on_the_worker_arrives_with_the_spec(tmp_path):
@@ -93,6 +109,18 @@ def test_what_a_cell_says_in_a_worker_is_a_row_of_the_table(linked):
     retell(screen, {"kind": "repeat", "id": "a", "reason": "its worker died"}, {"a": "sim srcnn"})
     assert screen.lines[-1] == "sim srcnn: its worker died; it is repeated"
     assert screen._rows == {}
+
+
+def test_what_all_workers_wait_for_is_said_once(linked):
+    screen, _ = linked
+    relay = Relay()
+    for text in ("x is locked", "x is locked", "y is locked"):
+        relay.waits(text)
+    screen.waits("x is locked")
+    assert screen.lines == ["x is locked", "y is locked"]
+    screen._waits["x is locked"] -= 61
+    screen.waits("x is locked")
+    assert screen.lines[2:] == ["x is locked"]
 
 
 def test_a_cell_that_shall_stop_ends_at_its_next_word(linked):

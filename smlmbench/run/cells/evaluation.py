@@ -46,7 +46,8 @@ def choose_on_validation(
     found = task.answer(answering(trained), validation, on_units=_progress(validation, on_frames))
     chosen = task.tune(found, validation, cell.scoring)
     trained.tuned = dict(chosen.settings)
-    return chosen, task.score(task.at(found, chosen.settings), validation, cell.scoring)
+    kept = task.finish(task.at(found, chosen.settings), validation)
+    return chosen, task.score(kept, validation, cell.scoring)
 
 
 def score_conditions(
@@ -59,8 +60,9 @@ def score_conditions(
         if drawn is not None:
             made.pictures[name] = drawn
         found = answers_of(task, model, condition, trained.tuned, on_frames)
-        made.tests[name] = task.score(found.own, condition, cell.scoring, found.extras)
-        made.answers[name] = found.own
+        own = task.finish(found.own, condition)
+        made.tests[name] = task.score(own, condition, cell.scoring, found.extras)
+        made.answers[name] = own
     return made
 
 
@@ -127,7 +129,7 @@ def answer_applied(trained: Trained, cell: Cell, catalog: Catalog, on_frames: On
     """Answers to the movies without truth of a cell's data entry, by their file name."""
     task, model = tasks.load(cell.task, catalog), answering(trained)
     return {
-        one.name: task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames))
+        one.name: task.finish(task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames)), one)
         for one in data.applied(cell.data, cell.root_seed, catalog).values()
     }
 

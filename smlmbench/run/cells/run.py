@@ -94,6 +94,8 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
         trained, content = _trained(cell, session, run, _events(cell, session, run, task, watch))
     on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
     content["facts"]["tuned"] = dict(trained.tuned)
+    if (sigma_nm := splits.validation.told.get("psf_sigma_nm")) is not None:
+        content["facts"]["psf_sigma_nm"] = float(sigma_nm)
     _log_checkpoint(run, content)
     _log_tuned(run, cell.scoring, trained)
     evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
@@ -184,7 +186,7 @@ def _events(cell: Cell, session: Session, run: Run, task: Task, watch: Watch | N
 
     def on_validation(step: int, numbers: Mapping[str, float]) -> None:
         run.log_metrics(dict(numbers), step=step * cell.training.batch_size)
-        run.flush()
+        run.offer()
         reached = task.shown(numbers[f"val/{task.primary}"])
         session.reporter.line(f"  {label}: step {step}/{cell.training.steps}, val {task.primary} {reached}")
         if watch is not None:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from smlmbench.addresses import Address
+from smlmbench.patience import tell_by
 from smlmbench.registry import Catalog
 from smlmbench.run.cells.run import row_of, run_cell
 from smlmbench.run.materials import Materials
@@ -52,7 +54,9 @@ def run_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def unpacked(spec: Mapping[str, Any]) -> tuple[Cell, Session]:
     """The cell of a spec and this process's session for it."""
-    session, cell = _session(json.dumps(spec["session"], sort_keys=True)), Cell.model_validate(spec["cell"])
+    address = spec["session"]["store"]["uri"]  # its password is not in JSON
+    session = _session(json.dumps(spec["session"], sort_keys=True), address)
+    cell = Cell.model_validate(spec["cell"])
     if isinstance(session.reporter, Relay):
         session.reporter.cell_id = cell.cell_id
     return cell, session
@@ -72,13 +76,15 @@ def outcome(cell: Cell, session: Session) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _session(text: str) -> Session:
+def _session(text: str, address: Address) -> Session:
     packed = json.loads(text)
     _set_threads()
     place = packed["store"]
-    store = Store(place["uri"], Path(place["home"]), served=place["served"])
+    store = Store(address, Path(place["home"]), served=place["served"])
     catalog = Catalog([_plugin(Path(path), content) for path, content in packed["plugins"]])
-    return Session(store=store, materials=Materials(catalog), reporter=Relay(), **packed["session"])
+    relay = Relay()
+    tell_by(relay.waits)
+    return Session(store=store, materials=Materials(catalog), reporter=relay, **packed["session"])
 
 
 def _set_threads() -> None:

@@ -1,5 +1,6 @@
 """The trainings of a plan over the slots that a command has: this process, or workers."""
 
+import socket
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smlmbench import engine
+from smlmbench.addresses import command
 from smlmbench.engine import Hooks, Result, Spec
 from smlmbench.engine.contracts import NO_HOOKS, PLANNED, OnResult, RunCell
 from smlmbench.errors import EngineError, StoreError
@@ -63,9 +65,11 @@ def check_slots(slots: Slots, *, uri: str, served: bool) -> None:
     if slots.cluster is not None:
         read_jobs(slots.cluster).script()
     if is_afar(slots) and (not served or is_local(uri)):
+        here = socket.gethostname()
+        serve = command("mlflow", "server", "--host", "0.0.0.0", "--allowed-hosts", f"{here}:*,localhost:*")  # noqa: S104
         raise StoreError(
-            f"workers on other machines cannot use the store {uri}; run `mlflow server --host 0.0.0.0` where they "
-            "reach it and give --tracking-uri http://HOST:PORT"
+            f"workers on other machines cannot use the store {uri}; run `{serve}` where they reach it and "
+            f"give --tracking-uri http://HOST:PORT, if it runs here http://{here}:5000"
         )
 
 

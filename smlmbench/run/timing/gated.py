@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from smlmbench.addresses import command
 from smlmbench.errors import SmlmBenchError
 from smlmbench.inference.running import takes_range, why_not
 from smlmbench.registry import Catalog
@@ -68,7 +69,8 @@ def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int]
     The first call counts (a runtime that translates the network first is worth it on long movies only); eager fp32
     where nothing is stored.
     """
-    why = "no timings of this run on this computer; smlmbench time STUDY.yaml adds them"
+    adds = command("smlmbench", "time", "STUDY.yaml", "--store", record.store.place)
+    why = f"no timings of this run on this computer; `{adds}` adds them"
     unknown = Choice("eager", "fp32", None, why)
     if record.tags.get(TIMED_ON) != host_name():
         return unknown

@@ -9,7 +9,7 @@ import torch
 
 from smlmbench import tasks
 from smlmbench.data.contracts import Condition
-from smlmbench.errors import FormatError
+from smlmbench.errors import FormatError, StoreLostError
 from smlmbench.export.graph import write_sidecar
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import Trained, load_trained
@@ -69,6 +69,8 @@ def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: S
             if gate.passed and files:
                 run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
                 run.log_artifacts(scratch, f"{FOLDER}/{runtime}_{number_format}")
+    except StoreLostError:
+        raise
     except Exception as error:  # another runtime's failure is a row with a reason, not the end of the study
         return Outcome(None, reason_of(error))
     return Outcome(gate, "" if gate.passed else gate.reason)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from smlmbench.addresses import command
 from smlmbench.errors import StoreError
 from smlmbench.report import report_study
 from smlmbench.report.model import LATENCY
@@ -34,7 +35,8 @@ def time_stored(
     done = [row for row in reversed(record.rows("cell")) if row.status == "done" and row.cell_id in known]
     runs = {row.cell_id: row for row in done}
     if not runs or study.timing is None:
-        raise StoreError(f"no cell of study '{study.study}' is finished in this store; run it first: smlmbench run")
+        first = command("smlmbench", "run", path, "--store", store.place)
+        raise StoreError(f"no cell of study '{study.study}' is finished in this store; run it first: {first}")
     for name in study.timing.devices:
         check_device(name)
     with Reporter(quiet=quiet) as reporter:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from smlmbench import tasks
 from smlmbench.data.contracts import Condition, Given
-from smlmbench.errors import SizeError
+from smlmbench.errors import SizeError, StoreLostError
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.checkpoint import build_network, load_trained
 from smlmbench.inference.engine import Network, frame_multiple
@@ -162,6 +162,8 @@ def _measure(
         try:
             subjects = {one.key: _subject(one, runs[one.cell.cell_id], session) for one in group}
             found, failed = measure(subjects, check_device(device), time_calls)
+        except StoreLostError:
+            raise
         except Exception as error:
             session.reporter.line(f"  timing at {size} px on {device} failed: {reason_of(error)}")
             continue

@@ -41,6 +41,8 @@ class Wanted:
     number_format: str | None = None  # fp32 or bf16; None takes fp32, or what auto finds
     settings: Mapping[str, Any] = field(default_factory=dict)  # of a fitter
     bad_pixels: BadPixels = "refuse"  # NaN or infinite; median replaces them by their neighbours'
+    measure: bool = True  # photons and whatever else the network's task measures on the frames
+    psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
 
 
 def request_of(
@@ -57,10 +59,14 @@ def request_of(
             raise ConfigError(
                 f"{wanted.model} is a fitter: it takes whole movies and no runtime; leave these options out"
             )
+        if not wanted.measure or wanted.psf_sigma_nm is not None:
+            raise ConfigError(f"{wanted.model} fits its own photons; state a width with --set sigma_nm=130")
         threshold = {} if wanted.threshold is None else {"threshold": wanted.threshold}
         settings = {**threshold, **wanted.settings}
         known = (wanted.pixel_size_nm, wanted.camera, settings)
         return FitRequest(wanted.model, movie, output, *known, bad_pixels=wanted.bad_pixels), []
+    if not wanted.measure and wanted.psf_sigma_nm is not None:
+        raise ConfigError("a width of the PSF serves photons alone, which are not asked for; leave one of both out")
     if wanted.settings:
         raise ConfigError(f"{wanted.model} is no fitter: a network has the settings of its training; leave --set out")
     found = find_trained(wanted.model, lambda: open_store(wanted.store, create=False))
@@ -77,6 +83,8 @@ def request_of(
         runtime=None if chosen.file is not None else chosen.runtime,
         number_format=chosen.number_format,
         bad_pixels=wanted.bad_pixels,
+        measure=wanted.measure,
+        psf_sigma_nm=wanted.psf_sigma_nm,
     )
     told = [str(found)] if found.record is not None else []
     told += [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []

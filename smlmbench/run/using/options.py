@@ -36,6 +36,8 @@ class Predicting(TypedDict, total=False):
         number_format: fp32 or bf16.
         settings: Of a classical fitter.
         bad_pixels: refuse, or median for those that are NaN or infinite.
+        measure: False leaves out photons, background and uncertainty, which are fitted at the positions of a network.
+        psf_sigma_nm: Width of the PSF for that, instead of what the movie's own spots say.
     """
 
     device: str
@@ -43,6 +45,8 @@ class Predicting(TypedDict, total=False):
     number_format: str | None
     settings: Mapping[str, Any]
     bad_pixels: Literal["refuse", "median"]
+    measure: bool
+    psf_sigma_nm: float | None
 
 
 class Reading(TypedDict, total=False):

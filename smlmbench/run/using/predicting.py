@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import ValidationError
 
 from smlmbench.camera import Camera
+from smlmbench.camera.reading import camera_in, camera_of_file, unused_pixel
 from smlmbench.errors import ConfigError, LossWarning, UnitError
 from smlmbench.formats import open_movie, read_table, write_table
 from smlmbench.formats.options import TableOptions
@@ -24,6 +24,7 @@ from smlmbench.inference.loading import Runnable, load
 from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
+from smlmbench.run.using.measuring import Measured, Measurer, measurer
 from smlmbench.run.using.replacing import Record, make_folder
 from smlmbench.study.digests import file_digest, short_hash
 
@@ -48,6 +49,8 @@ class Request:
     number_format: str = "fp32"  # or bf16; int8 is a property of an exported file
     overwrite: bool = False  # whether results of another movie, or made otherwise, may be replaced
     bad_pixels: BadPixels = "refuse"  # NaN or infinite
+    measure: bool = True  # what the network's task measures of found things, on the frames
+    psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,13 @@ class Written:
     localizations: int
     frames: int
     resumed: int = 0  # frames that an earlier command had done
+    measured: Measured | None = None
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
     """A camera from its facts, a YAML file or YAML on the command line such as `{kind: emccd, e_per_adu: 45}`.
+
+    DECODE's parameter file is such a file; a LossWarning says that its pixel size is not taken over.
 
     Raises:
         ConfigError: Not a camera; the first problem is named.
@@ -72,14 +78,14 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
     content: Any = text
     if not isinstance(text, Mapping):
         path = Path(text)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else str(text))
-        except (yaml.YAMLError, OSError, UnicodeDecodeError):
-            content = None
-    if isinstance(content, Mapping) and set(content) == {"camera"}:
-        content = content["camera"]
+        content = camera_of_file(path) if path.is_file() else camera_in(str(text))
     if not isinstance(content, Mapping):
         raise ConfigError(f"--camera {text}: not a camera; give a YAML file or '{{kind: emccd, e_per_adu: 45, ...}}'")
+    if (size := unused_pixel(content)) is not None:
+        said = (
+            f"px_size {size} of DECODE's block Camera is not taken over; --pixel-size-nm states it where it is needed"
+        )
+        warnings.warn(said, LossWarning, stacklevel=2)
     try:
         return Camera.model_validate(dict(content))
     except ValidationError as error:
@@ -102,6 +108,7 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
         FormatError: Files that are there are not of this movie, network and settings; see `Record`.
     """
     device, model, read_out = _ready(request, catalog)
+    measure = _measurer(request, model, read_out, catalog)
     table, image_path = _Table(request, catalog, read_out), request.output / f"{request.movie.stem}_sum.tif"
     image = [image_path] if read_out.keep_image and hasattr(read_out.output, "image") else []
     results = [*(table.files if read_out.keep_table else ()), *image]
@@ -113,7 +120,10 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
         identity = {**record.identity, "table": request.table_format, "changed": request.movie.stat().st_mtime_ns}
         journal = Journal(table.path, identity, table.append)
         try:
-            for piece in stream(shown, model.network, read_out, device=device, first=journal.done):
+            if measure is not None and journal.done < shown.n_frames:
+                measure.look(shown, model, read_out, device)
+            for found in stream(shown, model.network, read_out, device=device, first=journal.done):
+                piece = found if measure is None else measure(found)
                 journal.add(replace(piece, table=_renumbered(piece.table, first, total)))
                 on_frames(journal.done - journal.resumed, shown.n_frames - journal.resumed)
         finally:
@@ -130,7 +140,9 @@ def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, 
     record.finish(results)
     journal.close()
     written = table.path if read_out.keep_table else None
-    return Written(written, None if journal.image is None else image_path, journal.rows, journal.done, journal.resumed)
+    measured = None if measure is None else measure.finish()
+    shown_image = None if journal.image is None else image_path
+    return Written(written, shown_image, journal.rows, journal.done, journal.resumed, measured)
 
 
 def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localizations | Raster:
@@ -141,7 +153,13 @@ def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localiza
     """
     device, model, read_out = _ready(request, catalog)
     shown, first, total = _shown(request, movie, model)
-    found = predict(shown, model.network, replace(read_out, keep_image=not read_out.keep_table), device=device)
+    measure = _measurer(request, model, read_out, catalog)
+    if measure is not None:
+        measure.look(shown, model, read_out, device)
+    few = replace(read_out, keep_image=not read_out.keep_table)
+    found = predict(shown, model.network, few, device=device, finish=measure)
+    if measure is not None:
+        measure.finish()
     answer = found.image if found.table is None else _renumbered(found.table, first, total)
     assert answer is not None  # noqa: S101 (`_ready` refuses a network that gives neither)
     return answer
@@ -161,6 +179,11 @@ def _ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, 
     if not read_out.keep_table and not hasattr(read_out.output, "image"):
         raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
     return device, model, read_out
+
+
+def _measurer(request: Request, model: Runnable, read_out: ReadOut, catalog: Catalog) -> Measurer | None:
+    stated = {} if request.psf_sigma_nm is None else {"psf_sigma_nm": request.psf_sigma_nm}
+    return measurer(model, read_out, request.camera, stated, catalog) if request.measure else None
 
 
 def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int, int]:
@@ -191,6 +214,7 @@ def _record(request: Request, model: Runnable, read_out: ReadOut, movie: Movie, 
         "runtime": model.runtime,
         "number_format": model.number_format,
         **({} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}),
+        "measured": [request.measure, request.psf_sigma_nm],
     }
     named = {"name": model.facts["model"]["name"], "digest": short_hash([file_digest(file) for file in files])}
     return Record(movie, request.output, named, settings)

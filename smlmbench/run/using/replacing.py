@@ -99,7 +99,7 @@ class Record:
 
     def _write(self, files: Iterable[Path], *, finished: bool, new: bool = False) -> None:
         names = list(dict.fromkeys(file.name for file in files))
-        said = {"program": "smlmbench predict", "version": __version__, **self._said}
+        said = {"program": "smlmbench", "version": __version__, **self._said}
         text = json.dumps({**said, "files": names, "finished": finished}, indent=2, ensure_ascii=False) + "\n"
         try:
             with self.path.open("x" if new else "w", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from smlmbench.addresses import command
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Card, ModelCard
 from smlmbench.registry.cards import Scalar
@@ -295,7 +296,8 @@ def describe_searches(loaded: Loaded, found: Sequence[Space]) -> list[str]:
         if search is None or not here:
             continue
         extra = max(0, search.baseline - min(search.startup, search.trials))
+        runs = command("smlmbench", "search", loaded.path)
         compared = f", {extra} more of random search" if extra else ""
-        lines.append(f"search: {len(here)} x {search.trials} trials{compared} (`smlmbench search` runs them)")
+        lines.append(f"search: {len(here)} x {search.trials} trials{compared} (`{runs}` runs them)")
         lines += [f"  {one.data} {one.label}: {'; '.join(map(str, one.axes)) or 'nothing to vary'}" for one in here]
     return lines

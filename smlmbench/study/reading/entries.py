@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from smlmbench.camera.reading import camera_of_file
 from smlmbench.errors import suggest
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.problems import Problems, Where, explain, short
@@ -13,6 +14,7 @@ from smlmbench.study.schema import DataEntry
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
 Written = Mapping[str, Any]
+CAMERA_FILES = (".yaml", ".yml")
 
 
 class Entries:
@@ -138,6 +140,12 @@ class Entries:
         for key in form.files:
             if isinstance(fields.get(key), str):
                 fields[key] = self._resolved(fields[key])
+        if isinstance(camera := fields.get("camera"), str) and camera.endswith(CAMERA_FILES):
+            fields["camera"] = camera_of_file(path := self._resolved(camera))
+            if fields["camera"] is None:
+                if "camera" in own:
+                    self.problems.add((*place, "camera"), f"'{path}' does not exist or is no YAML of a camera")
+                return None
         for key, room in form.named.items():
             if own.get(key) is not None:
                 self.choices.registered(room, (*place, key), own[key])

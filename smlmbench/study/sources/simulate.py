@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from smlmbench.camera import Camera
+from smlmbench.camera.reading import unused_pixel
 from smlmbench.registry.cards import Strict
 from smlmbench.study.sources.description import TEST_UNITS, Description, Form, NonNegative, Positive, Role
 
@@ -63,6 +64,13 @@ class SimulateSource(Description):
     frames: Annotated[int, Field(ge=1)] | None = None
     min_photons: NonNegative = 100.0
     track: Literal["iid"] = "iid"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _states_its_pixel(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "pixel_size_nm" not in given and (size := unused_pixel(given.get("camera"))):
+            raise ValueError(f"px_size {size} of DECODE's block Camera is not taken over; state pixel_size_nm")
+        return given
 
     @field_validator("structure", mode="before")
     @classmethod

@@ -36,6 +36,7 @@ from smlmbench.tasks.contracts import (
     Watch,
 )
 from smlmbench.tasks.localization import comparing, gate, pairing, pictures, tuning
+from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import emitters_of, whole_evidence
 from smlmbench.tasks.localization.section import section
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
@@ -96,6 +97,16 @@ class Localization(Task):
     def doubts(self, condition: Condition) -> Misfit | None:
         """A classical fitter's spots against the table."""
         return pairing.doubt(condition, self.catalog)
+
+    def finish(self, answer: Prediction, condition: Condition) -> Prediction:
+        """Photons, background and uncertainty of the positions, where the table has none."""
+        if answer.table is None:
+            return answer
+        return replace(answer, table=measured(Photometry(condition.told, {}), condition.frames, answer.table))
+
+    def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Photometry:
+        """Photons, background and uncertainty."""
+        return Photometry(known, stated)
 
     def watch(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Watch:
         """Efficiency at a quickly chosen threshold, and the image's mass over the number of emitters."""

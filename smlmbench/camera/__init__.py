@@ -6,18 +6,41 @@ Source: the chain of the 2016 challenge simulator (Sage et al. 2019, doi:10.1038
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from smlmbench.camera.decode import decode_block, facts_of
+
 if TYPE_CHECKING:
     import torch
 
 
+EXCESS, ADDED = "noise_excess", "noise_added"
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Variance of a pixel in photo-electrons whose mean is mu: excess * mu + added."""
+
+    excess: float = 1.0
+    added: float = 0.0
+
+    @classmethod
+    def of(cls, told: Mapping[str, float]) -> "Noise | None":
+        """What `told` says; None where nothing is known."""
+        return cls(told[EXCESS], told[ADDED]) if EXCESS in told and ADDED in told else None
+
+    def told(self) -> dict[str, float]:
+        """As facts among others."""
+        return {EXCESS: self.excess, ADDED: self.added}
+
+
 class Camera(BaseModel):
-    """Facts of a camera; frozen, unknown keys refused.
+    """Facts of a camera; frozen, unknown keys refused. DECODE's block `Camera` is accepted as it is.
 
     The inverse is exact for the mean of the forward chain as long as nothing is clipped at 0 or `max_adu`.
     """
@@ -43,12 +66,21 @@ class Camera(BaseModel):
         """Gain of the register; 1 for a camera without one."""
         return self.em_gain if self.kind == "emccd" else 1.0
 
+    @property
+    def noise(self) -> Noise:
+        """Variance of what `to_photons` gives; the register's excess is 2 - 1 / gain (Robbins and Hadwen 2003)."""
+        excess = 2 - 1 / self.gain
+        return Noise(excess, (self.read_noise_e / self.gain) ** 2 + excess * self.spurious_e)
+
     @model_validator(mode="before")
     @classmethod
-    def _without_blank_gain(cls, given: Any) -> Any:
-        """`em_gain:` without a number says that there is none."""
-        blank = isinstance(given, Mapping) and "em_gain" in given and given["em_gain"] is None
-        return {key: value for key, value in given.items() if key != "em_gain"} if blank else given
+    def _as_written(cls, given: Any) -> Any:
+        """A block of DECODE counts under its own names; `em_gain:` without a number says that there is none."""
+        if not isinstance(given, Mapping):
+            return given
+        block = decode_block(given)
+        facts = given if block is None else facts_of(block)
+        return {key: value for key, value in facts.items() if key != "em_gain" or value is not None}
 
     @model_validator(mode="after")
     def _uses_what_is_stated(self) -> "Camera":
