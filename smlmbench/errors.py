@@ -13,6 +13,10 @@ class LossWarning(UserWarning):
     """What is read or written is not all that there is, or not as it was; not an error."""
 
 
+class HalvedWarning(LossWarning):
+    """A device had no memory for a batch; the work goes on in halves of it."""
+
+
 class DoubtWarning(LossWarning):
     """A number was made with something that is not known, or that the data contradict; not an error."""
 
@@ -83,6 +87,10 @@ class DivergedError(TrainingError):
 
 class PrunedError(SmlmBenchError):
     """A trial of a search was stopped because its training was not worth going on."""
+
+
+class NoMemoryError(SmlmBenchError):
+    """A device has no memory for what is asked of it, not even in halves."""
 
 
 class CollapsedError(TrainingError):

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from smlmbench.errors import ConfigError
-from smlmbench.inference.devices import present_devices
+from smlmbench.inference.devices import exact, present_devices, synchronise
 
 WARM_UP_S = 0.3
 SETTLE_S = 0.06
@@ -47,22 +47,16 @@ class Latency:
     others: float  # share of the processor (0..1) that other programs used just before; above BUSY the row is marked
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait for a device; nothing to wait for on the CPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
 def host_name() -> str:
-    """The processor's name, for rows that are only comparable on one machine."""
+    """The names of processor and cards, for rows that are only comparable on one machine."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     except OSError:
         name = ""
-    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cards = dict.fromkeys(torch.cuda.get_device_name(number) for number in range(count))
+    return ", ".join([name or platform.processor() or platform.machine(), f"{os.cpu_count()} cores", *cards])
 
 
 def check_device(name: str) -> torch.device:
@@ -73,8 +67,9 @@ def check_device(name: str) -> torch.device:
     """
     present = present_devices()
     if name not in present:
-        raise ConfigError(f"device '{name}' cannot be timed on this machine; accepted: {', '.join(present)}")
-    return torch.device(name)
+        which = "; CUDA_VISIBLE_DEVICES=1 takes the second card" if name.startswith("cuda:") else ""
+        raise ConfigError(f"device '{name}' cannot be timed on this machine; accepted: {', '.join(present)}{which}")
+    return exact(torch.device(name))
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,10 +22,10 @@ from torch import nn
 from torch.optim import lr_scheduler as schedules
 
 from smlmbench.data.contracts import Batch
-from smlmbench.errors import CollapsedError, DivergedError, StoreLostError
-from smlmbench.inference.devices import resolve_number_format
+from smlmbench.errors import CollapsedError, DivergedError, HalvedWarning, StoreLostError
+from smlmbench.inference.devices import free_memory, lacks_memory, no_memory, resolve_number_format
 from smlmbench.models.recalled import recalled
-from smlmbench.recipes.contracts import Recipe
+from smlmbench.recipes.contracts import Move, Recipe
 from smlmbench.study.schema import Training
 
 COLLAPSE_MASS = 0.01
@@ -59,6 +60,7 @@ class Progress:
     stale: int = 0
     train_s: float = 0.0
     stopped_early: bool = False
+    parts: int = 1  # of a batch; 2 where a device had no memory for the whole: their gradients are added up
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
 
@@ -126,13 +128,13 @@ class _Loop:
         path = self.folder / "last.pt"
         if not path.is_file():
             return
-        saved = torch.load(path, map_location=self.device, weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)  # a card may have saved it that is not here
         self.progress, self.window = Progress(**saved["progress"]), saved["window"]
         for kind, held in self._stateful().items():
             for name, one in held.items():
                 one.load_state_dict(saved[kind][name])
         torch.set_rng_state(saved["rng"].cpu())
-        if saved["cuda_rng"] is not None:
+        if saved["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
 
     def prepare(self) -> None:
@@ -147,43 +149,84 @@ class _Loop:
         return self.progress.step in self._checkpoints and self.progress.step > validated
 
     def advance(self, stream: Stream) -> None:
-        """Make the next step, on its own samples."""
-        began, size = time.perf_counter(), self.settings.batch_size
-        batch = stream.batch(self.progress.step * size, size)
-        with _unbroken():
-            self._step(batch)
-            self.progress.step += 1
-            self.progress.train_s += time.perf_counter() - began
+        """Make the next step, on its own samples; without memory for them at once, this one and all others in halves.
 
-    def _step(self, batch: Batch) -> None:
+        Raises:
+            NoMemoryError: Not even halves fit.
+        """
+        if self._fits(stream):
+            return
+        self.progress.parts, half = 2, -(-self.settings.batch_size // 2)
+        free_memory(self.device)
+        warnings.warn(
+            f"{self.device} has no memory for a batch of {self.settings.batch_size}: every step adds up the gradients "
+            f"of two of {half} (batch normalisation sees {half} samples at a time)",
+            HalvedWarning,
+            stacklevel=2,
+        )
+        self._fits(stream)
+
+    def _fits(self, stream: Stream) -> bool:
+        """Make a step; False, and nothing is done, where there is no memory for a batch that may still be halved."""
+        began, size, parts = time.perf_counter(), self.settings.batch_size, self.progress.parts
+        first, each = self.progress.step * size, -(-size // parts)
+        try:
+            batches = [stream.batch(first + start, min(each, size - start)) for start in range(0, size, each)]
+            with _unbroken():
+                self._step(batches)
+                self.progress.step += 1
+                self.progress.train_s += time.perf_counter() - began
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            if parts > 1 or size == 1 or len(self.optimisers) > 1:
+                advice = "take a smaller batch_size, smaller crops or a smaller network"
+                raise no_memory(self.device, f"{each} samples at once", advice, error) from None
+            return False
+        return True
+
+    def _step(self, batches: Sequence[Batch]) -> None:
         lr = float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
-        seen = {"lr": torch.tensor(lr, dtype=torch.float64)}
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16")
-        with half, recalled(self.recipe.network):
-            moves = self.recipe.step(batch)
-        for move in moves:
-            optimiser = self.optimisers[move.player]
-            optimiser.zero_grad(set_to_none=True)
-            move.loss.backward()  # type: ignore[no-untyped-call]
+        seen: dict[str, torch.Tensor] = {}
+        for batch in batches:
+            share = len(batch.inputs) / self.settings.batch_size
+            half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16")
+            with half, recalled(self.recipe.network):
+                moves = self.recipe.step(batch)
+            for move in moves:
+                if batch is batches[0]:
+                    self.optimisers[move.player].zero_grad(set_to_none=True)
+                (share * move.loss).backward()  # type: ignore[no-untyped-call]
+                for name, value in {**move.parts, "loss": move.loss}.items():
+                    seen[name] = seen.get(name, 0) + share * value.detach()
+                if batch is batches[-1]:
+                    self._update(move, seen)
+        self.window.append({"lr": torch.tensor(lr, dtype=torch.float64), **seen})
+
+    def _update(self, move: Move, seen: dict[str, torch.Tensor]) -> None:
+        try:
             if self.settings.clip is not None:
                 seen["gradient_norm"] = nn.utils.clip_grad_norm_(move.parameters, self.settings.clip).detach()
-            optimiser.step()
-            schedule = self.schedules[move.player]
-            if not isinstance(schedule, schedules.ReduceLROnPlateau):
-                schedule.step()
-            seen.update({name: value.detach() for name, value in move.parts.items()})
-            seen["loss"] = move.loss.detach()
-        self.window.append(seen)
+            self.optimisers[move.player].step()
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            raise no_memory(self.device, "what the optimiser keeps", "take a smaller network", error) from None
+        schedule = self.schedules[move.player]
+        if not isinstance(schedule, schedules.ReduceLROnPlateau):
+            schedule.step()
 
     def guard(self) -> None:
-        """Stop where a number of the last steps is not finite."""
+        """Stop where a number of the last steps is not finite; a card has finished them then, so the wait counts."""
+        began = time.perf_counter()
         for name in ("loss", "gradient_norm"):
             values = [seen[name] for seen in self.window[-GUARD_EVERY:] if name in seen]
-            if values and not torch.isfinite(torch.stack(values)).all():
+            if values and not torch.isfinite(_stacked(values)).all():
                 raise DivergedError(
                     f"the {name.replace('_', ' ')} is not finite at or before step {self.progress.step}; "
                     "a smaller lr or a clip may help"
                 )
+        self.progress.train_s += time.perf_counter() - began
 
     def numbers(self, validation: Validation) -> dict[str, float]:
         """What is logged of a validation and of the steps before it; `train/lr` is that of the last step."""
@@ -191,7 +234,7 @@ class _Loop:
         for seen in self.window:  # not every step says all of them
             for name, value in seen.items():
                 values.setdefault(name, []).append(value)
-        means = {name: float(torch.stack(said).float().mean()) for name, said in values.items()}
+        means = {name: float(_stacked(said).float().mean()) for name, said in values.items()}
         means |= {"lr": float(values["lr"][-1]), "seconds": self.progress.train_s}
         means["samples"] = float(self.progress.step * self.settings.batch_size)
         said = {"train": means, "val": validation.metrics}
@@ -225,6 +268,11 @@ class _Loop:
         progress.history.append((progress.step, numbers))
         self.window = []
         self.save()
+
+
+def _stacked(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Numbers of several steps; those from a checkpoint lie on the processor."""
+    return torch.stack([value.to(values[-1].device) for value in values])
 
 
 def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
@@ -281,7 +329,7 @@ def fit(
         Progress; the best weights are loaded into the recipe's network.
 
     Raises:
-        DivergedError: Loss, gradient or output no longer finite.
+        DivergedError: Loss, gradient or output no longer finite; NoMemoryError: none for half a batch.
         CollapsedError: Output mass below 1 % of the truth after 20 % of the steps.
     """
     loop = _Loop(recipe, settings, device, folder)
@@ -309,7 +357,7 @@ def fit(
     except (KeyboardInterrupt, StoreLostError):
         loop.save()
         raise
-    best = torch.load(folder / "best_state.pt", map_location=device, weights_only=True)
+    best = torch.load(folder / "best_state.pt", map_location="cpu", weights_only=True)
     network.load_state_dict(best["network"])
     network.eval()
     return progress

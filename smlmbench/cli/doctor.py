@@ -127,6 +127,9 @@ def _torch() -> Iterator[Finding]:
         return
     yield Finding("torch works", True, f"{torch.__version__}, {torch.get_num_threads()} threads")
     yield Finding("training", True, f"on {device}, number_format auto takes {chosen}")
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        facts = torch.cuda.get_device_properties(number)
+        yield Finding(f"cuda:{number}", True, f"{facts.name}, {_gb(facts.total_memory)}, CUDA {torch.version.cuda}")
 
 
 def _memory() -> Finding:

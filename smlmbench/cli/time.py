@@ -20,9 +20,9 @@ class _Asked:
     sizes: Annotated[str, Option(help="Camera frame sides in px, comma separated.")] = "64"
     upsampling: Annotated[int, Option(help="2, 4 or 8; of untrained models.")] = 8
     devices: Annotated[str, Option("--devices", "--device", help="cpu, cuda, mps; comma separated.")] = "cpu"
-    runtimes: Annotated[str, Option(help="eager, compiled, onnxruntime, openvino, executorch; comma separated.")] = (
-        "eager"
-    )
+    runtimes: Annotated[
+        str, Option(help="eager, compiled, onnxruntime, tensorrt, openvino, executorch; comma separated.")
+    ] = "eager"
     formats: Annotated[str, Option(help="fp32, bf16, int8; comma separated.")] = "fp32"
     threads: Annotated[int | None, Option(min=1, help="Default: torch's own.")] = None
     full: Annotated[bool, Option("--full", help="Also batches, end to end and GFLOPs.")] = False

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Card, Catalog
 from smlmbench.registry.cards import spelled
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ContractError(SmlmBenchError):
@@ -89,6 +92,15 @@ def require(holds: object, otherwise: str) -> None:
     """Fail the check unless something holds."""
     if not holds:
         raise ContractError(otherwise)
+
+
+def a_card() -> "torch.device":
+    """A CUDA card to check on; the contract does not bind where this machine has none."""
+    from smlmbench.inference.devices import present_devices, resolve_device
+
+    if "cuda" not in present_devices():
+        raise NotApplicable("this machine has no CUDA card")
+    return resolve_device("cuda")
 
 
 def collect(subject: Subject, functions: Iterable[Callable[[Subject], str]]) -> list[Check]:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import NotApplicable, Subject, require
+from smlmbench.conformance.checks import NotApplicable, Subject, a_card, require
 from smlmbench.registry import LossCard
 
 LITTLE = 0.005  # of the mass of an emitter
@@ -79,6 +79,23 @@ def order_in_the_batch_does_not_matter(subject: Subject) -> str:
         )
         require(abs(straight - turned) <= 1e-5 * abs(straight), f"{kind}: {straight:.8g} and {turned:.8g}")
     return "to 1e-5"
+
+
+def same_on_a_card(subject: Subject) -> str:
+    """A card gives the loss and its gradient of the processor."""
+    card = a_card()
+    for kind, loss, targets, perfect in _cases(subject):
+        found = []
+        for device, one in (torch.device("cpu"), loss), (card, loss.to(card) if isinstance(loss, nn.Module) else loss):
+            raw = _raw_like(perfect).to(device).requires_grad_()
+            value = one(raw, {name: target.to(device) for name, target in targets.items()})["loss"]
+            (gradient,) = torch.autograd.grad(value, raw)
+            found.append((float(value.detach()), gradient.cpu()))
+        (here, slope), (there, other) = found
+        require(abs(here - there) <= 1e-4 * abs(here), f"{kind}: {here:.8g} on the processor, {there:.8g} on the card")
+        worst = float((slope - other).abs().max() / slope.abs().max())
+        require(worst <= 1e-3, f"{kind}: gradients differ by {worst:.2g} of the largest")
+    return "to 1e-4"
 
 
 def _cases(

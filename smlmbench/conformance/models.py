@@ -1,5 +1,6 @@
 """Checks of a network, on tiny settings unless its card speaks of the full size."""
 
+import copy
 import io
 import math
 from collections.abc import Callable, Mapping
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import NotApplicable, Subject, require
+from smlmbench.conformance.checks import NotApplicable, Subject, a_card, require
 from smlmbench.data.contracts import Statistics
 from smlmbench.errors import suggest
+from smlmbench.inference.allocator import place
 from smlmbench.inference.engine import frame_multiple, padded
 from smlmbench.registry import ModelCard
 
@@ -23,6 +25,7 @@ SMALLEST_GRADIENT = 1e-12  # of the largest one
 OVERFIT_STEPS = 100
 OVERFIT_PART = 0.67
 OVERFIT_LR = 1e-2
+CARD_ANSWERS, CARD_GRADIENTS = 1e-3, 1e-2  # differences of fp32 that another order of adding up may make
 
 
 def parameters_match_the_card(subject: Subject) -> str:
@@ -209,6 +212,24 @@ def exported_with_free_sizes(subject: Subject) -> str:
     return "batch, height and width"
 
 
+def same_on_a_card(subject: Subject) -> str:
+    """A card gives the answers and gradients of the processor in fp32, and finite gradients in bf16."""
+    model, frames, card = _tiny(subject, _upsamplings(subject)[-1]), _noise(subject, 2, 16, 16), a_card()
+    here, there = _answer(model, frames), _answer(place(copy.deepcopy(model), card), frames.to(card)).cpu()
+    said = _same(here, there, "the answers of processor and card", CARD_ANSWERS)
+    model, _, loss, frames, targets = _training(subject)
+    gradients = []
+    for device, number_format in (torch.device("cpu"), torch.float32), (card, torch.float32), (card, torch.bfloat16):
+        network = place(copy.deepcopy(model), device)
+        with torch.autocast(device.type, number_format, enabled=number_format is torch.bfloat16):
+            wanted = {name: value.to(device) for name, value in targets.items()}
+            loss(network(frames.to(device)), wanted)["loss"].backward()
+        gradients.append(torch.cat([cast("Tensor", weight.grad).cpu().flatten() for weight in network.parameters()]))
+    require(gradients[2].isfinite().all(), "gradients in bf16 are not finite on the card")
+    slopes = _same(gradients[0], gradients[1], "the gradients of processor and card", CARD_GRADIENTS)
+    return f"answers: {said}; gradients: {slopes}"
+
+
 def _card(subject: Subject) -> ModelCard:
     return cast("ModelCard", subject.card)
 
@@ -285,10 +306,10 @@ def _shuffled_outside(frames: Tensor, centre: int, half: int) -> Tensor:
     return changed
 
 
-def _same(one: Tensor, other: Tensor, what: str) -> str:
+def _same(one: Tensor, other: Tensor, what: str, most: float = 1e-4) -> str:
     scale = max(1e-6, float(one.abs().max()))
     worst = float((one - other).abs().max()) / scale
-    require(worst < 1e-4, f"{what} differ by {worst:.2g} of the largest value")
+    require(worst < most, f"{what} differ by {worst:.2g} of the largest value")
     return f"largest difference {worst:.1g} of the largest value"
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from smlmbench.conformance import examples
-from smlmbench.conformance.checks import NotApplicable, Subject, require
+from smlmbench.conformance.checks import NotApplicable, Subject, a_card, require
+from smlmbench.data.ahead import on_device
 from smlmbench.data.contracts import Batch
 
 
@@ -69,6 +70,26 @@ def empty_is_empty(subject: Subject) -> str:
     found = subject.module.decode(perfect, settings, 0.0)
     require(len(found) == 0 and found.n_frames == 2, f"{len(found)} detections without emitters")
     return "no rows"
+
+
+def same_on_a_card(subject: Subject) -> str:
+    """Targets, detections and image of a card are those of the processor, for kinds of any device (fact any_device)."""
+    if not subject.card.facts.get("any_device"):
+        raise NotApplicable("it is given tensors of the processor (fact any_device)")
+    card, batch, upsampling = a_card(), examples.batch(), _upsamplings(subject)[-1]
+    settings, perfect = _perfect(subject, batch, upsampling)
+    drawn = subject.module.targets(on_device(batch, card), settings)
+    for name, target in subject.module.targets(batch, settings).items():
+        require(torch.equal(target, drawn[name].cpu()), f"targets '{name}' differ on the card")
+    raw = perfect + torch.randn(perfect.shape, generator=torch.Generator().manual_seed(3))
+    here, there = (subject.module.decode(one, settings, 0.0) for one in (raw, raw.to(card)))
+    require(np.array_equal(here.frame, there.frame), f"{len(here)} rows on the processor, {len(there)} on the card")
+    away_nm = float(np.hypot(here.x_nm - there.x_nm, here.y_nm - there.y_nm).max(initial=0.0))
+    require(away_nm < 0.01, f"detections are {away_nm:.3g} nm away on the card")
+    if hasattr(subject.module, "image"):
+        image, other = (subject.module.image(one, settings).cpu() for one in (raw, raw.to(card)))
+        require(torch.allclose(image, other, atol=1e-6), "the image differs on the card")
+    return f"{len(here)} rows within {away_nm:.1g} nm"
 
 
 def _upsamplings(subject: Subject) -> list[int]:

@@ -2,7 +2,9 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +37,7 @@ CARD = {
 CHUNK = 64
 CHUNK_PIXELS = 1 << 22  # fields above 256 px have fewer samples in a chunk
 CHUNKS_KEPT = 2  # or as many as a batch of windows spans, which walks through them twice
+MOST_THREADS = 8  # that draw ahead
 STATISTICS_PIXELS = 1 << 18
 STATISTICS_CHUNKS = 4
 VALIDATION_EMITTERS = 5_000
@@ -63,6 +66,9 @@ class SimulatedTraining:
         self._size = chunk_size(source.field_px)
         self._kept: OrderedDict[int, Chunk] = OrderedDict()
         self._room = CHUNKS_KEPT
+        self._pool: ThreadPoolExecutor | None = None
+        self._threads = 0
+        self._coming: dict[int, Future[Chunk]] = {}
         self.output_settings: Mapping[str, float] = {"pixel_size_nm": source.pixel_size_nm}
         self.sample_shape: tuple[int, ...] = (1, source.field_px, source.field_px)
 
@@ -72,6 +78,21 @@ class SimulatedTraining:
         wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
         chunks = [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
         return statistics_of(torch.cat([chunk.frames for chunk in chunks]).numpy())
+
+    @contextmanager
+    def drawing_ahead(self) -> Iterator[None]:
+        """Within the block threads of their own draw the chunks that come next; the samples are the same."""
+        own = torch.get_num_threads()
+        self._threads = max(1, min(MOST_THREADS, own - 1))
+        with ThreadPoolExecutor(self._threads, "draw", torch.set_num_threads, (1,)) as pool:
+            self._pool = pool
+            try:
+                yield
+            finally:
+                self._pool = None
+                self._coming.clear()
+                pool.shutdown(cancel_futures=True)
+                torch.set_num_threads(own)  # for threads that begin later
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
@@ -110,6 +131,17 @@ class SimulatedTraining:
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
+        if (pool := self._pool) is not None:
+            for later in range(number, number + self._threads + 1):
+                if later not in self._coming and later not in self._kept:
+                    self._coming[later] = pool.submit(self._drawn, later)
+        coming = self._coming.pop(number, None)
+        self._kept[number] = self._drawn(number) if coming is None else coming.result()
+        while len(self._kept) > self._room:
+            self._kept.popitem(last=False)
+        return self._kept[number]
+
+    def _drawn(self, number: int) -> Chunk:
         seed = derive_seed(self._scope.root_seed, *self._seeds, str(number))
         frames, emitters = draw(self._source, self._psf, seed, self._size)
         sigma_px = self._psf.sigma_nm / self._source.pixel_size_nm
@@ -117,10 +149,7 @@ class SimulatedTraining:
         rows = truths.is_target(photons, background, self._source.min_photons, sigma_px)
         targets = emitters.select(torch.from_numpy(rows))
         offsets = torch.searchsorted(targets.frame.contiguous(), torch.arange(self._size + 1))
-        self._kept[number] = Chunk(frames, targets, offsets)
-        while len(self._kept) > self._room:
-            self._kept.popitem(last=False)
-        return self._kept[number]
+        return Chunk(frames, targets, offsets)
 
 
 def chunk_size(field_px: int) -> int:

@@ -1,29 +1,37 @@
 """The streaming engine: frames in, a table and a summed fine image out, at constant memory.
 
-The one way for predict, scoring and timing. The next block is read while this one runs. Frames whose fine map is
-large are run in tiles that overlap by what network and read-out look at, so that tiles change nothing.
+The one way for predict, scoring and timing. The next block is read while this one runs, and a card runs it while the
+one before is read out. Frames whose fine map is large are run in tiles that overlap by what network and read-out look
+at, so that tiles change nothing.
 """
 
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import ceil
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from smlmbench.data.ahead import sent
+from smlmbench.errors import HalvedWarning
+from smlmbench.inference.devices import free_memory, lacks_memory, no_memory
 from smlmbench.inference.tiles import Span, Tile, plan_tiles, whole_frame
 from smlmbench.models.folding import folded
 from smlmbench.movies import Frames, with_context
 from smlmbench.predictions import Localizations, Prediction, Raster, concatenate
 
 FINE_PIXELS_PER_BATCH = 2**19
+FINE_PIXELS_PER_BATCH_OF_A_CARD = 2**22
 SAME_PX = 1e-6
 
 Network = Callable[..., torch.Tensor]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,10 @@ class Piece:
     frames: NDArray[np.float32] | None = None  # (n, H, W) as the network saw them; None where they have channels
 
 
-def frames_per_batch(height: int, width: int, upsampling: int) -> int:
-    """Batch size that keeps one fine map at about half a million pixels, at most 64 frames."""
-    return int(max(1, min(64, FINE_PIXELS_PER_BATCH // (height * width * upsampling**2))))
+def frames_per_batch(height: int, width: int, upsampling: int, *, card: bool = False) -> int:
+    """Batch size that keeps one fine map at about half a million pixels (of a card: 4 million), at most 64 frames."""
+    most = FINE_PIXELS_PER_BATCH_OF_A_CARD if card else FINE_PIXELS_PER_BATCH
+    return int(max(1, min(64, most // (height * width * upsampling**2))))
 
 
 def read_ahead(
@@ -134,7 +143,10 @@ def stream(
     """Predict a movie in photons block by block, from frame `first`; nothing is kept between blocks.
 
     The network, (B, C, H, W) -> raw, is prepared, in eval mode and on `device`. The frames per forward pass (`batch`)
-    follow from the fine image's size by default.
+    follow from the fine image's size by default; where the device has no memory for them, half as many are taken.
+
+    Raises:
+        NoMemoryError: Not even half of them fit.
     """
     if isinstance(network, torch.nn.Module):
         network = folded(network)
@@ -144,19 +156,81 @@ def stream(
     if read_out.halo_px is not None:
         halo = read_out.halo_px + _reach_px(read_out)
         tiles = plan_tiles(tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px)
-    size = batch or frames_per_batch(tiles[0].rows.stop, tiles[0].columns.stop, read_out.upsampling)
-    for start, block in read_ahead(frames, size, first, read_out.context):
-        tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)).to(device)
-        with torch.inference_mode():
-            if len(tiles) == 1:
-                raw = padded(network, multiple, read_out.upsampling)(tensor).float()
-                table, image = _read(raw, read_out)
-            else:
-                table, image = _tiled(tensor, network, read_out, tiles)
-        if table is not None:
-            table = table.shifted(start, n_frames=frames.n_frames)
+    whole = padded(network, multiple, read_out.upsampling)
+
+    def begin(block: torch.Tensor) -> Callable[[], tuple[Localizations | None, NDArray[np.float64] | None]]:
+        if len(tiles) == 1:
+            raw = whole(block).float()
+            return lambda: _read(raw, read_out)
+        made = _tiled(block, network, read_out, tiles)
+        return lambda: made
+
+    card = device.type != "cpu"
+    size = batch or frames_per_batch(tiles[0].rows.stop, tiles[0].columns.stop, read_out.upsampling, card=card)
+    for start, block, (table, image) in _in_blocks(frames, begin, size, device, (first, read_out.context)):
+        shifted = None if table is None else table.shifted(start, n_frames=frames.n_frames)
         seen = block[:, read_out.context // 2] if block.ndim == 4 and block.shape[1] == read_out.context else None
-        yield Piece(start, start + len(block), table, image, seen)
+        yield Piece(start, start + len(block), shifted, image, seen)
+
+
+def _in_blocks(
+    frames: Frames,
+    begin: Callable[[torch.Tensor], Callable[[], Made]],
+    size: int,
+    device: torch.device,
+    which: tuple[int, int],
+) -> Iterator[tuple[int, NDArray[np.float32], Made]]:
+    """First frame, block and what is made of it: `begin` runs a network on it, what it returns reads that out.
+
+    `which` is the first frame, and how many a network sees at once. Without memory for a block the rest is done in
+    blocks of half the size.
+    """
+    (first, context), wanted = which, size
+    while first < frames.n_frames:
+        try:
+            for start, block, made in _read_out(read_ahead(frames, size, first, context), begin, device):
+                yield start, block, made
+                first = start + len(block)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            if size < wanted or size == 1:
+                what = f"{size} frames of {frames.height} x {frames.width} px at once"
+                raise no_memory(device, what, "take smaller frames or another device", error) from None
+            size = -(-wanted // 2)
+        else:
+            return
+        free_memory(device)
+        warnings.warn(
+            f"{device} has no memory for {wanted} frames at once; {size} are taken", HalvedWarning, stacklevel=2
+        )
+
+
+def _read_out(
+    blocks: Iterator[tuple[int, NDArray[np.float32]]],
+    begin: Callable[[torch.Tensor], Callable[[], Made]],
+    device: torch.device,
+) -> Iterator[tuple[int, NDArray[np.float32], Made]]:
+    """Begin each block; a card goes on with the next while a thread reads out what it has made of this one."""
+
+    def finish(read: Callable[[], Made]) -> Made:
+        with torch.inference_mode():  # of a thread
+            return read()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[tuple[int, NDArray[np.float32], Future[Made]]] = deque()
+        for start, block in blocks:
+            with torch.inference_mode():
+                read = begin(sent(torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)), device))
+            if device.type == "cpu":
+                yield start, block, finish(read)
+                continue
+            waiting.append((start, block, pool.submit(finish, read)))
+            if len(waiting) > 1:
+                begun, whole, made = waiting.popleft()
+                yield begun, whole, made.result()
+        for begun, whole, made in waiting:
+            yield begun, whole, made.result()
 
 
 def raw_batches(
@@ -169,16 +243,21 @@ def raw_batches(
     """
     if isinstance(network, torch.nn.Module):
         network = folded(network)
-    size = batch or frames_per_batch(frames.height, frames.width, read_out.upsampling)
-    for start, block in read_ahead(frames, size, context=read_out.context):
-        tensor = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)).to(device)
-        call = padded(network, read_out.multiple_px, read_out.upsampling) if tensor.ndim == 4 else network
-        with torch.inference_mode():
-            yield start + len(block), call(tensor).float().cpu()
+    whole = padded(network, read_out.multiple_px, read_out.upsampling)
+
+    def begin(block: torch.Tensor) -> Callable[[], torch.Tensor]:
+        raw = (whole if block.ndim == 4 else network)(block)
+        return lambda: raw.float().cpu()
+
+    size = batch or frames_per_batch(frames.height, frames.width, read_out.upsampling, card=device.type != "cpu")
+    for start, given, raw in _in_blocks(frames, begin, size, device, (0, read_out.context)):
+        yield start + len(given), raw
 
 
 def _read(raw: torch.Tensor, read_out: ReadOut) -> tuple[Localizations | None, NDArray[np.float64] | None]:
     output, settings = read_out.output, read_out.settings
+    if not output.CARD.get("facts", {}).get("any_device"):
+        raw = raw.cpu()
     table = output.decode(raw, settings, read_out.threshold) if read_out.keep_table else None
     if not (read_out.keep_image and hasattr(output, "image")):
         return table, None

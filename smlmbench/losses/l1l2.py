@@ -1,6 +1,7 @@
 """L1L2: squared difference of blurred maps plus the absolute value of the raw one."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,8 @@ def blurred(maps: Tensor) -> Tensor:
     return down @ maps @ across
 
 
+@lru_cache(maxsize=8)  # to make it anew at every step, a card would wait for the kernel from the processor
+@torch.inference_mode(mode=False)
 def _band(size: int, device: torch.device) -> Tensor:
     index = torch.arange(size, device=device)
     distance = (index[:, None] - index[None, :]).abs()

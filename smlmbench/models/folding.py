@@ -44,13 +44,13 @@ def _fold(part: nn.Sequential) -> None:
         mean, variance = norm.running_mean, norm.running_var
         if mean is None or variance is None or norm.training:
             continue
-        scale = (variance.double() + norm.eps).rsqrt()
-        shift = -mean.double() * scale
+        scale = (variance.cpu().double() + norm.eps).rsqrt()  # on the processor: MPS has no float64
+        shift = -mean.cpu().double() * scale
         if norm.weight is not None:
-            scale, shift = scale * norm.weight, shift * norm.weight + norm.bias
+            scale, shift = scale * norm.weight.cpu(), shift * norm.weight.cpu() + norm.bias.cpu()
         if convolution.bias is not None:
-            shift = shift + convolution.bias * scale
+            shift = shift + convolution.bias.cpu() * scale
         weight = convolution.weight
-        weight.copy_((weight.double() * scale[:, None, None, None]).to(weight.dtype))
-        convolution.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
+        weight.copy_((weight.cpu().double() * scale[:, None, None, None]).to(weight.dtype))
+        convolution.bias = nn.Parameter(shift.to(weight.dtype).to(weight.device), requires_grad=False)
         part[at + 1] = nn.Identity()

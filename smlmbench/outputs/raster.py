@@ -45,7 +45,7 @@ CARD = {
     },
     "search": {"radius": {"choices": [1, 2]}},
     "tiny": {"upsampling": 2},
-    "facts": {"tasks": ["localization", "image_pairs"], "perfect_raw": "spikes"},
+    "facts": {"tasks": ["localization", "image_pairs"], "perfect_raw": "spikes", "any_device": True},
 }
 
 SMALLEST_PEAK = 1e-12  # label units; keeps the claims below away from underflow
@@ -80,14 +80,17 @@ def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     fine_nm = truth.pixel_size_nm / upsampling
     x, y = truth.x_nm / fine_nm, truth.y_nm / fine_nm
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    column, row = (_label(at[inside], settings["label_rule"], size) for at, size in ((x, width), (y, height)))
-    at = (truth.sample[inside] * height + row) * width + column
-    spikes = torch.zeros(count * height * width, device=batch.inputs.device)
+    column, row = (_label(at, settings["label_rule"], size) for at, size in ((x, width), (y, height)))
+    size = count * height * width
+    # What lies outside goes behind the last pixel: to select rows, a card would have to tell how many there are.
+    at = torch.where(inside, (truth.sample * height + row) * width + column, size)
+    spikes = torch.zeros(size + 1, device=batch.inputs.device)
+    drawn = torch.full(at.shape, amplitude, device=spikes.device)
     if settings["collisions"] == "binary":
-        spikes[at] = amplitude
+        spikes.scatter_(0, at, drawn)
     else:
-        spikes.index_add_(0, at, torch.full(at.shape, amplitude, device=spikes.device))
-    return {"spikes": spikes.view(count, 1, height, width)}
+        spikes.index_add_(0, at, drawn)
+    return {"spikes": spikes[:size].view(count, 1, height, width)}
 
 
 def _label(at: Tensor, rule: str, size: int) -> Tensor:

@@ -75,7 +75,7 @@ def phi_of(errors: Tensor, low: Tensor | float, eta: Tensor | float, form: str, 
         form: per_sample and seed are 1 - e / eta; shifted is 1 - (e - low) / eta, which spans 0 to 1.
         clamp: Keep to 0 .. 1; the papers' form goes below 0, which pushes the student away from its teacher.
     """
-    spread = torch.as_tensor(eta, device=errors.device)
+    spread = torch.zeros((), device=errors.device) + eta  # a number that is added, not copied, lets no card wait
     above = errors - low if form == "shifted" else errors
     phi = torch.where(spread > 0, 1 - above / spread.clamp(min=1e-30), torch.ones_like(errors))
     return phi.clamp(0, 1) if clamp else phi

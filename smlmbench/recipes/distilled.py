@@ -133,7 +133,7 @@ class Distilled:
                 self._measures.unit = self._unit(first)
             if self._attends and self._settings["phi"] != "seed":
                 self._measure_errors()
-        self._measures.ready = torch.tensor(True, device=self._device)
+        self._measures.ready = torch.ones_like(self._measures.ready)
 
     def _unit(self, batch: Batch) -> Tensor:
         targets = self._to_device(self._targets(batch))

@@ -35,6 +35,14 @@ def incomplete(entry: Entry) -> list[str]:
     return [f"{len(entry.scored_rows)} of {len(entry.rows)} repeats count ({states})"]
 
 
+def halved(entry: Entry) -> list[str]:
+    """Say which repeats did not see their batches whole."""
+    parts = [row.run is not None and "batch_parts" in row.run.params for row in entry.scored_rows]
+    if not any(parts):
+        return []
+    return [f"{sum(parts)} of {len(parts)} repeats saw each batch in halves, for want of memory on their device"]
+
+
 def board_notes(board: Board) -> list[str]:
     """Sentences on what is missing from a board."""
     notes = []

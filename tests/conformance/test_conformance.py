@@ -149,7 +149,7 @@ def test_each_variant_of_a_card_is_checked():
     assert {"parameters_match_the_card", "every_parameter_learns", "two_frames_are_learnt", "state_travels"} <= set(
         plain
     )
-    assert len(plain) == 12
+    assert len(plain) == 13
     losses = [check.name for check in checks(CATALOG, "losses", "l1l2")]
     assert {"parts_are_numbers[kernel=seed]", "parts_are_numbers[kernel=official]"} <= set(losses)
 

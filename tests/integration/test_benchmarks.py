@@ -37,6 +37,50 @@ def test_inference_says_null_where_it_cannot_know():
     assert 0.2 < said["seconds_per_pixel_4096_over_512"] < 5
 
 
+def script(name):
+    """One of them as a module."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_card_runs_without_a_card():
+    said = run("card", "--device", "cpu", "--tiny")
+    assert said["failed"] == []
+    found = said["sections"]
+    assert found["conformance"]["skipped"] > 10
+    assert found["scores"]["agrees"]
+    assert found["scores"]["cpu"]["rows"] > 0
+    (study,) = (one for one in found["study"].values() if isinstance(one, dict))
+    assert min(study["samples_per_s"], study["not_ahead"]["samples_per_s"]) > 0
+    assert found["step"]["loss_gap"] < 1e-3
+    assert found["movie"]["image_gap"]["ours fp32 with a table"] < 1e-4
+    assert found["networks"]["rows"][0]["frames_per_s"] > 0
+    assert (found["repeat"]["same_bits_twice"], found["repeat"]["same_bits_after_interruption"]) == (True, True)
+    assert found["memory"]["skipped"]
+
+
+def test_a_section_of_card_that_fails_stops_no_other(monkeypatch, capsys, tmp_path):
+    monkeypatch.syspath_prepend(FOLDER)
+    card = script("card")
+    monkeypatch.setattr(card.loop, "COLLAPSE_MASS", card.loop.COLLAPSE_MASS)  # it is set, and is put back
+
+    def broken(bench):
+        raise RuntimeError("CUDA error: an illegal memory access")
+
+    monkeypatch.setattr(card, "SECTIONS", (broken, card.machine))
+    monkeypatch.setattr(sys, "argv", ["card.py", "--device", "cpu", "--out", str(tmp_path / "lines")])
+    card.main()
+    *lines, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [line["section"] for line in lines] == ["broken", "machine"]
+    assert last["failed"] == ["broken"]
+    assert last["sections"]["broken"]["failed"] == "RuntimeError: CUDA error: an illegal memory access"
+    assert last["sections"]["machine"]["torch"]
+    assert [json.loads(line) for line in (tmp_path / "lines").read_text().splitlines()] == lines
+    assert card.busy_share([(0, 10), (5, 20), (30, 40), (32, 35)], 100) == pytest.approx(0.3)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="onnxscript is not installed")
 def test_exports_are_compared_and_counted():

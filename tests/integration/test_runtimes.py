@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -310,3 +311,64 @@ def test_compiled_needs_a_compiler(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     assert "needs a C++ compiler: install g++" in why_not(CATALOG, "compiled", CPU, "fp32")
+
+
+@NEEDS_ONNX
+def test_a_session_that_is_bound_to_its_device_answers_alike(made):
+    one, module = made("srcnn"), CATALOG.module("runtimes", "onnxruntime")
+    call = module.bound(module.session_of(one.onnx, CPU, ["CPUExecutionProvider"]), CPU)
+    for shape in SHAPES:
+        frames = frames_of(shape)
+        turned = frames.transpose(2, 3).contiguous().transpose(2, 3)
+        for given in (frames, turned):  # the second time the answer is written where it stays
+            assert gap(call(given), one.expected(frames)) < 1e-4
+
+
+class Sessions:
+    """onnxruntime as it is built with CUDA and TensorRT, of which some start."""
+
+    __spec__ = importlib.util.find_spec("onnxruntime")
+
+    def __init__(self, starting):
+        self.starting, self.asked = starting, []
+
+    def get_available_providers(self):
+        return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def SessionOptions(self):  # noqa: N802
+        return SimpleNamespace()
+
+    def InferenceSession(self, path, options, providers):  # noqa: N802
+        self.asked = providers
+        kept = [name for name, _ in providers if name in self.starting] + ["CPUExecutionProvider"]
+        return SimpleNamespace(
+            get_providers=lambda: kept,
+            get_inputs=lambda: [SimpleNamespace(name="frames")],
+            get_outputs=lambda: [SimpleNamespace(name="raw")],
+        )
+
+
+@NEEDS_ONNX
+@pytest.mark.parametrize("runtime", ["onnxruntime", "tensorrt"])
+def test_a_provider_that_does_not_start_is_not_replaced_quietly(monkeypatch, tmp_path, runtime):
+    module, card = CATALOG.module("runtimes", runtime), torch.device("cuda:1")
+    network, example = torch.nn.Conv2d(1, 1, 3, padding=1), SimpleNamespace(shape=(1, 1, 16, 16), device=card)
+    cuda = ("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})
+    wanted = [cuda] if runtime == "onnxruntime" else [("TensorrtExecutionProvider", {"device_id": "1"}), cuda]
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", (one := Sessions([wanted[0][0]])))
+    assert module.why_not(card, "fp32") == ""
+    module.prepare(network, example, "fp32")
+    assert one.asked == wanted
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", Sessions([]))
+    with pytest.raises(ConfigError, match=f"{wanted[0][0]} does not start here, and onnxruntime took CPU"):
+        module.prepare(network, example, "fp32")
+
+
+def test_torch_compile_needs_triton_on_a_card(monkeypatch):
+    module = CATALOG.module("runtimes", "compiled")
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    assert "needs triton on a card" in module.why_not(torch.device("cuda"), "fp32")
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
+    assert module.why_not(torch.device("cuda"), "fp32") == ""

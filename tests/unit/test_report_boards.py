@@ -80,6 +80,15 @@ def test_the_line_with_the_most_repeats_is_picked_and_the_better_one_is_named(bu
     assert any("2 of 3 repeats count (repeat 2 failed)" in flag for flag in board.others[0].flags)
 
 
+def test_a_row_says_that_its_batches_were_halved(builder):
+    builder.trained("net", [0.8, 0.8, 0.8])
+    builder.record.runs[1].params["batch_parts"] = "2"
+    assert (
+        "1 of 3 repeats saw each batch in halves, for want of memory on their device"
+        in board_of(builder).entries[0].flags
+    )
+
+
 def test_a_distilled_student_competes_beside_its_plain_twin(builder):
     builder.trained("net", [0.8, 0.8])
     builder.trained("net", [0.9, 0.9], method="hint", teacher="big")

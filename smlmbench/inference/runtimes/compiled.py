@@ -1,5 +1,6 @@
 """torch.compile: the network translated to machine code for frames of the example's kind; needs a C++ compiler."""
 
+import importlib.util
 import os
 import shutil
 import warnings
@@ -25,6 +26,8 @@ def why_not(device: torch.device, number_format: str) -> str:
     del number_format
     if device.type == "cpu" and _compiler() is None:
         return "torch.compile needs a C++ compiler: install g++ or clang, or name one in CXX"
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        return "torch.compile needs triton on a card: pip install triton (triton-windows on Windows)"
     return ""
 
 

@@ -1,4 +1,7 @@
-"""ONNX Runtime: the network exported to ONNX; int8 by static quantisation, calibrated on training frames."""
+"""ONNX Runtime: the network exported to ONNX; int8 by static quantisation, calibrated on training frames.
+
+On a card its tensors stay there: the session reads the frames where they lie and writes the answer beside them.
+"""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -12,6 +15,7 @@ from torch import nn
 from smlmbench.errors import ConfigError
 from smlmbench.export import onnx
 from smlmbench.export.graph import INPUT, SAFE_MULTIPLE_PX, Graph, check_frames, need, plain, quiet
+from smlmbench.inference.devices import synchronise
 
 CARD = {
     "version": 1,
@@ -25,18 +29,25 @@ CARD = {
 }
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # fp32 is fp32
 
 
 def why_not(device: torch.device, number_format: str) -> str:
     """Why it cannot run here, or empty."""
-    import onnxruntime
-
-    wanted = PROVIDERS.get(device.type)
-    if wanted not in onnxruntime.get_available_providers():
-        return f"this build of onnxruntime does not run on {device.type}; pip install onnxruntime-gpu"
+    if absent := lacking(PROVIDERS.get(device.type, "")):
+        return absent
     if number_format == "int8" and device.type != "cpu":
         return "int8 is calibrated for processors; use device cpu"
     return ""
+
+
+def lacking(provider: str) -> str:
+    """What to do where onnxruntime has not been built for a provider, or empty."""
+    import onnxruntime
+
+    if provider in onnxruntime.get_available_providers():
+        return ""
+    return f"this build of onnxruntime has no {provider or 'provider for this device'}; pip install onnxruntime-gpu"
 
 
 def prepare(
@@ -77,19 +88,60 @@ def load(path: Path, device: torch.device, number_format: str = "fp32") -> Calla
     """
     del number_format
     need(("onnxruntime",), "an ONNX file")
-    import onnxruntime
-
     if reason := why_not(device, "fp32"):
         raise ConfigError(reason)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDERS[device.type]])
+    session = session_of(path, device, [PROVIDERS[device.type]])
     name = session.get_inputs()[0].name
 
     def call(frames: torch.Tensor) -> torch.Tensor:
-        raw: torch.Tensor = torch.from_numpy(session.run(None, {name: frames.cpu().numpy()})[0])
-        return raw.to(frames.device)
+        raw: torch.Tensor = torch.from_numpy(session.run(None, {name: frames.numpy()})[0])
+        return raw
+
+    return call if device.type == "cpu" else bound(session, device)
+
+
+def session_of(path: Path, device: torch.device, providers: Sequence[str]) -> Any:
+    """Open a file with the first of some providers; the others take what that one cannot.
+
+    Raises:
+        ConfigError: The first one does not start; onnxruntime alone would quietly take the processor.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    where = {} if device.type == "cpu" else {"device_id": str(device.index or 0)}
+    asked = [(name, {**where, **OPTIONS.get(name, {})}) for name in providers]
+    session = onnxruntime.InferenceSession(str(path), options, providers=asked)
+    if session.get_providers()[0] != providers[0]:
+        raise ConfigError(
+            f"{providers[0]} does not start here, and onnxruntime took {session.get_providers()[0]}; install the CUDA, "
+            "cuDNN (and TensorRT) libraries that this onnxruntime was built with"
+        )
+    return session
+
+
+def bound(session: Any, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A callable whose frames and answers stay on the device of both."""
+    given, made = session.get_inputs()[0].name, session.get_outputs()[0].name
+    place = (device.type, device.index or 0)
+    shapes: dict[torch.Size, list[int]] = {}  # of the answer, known after the first frames of a size
+
+    def call(frames: torch.Tensor) -> torch.Tensor:
+        frames, binding = frames.contiguous(), session.io_binding()
+        binding.bind_input(given, *place, np.float32, list(frames.shape), frames.data_ptr())
+        synchronise(frames.device)  # the session has a stream of its own
+        if frames.shape not in shapes:
+            binding.bind_output(made, *place)
+            session.run_with_iobinding(binding)
+            first = binding.copy_outputs_to_cpu()[0]
+            shapes[frames.shape] = list(first.shape)
+            return torch.from_numpy(first).to(frames.device)
+        raw = torch.empty(shapes[frames.shape], device=frames.device)
+        binding.bind_output(made, *place, np.float32, shapes[frames.shape], raw.data_ptr())
+        session.run_with_iobinding(binding)
+        return raw
 
     return call
 

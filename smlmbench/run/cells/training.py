@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from smlmbench import tasks
+from smlmbench.data.ahead import ahead
 from smlmbench.data.contracts import Given
 from smlmbench.inference.allocator import keep_buffers, place
 from smlmbench.inference.answering import Answering
@@ -77,26 +78,41 @@ def train_cell(
 
     Raises:
         TrainingError: Diverged or collapsed.
+        NoMemoryError: The device has no memory for half a batch.
     """
     keep_buffers()
-    device = resolve_device(device_name)
+    device, training = resolve_device(device_name), cell.training
     recipe, given = build_recipe(cell, materials, device, teacher)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     count = n_trainable(recipe.network)  # before training: a recipe may freeze a part on the way
-    trained, stream = _untrained(cell, materials, recipe.network, given), materials.training(cell)
+    trained = _untrained(cell, materials, recipe.network, given)
     trial = Trial(cell, materials, trained, device, events)
-    progress = fit(
-        recipe, stream, cell.training, trial.validate, trial.tell, folder=folder, device=device, on_step=events.on_step
-    )
+    moves = bool(materials.catalog.card("outputs", cell.output.name).facts.get("any_device"))
+    with ahead(materials.training(cell), device, training.steps * training.batch_size, moves=moves) as stream:
+        progress = fit(
+            recipe, stream, training, trial.validate, trial.tell, folder=folder, device=device, on_step=events.on_step
+        )
     params = {
         "n_params": count,
-        "number_format": resolve_number_format(cell.training.number_format, device),
+        "number_format": resolve_number_format(training.number_format, device),
         "device": str(device),
         "threads": torch.get_num_threads(),
-        "samples_seen": progress.step * cell.training.batch_size,
+        "samples_seen": progress.step * training.batch_size,
         "train_s": round(progress.train_s, 2),
         "best_step": progress.best_step,
+        **({"batch_parts": progress.parts} if progress.parts > 1 else {}),
+        **_card(device),
     }
     return Trainee(trained, given, params)
+
+
+def _card(device: torch.device) -> dict[str, Any]:
+    """Name of a card, and the most memory that the training held there; nothing of a processor."""
+    if device.type != "cuda":
+        return {}
+    peak_gb = round(torch.cuda.max_memory_allocated(device) / 1e9, 3)
+    return {"card": torch.cuda.get_device_name(device), "card_peak_gb": peak_gb}
 
 
 def n_trainable(network: nn.Module) -> int:

@@ -11,13 +11,13 @@ from statistics import median
 
 import torch
 
-from smlmbench.inference.devices import resolve_device, resolve_number_format
+from smlmbench.data.ahead import on_device
+from smlmbench.inference.devices import resolve_device, resolve_number_format, synchronise
 from smlmbench.run.cells.training import build_recipe
 from smlmbench.run.materials import Materials
 from smlmbench.run.session import Session
 from smlmbench.study.cells import SUPERVISED, Cell, Longer, Pending, Plan
 from smlmbench.study.planning.students import with_longer
-from smlmbench.timing import synchronise
 from smlmbench.tracking.records import read_study
 
 WARM_UP = 2
@@ -63,6 +63,8 @@ def step_seconds(
     """
     recipe, _ = build_recipe(cell.model_copy(update={"method": SUPERVISED, "teaching": None}), materials, device)
     batch = materials.training(cell).batch(0, size or cell.training.batch_size)
+    if materials.catalog.card("outputs", cell.output.name).facts.get("any_device"):
+        batch = on_device(batch, device)  # as in a training
     optimiser = torch.optim.Adam(next(iter(recipe.players().values())), lr=cell.training.lr)
     reduced = resolve_number_format(cell.training.number_format, device) == "bf16"
 

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from smlmbench.data.contracts import ArrayFrames
+from smlmbench.inference.devices import free_memory, lacks_memory
 from smlmbench.inference.engine import Network, ReadOut, pad, predict, raw_batches
 from smlmbench.timing import Latency
 
 BATCHES = (8, 32)  # beside single frames
-MOST_FINE_PIXELS = 2**23
+CARD_BATCHES = (*BATCHES, 128)
+MOST_FINE_PIXELS, MOST_FINE_PIXELS_OF_A_CARD = 2**23, 2**25
 OFFLINE_ROUNDS = 7
 
 TimeCalls = Callable[..., dict[str, Latency]]
@@ -93,17 +95,20 @@ def _offline(
     device: torch.device,
     time_calls: TimeCalls,
 ) -> None:
-    """The best of several batch sizes by frames per second."""
-    subjects, single = known
+    """The best of several batch sizes by frames per second; those that a device has no memory for are left out."""
+    (subjects, single), card = known, device.type != "cpu"
+    most = MOST_FINE_PIXELS_OF_A_CARD if card else MOST_FINE_PIXELS
     for label in prepared:
         numbers[label] |= {"batch": 1.0, "frames_per_s": 1e3 / single[label].median_ms}
-    for batch in BATCHES:
+    for batch in CARD_BATCHES if card else BATCHES:
         calls = {}
         for label, call in prepared.items():
             given = inputs[label]
-            if batch * given[0, 0].numel() * subjects[label].upsampling ** 2 <= MOST_FINE_PIXELS:
+            if batch * given[0, 0].numel() * subjects[label].upsampling ** 2 <= most:
                 repeats = (-(-batch // len(given)), *(1 for _ in given.shape[1:]))
-                calls[label] = partial(call, given.repeat(repeats)[:batch].contiguous())
+                one = partial(call, given.repeat(repeats)[:batch].contiguous())
+                if _fits(one, device):
+                    calls[label] = one
         if not calls:
             continue
         for label, latency in time_calls(calls, device, max_rounds=OFFLINE_ROUNDS).items():
@@ -115,6 +120,19 @@ def _offline(
         numbers[label]["mpx_per_s"] = rate * frame.size / 1e6
         if work is not None:
             numbers[label][f"{work[0]}_per_s"] = rate * work[1]
+
+
+def _fits(call: Callable[[], Any], device: torch.device) -> bool:
+    """Whether a device has the memory for a call."""
+    try:
+        call()
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+    else:
+        return True
+    free_memory(device)
+    return False
 
 
 def _end_to_end(

@@ -188,8 +188,9 @@ def _with_file(one: Candidate, found: Measured, record: RunRecord, timing: Timin
     numbers = dict(found.numbers)
     if path is not None:
         numbers["file_bytes"] = float(path.stat().st_size)
-        if timing.memory and one.device == "cpu":
-            numbers |= peak_bytes(path, one.runtime, one.number_format, one.size_px, torch.get_num_threads())
+        if timing.memory:
+            on = torch.get_num_threads(), one.device
+            numbers |= peak_bytes(path, one.runtime, one.number_format, one.size_px, on)
     return Measured(found.latency, numbers)
 
 

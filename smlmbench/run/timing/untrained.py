@@ -86,13 +86,14 @@ def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[di
     keep_buffers()
     rows = []
     with threads(where.threads):
-        device = check_device("cpu")
-        for size in _sizes(sizes):
+        for size, device in product(_sizes(sizes), [check_device(name) for name in where.devices]):
             model = load(path, catalog, device)
             frames = _frames(size, int(model.facts["channels"]))
             subject = Subject(torch.nn.Identity(), _same(model.network), frames, model.read_out)
-            found, _ = measure({path.name: subject}, device, time_calls, whole=where.full)
-            one, facts = found[path.name], {"model": path.name, "size_px": size, "device": "cpu", "runtime": own}
+            found, failed = measure({path.name: subject}, device, time_calls, whole=where.full)
+            if failed:
+                raise failed[path.name]
+            one, facts = found[path.name], {"model": path.name, "size_px": size, "device": device.type, "runtime": own}
             more = {"number_format": model.number_format, "host": host_name()}
             rows.append({**facts, **more, **asdict(one.latency), **one.numbers})
     return rows
