@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from smlmbench import patience
 from smlmbench.cli import app
 from smlmbench.data.simulate import SimulatedTraining
+from smlmbench.tracking import guard
 from smlmbench.tracking.records import metric_history, read_study
 from smlmbench.tracking.store import open_store
 
@@ -109,11 +110,18 @@ def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
 def test_a_server_that_is_away_for_a_while_is_outlasted(server, tmp_path, monkeypatch):
     fid_storm, srcnn = models()[:2]
     path = write(tmp_path, models=[srcnn | {"losses": fid_storm["losses"]}], references=["blank"])
-    again = threading.Thread(target=server.start)
+    missed = threading.Event()
+
+    def worth_waiting(what, why, spent_s):
+        missed.set()
+        return patience.worth_waiting(what, why, spent_s)
+
+    again = threading.Thread(target=lambda: (missed.wait(120), server.start()))
     _, batch = calls_until(7, lambda: (server.stop(), again.start()))
     with monkeypatch.context() as patch:
         patch.setattr(SimulatedTraining, "batch", batch)
         patch.setattr(patience, "TELL_AFTER_S", 0.0)
+        patch.setattr(guard, "worth_waiting", worth_waiting)
         result = CliRunner().invoke(app, ["run", str(path), "--tracking-uri", server.url])
     again.join()
     assert result.exit_code == 0, result.output
