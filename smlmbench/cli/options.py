@@ -40,6 +40,12 @@ BadPixels = Annotated[
     Literal["refuse", "median"],
     Option(help="Pixels of a movie that are NaN or infinite: refused, or replaced by the median of their neighbours."),
 ]
+Workers = Annotated[
+    int | None, Option(min=1, help="Processes on this machine, each with one cell, or blocks of a movie, at a time.")
+]
+Scheduler = Annotated[str | None, Option(metavar="tcp://HOST:PORT", help="Use a running Dask scheduler.")]
+Cluster = Annotated[Path | None, Option(metavar="CLUSTER.yaml", help="Work as SLURM, PBS, LSF or SGE jobs.")]
+Dry = Annotated[bool, Option("--dry", help="With --cluster: print the job script and do nothing.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document instead of a table.")]
 
 Asked = TypeVar("Asked")
@@ -72,9 +78,9 @@ class TrainAsked(StudyAsked):
     device: Annotated[str, Option(help="auto, cpu, cuda or mps, for training and scoring.")] = "auto"
     infer_device: Annotated[str | None, Option(help="Another device for scoring and predicting after training.")] = None
     retry_failed: Annotated[bool, Option("--retry-failed", help="Repeat failed and collapsed cells.")] = False
-    workers: Annotated[int | None, Option(min=1, help="Train this many cells at once, each in its own process.")] = None
-    scheduler: Annotated[str | None, Option(metavar="tcp://HOST:PORT", help="Use a running Dask scheduler.")] = None
-    cluster: Annotated[Path | None, Option(metavar="CLUSTER.yaml", help="Train as SLURM, PBS, LSF or SGE jobs.")] = None
+    workers: Workers = None
+    scheduler: Scheduler = None
+    cluster: Cluster = None
 
     def running(self) -> dict[str, Any]:
         """How and where cells run, as `api.run` and `options_of` take it."""

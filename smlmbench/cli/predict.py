@@ -6,13 +6,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from smlmbench.cli.options import AnyDevice, AsJson, BadPixels, Overwrite, Plugins, Store, Threshold, from_fields
+from smlmbench.cli.options import (
+    AnyDevice,
+    AsJson,
+    BadPixels,
+    Cluster,
+    Dry,
+    Overwrite,
+    Plugins,
+    Scheduler,
+    Store,
+    Threshold,
+    Workers,
+    end_like_ctrl_c,
+    from_fields,
+)
 from smlmbench.cli.output import emit, emit_json, note
+from smlmbench.cli.run import job_script
 
 if TYPE_CHECKING:
     from smlmbench.registry import Catalog
     from smlmbench.run.using.asking import Wanted
-    from smlmbench.run.using.predicting import Written
+    from smlmbench.run.using.writing import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,10 @@ class _Asked:
     ] = None
     store: Store = None
     plugins: Plugins = None
+    workers: Workers = None
+    scheduler: Scheduler = None
+    cluster: Cluster = None
+    dry: Dry = False
     as_json: AsJson = False
 
 
@@ -68,20 +87,33 @@ def command(asked: _Asked) -> None:
 
     A classical fitter needs no training: its name stands in place of the run.
 
+    Workers open the movie by its path and do blocks of it; the results are the same as without them.
+
     Example: smlmbench predict fid_storm-l1l2-200-r0-1a2b3c cells.tif --camera camera.yaml -o results
 
     Example: smlmbench predict peaks_gaussian cells.tif --pixel-size-nm 100 --camera camera.yaml
+
+    Example: smlmbench predict deep_storm /shared/cells.tif --camera camera.yaml --cluster cluster.yaml
     """
+    if asked.dry:
+        jobs = job_script(asked.cluster, "give both")
+        note(f"blocks of the movie in {asked.workers or jobs.jobs} such jobs; nothing was sent")
+        return
     from smlmbench.formats import find
     from smlmbench.registry import Catalog
 
     catalog = Catalog(asked.plugins or ())
     find(asked.movie, "movie", catalog=catalog)
     from smlmbench.run.progress import Reporter
+    from smlmbench.run.slots import Slots, check_slots
     from smlmbench.run.using.asking import Wanted, request_of
+    from smlmbench.run.using.blocks import Crew
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
+    slots = Slots(asked.workers, asked.scheduler, asked.cluster)
+    check_slots(slots)
+    end_like_ctrl_c()
     own = ("bad_pixels", "psf_sigma_nm")
     names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", *own)
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
@@ -92,6 +124,7 @@ def command(asked: _Asked) -> None:
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     writing: dict[str, Any] = {"table_format": asked.table_format, "overwrite": asked.overwrite}
     with Reporter(quiet=asked.as_json) as reporter:
+        crew = Crew(slots, reporter)
         reporter.start(f"predicting {asked.movie.name}", 1)
 
         def advance(done: int, total: int) -> None:
@@ -100,9 +133,9 @@ def command(asked: _Asked) -> None:
             reporter.advance(done, total)
 
         if isinstance(request, FitRequest):
-            written = fit_movie(replace(request, **writing), catalog, advance)
+            written = fit_movie(replace(request, **writing), catalog, advance, crew)
         else:
-            written = predict_movie(replace(request, **writing), catalog, advance)
+            written = predict_movie(replace(request, **writing), catalog, advance, crew)
     if isinstance(request, FitRequest) and request.camera is None:
         note("smlmbench: note: no --camera, so photons, background and precision are left out")
     _say(asked, written)

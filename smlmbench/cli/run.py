@@ -1,22 +1,24 @@
 """smlmbench run: train, score, time and report a study."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from smlmbench.addresses import command as command_line
-from smlmbench.cli.options import Only, TrainAsked, end_like_ctrl_c, from_fields, stored
+from smlmbench.cli.options import Dry, Only, TrainAsked, end_like_ctrl_c, from_fields, stored
 from smlmbench.cli.output import emit, note
 
 if TYPE_CHECKING:
+    from smlmbench.engine.jobs import Jobs
     from smlmbench.run.studies.study import Finished
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked(TrainAsked):
     only: Only = None
-    dry: Annotated[bool, typer.Option("--dry", help="With --cluster: print the job script and do nothing.")] = False
+    dry: Dry = False
 
 
 @from_fields(_Asked)
@@ -30,7 +32,9 @@ def command(asked: _Asked) -> None:
     only = asked.only or ()
     loaded = asked.loaded()
     if asked.dry:
-        _print_job(asked, len(api.plan(loaded, only=only, repeats=asked.repeats).cells))
+        jobs = job_script(asked.cluster, f"`{command_line('smlmbench', 'plan', asked.study)}` shows the cells")
+        cells = len(api.plan(loaded, only=only, repeats=asked.repeats).cells)
+        note(f"{cells} cells in {asked.workers or jobs.jobs} such jobs; nothing was sent")
         return
     end_like_ctrl_c()
     finished = api.run(loaded, store=asked.store, only=only, repeats=asked.repeats, **asked.running())
@@ -53,13 +57,13 @@ def fell_short(finished: "Finished") -> bool:
     return bool(finished.unfinished or finished.statuses.get("failed") or finished.statuses.get("collapsed"))
 
 
-def _print_job(asked: _Asked, cells: int) -> None:
+def job_script(cluster: Path | None, instead: str) -> "Jobs":
+    """Print the job script of a cluster file; `instead` is what to do where none is given (EngineError)."""
     from smlmbench.engine.jobs import read_jobs
     from smlmbench.errors import EngineError
 
-    if asked.cluster is None:
-        cells_by = command_line("smlmbench", "plan", asked.study)
-        raise EngineError(f"--dry prints the job script of --cluster CLUSTER.yaml; `{cells_by}` shows the cells")
-    jobs = read_jobs(asked.cluster)
+    if cluster is None:
+        raise EngineError(f"--dry prints the job script of --cluster CLUSTER.yaml; {instead}")
+    jobs = read_jobs(cluster)
     emit(jobs.script().rstrip())
-    note(f"{cells} cells in {asked.workers or jobs.jobs} such jobs; nothing was sent")
+    return jobs

@@ -112,10 +112,13 @@ class _Mapping:
         self._on_result(spec, result)
 
     def _send(self) -> None:
-        """Send out as many cells as there are workers without one, so that none waits behind another's death."""
+        """Send out as many cells as there are workers without one, so that none waits behind another's death.
+
+        Short ones may wait (`Hooks.ahead`).
+        """
         if not self._order:
             return
-        free = self._alive() - len(self._flights)
+        free = self._alive() * (1 + self._hooks.ahead) - len(self._flights)
         while free > 0 and self._order and self._hooks.may_begin():
             spec = self._order.take()
             number = str(spec["id"])

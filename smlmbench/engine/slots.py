@@ -30,6 +30,14 @@ def thread_environment(threads: int) -> dict[str, str]:
     return {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
+def set_threads() -> None:
+    """Give torch this worker's share of the cores: it reads the variable only while it is loaded."""
+    import torch
+
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        torch.set_num_threads(max(1, int(threads)))
+
+
 def gpu_of(slot: int, visible: str | None, present: int) -> str | None:
     """CUDA_VISIBLE_DEVICES of a slot: one GPU each, in turn; None where there is nothing to share out.
 

@@ -23,11 +23,12 @@ from smlmbench.errors import HalvedWarning
 from smlmbench.inference.devices import free_memory, lacks_memory, no_memory
 from smlmbench.inference.tiles import Span, Tile, plan_tiles, whole_frame
 from smlmbench.models.folding import folded
-from smlmbench.movies import Frames, with_context
+from smlmbench.movies import Extent, Frames, with_context
 from smlmbench.predictions import Localizations, Prediction, Raster, concatenate
 
 FINE_PIXELS_PER_BATCH = 2**19
 FINE_PIXELS_PER_BATCH_OF_A_CARD = 2**22
+LEAST_PER_BLOCK, FINE_PIXELS_PER_BLOCK, FINE_PIXELS_PER_BLOCK_OF_A_CARD = 16, 2**24, 2**30
 SAME_PX = 1e-6
 
 Network = Callable[..., torch.Tensor]
@@ -82,19 +83,46 @@ def frames_per_batch(height: int, width: int, upsampling: int, *, card: bool = F
     return int(max(1, min(64, most // (height * width * upsampling**2))))
 
 
+def frames_per_block(frames: Extent, read_out: ReadOut, device: torch.device) -> int:
+    """Frames whose image is summed alone before it joins that of the movie, and that a worker does at once.
+
+    Whole batches, some seconds of work: a worker's image is as large for one frame as for a thousand.
+    """
+    card = device.type != "cpu"
+    size = _planned(frames, read_out, card=card)[1]
+    fine = frames.height * frames.width * read_out.upsampling**2
+    most = (FINE_PIXELS_PER_BLOCK_OF_A_CARD if card else FINE_PIXELS_PER_BLOCK) // fine
+    return size * -(-max(LEAST_PER_BLOCK, most) // size)
+
+
+def _planned(frames: Extent, read_out: ReadOut, *, card: bool) -> tuple[list[Tile], int]:
+    """Tiles of each frame, and frames per forward pass."""
+    multiple = read_out.multiple_px
+    tall, wide = (side + -side % multiple for side in (frames.height, frames.width))
+    tiles = [whole_frame(tall, wide)]
+    if read_out.halo_px is not None:
+        halo = read_out.halo_px + _reach_px(read_out)
+        tiles = plan_tiles(tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px)
+    return tiles, frames_per_batch(tiles[0].rows.stop, tiles[0].columns.stop, read_out.upsampling, card=card)
+
+
 def read_ahead(
-    frames: Frames, size: int, first: int = 0, context: int = 1
+    frames: Frames, size: int, which: tuple[int, int] | None = None, context: int = 1
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Blocks as of `with_context` with their first index; the next is read in a thread while this one is used."""
+    """Blocks as of `with_context` with their first index; the next is read in a thread while this one is used.
+
+    `which` is the first frame and the one after the last.
+    """
+    first, last = which or (0, frames.n_frames)
 
     def read(start: int) -> NDArray[np.float32]:
-        return with_context(frames, start, min(start + size, frames.n_frames), context)
+        return with_context(frames, start, min(start + size, last), context)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = None
-        for start in range(first, frames.n_frames, size):
+        for start in range(first, last, size):
             block = pending.result() if pending is not None else read(start)
-            pending = pool.submit(read, start + size) if start + size < frames.n_frames else None
+            pending = pool.submit(read, start + size) if start + size < last else None
             yield start, block
 
 
@@ -139,8 +167,9 @@ def stream(
     device: torch.device,
     batch: int | None = None,
     first: int = 0,
+    stop: int | None = None,
 ) -> Iterator[Piece]:
-    """Predict a movie in photons block by block, from frame `first`; nothing is kept between blocks.
+    """Predict a movie in photons batch by batch, frames `first` to `stop` - 1; nothing is kept between batches.
 
     The network, (B, C, H, W) -> raw, is prepared, in eval mode and on `device`. The frames per forward pass (`batch`)
     follow from the fine image's size by default; where the device has no memory for them, half as many are taken.
@@ -150,13 +179,8 @@ def stream(
     """
     if isinstance(network, torch.nn.Module):
         network = folded(network)
-    multiple = read_out.multiple_px
-    tall, wide = (side + -side % multiple for side in (frames.height, frames.width))
-    tiles = [whole_frame(tall, wide)]
-    if read_out.halo_px is not None:
-        halo = read_out.halo_px + _reach_px(read_out)
-        tiles = plan_tiles(tall, wide, read_out.upsampling, halo, multiple, read_out.largest_px, read_out.bytes_per_px)
-    whole = padded(network, multiple, read_out.upsampling)
+    tiles, size = _planned(frames, read_out, card=device.type != "cpu")
+    whole = padded(network, read_out.multiple_px, read_out.upsampling)
 
     def begin(block: torch.Tensor) -> Callable[[], tuple[Localizations | None, NDArray[np.float64] | None]]:
         if len(tiles) == 1:
@@ -165,9 +189,8 @@ def stream(
         made = _tiled(block, network, read_out, tiles)
         return lambda: made
 
-    card = device.type != "cpu"
-    size = batch or frames_per_batch(tiles[0].rows.stop, tiles[0].columns.stop, read_out.upsampling, card=card)
-    for start, block, (table, image) in _in_blocks(frames, begin, size, device, (first, read_out.context)):
+    which = (first, frames.n_frames if stop is None else stop, read_out.context)
+    for start, block, (table, image) in _in_blocks(frames, begin, batch or size, device, which):
         shifted = None if table is None else table.shifted(start, n_frames=frames.n_frames)
         seen = block[:, read_out.context // 2] if block.ndim == 4 and block.shape[1] == read_out.context else None
         yield Piece(start, start + len(block), shifted, image, seen)
@@ -178,17 +201,17 @@ def _in_blocks(
     begin: Callable[[torch.Tensor], Callable[[], Made]],
     size: int,
     device: torch.device,
-    which: tuple[int, int],
+    which: tuple[int, int, int],
 ) -> Iterator[tuple[int, NDArray[np.float32], Made]]:
     """First frame, block and what is made of it: `begin` runs a network on it, what it returns reads that out.
 
-    `which` is the first frame, and how many a network sees at once. Without memory for a block the rest is done in
-    blocks of half the size.
+    `which` is the first frame, the one after the last, and how many a network sees at once. Without memory for a block
+    the rest is done in blocks of half the size.
     """
-    (first, context), wanted = which, size
-    while first < frames.n_frames:
+    (first, stop, context), wanted = which, size
+    while first < stop:
         try:
-            for start, block, made in _read_out(read_ahead(frames, size, first, context), begin, device):
+            for start, block, made in _read_out(read_ahead(frames, size, (first, stop), context), begin, device):
                 yield start, block, made
                 first = start + len(block)
         except RuntimeError as error:
@@ -250,7 +273,7 @@ def raw_batches(
         return lambda: raw.float().cpu()
 
     size = batch or frames_per_batch(frames.height, frames.width, read_out.upsampling, card=device.type != "cpu")
-    for start, given, raw in _in_blocks(frames, begin, size, device, (0, read_out.context)):
+    for start, given, raw in _in_blocks(frames, begin, size, device, (0, frames.n_frames, read_out.context)):
         yield start + len(given), raw
 
 

@@ -8,6 +8,7 @@ doi:10.1038/nmeth.1447.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,9 @@ from smlmbench.data.contracts import Condition, Settings
 from smlmbench.errors import SizeError
 from smlmbench.movies import blocks
 from smlmbench.predictions import Floats, Ints, Localizations, Prediction, concatenate
-from smlmbench.references.canvas import BLOCK_FRAMES
 from smlmbench.references.fitting import Fits, fit
 
-CARD = {
+CARD: dict[str, Any] = {
     "version": 2,
     "summary": "Local maxima above the noise, fitted by a Gaussian (least squares)",
     "settings": {
@@ -46,7 +46,7 @@ CARD = {
     },
     "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking",
     "doi": "10.1038/nmeth.1447",
-    "facts": {"tasks": {"localization": {"gives": "table", "knows": ["psf"]}}, "timed": True},
+    "facts": {"tasks": {"localization": {"gives": "table", "knows": ["psf"]}}, "timed": True, "block_frames": 64},
 }
 
 START_SIGMA_PX = 1.3
@@ -78,7 +78,7 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
     plan = _plan(condition, settings)
     n_frames, field_nm = condition.frames.n_frames, condition.field_nm
     tables = []
-    for first, block in blocks(condition.frames, BLOCK_FRAMES):
+    for first, block in blocks(condition.frames, CARD["facts"]["block_frames"]):
         columns = _localize(block, plan, condition.pixel_size_nm)
         table = Localizations.of(columns, n_frames=len(block), field_nm=field_nm)
         tables.append(table.shifted(first, n_frames=n_frames))

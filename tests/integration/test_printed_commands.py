@@ -31,7 +31,7 @@ from smlmbench.engine.clusters import existing_workers
 from smlmbench.errors import EngineError, FormatError, StoreError
 from smlmbench.inference.loading import load
 from smlmbench.registry import Catalog
-from smlmbench.run.studies.trainings import Slots, check_slots
+from smlmbench.run.slots import Slots, check_slots
 from smlmbench.run.timing.gated import fastest
 from smlmbench.search.storage import address
 from smlmbench.tracking.location import relocate
@@ -52,7 +52,7 @@ TESTED = {
         "run/timing/retiming.py smlmbench run",
     ),
     *("run/timing/gated.py smlmbench time", "inference/loading.py smlmbench export"),
-    *("study/planning/spaces.py smlmbench search", "run/studies/trainings.py mlflow server"),
+    *("study/planning/spaces.py smlmbench search", "run/slots.py mlflow server"),
     "cli/report.py *",
 }
 

@@ -15,6 +15,7 @@ from smlmbench.cli import app
 from smlmbench.errors import FormatError
 from smlmbench.movies import ArrayMovie, pixel_digest
 from smlmbench.registry import Catalog
+from smlmbench.run.using import fitting
 from smlmbench.run.using.fitting import FitRequest, fit_movie
 from smlmbench.run.using.replacing import Record
 
@@ -155,23 +156,23 @@ def test_results_that_were_removed_hold_no_place(days: Path) -> None:
     fit(days, "dayB")
 
 
-def test_what_fails_claims_no_place_and_gives_an_earlier_one_back(days: Path) -> None:
-    broken = days / "dayB" / NAME
-
+def test_what_fails_claims_no_place_and_gives_an_earlier_one_back(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class StoppedError(Exception):
         pass
 
-    def stop(*_: int) -> None:
+    def stop(*_: object) -> None:
         raise StoppedError
 
-    asked = FitRequest("peaks_gaussian", broken, days / "out", 100.0)
-    with pytest.raises(StoppedError):
-        fit_movie(asked, CATALOG, stop)
+    def broken(**changes: object) -> None:
+        with monkeypatch.context() as patch, pytest.raises(StoppedError):
+            patch.setattr(fitting, "_fitted", stop)
+            fit(days, "dayB", camera=None, **changes)
+
+    broken()
     assert content(days) == {}
     fit(days, "dayA")
     before = content(days)
-    with pytest.raises(StoppedError):
-        fit_movie(replace(asked, overwrite=True), CATALOG, stop)
+    broken(overwrite=True)
     assert content(days) == before
 
 

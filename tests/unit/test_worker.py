@@ -8,8 +8,9 @@ from tiny_study import write, write_plugins
 from smlmbench.engine import link
 from smlmbench.errors import CollapsedError
 from smlmbench.registry import Catalog
+from smlmbench.registry.carried import _plugin
 from smlmbench.run.cells import run, worker
-from smlmbench.run.cells.worker import _plugin, _session, pack_cell, pack_session, unpacked
+from smlmbench.run.cells.worker import _session, pack_cell, pack_session, unpacked
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Relay, Reporter, clock, retell, table
 from smlmbench.run.session import Session

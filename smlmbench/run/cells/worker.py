@@ -3,17 +3,16 @@
 What is heavy (the store's client, data sets, plug-ins) is made once in a process and shared by its cells.
 """
 
-import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from smlmbench.addresses import Address
+from smlmbench.engine.slots import set_threads
 from smlmbench.patience import tell_by
-from smlmbench.registry import Catalog
+from smlmbench.registry.carried import packed_catalog, unpacked_catalog
 from smlmbench.run.cells.run import row_of, run_cell
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Relay
@@ -23,17 +22,16 @@ from smlmbench.tracking.claims import bury
 from smlmbench.tracking.records import cell_runs
 from smlmbench.tracking.store import Store
 
-THREADS = "OMP_NUM_THREADS"
 CARRIED = ("experiment_id", "device", "infer_device", "retry_failed")  # of a session, as it is
 
 
 def pack_session(session: Session, job: str) -> dict[str, Any]:
     """What a worker needs to make the same session; plug-ins travel with their text."""
-    store, plugins = session.store, session.catalog.plugins
+    store = session.store
     return {
         "store": {"uri": store.uri, "home": str(store.home), "served": store.served},
         "session": {name: getattr(session, name) for name in CARRIED} | {"job": job},
-        "plugins": [[str(plugin.path), plugin.path.read_bytes().decode()] for plugin in plugins],
+        "plugins": packed_catalog(session.catalog),
     }
 
 
@@ -78,38 +76,10 @@ def outcome(cell: Cell, session: Session) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _session(text: str, address: Address) -> Session:
     packed = json.loads(text)
-    _set_threads()
+    set_threads()
     place = packed["store"]
     store = Store(address, Path(place["home"]), served=place["served"])
-    catalog = Catalog([_plugin(Path(path), content) for path, content in packed["plugins"]])
+    catalog = unpacked_catalog(packed["plugins"])
     relay = Relay()
     tell_by(relay.waits)
     return Session(store=store, materials=Materials(catalog), reporter=relay, **packed["session"])
-
-
-def _set_threads() -> None:
-    """The worker's share of the cores: torch reads the variable only while it is loaded."""
-    import os
-
-    import torch
-
-    if os.environ.get(THREADS, "").isdigit():
-        torch.set_num_threads(max(1, int(os.environ[THREADS])))
-
-
-def _plugin(path: Path, content: str) -> Path:
-    """The file of a plug-in on this machine: the same one where it is there, else a copy of what was sent."""
-    sent = content.encode()
-    if path.is_file() and path.read_bytes() == sent:
-        return path
-    # Its folder's name is the room that it joins.
-    digest = hashlib.sha256(sent).hexdigest()[:16]
-    copy = _scratch() / digest / path.parent.name / path.name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(sent)
-    return copy
-
-
-@lru_cache(maxsize=1)
-def _scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="smlmbench-plugins-"))

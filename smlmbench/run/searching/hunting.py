@@ -11,9 +11,10 @@ from smlmbench.run.searching.costs import Costs
 from smlmbench.run.searching.record import Hunted, final_cells, log_search
 from smlmbench.run.searching.trials import Outcome, as_trial, run_trial, run_trial_spec
 from smlmbench.run.session import Session
+from smlmbench.run.slots import Slots, is_afar, open_workers, width
 from smlmbench.run.studies.pairing import doubts
 from smlmbench.run.studies.study import Finished, Options, begin, run_study
-from smlmbench.run.studies.trainings import Batch, Slots, is_afar, open_workers, width
+from smlmbench.run.studies.trainings import Batch
 from smlmbench.search import Direction, Proposal, Searcher, Sorts, Trial
 from smlmbench.search.pruning import Rule
 from smlmbench.search.storage import address
@@ -77,7 +78,7 @@ def run_searches(loaded: Loaded, store: Store, reporter: "Reporter", options: Op
     finals: dict[str, Cell] = {}
     with ExitStack() as stack:
         if not options.slots.inline:
-            team.workers = stack.enter_context(open_workers(options.slots, session))
+            team.workers = stack.enter_context(open_workers(options.slots, session.reporter.line))
             team.width = width(options.slots, team.workers)
         for space in spaces(loaded):
             part = loaded.part_of(space.data)

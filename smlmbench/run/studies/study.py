@@ -12,13 +12,14 @@ from smlmbench.run.cells.references import run_reference
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
 from smlmbench.run.session import Session
+from smlmbench.run.slots import INLINE, Slots, check_slots
 from smlmbench.run.studies.longer import completed
 from smlmbench.run.studies.pairing import doubts
 from smlmbench.run.studies.picks import log_picks
 from smlmbench.run.studies.planfile import plan_document
 from smlmbench.run.studies.sources import FILE as SOURCES
 from smlmbench.run.studies.sources import sources_document
-from smlmbench.run.studies.trainings import INLINE, Slots, check_slots, train
+from smlmbench.run.studies.trainings import train
 from smlmbench.run.timing.fitters import time_fitters
 from smlmbench.run.timing.timings import time_study
 from smlmbench.study.cells import Plan

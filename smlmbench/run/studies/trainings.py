@@ -1,23 +1,20 @@
 """The trainings of a plan over the slots that a command has: this process, or workers."""
 
-import socket
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from smlmbench import engine
-from smlmbench.addresses import command
 from smlmbench.engine import Hooks, Result, Spec
 from smlmbench.engine.contracts import NO_HOOKS, PLANNED, OnResult, RunCell
-from smlmbench.errors import EngineError, StoreError
 from smlmbench.run.cells.run import describe, row_of
 from smlmbench.run.cells.worker import outcome, pack_cell, pack_session, run_spec
 from smlmbench.run.progress import retell
 from smlmbench.run.session import Session
+from smlmbench.run.slots import Slots, open_workers
 from smlmbench.study.cells import Cell
 from smlmbench.tracking.claims import bury, decide
 from smlmbench.tracking.records import RunRecord, cell_runs, read_study
@@ -29,57 +26,6 @@ NAMED_ROWS = 50
 ENDED_WELL = "done"
 LEFT = "left"
 WAIT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Where cells run."""
-
-    workers: int | None = None  # processes on this machine, or jobs; 1 without the others is this process
-    scheduler: str | None = None  # address of a scheduler that runs already
-    cluster: Path | None = None  # `cluster.yaml` of a job queue
-
-    @property
-    def inline(self) -> bool:
-        """Whether cells run in this process."""
-        return self.scheduler is None and self.cluster is None and (self.workers or 1) == 1
-
-
-INLINE = Slots()
-
-
-def check_slots(slots: Slots, *, uri: str, served: bool) -> None:
-    """Refuse what cannot work before anything is begun.
-
-    Raises:
-        EngineError: Two places named, or `cluster.yaml` is wrong.
-        StoreError: Workers on other machines cannot reach the store.
-    """
-    from smlmbench.engine.clusters import is_local
-    from smlmbench.engine.jobs import read_jobs
-
-    if slots.scheduler is not None and slots.cluster is not None:
-        raise EngineError("--scheduler and --cluster are two places; give one of them")
-    if slots.scheduler is not None and slots.workers is not None:
-        raise EngineError("--workers: a scheduler has its own workers; leave it out with --scheduler")
-    if slots.cluster is not None:
-        read_jobs(slots.cluster).script()
-    if is_afar(slots) and (not served or is_local(uri)):
-        here = socket.gethostname()
-        serve = command("mlflow", "server", "--host", "0.0.0.0", "--allowed-hosts", f"{here}:*,localhost:*")  # noqa: S104
-        raise StoreError(
-            f"workers on other machines cannot use the store {uri}; run `{serve}` where they reach it and "
-            f"give --tracking-uri http://HOST:PORT, if it runs here http://{here}:5000"
-        )
-
-
-def is_afar(slots: Slots) -> bool:
-    """Whether workers may be on other machines."""
-    if slots.scheduler is None:
-        return slots.cluster is not None
-    from smlmbench.engine.clusters import is_local
-
-    return slots.cluster is not None or not is_local(slots.scheduler)
 
 
 def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: float | None) -> None:
@@ -103,7 +49,7 @@ def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: floa
     hooks = Hooks(may_begin=lambda: until is None or time.monotonic() < until)
     with ExitStack() as stack:
         stack.callback(session.reporter.close)
-        workers = None if slots.inline else stack.enter_context(open_workers(slots, session))
+        workers = None if slots.inline else stack.enter_context(open_workers(slots, session.reporter.line))
         while left:
             work, settled = _Work(left, session, kept), replace(hooks, settled=kept)
             work.show_counts()
@@ -135,33 +81,6 @@ def _wait_for_teachers(work: "_Work", hooks: Hooks) -> list[Cell]:
 def _is_running(cell: Cell, session: Session) -> bool:
     runs = cell_runs(session.store, session.experiment_id, cell.cell_id)
     return decide(runs, cell.eval_id, retry_failed=session.retry_failed).kind == "leave"
-
-
-def open_workers(slots: Slots, session: Session) -> "AbstractContextManager[Workers]":
-    """The workers that a command asked for, until the block is left."""
-    from smlmbench.engine import clusters
-    from smlmbench.engine.jobs import read_jobs
-    from smlmbench.engine.slots import thread_count
-
-    if slots.scheduler is not None:
-        session.reporter.line(f"cells run at the scheduler {slots.scheduler}")
-        return clusters.existing_workers(slots.scheduler)
-    if slots.cluster is not None:
-        jobs = read_jobs(slots.cluster)
-        session.reporter.line(f"cells run in {slots.workers or jobs.jobs} jobs of {jobs.kind}")
-        return clusters.queued_workers(jobs, slots.workers)
-    count = slots.workers or 1
-    session.reporter.line(f"starting {count} workers with {thread_count(count)} threads each ...")
-    return clusters.local_workers(count)
-
-
-def width(slots: Slots, workers: "Workers") -> int:
-    """How many trainings run at a time; a queue's jobs are counted before they have begun."""
-    from smlmbench.engine.jobs import read_jobs
-
-    if slots.workers is not None:
-        return slots.workers
-    return read_jobs(slots.cluster).jobs if slots.cluster is not None else max(1, len(workers.client.nthreads()))
 
 
 class Batch:

@@ -1,24 +1,27 @@
 """A classical fitter on a user's movie: the rows of a leaderboard that need no training, as a program of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError, UnitError
-from smlmbench.formats import open_movie, write_table
-from smlmbench.formats.options import TableOptions
-from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending
+from smlmbench.formats import open_movie
+from smlmbench.inference.engine import Piece
+from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run.using.predicting import Written, table_files
-from smlmbench.run.using.replacing import Record, make_folder
+from smlmbench.run.using.blocks import Crew, Source
+from smlmbench.run.using.replacing import Record
+from smlmbench.run.using.writing import Written, write
+
+PIXELS_PER_BLOCK = 2**23  # some seconds of work
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,48 +62,70 @@ def fit_settings(sets: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def fit_movie(request: FitRequest, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:
-    """Fit a movie block by block and write `<movie>_locs.csv`.
+def fit_movie(
+    request: FitRequest, catalog: Catalog, on_frames: Callable[[int, int], None], crew: Crew | None = None
+) -> Written:
+    """Fit a movie block by block and write `<movie>_locs.csv`, see `write`.
 
     Raises:
         UnitError: No pixel size.
-        ConfigError: A setting that the fitter does not have.
-        FormatError: Files that are there are not of this movie, fitter and settings; see `Record`.
+        ConfigError: A setting that the fitter does not have, or workers for one that needs the whole movie.
+        FormatError, EngineError: From `write`.
     """
-    results = table_files(request.movie, request.output, request.table_format, catalog)
+    if crew is not None and not crew.slots.inline and _alone(request, catalog) is None:
+        raise ConfigError(
+            f"{request.fitter} looks at a whole movie (its card states no fact block_frames); leave workers out"
+        )
+    with opened(request, catalog) as source:
+        return write(source, catalog, on_frames, crew)
+
+
+@contextmanager
+def opened(request: FitRequest, catalog: Catalog) -> Iterator[Source]:
+    """The fitter of a request and its movie (errors as of `fit_movie`)."""
     with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         pixel_size_nm, settings = _known(request, catalog)
+        frames, each = calibrated(movie, request.camera), _alone(request, catalog) or movie.n_frames
+
+        def pieces(first: int, stop: int) -> Iterator[Piece]:
+            for start in range(first, stop, each):
+                last = min(start + each, stop)
+                found = _fitted(request, catalog, window(frames, frames=(start, last)))
+                yield Piece(start, last, found.shifted(start, n_frames=movie.n_frames), None)
+
         card = catalog.card("references", request.fitter)
-        make_folder(request.output)
         camera = None if request.camera is None else request.camera.model_dump(mode="json")
         told = {**settings, "pixel_size_nm": pixel_size_nm, "camera": camera}
         told |= {} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}
         file = catalog.plugin_hash("references", request.fitter)
-        record = Record(movie, request.output, {"name": request.fitter, "version": card.version, "plugin": file}, told)
-        record.begin(results, overwrite=request.overwrite)
-        try:
-            table = fit_frames(request, catalog, movie, on_frames)
-        except BaseException:
-            record.withdraw()
-            raise
-    options = TableOptions(pixel_size_nm=request.pixel_size_nm, camera=request.camera)
-    write_table(table, results[0], catalog=catalog, format=request.table_format, options=options)
-    record.finish(results)
-    return Written(results[0], None, len(table), table.n_frames)
+        named = {"name": request.fitter, "version": card.version, "plugin": file}
+        yield Source(
+            opener=opened,
+            request=request,
+            movie=movie,
+            shown=frames,
+            total=movie.n_frames,
+            record=Record(movie, request.output, named, told),
+            block=each * max(1, PIXELS_PER_BLOCK // (movie.height * movie.width * each)),
+            pieces=pieces,
+            pixel_nm=pixel_size_nm,
+        )
 
 
-def fit_frames(
-    request: FitRequest, catalog: Catalog, movie: Movie, on_frames: Callable[[int, int], None] = lambda *_: None
-) -> Localizations:
+def fit_frames(request: FitRequest, catalog: Catalog, movie: Movie) -> Localizations:
     """Fit an open movie into memory; its file and the folder of the request are not looked at.
 
     Raises:
         UserError: As `fit_movie`.
     """
+    return _fitted(request, catalog, calibrated(movie, request.camera))
+
+
+def _fitted(request: FitRequest, catalog: Catalog, frames: Frames) -> Localizations:
     pixel_size_nm, settings = _known(request, catalog)
     condition = Condition(
         name=request.movie.name,
-        frames=_Counted(calibrated(movie, request.camera), on_frames),
+        frames=frames,
         truth=None,
         told={"pixel_size_nm": pixel_size_nm},
         calibrated=request.camera is not None,
@@ -120,14 +145,7 @@ def _known(request: FitRequest, catalog: Catalog) -> tuple[float, dict[str, Any]
     return request.pixel_size_nm, catalog.card("references", request.fitter).fill(request.fitter, request.settings)
 
 
-class _Counted:
-    """Frames that tell how far they were read."""
-
-    def __init__(self, source: Frames, on_frames: Callable[[int, int], None]) -> None:
-        self._source, self._on_frames = source, on_frames
-        self.n_frames, self.height, self.width = source.n_frames, source.height, source.width
-
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        block = self._source.read(start, stop)
-        self._on_frames(stop, self.n_frames)
-        return block
+def _alone(request: FitRequest, catalog: Catalog) -> int | None:
+    """Frames that the fitter looks at together, from a multiple of them on; None where that is the whole movie."""
+    told = catalog.card("references", request.fitter).facts.get("block_frames")
+    return None if told is None else int(told)

@@ -32,13 +32,13 @@ class Measurer:
     """Measures what a network found, piece by piece, and counts the time.
 
     Before the first piece the network is run on short stretches of the whole movie, so that a prediction that was
-    stopped goes on as it began.
+    stopped goes on as it began; what is `learned` so serves other processes too.
     """
 
     def __init__(self, measuring: Measuring, camera: Camera | None, *, calibrated: bool) -> None:
-        self._measuring, self._camera = measuring, None if calibrated else camera
+        self.learned, self._camera = measuring, None if calibrated else camera
         self._began = time.perf_counter()
-        self._seconds = 0.0
+        self._seconds = self._elsewhere_s = 0.0
         self._lacking = self._several = False
 
     def look(self, frames: Frames, model: Runnable, read_out: ReadOut, device: torch.device) -> None:
@@ -55,30 +55,42 @@ class Measurer:
     def _looked(self, piece: Piece) -> bool:
         if piece.table is None or piece.frames is None:
             return True
-        return self._measuring.look(self._photons(piece.frames), piece.table.shifted(-piece.start))
+        return self.learned.look(self._photons(piece.frames), piece.table.shifted(-piece.start))
 
     def __call__(self, piece: Piece) -> Piece:
         """The piece with what is measured in its table."""
         if piece.table is None or not len(piece.table) or np.isfinite(piece.table.photons).any():
             return piece
         self._lacking, self._several = True, piece.frames is None
-        if self._measuring.absent or piece.frames is None:
+        if self.learned.absent or piece.frames is None:
             return piece
         began = time.perf_counter()
-        table = self._measuring.measure(self._photons(piece.frames), piece.table.shifted(-piece.start))
+        table = self.learned.measure(self._photons(piece.frames), piece.table.shifted(-piece.start))
         self._seconds += time.perf_counter() - began
         return replace(piece, table=table.shifted(piece.start))
+
+    def spent(self) -> tuple[float, bool, bool]:
+        """The seconds so far, whether anything lacked, whether frames had several channels; counted anew from here."""
+        spent = (self._seconds, self._lacking, self._several)
+        self._seconds, self._lacking, self._several = 0.0, False, False
+        return spent
+
+    def count(self, seconds: float, lacking: bool, several: bool, *, elsewhere_s: float) -> None:
+        """Count what another process has `spent`, of `elsewhere_s` that its work took."""
+        self._seconds += seconds
+        self._elsewhere_s += elsewhere_s
+        self._lacking, self._several = self._lacking or lacking, self._several or several
 
     def finish(self) -> Measured | None:
         """The cost, None where nothing was to be measured or could be; a DoubtWarning for whatever is doubtful."""
         if not self._lacking:
             return None
-        names = self._measuring.names
-        absent = "frames have several channels" if self._several else self._measuring.absent
-        for line in [f"no {names}: {absent}"] if absent else self._measuring.doubts:
+        names = self.learned.names
+        absent = "frames have several channels" if self._several else self.learned.absent
+        for line in [f"no {names}: {absent}"] if absent else self.learned.doubts:
             warnings.warn(line, DoubtWarning, stacklevel=3)
-        whole = time.perf_counter() - self._began
-        return None if absent else Measured(f"{names}: {self._measuring.told}", self._seconds, self._seconds / whole)
+        whole = max(time.perf_counter() - self._began, self._elsewhere_s)
+        return None if absent else Measured(f"{names}: {self.learned.told}", self._seconds, self._seconds / whole)
 
     def _photons(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         return frames if self._camera is None else self._camera.to_photons(frames)

@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,21 @@ from pydantic import ValidationError
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import camera_in, camera_of_file, unused_pixel
 from smlmbench.errors import ConfigError, LossWarning, UnitError
-from smlmbench.formats import open_movie, read_table, write_table
-from smlmbench.formats.options import TableOptions
-from smlmbench.formats.tiff_image import write_raster
+from smlmbench.formats import open_movie
 from smlmbench.inference.allocator import keep_buffers
 from smlmbench.inference.devices import resolve_device
-from smlmbench.inference.engine import ReadOut, predict, stream
-from smlmbench.inference.journal import Journal, working_files
+from smlmbench.inference.engine import Piece, ReadOut, frames_per_block, predict, stream
 from smlmbench.inference.loading import Runnable, load
 from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
-from smlmbench.run.using.measuring import Measured, Measurer, measurer
-from smlmbench.run.using.replacing import Record, make_folder
+from smlmbench.run.using.blocks import Crew, Source
+from smlmbench.run.using.measuring import Measurer, measurer
+from smlmbench.run.using.replacing import Record
+from smlmbench.run.using.writing import Written, write
 from smlmbench.study.digests import file_digest, short_hash
 
 PIXEL_TOLERANCE = 0.02
-BETWEEN = "smlmbench_csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +50,6 @@ class Request:
     bad_pixels: BadPixels = "refuse"  # NaN or infinite
     measure: bool = True  # what the network's task measures of found things, on the frames
     psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What was written, and how much was found; a network that learned images writes no table."""
-
-    table: Path | None
-    image: Path | None
-    localizations: int
-    frames: int
-    resumed: int = 0  # frames that an earlier command had done
-    measured: Measured | None = None
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
@@ -96,53 +83,48 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
         raise ConfigError(f"--camera: {where}: {first['msg']}; accepted: {', '.join(Camera.model_fields)}") from None
 
 
-def predict_movie(request: Request, catalog: Catalog, on_frames: Callable[[int, int], None]) -> Written:
-    """Predict a movie and write `<movie>_locs.csv` and `<movie>_sum.tif`; a network that learned images has no table.
-
-    Table and sum are on disk while they come; the same command again continues one that was stopped, and does one that
-    was done anew. `on_frames` hears the frames done by this command, and those that it has to do.
+def predict_movie(
+    request: Request, catalog: Catalog, on_frames: Callable[[int, int], None], crew: Crew | None = None
+) -> Written:
+    """Predict a movie and write table and summed image, see `write`; a network that learned images has no table.
 
     Raises:
         UnitError: Pixel size or camera do not fit what the network was trained on.
         SizeError: A range of frames that the movie does not have.
-        FormatError: Files that are there are not of this movie, network and settings; see `Record`.
+        FormatError, EngineError: From `write`.
     """
+    with opened(request, catalog) as source:
+        return write(source, catalog, on_frames, crew)
+
+
+@contextmanager
+def opened(request: Request, catalog: Catalog) -> Iterator[Source]:
+    """The network of a request and its movie (errors as of `predict_movie`)."""
     device, model, read_out = _ready(request, catalog)
     measure = _measurer(request, model, read_out, catalog)
-    table, image_path = _Table(request, catalog, read_out), request.output / f"{request.movie.stem}_sum.tif"
-    image = [image_path] if read_out.keep_image and hasattr(read_out.output, "image") else []
-    results = [*(table.files if read_out.keep_table else ()), *image]
     with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         shown, first, total = _shown(request, movie, model)
-        make_folder(request.output)
-        record = _record(request, model, read_out, movie, catalog)
-        record.begin(results, working_files(table.path), overwrite=request.overwrite)
-        identity = {**record.identity, "table": request.table_format, "changed": request.movie.stat().st_mtime_ns}
-        journal = Journal(table.path, identity, table.append)
-        try:
-            if measure is not None and journal.done < shown.n_frames:
-                measure.look(shown, model, read_out, device)
-            for found in stream(shown, model.network, read_out, device=device, first=journal.done):
+
+        def pieces(start: int, stop: int) -> Iterator[Piece]:
+            for found in stream(shown, model.network, read_out, device=device, first=start, stop=stop):
                 piece = found if measure is None else measure(found)
-                journal.add(replace(piece, table=_renumbered(piece.table, first, total)))
-                on_frames(journal.done - journal.resumed, shown.n_frames - journal.resumed)
-        finally:
-            if journal.done:
-                journal.commit()
-            else:  # nothing is lost, so that nothing is claimed
-                journal.close()
-                record.withdraw()
-    if read_out.keep_table:
-        field_nm = (shown.width * read_out.pixel_nm, shown.height * read_out.pixel_nm)
-        table.finish(journal, Localizations.empty(n_frames=total, field_nm=field_nm))
-    if journal.image is not None:
-        write_raster(image_path, read_out.raster(journal.image))
-    record.finish(results)
-    journal.close()
-    written = table.path if read_out.keep_table else None
-    measured = None if measure is None else measure.finish()
-    shown_image = None if journal.image is None else image_path
-    return Written(written, shown_image, journal.rows, journal.done, journal.resumed, measured)
+                yield replace(piece, table=_renumbered(piece.table, first, total), frames=None)
+
+        yield Source(
+            opener=opened,
+            request=request,
+            movie=movie,
+            shown=shown,
+            total=total,
+            record=_record(request, model, read_out, movie, catalog),
+            block=frames_per_block(shown, read_out, device),
+            pieces=pieces,
+            pixel_nm=read_out.pixel_nm,
+            measure=measure,
+            look=lambda: None if measure is None else measure.look(shown, model, read_out, device),
+            raster=read_out.raster if read_out.keep_image and hasattr(read_out.output, "image") else None,
+            keeps_table=read_out.keep_table,
+        )
 
 
 def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localizations | Raster:
@@ -194,12 +176,6 @@ def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int
     return window(frames, frames=request.frames), request.frames[0], frames.n_frames
 
 
-def table_files(movie: Path, output: Path, table_format: str, catalog: Catalog) -> list[Path]:
-    """Where the table of a movie is written, and its sidecars."""
-    facts = catalog.card("formats", table_format).facts
-    return [output / f"{movie.stem}_locs{suffix}" for suffix in (facts["suffixes"][0], *facts.get("sidecars", []))]
-
-
 def _record(request: Request, model: Runnable, read_out: ReadOut, movie: Movie, catalog: Catalog) -> Record:
     """What the results are of: the network by its files, and how it is run and read."""
     exports = [catalog.card("exports", name).facts for name in catalog.names("exports")]
@@ -223,34 +199,6 @@ def _record(request: Request, model: Runnable, read_out: ReadOut, movie: Movie, 
 def _renumbered(table: Localizations | None, first: int, total: int) -> Localizations | None:
     """Frame numbers of the whole movie."""
     return None if table is None else table.shifted(first, n_frames=total)
-
-
-class _Table:
-    """A table on disk: rows are appended in its format where that can be, else in our own until all are there."""
-
-    def __init__(self, request: Request, catalog: Catalog, read_out: ReadOut) -> None:
-        self.format, self.catalog = request.table_format, catalog
-        self.files = table_files(request.movie, request.output, self.format, catalog)
-        self.path = self.files[0]
-        self.options = TableOptions(pixel_size_nm=read_out.pixel_nm, camera=request.camera)
-        self.direct = hasattr(catalog.module("formats", self.format), "append_table")
-        self.silent = bool(catalog.card("formats", self.format).facts.get("keeps_more"))
-
-    def append(self, table: Localizations, path: Path, rows: int) -> None:
-        if table.more and not self.silent:
-            self.silent = True
-            named = f"{self.format} has no place for {', '.join(table.more)}; {BETWEEN} keeps every column"
-            warnings.warn(f"table '{self.path.name}': {named}", LossWarning, stacklevel=2)
-        module = self.catalog.module("formats", self.format if self.direct else BETWEEN)
-        module.append_table(table, path, self.options, rows)
-
-    def finish(self, journal: Journal, nothing: Localizations) -> None:
-        """Move or convert what was appended; without rows, `nothing` is written."""
-        if journal.rows and self.direct:
-            journal.part.replace(self.path)
-            return
-        table = read_table(journal.part, catalog=self.catalog, format=BETWEEN) if journal.rows else nothing
-        write_table(table, self.path, catalog=self.catalog, format=self.format, options=self.options)
 
 
 def _check_units(request: Request, facts: Mapping[str, Any], trained_nm: float) -> None:
