@@ -164,9 +164,10 @@ def test_what_fails_claims_no_place_and_gives_an_earlier_one_back(days: Path, mo
         raise StoppedError
 
     def broken(**changes: object) -> None:
-        with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        with monkeypatch.context() as patch:
             patch.setattr(fitting, "_fitted", stop)
-            fit(days, "dayB", camera=None, **changes)
+            with pytest.raises(StoppedError):
+                fit(days, "dayB", camera=None, **changes)
 
     broken()
     assert content(days) == {}
