@@ -31,6 +31,7 @@ WORKERS = (1, 4, 16, 64)
 CELL_S = (1, 10, 60, 600)
 BURSTS = 8  # a cell writes when it is claimed, at each validation, and at its end
 TAIL = 0.35  # sigma of the logarithm of the times of like cells; the longest of 10,000 takes 3.7 times the median
+BLOCK_TAIL = 0.1
 STUDENTS, PER_TEACHER = 0.1, 10
 GOOD = 0.9
 COMMAND = [sys.executable, "-c", "import sys; from smlmbench.cli import main; sys.exit(main())", "run"]
@@ -146,9 +147,9 @@ def real(folder: Path, workers: int) -> dict[str, float]:
     return {"workers": workers, "cells": len(rows), "training_s": trained_s, "cell_s": cell_s, "command_s": whole_s}
 
 
-def specs_of(cells: int) -> list[dict[str, Any]]:
-    """Cells of which the first are teachers of some of the last."""
-    students = int(cells * STUDENTS)
+def specs_of(cells: int, share: float = STUDENTS) -> list[dict[str, Any]]:
+    """Cells of which the first are teachers of a `share`, the last."""
+    students = int(cells * share)
     teachers = max(1, students // PER_TEACHER)
     first = cells - students
     return [
@@ -157,7 +158,9 @@ def specs_of(cells: int) -> list[dict[str, Any]]:
     ]
 
 
-def simulate(cells: int, workers: int, cell_s: float, cost: Mapping[str, float], seed: int = 1) -> dict[str, float]:
+def simulate(
+    cells: int, workers: int, cell_s: float, cost: Mapping[str, float], seed: int = 1, *, blocks: bool = False
+) -> dict[str, float]:
     """Run the engine's order under a virtual clock.
 
     Args:
@@ -166,12 +169,13 @@ def simulate(cells: int, workers: int, cell_s: float, cost: Mapping[str, float],
         cell_s: Median seconds of computing in a cell.
         cost: dispatch_s of the parent and store_s of the store, for one cell.
         seed: Of the times.
+        blocks: They are blocks of a movie, none of which needs another, and which take about the same time.
 
     Returns:
         makespan_s and efficiency: computing over workers times makespan.
     """
     draw = random.Random(seed)
-    order = Order(specs_of(cells))
+    order, tail = Order(specs_of(cells, 0.0 if blocks else STUDENTS)), BLOCK_TAIL if blocks else TAIL
     computing_s = 0.0
     parent_free_s = store_free_s = 0.0
     idle = [0.0] * workers
@@ -183,7 +187,7 @@ def simulate(cells: int, workers: int, cell_s: float, cost: Mapping[str, float],
         while order and idle:
             # One parent sends the cells out, one after the other.
             parent_free_s = max(parent_free_s, now_s, heapq.heappop(idle)) + cost["dispatch_s"]
-            took_s = cell_s * math.exp(draw.gauss(0.0, TAIL))
+            took_s = cell_s * math.exp(draw.gauss(0.0, tail))
             computing_s += took_s
             number += 1
             heapq.heappush(events, (parent_free_s, number, order.take(), took_s / BURSTS, BURSTS))

@@ -44,6 +44,29 @@ def same_seed_same_answer(subject: Subject) -> str:
     return "bit for bit"
 
 
+def blocks_are_answered_alone(subject: Subject) -> str:
+    """From a multiple of `block_frames` on, where the card states it, an answer is that of the whole movie."""
+    each = subject.card.facts.get("block_frames")
+    if each is None:
+        raise NotApplicable("the card does not state block_frames, so it may look at the whole movie")
+    few, count = _condition().frames, int(each) + 3
+    numbers = np.arange(count)
+    movie = (
+        few.read(0, few.n_frames)[numbers % few.n_frames] * np.linspace(1, 2, count, dtype=np.float32)[:, None, None]
+    )
+    tables = []
+    for start, stop in ((0, count), (0, int(each)), (int(each), count)):
+        table = _predict(subject, replace(_condition(), frames=ArrayFrames(movie[start:stop]), truth=None)).table
+        if table is None:
+            raise ContractError("block_frames is for those that give tables")
+        tables.append(table.shifted(start).columns())
+    whole, first, last = tables
+    for name, column in whole.items():
+        same = np.array_equal(column, np.concatenate([first[name], last[name]]), equal_nan=True)
+        require(same, f"{name} of {count} frames is not that of {each} and 3 alone")
+    return f"{each} frames"
+
+
 def targets_are_answered_with_images(subject: Subject) -> str:
     """A single frame with a target image is answered with an image, where the card serves such a task."""
     wanted = [np.ones((SIDE_PX * UPSAMPLING, SIDE_PX * UPSAMPLING), dtype=np.float32)]

@@ -125,3 +125,13 @@ def test_photometry_is_compared_with_the_network_that_found_the_places():
     for row in said["rows"]:
         assert row["photons_over_true"] == pytest.approx(1, abs=0.05)
         assert row["emitters_per_s"] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no load average")
+def test_a_movie_is_timed_with_workers_and_projected():
+    tiny = ("--tiny", "--model", "fid_storm", "--size", "32", "--frames", "70", "--upsampling", "2")
+    said = run("movie", *tiny)
+    assert said["block_frames"] == 4096
+    assert min(said[f"frames_per_s_{name}"] for name in ("here", "1", "2")) > 0
+    assert list(said["virtual"]) == ["1", "4", "16", "64"]
+    assert said["block_bytes"] == 8 * 64**2

@@ -330,7 +330,8 @@ def test_the_command_at_a_running_scheduler(files, inline, cluster, tmp_path):
 def test_blocks_are_taken_in_the_order_of_the_movie_and_few_before_their_turn(files, tmp_path):
     request, catalog, _ = wanted(files, "fitter", tmp_path)
     taken = []
-    with pytest.warns(LossWarning, match="2 pixels of 1 frames"), fitting.opened(request, catalog) as source:
+    with warnings.catch_warnings(record=True) as said, fitting.opened(request, catalog) as source:
+        warnings.simplefilter("always", LossWarning)
         source.movie.replaced.clear()
         turns = blocks._Turns(replace(source, block=10), 5, lambda *pieces: taken.append(pieces[-1].stop))
         specs = turns.specs()
@@ -359,5 +360,6 @@ def test_blocks_are_taken_in_the_order_of_the_movie_and_few_before_their_turn(fi
             turns.sent(spec)
         land(specs[6], np.zeros(2**28))
         assert not turns.may_begin()
+    assert ["2 pixels of 1 frames" in str(each.message) for each in said] == [True]
     with pytest.raises(EngineError, match=r"frames 51-60: its worker died, 2 times in a row; the same command"):
         turns.landed(specs[5], {"status": "failed", "reason": "its worker died, 2 times in a row"})
