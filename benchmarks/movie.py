@@ -98,7 +98,7 @@ def main() -> int:
         counts = np.random.default_rng(0).poisson(10, (asked.frames, asked.size, asked.size)).astype(np.uint16)
         tifffile.imwrite(folder / "movie.tif", counts, photometric="minisblack")
         best = network(folder, asked.model, asked.upsampling, asked.tiny)
-        request = Request(best, folder / "movie.tif", folder, Camera(kind="ideal"), overwrite=True)
+        request = Request(best, folder / "movie.tif", folder, Camera(kind="ideal"), overwrite=True, measure=False)
         with opened(request, CATALOG) as source:
             block = source.block
         runs = measured(request, asked.rounds)

@@ -47,6 +47,7 @@ class Journal:
         self.done = self.rows = self._table_bytes = 0
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._turn, self._wait_s = 0, COMMIT_S
+        self._torn = False  # a piece is half taken over
         self._committed_at = time.monotonic()
         self._read()
         self.resumed = self.done  # frames that an earlier process had finished
@@ -82,6 +83,7 @@ class Journal:
 
         A piece without an image is in the sum of a later one.
         """
+        self._torn = True
         rows = self.rows
         for piece in pieces:
             if piece.table is not None and len(piece.table):
@@ -94,17 +96,17 @@ class Journal:
                     self._join("image", self._sums.pop("open"))
             self.done = piece.stop
         self.rows, self._table_bytes = rows, self.part.stat().st_size if rows else 0
+        self._torn = False
         if time.monotonic() - self._committed_at > self._wait_s:
             self.commit()
 
     def _join(self, name: str, image: NDArray[np.float64]) -> None:
-        if name in self._sums:
-            self._sums[name] += image
-        else:
-            self._sums[name] = image
+        self._sums[name] = self._sums[name] + image if name in self._sums else image
 
     def commit(self) -> None:
-        """Make what was taken over safe against a sudden end."""
+        """Make what was taken over safe against a sudden end; what was stopped half-way is taken over by the next."""
+        if self._torn:
+            return
         began = time.monotonic()
         self._turn += 1
         names = {name: self._array(name, self._turn % 2) for name in self._sums}

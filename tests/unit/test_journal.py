@@ -58,6 +58,46 @@ def test_what_was_committed_is_there_again_and_what_was_not_is_cut_off(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_piece_that_was_taken_over_by_half_is_not_committed(tmp_path):
+    first = open_journal(tmp_path)
+    first.add(piece(0, 3))
+    first.commit()
+    with pytest.raises(ValueError, match="broadcast"):
+        first.add(piece(3, 5), replace(piece(5, 6), image=np.ones((3, 3))))
+    first.commit()
+    again = open_journal(tmp_path)
+    assert (again.done, again.rows, again.image.sum()) == (3, 3, 4 * 3)
+    again.add(piece(3, 5))
+    assert read_table(again.part, catalog=CATALOG, format="smlmbench_csv").frame.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_blocks_are_summed_alone_in_any_pieces_and_after_a_stop(tmp_path):
+    parts = np.random.default_rng(0).normal(0, 1, (6, 2, 2)) * 10.0 ** np.arange(6)[:, None, None]
+    whole = [(parts[0] + parts[1]) + parts[2], parts[3] + parts[4] + parts[5]]
+    assert not np.array_equal(parts.cumsum(axis=0)[-1], whole[0] + whole[1])  # the order counts
+
+    def added(folder, *groups, stop=None):
+        folder.mkdir()
+        append = lambda *_: None  # noqa: E731
+        held = Journal(folder / "out.csv", {}, append, block=30)
+        for number, pieces in enumerate(groups):
+            held.add(*(Piece(10 * first, 10 * last, None, image) for first, last, image in pieces))
+            if number == stop:
+                held.commit()
+                held = Journal(folder / "out.csv", {}, append, block=30)
+        return held
+
+    single = [[(number, number + 1, part.copy())] for number, part in enumerate(parts)]
+    blocks = [[(0, 1, None), (1, 3, whole[0].copy())], [(3, 6, whole[1].copy())]]
+    found = [added(tmp_path / "a", *single), added(tmp_path / "b", *blocks), added(tmp_path / "c", *single, stop=3)]
+    for held in found:
+        assert np.array_equal(held.image, whole[0] + whole[1])
+        assert held.done == 60
+    held.commit()
+    held.close()
+    assert list((tmp_path / "c").iterdir()) == []
+
+
 def test_other_results_and_odd_journals_are_begun_anew(tmp_path):
     first = open_journal(tmp_path)
     first.add(piece(0, 3))
