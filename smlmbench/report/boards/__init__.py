@@ -113,21 +113,35 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
 
 def _label(entries: Sequence[Entry]) -> None:
     """Name each line; settings are written where two lines of one name differ in them."""
+    seen: dict[Any, Any] = {}
+    differ: set[Any] = set()
     for entry in entries:
-        alike = [other for other in entries if other.name == entry.name]
+        for at, value in _settings(entry).items():
+            if seen.setdefault(at, value) != value:
+                differ.add(at)
+    for entry in entries:
         _, method, teacher = entry.entrant
         distilled = [] if teacher in ("", "none") else [f"← {teacher} ({method})"]
-        blocks = {"settings": alike, "output": alike, "training": alike}
-        loss = entry.rows[0].labels.get("loss")
-        blocks["loss"] = [other for other in alike if other.rows[0].labels.get("loss") == loss]
-        blocks["method"] = [other for other in alike if other.entrant == entry.entrant]
-        different = [
-            f"{key}={value}"
-            for block, others in blocks.items()
-            for key, value in getattr(entry.rows[0], block).items()
-            if key != "weight" and any(getattr(other.rows[0], block).get(key, value) != value for other in others)
-        ]
+        different = [f"{at[-1]}={value}" for at, value in _settings(entry).items() if at in differ]
         entry.label = " ".join([entry.name, *distilled, *([f"[{', '.join(different)}]"] if different else [])])
+
+
+def _settings(entry: Entry) -> dict[tuple[Any, ...], Any]:
+    """Every setting of a line, by the lines that it is compared with and its name."""
+    row = entry.rows[0]
+    among = {
+        "settings": None,
+        "output": None,
+        "training": None,
+        "loss": row.labels.get("loss"),
+        "method": entry.entrant,
+    }
+    return {
+        (entry.name, block, whose, key): value
+        for block, whose in among.items()
+        for key, value in getattr(row, block).items()
+        if key != "weight"
+    }
 
 
 def _pick(board: Board, trained: Sequence[Entry]) -> None:

@@ -46,9 +46,16 @@ def lines(boards: Sequence[Board], rows: Sequence[Row] = ()) -> pd.DataFrame:
     return _joined([{"line": line, **one} for line, one in enumerate(named)], numbers, "line", LINE)
 
 
+def of(board: Board) -> pd.DataFrame:
+    """Lines of a finished board, made once."""
+    if board.frame is None:
+        board.frame = lines([board])
+    return board.frame
+
+
 def drawn(board: Board, metric: str, conditions: Sequence[str] = ("",)) -> pd.DataFrame:
     """What a figure draws of a number: a row for each line and condition (`panel`), y NaN where there is none."""
-    frame = lines([board])
+    frame = of(board)
     every = frame.drop(columns=NUMBER).drop_duplicates("line")
     every["kind"] = every["kind"].replace("cell", "row").mask(every["picked"], "pick")
     own = frame.loc[frame["metric"] == metric, ["line", "condition", "value", "low", "high"]]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from smlmbench.report.boards.frame import lines
+from smlmbench.report.boards.frame import of
 from smlmbench.report.model import LATENCY, Board, Entry, Estimate, finite
 from smlmbench.report.tables import COST, Cell, Column, Table, changed, look_of, sortable, tabulate
 from smlmbench.report.words import decimals, interval, milliseconds, number
@@ -19,7 +19,7 @@ class Numbers:
     """The numbers of a board by line, condition (empty: mean) and metric."""
 
     def __init__(self, board: Board) -> None:
-        frame = lines([board])
+        frame = of(board)
         self._entries = board.entries
         self._shown = frame[frame["line"] < len(board.entries)]
         self._held = self._shown.set_index(["line", "condition", "metric"]).to_dict("index")
