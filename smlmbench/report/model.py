@@ -328,8 +328,7 @@ class Board:
         columns: Metrics shown beside the primary, in order.
         entries, others: Lines, best first; the unpicked ones stand in `others`.
         not_ranked: Why nothing is ranked, or empty.
-        notes, answer: Sentences below the table, and at the top of the page.
-        frame: See `boards.frame.of`.
+        notes, answer: Sentences below the table, and at the top of the page; frame, numbers: see `boards.frame`.
     """
 
     data: str
@@ -345,6 +344,7 @@ class Board:
     notes: list[str] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
     frame: "pd.DataFrame | None" = None
+    numbers: "pd.DataFrame | None" = None
 
     @property
     def primary(self) -> str:

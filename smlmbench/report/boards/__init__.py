@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from smlmbench.report.boards.frame import lines
+from smlmbench.report.boards.frame import lines, numbers
 from smlmbench.report.boards.intervals import estimate
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.ranking import mark_front, rank
@@ -69,8 +69,8 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     mark_front(board)
     for entry in trained:
         entry.flags += against_references(board, entry) + incomplete(entry) + halved(entry)
-    frame = lines([board])
-    said = set(frame["metric"][(frame["line"] < len(board.entries)) & (frame["condition"] != "")])
+    found = numbers(board)
+    said = set(found["metric"][(found["line"] < len(board.entries)) & (found["condition"] != "")])
     board.columns = [name for name in board.columns if name in said]
     board.notes += board_notes(board)
 
@@ -151,8 +151,9 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
         entrants.setdefault(entry.entrant, []).append(entry)
     for alike in entrants.values():
         finished = [entry for entry in alike if entry.scored_rows]
+        trials = sum(line.was_run for line in alike)
         for entry in alike:
-            entry.trials = sum(line.was_run for line in alike)
+            entry.trials = trials
         most = max((len(entry.scored_rows) for entry in finished), default=0)
         scored = [entry for entry in finished if entry.validation is not None]
         complete = [entry for entry in scored if len(entry.scored_rows) == most]

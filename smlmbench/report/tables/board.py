@@ -22,12 +22,13 @@ class Numbers:
         frame = of(board)
         self._entries = board.entries
         self._shown = frame[frame["line"] < len(board.entries)]
-        self._held = self._shown.set_index(["line", "condition", "metric"]).to_dict("index")
+        kept = self._shown[["line", "condition", "metric", "value", "low", "high", "reason"]]
+        self._held = kept.set_index(["line", "condition", "metric"]).to_dict("index")
 
     def known(self, metric: str, *conditions: str) -> "pd.Series[float]":
         """The values of a number on some conditions."""
-        of = self._shown[(self._shown["metric"] == metric) & self._shown["condition"].isin(conditions)]
-        return of["value"].dropna()
+        found = self._shown[(self._shown["metric"] == metric) & self._shown["condition"].isin(conditions)]
+        return found["value"].dropna()
 
     def get(self, entry: Entry, metric: str, condition: str = "") -> Estimate:
         """A number of a line with its interval."""
