@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.inference.devices import resolve_device
-from smlmbench.report import report_study
+from smlmbench.report.publish import report_study
 from smlmbench.run.cells.references import run_reference
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
