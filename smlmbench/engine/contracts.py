@@ -29,6 +29,8 @@ class Hooks:
         on_event: Receives what a cell tells while it runs in a worker (`kind`, `id`, ...).
         on_death: Called when the worker of a cell has died, before the cell is repeated.
         settled: Status by id of what is needed and known before, so it is not among the specs.
+        held_back: Number of results whose turn has not come for the caller; no other cell is sent to a worker while they
+            are more than the cells that run.
         ahead: Cells that are sent to each worker beside the one that it runs, so that it need not wait for the next.
     """
 
@@ -37,6 +39,7 @@ class Hooks:
     on_event: Callable[[Mapping[str, Any]], None] = lambda _event: None
     on_death: Callable[[Spec, str], None] = lambda _spec, _why: None
     settled: Mapping[str, str] | None = None
+    held_back: Callable[[], int] = lambda: 0
     ahead: int = 0
 
 

@@ -120,6 +120,9 @@ class _Mapping:
             return
         free = self._alive() * (1 + self._hooks.ahead) - len(self._flights)
         while free > 0 and self._order and self._hooks.may_begin():
+            # Where none runs, the next one is what they wait for.
+            if self._flights and self._hooks.held_back() > len(self._flights):
+                break
             spec = self._order.take()
             number = str(spec["id"])
             key = f"smlmbench-{number}-{uuid.uuid4().hex[:8]}"

@@ -100,6 +100,20 @@ def test_a_cell_whose_worker_dies_is_repeated_once_and_a_poison_cell_fails(mappi
     assert all(ran.count(f"c{n}") == 1 for n in range(4))
 
 
+def test_cells_are_sent_ahead_and_those_that_others_wait_for_are_sent_all_the_same(mapping):
+    specs = [{"id": "unlucky", "kind": "dies once"}, *({"id": f"c{n}"} for n in range(5))]
+
+    def held_back():
+        landed = {number for number, _ in mapping.ended}
+        return 0 if "unlucky" in landed else 99
+
+    results = mapping.run(*specs, held_back=held_back, ahead=1)
+    assert {result["status"] for result in results} == {"done"}
+    assert mapping.ran()[:2] == ["unlucky", "unlucky"]  # nothing else was begun before it had ended
+    mapping.log.unlink()
+    assert {result["status"] for result in mapping.run(*specs[1:], ahead=1)} == {"done"}
+
+
 def test_ctrl_c_asks_the_running_cells_to_stop_and_begins_no_other(mapping):
     begun = threading.Event()
 

@@ -5,6 +5,7 @@ block. Both ways read the same batches, measure alike and add up in the same ord
 """
 
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -102,12 +103,14 @@ def make(source: Source, catalog: Catalog, first: int, take: Callable[..., None]
         }
         turns = _Turns(source, first, take)
         hooks = Hooks(
-            may_begin=turns.may_begin,
-            pack=lambda spec: turns.sent(spec) | packed,
+            pack=lambda spec: {**spec, **packed},
+            held_back=turns.held_back,
             on_event=lambda message: None if message["kind"] == "begun" else retell(crew.reporter, message, {}),
             ahead=1,
         )
         workers.map_cells(run_block, turns.specs(), on_result=turns.landed, hooks=hooks)
+        if turns.next < source.shown.n_frames:
+            raise EngineError(f"frames from {turns.next + 1} on were not made; the same command continues")
         if not workers.ours:
             workers.client.run(_source.cache_clear, on_error="ignore")  # memory of a card, and the open file
 
@@ -116,28 +119,22 @@ class _Turns:
     """Blocks in the order of the movie, whichever worker is first; few are sent before their turn."""
 
     def __init__(self, source: Source, first: int, take: Callable[..., None]) -> None:
-        self._source, self._next, self._take = source, first, take
-        self._sent: set[int] = set()
+        self._source, self.next, self._take = source, first, take
         self._early: dict[int, Made] = {}
         self._told: set[str] = set()
 
     def specs(self) -> list[Spec]:
-        first, block, last = self._next, self._source.block, self._source.shown.n_frames
+        first, block, last = self.next, self._source.block, self._source.shown.n_frames
         bounds = [first, *range((first // block + 1) * block, last, block), last]
         return [
             {"id": f"frames {a + 1}-{b}", "start": a, "stop": b, "whole": a % block == 0} for a, b in pairwise(bounds)
         ]
 
-    def may_begin(self) -> bool:
+    def held_back(self) -> int:
         waiting = sum(made.image_bytes for made in self._early.values())
-        return len(self._early) <= len(self._sent) and (waiting < WAITING_BYTES or not self._sent)
-
-    def sent(self, spec: Spec) -> dict[str, Any]:
-        self._sent.add(spec["start"])
-        return dict(spec)
+        return len(self._early) if waiting < WAITING_BYTES else sys.maxsize
 
     def landed(self, spec: Spec, result: Result) -> None:
-        self._sent.discard(spec["start"])
         made: Made | None = dict(result).get("made")
         if result["status"] == FAILED and made is None:
             made = Made(error=EngineError(f"{spec['id']}: {result['reason']}; the same command continues what is left"))
@@ -145,8 +142,8 @@ class _Turns:
             self._early[spec["start"]] = made
         if isinstance(result, dict):
             result.pop("made", None)  # the engine keeps its results to the end
-        while self._next in self._early:
-            self._join(self._early.pop(self._next))
+        while self.next in self._early:
+            self._join(self._early.pop(self.next))
 
     def _join(self, made: Made) -> None:
         source = self._source
@@ -160,7 +157,7 @@ class _Turns:
             source.measure.count(*made.measured, elsewhere_s=made.seconds)
         if made.pieces:
             self._take(*made.pieces)
-            self._next = made.pieces[-1].stop
+            self.next = made.pieces[-1].stop
         if made.error is not None:
             raise made.error
 
