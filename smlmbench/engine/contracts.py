@@ -29,8 +29,8 @@ class Hooks:
         on_event: Receives what a cell tells while it runs in a worker (`kind`, `id`, ...).
         on_death: Called when the worker of a cell has died, before the cell is repeated.
         settled: Status by id of what is needed and known before, so it is not among the specs.
-        held_back: Number of results whose turn has not come for the caller; no other cell is sent to a worker while they
-            are more than the cells that run.
+        held_back: Number of results whose turn has not come for the caller; no cell is sent to a worker while they are
+            more than those that run.
         ahead: Cells that are sent to each worker beside the one that it runs, so that it need not wait for the next.
     """
 
