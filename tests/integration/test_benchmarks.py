@@ -45,6 +45,13 @@ def script(name):
     return made
 
 
+def test_the_same_command_again_is_timed():
+    said = run("again", "--cells", "2")
+    assert 0 < said["again_s"]
+    assert 0 < said["report_s"]
+    assert said["cells"] == 2
+
+
 def test_card_runs_without_a_card():
     said = run("card", "--device", "cpu", "--tiny")
     assert said["failed"] == []
