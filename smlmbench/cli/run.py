@@ -12,7 +12,7 @@ from smlmbench.cli.output import emit, note
 
 if TYPE_CHECKING:
     from smlmbench.engine.jobs import Jobs
-    from smlmbench.run.studies.study import Finished
+    from smlmbench.run.studies.asked import Finished
 
 
 @dataclass(frozen=True, slots=True)
