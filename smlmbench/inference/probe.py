@@ -75,9 +75,9 @@ def moves_of(recipe: Recipe, batch: Batch, device: torch.device, number_format: 
 def race(
     ways: Mapping[str, Callable[[], object]], clock: Clock = time.perf_counter, bound_s: float = BOUND_S
 ) -> dict[str, float]:
-    """Seconds of each way: they take turns for as long as the bound allows; the first turn warms up.
+    """Seconds of each way: they take turns for as long as the bound allows, at least one each.
 
-    The least of the others counts (of one turn, that one): what other programs do only adds.
+    The least counts: what a first call prepares and other programs do only adds.
     """
     spent: dict[str, list[float]] = {name: [] for name in ways}
     used, turns = 0.0, 0
@@ -86,7 +86,7 @@ def race(
             spent[name].append(_seconds(work, clock))
             used += spent[name][-1]
         turns += 1
-    return {name: min(found[1:] or found) for name, found in spent.items()}
+    return {name: min(found) for name, found in spent.items()}
 
 
 def training_format(
@@ -201,6 +201,3 @@ def _untouched(recipe: Recipe) -> Iterator[None]:
         for name, module in recipe.modules.items():
             module.load_state_dict(states[name])
             module.zero_grad(set_to_none=True)
-        for parameters in recipe.players().values():
-            for parameter in parameters:
-                parameter.grad = None

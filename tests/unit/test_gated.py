@@ -69,6 +69,14 @@ def test_int8_without_its_file_and_other_computers_do_not_count():
     assert fastest(Record({}), CPU, (100, 64, 64), CATALOG).number_format == "fp32"
 
 
+def test_what_a_simpler_way_does_faster_is_never_taken():
+    slow = timing("eager", "bf16", 12.0, efficiency=70.0, efficiency_fp32=70.0)  # nothing to load, and yet
+    late = timing("eager", "fp32", 10.0, load_ms=1e6)
+    chosen = fastest(Record(late | slow), CPU, (100, 64, 64), CATALOG)
+    assert (chosen.runtime, chosen.number_format) == ("eager", "fp32")
+    assert "soonest of 1 timed here" in chosen.why
+
+
 def test_a_slow_start_is_worth_it_on_long_movies_only():
     slow = timing("eager", "bf16", 1.0, load_ms=60_000.0, efficiency=70.0, efficiency_fp32=70.0)
     formats = [fastest(Record(SINGLE | slow), CPU, (n, 64, 64), CATALOG).number_format for n in (10, 100_000)]

@@ -116,7 +116,7 @@ def test_a_card_takes_bf16_where_it_has_it(monkeypatch):
     assert training_format(Fake(1, 1), None, asked, torch.device("mps")).number_format == "fp32"
 
 
-def test_ways_take_turns_and_the_first_turn_is_a_warm_up():
+def test_ways_take_turns_and_the_least_disturbed_one_counts():
     fake, order = SimpleNamespace(now=0.0), []
     takes = {"slow": [9.0, 3.0, 2.0, 4.0], "fast": [1.0, 2.0, 1.0, 1.0]}
 

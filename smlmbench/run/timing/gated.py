@@ -12,6 +12,7 @@ from smlmbench.addresses import command
 from smlmbench.errors import SmlmBenchError
 from smlmbench.inference.running import takes_range, why_not
 from smlmbench.registry import Catalog
+from smlmbench.report.devices import PLAIN, SINGLE, slower
 from smlmbench.run.timing.reduced import file_of
 from smlmbench.run.timing.timings import NOT_TIMED, TIMED_ON
 from smlmbench.timing import BUSY, host_name
@@ -66,12 +67,12 @@ def verdict(gates: Mapping[str, Verdict], label: str) -> Verdict:
 def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int], catalog: Catalog) -> Choice:
     """What predicts a movie (frames, height, width) soonest, of all timed here with this run that passed the gate.
 
-    The first call counts (a runtime that translates the network first is worth it on long movies only); eager fp32
-    where nothing is stored.
+    A way that takes longer for a frame than a simpler one (`slower`) is left out. The first call counts (a runtime that
+    translates the network first is worth it on long movies only); eager fp32 where nothing is stored.
     """
     adds = command("smlmbench", "time", "STUDY.yaml", "--store", record.store.place)
     why = f"no timings of this run on this computer; `{adds}` adds them"
-    unknown = Choice("eager", "fp32", None, why)
+    unknown = Choice(PLAIN, SINGLE, None, why)
     if record.tags.get(TIMED_ON) != host_name():
         return unknown
     frames, height, width = movie
@@ -82,9 +83,12 @@ def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int]
     nearest = min(sizes, key=lambda size: (abs(size**2 - height * width), size))
     verdicts = judged(record, device.type)
     possible: list[tuple[float, float, Choice, bool]] = []
+    ways = {key[:2]: numbers["latency_ms"] for key, numbers in timed if key[2] == nearest}
     for (runtime, number_format, size), numbers in timed:
         label = f"{runtime} {number_format}"
         if size != nearest or not verdict(verdicts, label).passed:
+            continue
+        if slower((runtime, number_format), numbers["latency_ms"], ways):
             continue
         choice = _usable(record, runtime, number_format, device, catalog)
         if choice is not None:
@@ -94,8 +98,8 @@ def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int]
     if not possible:
         return unknown
     _, latency, best, busy = min(possible, key=lambda one: one[0])
-    single = next((ms for _, ms, one, _ in possible if (one.runtime, one.number_format) == ("eager", "fp32")), None)
-    beside = f", eager fp32 {single:.2f} ms" if single is not None and best.runtime != "eager" else ""
+    single = next((ms for _, ms, one, _ in possible if (one.runtime, one.number_format) == (PLAIN, SINGLE)), None)
+    beside = f", eager fp32 {single:.2f} ms" if single is not None and best.runtime != PLAIN else ""
     reduced = best.number_format != "fp32"
     gate = f"; gate passed: {verdicts[f'{best.runtime} {best.number_format}'].text}" if reduced else ""
     marked = "; timed while other programs were busy" if busy else ""
