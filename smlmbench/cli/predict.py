@@ -38,7 +38,8 @@ class _Asked:
         str,
         Option(
             help="auto, eager, compiled, onnxruntime, openvino ...; auto is what the run's stored timings on this "
-            "computer name the soonest of those that passed the quality gate, else eager."
+            "computer name the soonest of those that passed the quality gate, else of a long movie what is "
+            "measured to be the soonest in fp32, else eager; a movie that was begun keeps what it has."
         ),
     ] = "auto"
     number_format: Annotated[str | None, Option(help="fp32 or bf16; default: fp32, or as auto finds.")] = None
@@ -82,7 +83,7 @@ def command(asked: _Asked) -> None:
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
     from smlmbench.run.using.predicting import predict_movie, read_camera
 
-    own = ("bad_pixels", "psf_sigma_nm")
+    own = ("bad_pixels", "psf_sigma_nm", "overwrite")
     names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", *own)
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)

@@ -17,7 +17,7 @@ from torch import nn
 from smlmbench.data.contracts import Batch
 from smlmbench.errors import one_line
 from smlmbench.inference.allocator import place
-from smlmbench.inference.devices import lacks_memory, synchronise
+from smlmbench.inference.devices import lacks_memory
 from smlmbench.models.recalled import recalled
 from smlmbench.recipes.contracts import Move, Recipe
 from smlmbench.recipes.supervised import build
@@ -127,11 +127,9 @@ def example_format(device: torch.device) -> Resolved:
     return training_format(recipe, lambda count: Batch(torch.ones(count, 1, 48, 48), None, 0), long, device)
 
 
-def _seconds(work: Callable[[], object], clock: Clock, device: torch.device | None = None) -> float:
+def _seconds(work: Callable[[], object], clock: Clock) -> float:
     began = clock()
     work()
-    if device is not None:
-        synchronise(device)
     return clock() - began
 
 
