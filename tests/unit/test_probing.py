@@ -50,8 +50,8 @@ class Computer:
 
         return SimpleNamespace(network=network, read_out=self.read_out, facts={"channels": 1})
 
-    def asked(self, frames, side=SIDE):
-        return probed("best.pt", CPU, (frames, side, side), CATALOG, self.clock)
+    def asked(self, frames, side=SIDE, catalog=CATALOG):
+        return probed("best.pt", CPU, (frames, side, side), catalog, self.clock)
 
 
 def test_a_long_movie_takes_what_is_faster_by_a_tenth_and_says_both_times(monkeypatch):
@@ -73,6 +73,15 @@ def test_a_short_movie_and_one_that_does_not_repay_the_preparing_stay_with_the_p
         assert (chosen.runtime, chosen.why, computer.loaded) == ("eager", "", ["eager"])
         assert chosen.ready is not None
     assert len(computer.ran) == 2
+
+
+def test_a_runtime_that_is_prepared_at_once_is_tried_from_twenty_seconds_on(monkeypatch):
+    cards = {"eager": {}, "quick": {"prepares_s": 0.1}}
+    catalog = SimpleNamespace(names=lambda _: cards, card=lambda _, name: SimpleNamespace(facts=cards[name]))
+    for frames, loaded in ((190, ["eager"]), (210, ["eager", "quick"])):
+        computer = Computer(monkeypatch, prepares_s=0.1, eager=0.1, quick=0.05)
+        computer.asked(frames, catalog=catalog)
+        assert computer.loaded == loaded
 
 
 def test_preparing_never_takes_more_than_a_tenth_of_the_movie(monkeypatch):
