@@ -18,7 +18,7 @@ from smlmbench.export.graph import INPUT, SAFE_MULTIPLE_PX, Graph, check_frames,
 from smlmbench.inference.devices import synchronise
 
 CARD = {
-    "version": 1,
+    "version": 2,
     "summary": "ONNX Runtime, fp32 and int8 (static, calibrated on training frames)",
     "facts": {
         "devices": ["cpu", "cuda"],
