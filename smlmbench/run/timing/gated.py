@@ -81,17 +81,17 @@ def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int]
     nearest = min(sizes, key=lambda size: (abs(size**2 - height * width), size))
     verdicts = judged(record, device.type)
     possible: list[tuple[float, float, Choice, bool]] = []
-    ways = {key[:2]: numbers["latency_ms"] for key, numbers in timed if key[2] == nearest}
-    for (runtime, number_format, size), numbers in timed:
-        label = f"{runtime} {number_format}"
-        if size != nearest or not verdict(verdicts, label).passed:
-            continue
-        if slower((runtime, number_format), numbers["latency_ms"], ways):
-            continue
-        choice = usable(record, runtime, number_format, device, catalog)
-        if choice is not None:
-            latency = numbers["latency_ms"]
-            whole = numbers.get("load_ms", 0.0) + frames * latency * height * width / size**2
+    passed = {
+        (runtime, number_format): numbers
+        for (runtime, number_format, size), numbers in timed
+        if size == nearest and verdict(verdicts, f"{runtime} {number_format}").passed
+    }
+    ways = {way: numbers["latency_ms"] for way, numbers in passed.items()}
+    for way, numbers in passed.items():
+        choice = usable(record, *way, device, catalog)
+        if choice is not None and not slower(way, ways[way], ways):
+            latency = ways[way]
+            whole = numbers.get("load_ms", 0.0) + frames * latency * height * width / nearest**2
             possible.append((whole, latency, choice, numbers.get("others", 0.0) > BUSY))
     if not possible:
         return None
@@ -101,7 +101,7 @@ def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int]
     reduced = best.number_format != "fp32"
     gate = f"; gate passed: {verdicts[f'{best.runtime} {best.number_format}'].text}" if reduced else ""
     marked = "; timed while other programs were busy" if busy else ""
-    why = f"soonest of {len(possible)} timed here: {latency:.2f} ms for {nearest} px{beside}{gate}{marked}"
+    why = f"soonest of {len(passed)} timed here: {latency:.2f} ms for {nearest} px{beside}{gate}{marked}"
     return Choice(best.runtime, best.number_format, best.file, why)
 
 
