@@ -183,7 +183,7 @@ def train(asked: argparse.Namespace) -> dict[str, float]:
     import torch
 
     from smlmbench.data.contracts import Batch, Given, Statistics
-    from smlmbench.inference.allocator import keep_buffers, place
+    from smlmbench.inference.allocator import KEPT_IN_TRAINING_BYTES, keep_buffers, place
     from smlmbench.registry import Catalog
     from smlmbench.study.schema import Training
     from smlmbench.training import Validation, fit
@@ -191,7 +191,7 @@ def train(asked: argparse.Namespace) -> dict[str, float]:
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2.0**20 if sys.platform == "darwin" else 2.0**10)
 
-    keep_buffers()
+    keep_buffers(KEPT_IN_TRAINING_BYTES)
     torch.manual_seed(0)
     catalog, cpu, up = Catalog(), torch.device("cpu"), asked.upsampling
     settings = catalog.card("models", asked.model).fill(asked.model, json.loads(asked.settings))

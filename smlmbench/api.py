@@ -137,7 +137,7 @@ def leaderboard(
             frame = smlmbench.leaderboard("quickstart")
             frame[(frame.metric == "efficiency") & (frame.condition == "")][["label", "kind", "value"]]
     """
-    from smlmbench.report import leaderboard_frame
+    from smlmbench.report.leaderboard import leaderboard_frame
 
     return leaderboard_frame(_record(study, store), level)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
 from smlmbench.errors import SizeError
 
@@ -253,7 +253,7 @@ def iqm(values: ArrayLike) -> float:
     if len(given) < 4 or not np.isfinite(given).all():
         said = f"{int(np.isfinite(given).sum())} finite values of {len(given)}"
         raise SizeError(f"{said} have no interquartile mean; give at least 4, all finite")
-    return float(stats.trim_mean(given, 0.25))
+    return float(np.sort(given)[len(given) // 4 : len(given) - len(given) // 4].mean())
 
 
 def critical_difference(k: int, n_conditions: int) -> float:
@@ -269,6 +269,8 @@ def critical_difference(k: int, n_conditions: int) -> float:
     """
     if k < 2 or n_conditions < 10:
         raise SizeError(f"{k} rows on {n_conditions} conditions have no critical difference; give at least 2 and 10")
+    from scipy import stats  # takes half a second
+
     quantile = float(stats.studentized_range.ppf(LEVEL, k, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(k * (k + 1) / (6 * n_conditions))
 
@@ -317,6 +319,7 @@ def _p_value(value: float, variances: tuple[float, float], n: int, blocks: int) 
     """What lies outside the interval that just reaches 0; see `judge`."""
     if math.isnan(value + sum(variances)):
         return math.nan
+    from scipy import optimize
 
     def over(logarithm: float) -> float:
         return _half_width(*variances, n, math.exp(logarithm), blocks) - abs(value)

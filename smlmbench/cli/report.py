@@ -39,7 +39,7 @@ def command(
         from smlmbench.run.using.replacing import INSTEAD, check_free
 
         check_free(sorted(output.glob("leaderboard.*")), INSTEAD)
-    from smlmbench.report import report_study
+    from smlmbench.report.publish import report_study
     from smlmbench.tracking.store import open_store
 
     opened = open_store(store, create=False)

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Section, Task
 from smlmbench.tracking.records import RunRecord as Run
 from smlmbench.tracking.records import StudyRecord as Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["LABELS", "LATENCY", "Asked", "Board", "Entry", "Estimate", "Gap", "History", "Record", "Row", "Run"]
 
@@ -325,7 +328,7 @@ class Board:
         columns: Metrics shown beside the primary, in order.
         entries, others: Lines, best first; the unpicked ones stand in `others`.
         not_ranked: Why nothing is ranked, or empty.
-        notes, answer: Sentences below the table, and at the top of the page.
+        notes, answer: Sentences below the table, and at the top of the page; frame, numbers: see `boards.frame`.
     """
 
     data: str
@@ -340,6 +343,8 @@ class Board:
     not_ranked: str = ""
     notes: list[str] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
+    frame: "pd.DataFrame | None" = None
+    numbers: "pd.DataFrame | None" = None
 
     @property
     def primary(self) -> str:

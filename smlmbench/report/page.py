@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from smlmbench.report.boards.frame import csv_text, lines
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
 from smlmbench.report.drawings import Drawing, drawings, embedded
+from smlmbench.report.files import UI_URL, ReportFiles
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
@@ -28,8 +28,6 @@ from smlmbench.report.tables.timings import device_table
 from smlmbench.report.words import answer
 
 TEMPLATES = Path(__file__).parent / "templates"
-# Where `smlmbench ui` answers unless told otherwise; only links lead there, nothing is loaded from it.
-UI_URL = "http://127.0.0.1:5000"
 # Rank, row, loss, difference and latency stand first in a leaderboard.
 IDENTITY = 5
 STATUS_ORDER = ("done", "running", "interrupted", "planned", "pruned", "failed", "collapsed", "skipped")
@@ -51,18 +49,6 @@ LATEX = str.maketrans(
     | {"−": "$-$", "λ": r"$\lambda$", "ρ": r"$\rho$", "µ": r"$\mu$", "²": "$^2$"}
     | {"●": r"$\bullet$", "←": r"$\leftarrow$"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ReportFiles:
-    """Paths of what was written, and the finding of each data entry in words."""
-
-    html: Path
-    csv: Path
-    json: Path
-    md: Path
-    tex: Path
-    answers: Mapping[str, Sequence[str]]
 
 
 def build_report(

@@ -3,35 +3,43 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from smlmbench.report.model import Run
-from smlmbench.report.page import UI_URL, ReportFiles, build_report
-from smlmbench.tracking.records import metric_history, read_study
+from smlmbench.report.files import UI_URL, ReportFiles, as_before, fingerprint, remember
+from smlmbench.tracking.records import RunRecord, StudyRecord, metric_history, read_study
 from smlmbench.tracking.store import Store
 
 # MLflow shows this tag of an experiment as Markdown above its runs.
 NOTE = "mlflow.note.content"
 
 
-def report_study(store: Store, study: str, output_dir: Path | None = None, *, ui_url: str = UI_URL) -> ReportFiles:
-    """Build the report of a study from the store alone and log it to the study's newest run.
+def report_study(
+    store: Store, study: str, output_dir: Path | None = None, *, ui_url: str = UI_URL, record: StudyRecord | None = None
+) -> ReportFiles:
+    """Build the report of a study from the store alone, where it is not there, and log it to the study's newest run.
 
     Args:
         store: An open store.
         study: Name of the study.
         output_dir: Where the files go; by default the study's folder of reports in the store.
+        record: The study as it was just read; None reads it.
         ui_url: Address of the MLflow page that run ids link to.
 
     Raises:
         StoreError: No such study, or it has no plan.
     """
 
-    def history(run: Run, metric: str) -> Sequence[tuple[int, float]]:
+    def history(run: RunRecord, metric: str) -> Sequence[tuple[int, float]]:
         # Of several values at one step (scored again) the last.
         return list({point.step: point.value for point in metric_history(store, run.run_id, metric)}.items())
 
-    record = read_study(store, study)
+    record = record or read_study(store, study)
     folder = store.report_dir(study) if output_dir is None else output_dir
-    files = build_report(record, folder, history=history, ui_url=ui_url)
+    made_of = fingerprint(record, ui_url)
+    files = as_before(folder, made_of)
+    if files is None:
+        from smlmbench.report.page import build_report  # takes a second with all that draws
+
+        files = build_report(record, folder, history=history, ui_url=ui_url)
+        remember(files, made_of)
     planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
     if planned is not None:
         for path in (files.html, files.csv, files.json, files.md, files.tex):

@@ -9,7 +9,7 @@ import pytest
 
 from smlmbench.conformance import run_checks
 from smlmbench.registry import Catalog
-from smlmbench.report import leaderboard_frame
+from smlmbench.report.leaderboard import leaderboard_frame
 from smlmbench.run.progress import Reporter
 from smlmbench.run.studies.checking import check_plan
 from smlmbench.run.studies.study import Options, run_study

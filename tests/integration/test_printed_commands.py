@@ -155,7 +155,7 @@ def test_what_is_to_be_installed_has_a_name():
     for line in lines:
         name, _, extra = line.strip("'").rstrip("]").partition("[")
         assert extra in project["optional-dependencies"] or not extra, line
-        assert name in ("smlmbench", "imagecodecs", "onnxruntime-gpu", "optuna-dashboard"), line
+        assert name in ("smlmbench", "imagecodecs", "onnxruntime-gpu", "optuna-dashboard", "triton"), line
 
 
 @pytest.mark.parametrize("name", commands())

@@ -75,7 +75,7 @@ def test_the_readme_has_the_commands_that_a_newcomer_needs():
     assert len(setups) == 2
     assert "smlmbench run experiments/quickstart.yaml" in setups[0]
     assert "'.[test]'" in setups[1]
-    assert setups[1].endswith(" && .venv/bin/python -m pytest")
+    assert setups[1].endswith(" && .venv/bin/python -m pytest -n 2")
 
 
 @pytest.mark.parametrize("line", commands())

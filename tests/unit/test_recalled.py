@@ -19,7 +19,7 @@ BOUNDS = {
     ("fid_storm", "published"): (90, 110),
     ("deep_storm", "published"): (670, 1045),
     ("fid_storm", "seed"): (2260, 2830),
-    ("u_storm", "published"): (1035, 1505),
+    ("u_storm", "published"): (1035, 1510),
 }
 
 

@@ -3,9 +3,9 @@
 import pytest
 from report_record import LOW, Builder, frames
 
-from smlmbench.report import build_report
 from smlmbench.report.boards import make_boards
 from smlmbench.report.boards.rows import join
+from smlmbench.report.page import build_report
 from smlmbench.report.tables.distillation import distillation_table, findings, students
 from smlmbench.report.tables.rows import rows_table
 

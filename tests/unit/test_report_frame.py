@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from report_record import BOTH, Builder, frames
 
-from smlmbench.report import build_report, leaderboard_frame
 from smlmbench.report.boards.intervals import NORMAL_95
+from smlmbench.report.leaderboard import leaderboard_frame
+from smlmbench.report.page import build_report
 
 NEEDED = {
     *("task", "data", "protocol", "label", "model", "loss", "lambda", "method", "teacher", "kind", "status", "picked"),

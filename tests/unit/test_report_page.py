@@ -11,7 +11,7 @@ from report_record import Builder, FakeRecord, frames
 
 from smlmbench.errors import StoreError
 from smlmbench.figures import Panels, panel
-from smlmbench.report import build_report
+from smlmbench.report.page import build_report
 
 ATTACK = '"><script>alert(1)</script>|=HYPERLINK("http://x")'
 LOADING = {"src", "srcset", "action", "data", "poster", "background", "formaction"}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from report_record import COLUMNS, LOW, Builder
 
-from smlmbench.report import build_report
 from smlmbench.report.boards import make_boards
 from smlmbench.report.boards.intervals import gap, samples, stacked
 from smlmbench.report.boards.rows import join
+from smlmbench.report.page import build_report
 from smlmbench.report.words import answer
 
 RANKED = {"name": "nmse_star", "direction": "down", "headline": ["nmse_star", "psnr"], "positions": False}

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError
-from smlmbench.report import report_study
+from smlmbench.report.publish import report_study
 from smlmbench.run.using.finding import study_name
 from smlmbench.tracking.runs import open_run
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from report_record import COLUMNS, LOW, Builder, frames
 
-from smlmbench.report import build_report, leaderboard_frame
 from smlmbench.report.boards import make_boards
 from smlmbench.report.boards.intervals import samples
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import join
+from smlmbench.report.leaderboard import leaderboard_frame
+from smlmbench.report.page import build_report
 
 PLUG_IN = """\
 '''A task from outside: the share of right answers, down for the sake of the test.'''

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from smlmbench.report.boards.frame import lines
+from smlmbench.report.boards.frame import lines, numbers
 from smlmbench.report.boards.intervals import estimate
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.ranking import mark_front, rank
@@ -70,8 +70,8 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     for entry in trained:
         entry.flags += against_references(board, entry) + incomplete(entry)
         entry.flags += halved(entry) + mixed_formats(entry)
-    frame = lines([board])
-    said = set(frame["metric"][(frame["line"] < len(board.entries)) & (frame["condition"] != "")])
+    found = numbers(board)
+    said = set(found["metric"][(found["line"] < len(board.entries)) & (found["condition"] != "")])
     board.columns = [name for name in board.columns if name in said]
     board.notes += board_notes(board)
 
@@ -114,21 +114,35 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
 
 def _label(entries: Sequence[Entry]) -> None:
     """Name each line; settings are written where two lines of one name differ in them."""
+    seen: dict[Any, Any] = {}
+    differ: set[Any] = set()
     for entry in entries:
-        alike = [other for other in entries if other.name == entry.name]
+        for at, value in _settings(entry).items():
+            if seen.setdefault(at, value) != value:
+                differ.add(at)
+    for entry in entries:
         _, method, teacher = entry.entrant
         distilled = [] if teacher in ("", "none") else [f"← {teacher} ({method})"]
-        blocks = {"settings": alike, "output": alike, "training": alike}
-        loss = entry.rows[0].labels.get("loss")
-        blocks["loss"] = [other for other in alike if other.rows[0].labels.get("loss") == loss]
-        blocks["method"] = [other for other in alike if other.entrant == entry.entrant]
-        different = [
-            f"{key}={value}"
-            for block, others in blocks.items()
-            for key, value in getattr(entry.rows[0], block).items()
-            if key != "weight" and any(getattr(other.rows[0], block).get(key, value) != value for other in others)
-        ]
+        different = [f"{at[-1]}={value}" for at, value in _settings(entry).items() if at in differ]
         entry.label = " ".join([entry.name, *distilled, *([f"[{', '.join(different)}]"] if different else [])])
+
+
+def _settings(entry: Entry) -> dict[tuple[Any, ...], Any]:
+    """Every setting of a line, by the lines that it is compared with and its name."""
+    row = entry.rows[0]
+    among = {
+        "settings": None,
+        "output": None,
+        "training": None,
+        "loss": row.labels.get("loss"),
+        "method": entry.entrant,
+    }
+    return {
+        (entry.name, block, whose, key): value
+        for block, whose in among.items()
+        for key, value in getattr(row, block).items()
+        if key != "weight"
+    }
 
 
 def _pick(board: Board, trained: Sequence[Entry]) -> None:
@@ -138,8 +152,9 @@ def _pick(board: Board, trained: Sequence[Entry]) -> None:
         entrants.setdefault(entry.entrant, []).append(entry)
     for alike in entrants.values():
         finished = [entry for entry in alike if entry.scored_rows]
+        trials = sum(line.was_run for line in alike)
         for entry in alike:
-            entry.trials = sum(line.was_run for line in alike)
+            entry.trials = trials
         most = max((len(entry.scored_rows) for entry in finished), default=0)
         scored = [entry for entry in finished if entry.validation is not None]
         complete = [entry for entry in scored if len(entry.scored_rows) == most]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from smlmbench.report.boards.rows import canonical
@@ -40,15 +41,31 @@ def lines(boards: Sequence[Board], rows: Sequence[Row] = ()) -> pd.DataFrame:
     """
     every = [(board, entry) for board in boards for entry in board.everything]
     on_board = {id(row) for _, entry in every for row in entry.rows}
-    numbers = [{"line": line, **one} for line, (board, entry) in enumerate(every) for one in _numbers(board, entry)]
+    starts = np.cumsum([0, *(len(board.everything) for board in boards)])
+    measured = [of.assign(line=of["line"] + start) for start, of in zip(starts, map(numbers, boards), strict=False)]
     named = [_line(board, entry) for board, entry in every]
     named += [_named(row, None, None) | {"repeats": 0, "why": row.reason} for row in rows if id(row) not in on_board]
-    return _joined([{"line": line, **one} for line, one in enumerate(named)], numbers, "line", LINE)
+    return _joined([{"line": line, **one} for line, one in enumerate(named)], measured, "line", LINE)
+
+
+def of(board: Board) -> pd.DataFrame:
+    """Lines of a finished board, made once."""
+    if board.frame is None:
+        board.frame = lines([board])
+    return board.frame
+
+
+def numbers(board: Board) -> pd.DataFrame:
+    """Numbers of a board's lines, which do not change any more once it has lines; made once."""
+    if board.numbers is None:
+        found = [{"line": at, **one} for at, entry in enumerate(board.everything) for one in _numbers(board, entry)]
+        board.numbers = _table(found, "line")
+    return board.numbers
 
 
 def drawn(board: Board, metric: str, conditions: Sequence[str] = ("",)) -> pd.DataFrame:
     """What a figure draws of a number: a row for each line and condition (`panel`), y NaN where there is none."""
-    frame = lines([board])
+    frame = of(board)
     every = frame.drop(columns=NUMBER).drop_duplicates("line")
     every["kind"] = every["kind"].replace("cell", "row").mask(every["picked"], "pick")
     own = frame.loc[frame["metric"] == metric, ["line", "condition", "value", "low", "high"]]
@@ -58,16 +75,19 @@ def drawn(board: Board, metric: str, conditions: Sequence[str] = ("",)) -> pd.Da
 
 def runs(boards: Sequence[Board], rows: Sequence[Row]) -> pd.DataFrame:
     """Single runs: every logged number of every planned row, those outside the test under the store's own names."""
-    named, numbers = _runs(boards, rows)
-    return _joined(named, numbers, "at", RUN)
+    named, logged = _runs(boards, rows)
+    return _joined(named, [_table(logged, "at")], "at", RUN)
+
+
+def _table(found: Sequence[Mapping[str, Any]], key: str) -> pd.DataFrame:
+    return pd.DataFrame(found, columns=[key, *NUMBER]).astype({"value": float, "low": float, "high": float})
 
 
 def _joined(
-    named: Sequence[Mapping[str, Any]], numbers: Sequence[Mapping[str, Any]], key: str, columns: Sequence[str]
+    named: Sequence[Mapping[str, Any]], found: Sequence[pd.DataFrame], key: str, columns: Sequence[str]
 ) -> pd.DataFrame:
     left = pd.DataFrame(named, columns=list(dict.fromkeys([key, *columns, "why"])))
-    right = pd.DataFrame(numbers, columns=[key, *NUMBER]).astype({"value": float, "low": float, "high": float})
-    whole = left.merge(right, on=key, how="left")
+    whole = left.merge(pd.concat(found) if found else _table((), key), on=key, how="left")
     whole["reason"] = whole["reason"].fillna(whole["why"])
     texts = dict.fromkeys(("condition", "metric", "reason", "unit", "direction"), "")
     return whole.fillna(texts)[[*columns, *NUMBER]]
@@ -167,7 +187,7 @@ def csv_text(rows: Sequence[Row], boards: Sequence[Board]) -> str:
     Numbers of another protocol than the first board's have its id in the name of their column, so that two protocols
     never share one. Intervals are `<name>_low` and `<name>_high`; why a number is absent is `<name>_reason`.
     """
-    named, numbers = _runs(boards, rows)
+    named, logged = _runs(boards, rows)
     main = boards[0].protocol if boards else ""
     whole = pd.DataFrame(named).set_index("at").rename(columns={"why": "reason"})
     whole["eval_current"] = whole.pop("current").map({True: "yes", False: "no"})
@@ -178,9 +198,9 @@ def csv_text(rows: Sequence[Row], boards: Sequence[Board]) -> str:
         for row in rows
     ]
     whole = whole.assign(**blocks).join(pd.DataFrame(params))
-    if numbers:
+    if logged:
         other = {at: "" if row.protocol in ("", main) else f" [{row.protocol}]" for at, row in enumerate(rows)}
-        tall = pd.DataFrame(numbers).reindex(columns=["at", "stored", "value", "low", "high", "reason"])
+        tall = pd.DataFrame(logged).reindex(columns=["at", "stored", "value", "low", "high", "reason"])
         tall = tall.melt(["at", "stored"], var_name="part", value_name="held").dropna(subset="held")
         tall = tall[tall["held"] != ""]
         ends = tall["part"].map({"value": "", "low": "_low", "high": "_high", "reason": "_reason"})

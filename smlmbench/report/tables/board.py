@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from smlmbench.report.boards.frame import lines
+from smlmbench.report.boards.frame import of
 from smlmbench.report.model import LATENCY, Board, Entry, Estimate, finite
 from smlmbench.report.tables import COST, Cell, Column, Table, changed, look_of, sortable, tabulate
 from smlmbench.report.words import decimals, interval, milliseconds, number
@@ -19,15 +19,16 @@ class Numbers:
     """The numbers of a board by line, condition (empty: mean) and metric."""
 
     def __init__(self, board: Board) -> None:
-        frame = lines([board])
+        frame = of(board)
         self._entries = board.entries
         self._shown = frame[frame["line"] < len(board.entries)]
-        self._held = self._shown.set_index(["line", "condition", "metric"]).to_dict("index")
+        kept = self._shown[["line", "condition", "metric", "value", "low", "high", "reason"]]
+        self._held = kept.set_index(["line", "condition", "metric"]).to_dict("index")
 
     def known(self, metric: str, *conditions: str) -> "pd.Series[float]":
         """The values of a number on some conditions."""
-        of = self._shown[(self._shown["metric"] == metric) & self._shown["condition"].isin(conditions)]
-        return of["value"].dropna()
+        found = self._shown[(self._shown["metric"] == metric) & self._shown["condition"].isin(conditions)]
+        return found["value"].dropna()
 
     def get(self, entry: Entry, metric: str, condition: str = "") -> Estimate:
         """A number of a line with its interval."""

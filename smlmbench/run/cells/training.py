@@ -11,7 +11,7 @@ from torch import nn
 from smlmbench import tasks
 from smlmbench.data.ahead import ahead
 from smlmbench.data.contracts import Given
-from smlmbench.inference.allocator import keep_buffers, place
+from smlmbench.inference.allocator import KEPT_IN_TRAINING_BYTES, keep_buffers, place
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import Trained, build_network
 from smlmbench.inference.devices import resolve_device
@@ -80,7 +80,7 @@ def train_cell(
         TrainingError: Diverged or collapsed.
         NoMemoryError: The device has no memory for half a batch.
     """
-    keep_buffers()
+    keep_buffers(KEPT_IN_TRAINING_BYTES)
     device, training = resolve_device(device_name), cell.training
     recipe, given = build_recipe(cell, materials, device, teacher)
     if device.type == "cuda":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.inference.devices import resolve_device
-from smlmbench.report import report_study
+from smlmbench.report.publish import report_study
 from smlmbench.run.cells.references import run_reference
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
@@ -124,8 +124,11 @@ def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> Non
     study = loaded.study
     for reference in plan.references:
         run_reference(reference, session)
-    train(plan.cells, session, options.slots, options.max_hours or study.max_hours)
-    record, wanted = read_study(session.store, study.study), {cell.cell_id: cell.eval_id for cell in plan.cells}
+    found = train(plan.cells, session, options.slots, options.max_hours or study.max_hours)
+    record, wanted = (
+        found or read_study(session.store, study.study),
+        {cell.cell_id: cell.eval_id for cell in plan.cells},
+    )
     ended = [row for row in reversed(record.rows("cell")) if row.status == "done"]
     runs = {row.cell_id: row for row in ended if wanted.get(row.cell_id) == row.eval_id}  # scored as planned
     done = [cell for cell in plan.cells if cell.cell_id in runs]
@@ -139,8 +142,8 @@ def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> Non
 
 
 def _report(plan: Plan, session: Session) -> Finished:
-    files = report_study(session.store, plan.study)
     record = read_study(session.store, plan.study)
+    files = report_study(session.store, plan.study, record=record)
     known = _statuses(plan, record)
     statuses = Counter([*known.values(), *("skipped" for _ in plan.skipped)])
     failing = {row.cell_id for row in record.rows("reference") if row.status == "failed"}

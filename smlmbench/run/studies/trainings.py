@@ -20,7 +20,7 @@ from smlmbench.run.progress import retell
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.tracking.claims import bury, decide
-from smlmbench.tracking.records import RunRecord, cell_runs, read_study
+from smlmbench.tracking.records import RunRecord, StudyRecord, cell_runs, read_study
 
 if TYPE_CHECKING:
     from smlmbench.engine.dask import Workers
@@ -82,8 +82,11 @@ def is_afar(slots: Slots) -> bool:
     return slots.cluster is not None or not is_local(slots.scheduler)
 
 
-def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: float | None) -> None:
+def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: float | None) -> StudyRecord | None:
     """Run what is left of the cells, each once and after what it needs.
+
+    Returns:
+        The study as it was read, where nothing was left.
 
     Raises:
         KeyboardInterrupt: After the running cells kept their state.
@@ -91,7 +94,8 @@ def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: floa
         StoreLostError: The store has gone away.
     """
     until = None if max_hours is None else time.monotonic() + 3600 * max_hours
-    kept = _kept(cells, session)
+    record = read_study(session.store, cells[0].study) if cells else None
+    kept = {} if record is None else _kept(cells, session, record)
     left = [cell for cell in cells if cell.cell_id not in kept]
     if len(kept) > NAMED_ROWS:
         session.reporter.line(f"{len(kept)} cells: done before")
@@ -99,7 +103,7 @@ def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: floa
         for cell in (each for each in cells if each.cell_id in kept):
             session.reporter.line(f"{describe(cell)}: done before")
     if not left:
-        return
+        return record
     hooks = Hooks(may_begin=lambda: until is None or time.monotonic() < until)
     with ExitStack() as stack:
         stack.callback(session.reporter.close)
@@ -109,8 +113,9 @@ def train(cells: Sequence[Cell], session: Session, slots: Slots, max_hours: floa
             work.show_counts()
             work.map(workers, lambda cell: outcome(cell, session), run_spec, work.on_result, settled)
             waited = _wait_for_teachers(work, hooks)
-            kept = _kept(cells, session) if waited else kept
+            kept = _kept(cells, session, read_study(session.store, cells[0].study)) if waited else kept
             left = [cell for cell in waited if cell.cell_id not in kept]
+    return None
 
 
 def _wait_for_teachers(work: "_Work", hooks: Hooks) -> list[Cell]:
@@ -240,10 +245,10 @@ class _Work(Batch):
             self.session.reporter.line(f"{self.labels[number]}: {status}: {reason}")
 
 
-def _kept(cells: Sequence[Cell], session: Session) -> dict[str, str]:
-    """Status by cell_id of the cells that need nothing, from one reading of the store."""
+def _kept(cells: Sequence[Cell], session: Session, record: StudyRecord) -> dict[str, str]:
+    """Status by cell_id of the cells that need nothing."""
     runs: dict[str, list[RunRecord]] = defaultdict(list)
-    for run in read_study(session.store, cells[0].study).runs if cells else ():
+    for run in record.runs:
         if run.role == "cell":
             runs[run.cell_id].append(run)
     kept: dict[str, str] = {}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from smlmbench.addresses import command
 from smlmbench.errors import StoreError
-from smlmbench.report import report_study
 from smlmbench.report.model import LATENCY
+from smlmbench.report.publish import report_study
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
 from smlmbench.run.session import Session
