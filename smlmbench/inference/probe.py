@@ -111,10 +111,11 @@ def training_format(
         return Resolved(HALF if half else SINGLE, f"{device.type} {'has' if half else 'has no'} bf16")
     samples = training.steps * training.batch_size
     with _untouched(recipe):
-        key = _key(recipe, draw(min(FEW, training.batch_size)), training.batch_size)
+        first = draw(min(FEW, training.batch_size))
+        key = _key(recipe, first, training.batch_size)
         seen = _known.get(key)
         if seen is None or not seen.answers(samples):
-            seen = _known[key] = _measured(recipe, draw, training.batch_size, samples, clock)
+            seen = _known[key] = _measured(recipe, first, draw, training, clock)
     return _decided(seen, samples)
 
 
@@ -133,10 +134,10 @@ def _seconds(work: Callable[[], object], clock: Clock) -> float:
     return clock() - began
 
 
-def _measured(recipe: Recipe, draw: Draw, size: int, samples: int, clock: Clock) -> _Seen:
+def _measured(recipe: Recipe, first: Batch, draw: Draw, training: Training, clock: Clock) -> _Seen:
     """Steps of a few samples first; of as many as fit into the bound then, unless the training is short."""
-    device, began, first = torch.device("cpu"), clock(), draw(min(FEW, size))
-    few = len(first.inputs)
+    device, began, few = torch.device("cpu"), clock(), len(first.inputs)
+    size = training.batch_size
 
     def work(number_format: str, batch: Batch) -> Callable[[], None]:
         def step() -> None:
@@ -151,7 +152,7 @@ def _measured(recipe: Recipe, draw: Draw, size: int, samples: int, clock: Clock)
         return once if once > BOUND_S / TURNS else min(once, _seconds(step, clock))
 
     seen = _Seen(size, few, {SINGLE: look(SINGLE)})
-    if seen.answers(samples):
+    if seen.answers(training.steps * size):
         return seen
     try:
         seen.step_s[HALF] = look(HALF)
