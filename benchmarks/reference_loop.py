@@ -14,7 +14,8 @@ their variance less exactly than that of plain ones.
 
 Prints a table; the last line is one JSON object with `step_ratio` and `predict_ratio` (plain / ours, above 1 is
 faster), both of medians over rounds, and `..._seed_over_published` (the seed package's wiring by the published one,
-both ours). `predict_ratio` is of float32 on both sides, `predict_bf16_ratio` of our bf16.
+both ours). `step_ratio` is of our training in `number_format`, `step_fp32_ratio` of float32 on both sides, as
+`predict_ratio` is; `predict_bf16_ratio` is of our bf16.
 """
 
 import argparse
@@ -210,12 +211,12 @@ class Ours:
         asked = Training(samples=LONG, batch_size=len(patches.samples.inputs), number_format=number_format)
         self.resolved = training_format(self.recipe, lambda count: patches.batch(0, count), asked, CPU)
 
-    def train(self, steps: int) -> float:
-        """Seconds of a step."""
+    def train(self, steps: int, number_format: str = "") -> float:
+        """Seconds of a step, in the format that was asked for or measured unless another is given."""
         batch = len(self.patches.samples.inputs)
         settings = Training(
             samples=steps * batch, batch_size=batch, lr=LEARNING_RATE, schedule="constant", clip=None, validations=1,
-            number_format=self.resolved.number_format,
+            number_format=number_format or self.resolved.number_format,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as scratch:
             progress = fit(
@@ -281,6 +282,7 @@ def rounds(asked: argparse.Namespace, sides: dict[str, Any], folder: Path) -> tu
                 times.add(f"{name} step", step_s)
                 times.add(f"{name} predict", predict_s)
                 if name == "ours":
+                    times.add("fp32 step", side.train(asked.steps, "fp32"))
                     times.add("table predict", side.predict(folder, table=True)[0])
                     times.add("bf16 predict", side.predict(folder, bf16=True)[0] if asked.bf16 else math.nan)
             print(
@@ -328,6 +330,8 @@ def show(times: Times, compared: dict[str, float], asked: argparse.Namespace) ->
         ratio = times.median("plain predict") / seconds
         print(f"{label:34s} {'':9s} {seconds:9.3f} {ratio:7.2f}")
         result[f"predict_{side}_ratio"] = round(ratio, 3)
+    result["step_fp32_ratio"] = round(times.median("plain step") / times.median("fp32 step"), 3)
+    print(f"{'a step, ours in fp32':34s} {'':9s} {times.median('fp32 step'):9.3f} {result['step_fp32_ratio']:7.2f}")
     print(", ".join(f"{name.replace('_', ' ')} {value:.2g}" for name, value in compared.items()))
     return result | compared
 
