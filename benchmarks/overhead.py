@@ -34,7 +34,8 @@ from smlmbench.run.cells import worker as worker_module
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
 from smlmbench.run.studies import study as study_module
-from smlmbench.run.studies.study import Options, run_study
+from smlmbench.run.studies.asked import Options
+from smlmbench.run.studies.study import run_study
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.runs import Run

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from smlmbench.camera import Camera
     from smlmbench.predictions import Localizations, Raster
-    from smlmbench.run.studies.study import Finished
+    from smlmbench.run.studies.asked import Finished
     from smlmbench.run.using.exporting import Exported
     from smlmbench.study.cells import Plan
     from smlmbench.study.sources import SimulateSource
@@ -109,9 +109,19 @@ def run(
             reporter.line(f"warning: {warning}")
         counts = f"{len(planned.cells)} cells, {len(planned.references)} references, {len(planned.skipped)} skipped"
         reporter.line(f"study {planned.study}: {counts}")
-        from smlmbench.run.studies.study import options_of, run_study
+        from smlmbench.run.studies.asked import Asked, done_before, options_of
 
-        return run_study(loaded, planned, opened, reporter, options_of(**options), whole=whole)
+        wanted = options_of(**options)
+        if (before := done_before(Asked(loaded.text, planned, whole, wanted), opened)) is not None:
+            for said in [
+                *(f"warning: {text}" for text in before[1] if text not in planned.warnings),
+                "all done before",
+            ]:
+                reporter.line(said)
+            return before[0]
+        from smlmbench.run.studies.study import run_study
+
+        return run_study(loaded, planned, opened, reporter, wanted, whole=whole)
 
 
 def leaderboard(

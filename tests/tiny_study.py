@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from smlmbench.run.progress import Reporter
-from smlmbench.run.studies.study import Finished, Options, run_study
+from smlmbench.run.studies.asked import Finished, Options
+from smlmbench.run.studies.study import run_study
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.store import Store

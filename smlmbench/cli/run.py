@@ -10,7 +10,7 @@ from smlmbench.cli.options import Only, TrainAsked, end_like_ctrl_c, from_fields
 from smlmbench.cli.output import emit, note
 
 if TYPE_CHECKING:
-    from smlmbench.run.studies.study import Finished
+    from smlmbench.run.studies.asked import Finished
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def command(asked: _Asked) -> None:
     end_like_ctrl_c()
     from smlmbench.run.progress import Reporter
     from smlmbench.run.searching.hunting import run_searches
-    from smlmbench.run.studies.study import options_of
+    from smlmbench.run.studies.asked import options_of
     from smlmbench.search.storage import address
 
     with Reporter() as reporter:

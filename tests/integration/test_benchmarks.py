@@ -46,6 +46,13 @@ def script(name):
     return made
 
 
+def test_the_same_command_again_is_timed():
+    said = run("again", "--cells", "2")
+    assert said["again_s"] > 0
+    assert said["report_s"] > 0
+    assert said["cells"] == 2
+
+
 def test_card_runs_without_a_card():
     said = run("card", "--device", "cpu", "--tiny")
     assert said["failed"] == []

@@ -13,7 +13,8 @@ from smlmbench.inference.checkpoint import load_trained
 from smlmbench.movies import with_context
 from smlmbench.predictions import Localizations
 from smlmbench.run.progress import Reporter
-from smlmbench.run.studies.study import Options, run_study
+from smlmbench.run.studies.asked import Options
+from smlmbench.run.studies.study import run_study
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tasks import load

@@ -11,8 +11,9 @@ from smlmbench.conformance import run_checks
 from smlmbench.registry import Catalog
 from smlmbench.report.leaderboard import leaderboard_frame
 from smlmbench.run.progress import Reporter
+from smlmbench.run.studies.asked import Options
 from smlmbench.run.studies.checking import check_plan
-from smlmbench.run.studies.study import Options, run_study
+from smlmbench.run.studies.study import run_study
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.records import read_study

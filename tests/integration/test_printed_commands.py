@@ -31,7 +31,8 @@ from smlmbench.engine.clusters import existing_workers
 from smlmbench.errors import EngineError, FormatError, StoreError
 from smlmbench.inference.loading import load
 from smlmbench.registry import Catalog
-from smlmbench.run.studies.trainings import Slots, check_slots
+from smlmbench.run.studies.asked import Slots
+from smlmbench.run.studies.trainings import check_slots
 from smlmbench.run.using import asking
 from smlmbench.run.using.finding import Found
 from smlmbench.search.storage import address

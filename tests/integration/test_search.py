@@ -23,7 +23,7 @@ from smlmbench.run.searching import record as search_record
 from smlmbench.run.searching import trials
 from smlmbench.run.searching.hunting import run_searches
 from smlmbench.run.session import Session
-from smlmbench.run.studies.study import Options
+from smlmbench.run.studies.asked import Options
 from smlmbench.search import Judge, Searcher, Sorts
 from smlmbench.search.storage import address
 from smlmbench.study.load import load_study

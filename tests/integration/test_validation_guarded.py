@@ -18,8 +18,9 @@ import yaml
 
 from smlmbench.registry import Catalog
 from smlmbench.run.progress import Reporter
+from smlmbench.run.studies.asked import Options
 from smlmbench.run.studies.picks import picks
-from smlmbench.run.studies.study import Options, run_study
+from smlmbench.run.studies.study import run_study
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.records import metric_history, read_study

@@ -31,6 +31,7 @@ class FakeRun:
     params: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
     tags: dict = field(default_factory=dict)
+    end_s: float = 0.0
 
     def artifact(self, relative):
         path = self.folder / relative

@@ -9,7 +9,8 @@ from smlmbench.cli import app
 from smlmbench.engine.jobs import read_jobs
 from smlmbench.errors import ConfigError, EngineError, StoreError
 from smlmbench.run.searching.hunting import _check_afar
-from smlmbench.run.studies.trainings import Slots, check_slots, width
+from smlmbench.run.studies.asked import Slots
+from smlmbench.run.studies.trainings import check_slots, width
 from smlmbench.study.schema.search import Search
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is in the extra [cluster]")

@@ -163,9 +163,12 @@ def test_a_probe_that_takes_bf16_trains_as_if_told(tmp_path, monkeypatch):
     plain = Trial(tmp_path / "plain", settings(number_format="bf16"))
     plain.run()
     probed(monkeypatch, "bf16")
-    found = Trial(tmp_path / "auto", settings(number_format="auto"))
+    found, single = (Trial(tmp_path / name, settings(number_format=name)) for name in ("auto", "fp32"))
     assert found.run().number_format == "bf16"
     assert without_seconds(found.told) == without_seconds(plain.told)
+    monkeypatch.undo()
+    single.run()
+    assert without_seconds(found.told) != without_seconds(single.told)
 
 
 def test_a_probe_leaves_no_trace_even_where_it_fails(monkeypatch):

@@ -11,9 +11,10 @@ from smlmbench.run.searching.costs import Costs
 from smlmbench.run.searching.record import Hunted, final_cells, log_search
 from smlmbench.run.searching.trials import Outcome, as_trial, run_trial, run_trial_spec
 from smlmbench.run.session import Session
+from smlmbench.run.studies.asked import Finished, Options, Slots
 from smlmbench.run.studies.pairing import doubts
-from smlmbench.run.studies.study import Finished, Options, begin, run_study
-from smlmbench.run.studies.trainings import Batch, Slots, is_afar, open_workers, width
+from smlmbench.run.studies.study import begin, run_study
+from smlmbench.run.studies.trainings import Batch, is_afar, open_workers, width
 from smlmbench.search import Direction, Proposal, Searcher, Sorts, Trial
 from smlmbench.search.pruning import Rule
 from smlmbench.search.storage import address

@@ -1,24 +1,19 @@
 """A whole study: plan, rows, picks, timing, report; the same command again does only what is left."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 from smlmbench.inference.devices import resolve_device
 from smlmbench.report.publish import report_study
 from smlmbench.run.cells.references import run_reference
 from smlmbench.run.materials import Materials
 from smlmbench.run.progress import Reporter
 from smlmbench.run.session import Session
+from smlmbench.run.studies.asked import Asked, Finished, Options, finished, note, statuses, unfinished
 from smlmbench.run.studies.longer import completed
 from smlmbench.run.studies.pairing import doubts
 from smlmbench.run.studies.picks import log_picks
 from smlmbench.run.studies.planfile import plan_document
 from smlmbench.run.studies.sources import FILE as SOURCES
 from smlmbench.run.studies.sources import sources_document
-from smlmbench.run.studies.trainings import INLINE, Slots, check_slots, train
+from smlmbench.run.studies.trainings import check_slots, train
 from smlmbench.run.timing.fitters import time_fitters
 from smlmbench.run.timing.timings import time_study
 from smlmbench.study.cells import Plan
@@ -26,47 +21,9 @@ from smlmbench.study.load import Loaded
 from smlmbench.study.planning.students import with_longer
 from smlmbench.timing import check_device
 from smlmbench.tracking.claims import reap
-from smlmbench.tracking.records import StudyRecord, read_study
+from smlmbench.tracking.records import read_study
 from smlmbench.tracking.runs import open_run
 from smlmbench.tracking.store import Store
-
-ENDED = ("done", "failed", "collapsed", "skipped")
-BAD = ("failed", "collapsed")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line adds to a study."""
-
-    device: str = "auto"  # auto, cpu, cuda or mps for training, and for scoring where `infer_device` is None
-    retry_failed: bool = False  # repeat failed and collapsed cells
-    max_hours: float | None = None  # start no new cell after this time
-    infer_device: str | None = None  # the same names, for scoring and predicting after training
-    slots: Slots = INLINE
-
-
-def options_of(
-    workers: int | None = None, scheduler: str | None = None, cluster: Path | None = None, **others: Any
-) -> Options:
-    """Options from flat names, as the command line and the Python interface have them."""
-    return Options(slots=Slots(workers, scheduler, cluster), **others)
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What a run of a study left behind.
-
-    Attributes:
-        statuses: Number of planned cells by status.
-        report: The leaderboard page.
-        unfinished: Cells that are neither done nor ended with a reason.
-        failed_references: Names of references that could not be scored.
-    """
-
-    statuses: dict[str, int]
-    report: Path
-    unfinished: int
-    failed_references: list[str]
 
 
 def begin(loaded: Loaded, store: Store, reporter: Reporter, options: Options) -> Session:
@@ -99,7 +56,7 @@ def run_study(
         ConfigError, EngineError, StoreError, PairingError: From `begin`, or a truth does not fit; nothing was begun.
         KeyboardInterrupt: After the running cell was checkpointed; what is left was said.
     """
-    study, doubtful = loaded.study, doubts(loaded)
+    study, doubtful, asked = loaded.study, doubts(loaded), Asked(loaded.text, plan, whole, options)
     session = begin(loaded, store, reporter, options)
     for said in doubtful:
         reporter.line(f"warning: {said}")
@@ -114,10 +71,13 @@ def run_study(
             _work(loaded, plan, session, options)
         except KeyboardInterrupt:
             reporter.close()
-            left = _unfinished(_statuses(plan, read_study(store, study.study)))
+            left = unfinished(statuses(plan, read_study(store, study.study)))
             reporter.line(f"stopped; {left} of {len(plan.cells)} cells are left; the same command continues them")
             raise
-        return _report(plan, session)
+        record = read_study(store, study.study)
+        found = finished(plan, record, report_study(store, study.study, record=record).html)
+        note(asked, found, record, run)
+        return found
 
 
 def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> None:
@@ -125,10 +85,8 @@ def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> Non
     for reference in plan.references:
         run_reference(reference, session)
     found = train(plan.cells, session, options.slots, options.max_hours or study.max_hours)
-    record, wanted = (
-        found or read_study(session.store, study.study),
-        {cell.cell_id: cell.eval_id for cell in plan.cells},
-    )
+    record = found or read_study(session.store, study.study)
+    wanted = {cell.cell_id: cell.eval_id for cell in plan.cells}
     ended = [row for row in reversed(record.rows("cell")) if row.status == "done"]
     runs = {row.cell_id: row for row in ended if wanted.get(row.cell_id) == row.eval_id}  # scored as planned
     done = [cell for cell in plan.cells if cell.cell_id in runs]
@@ -139,31 +97,3 @@ def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> Non
         time_fitters(plan.references, references, study.timing, session)
     if study.log_models != "none" and done:
         log_picks(done, runs, session, everything=study.log_models == "all")
-
-
-def _report(plan: Plan, session: Session) -> Finished:
-    record = read_study(session.store, plan.study)
-    files = report_study(session.store, plan.study, record=record)
-    known = _statuses(plan, record)
-    statuses = Counter([*known.values(), *("skipped" for _ in plan.skipped)])
-    failing = {row.cell_id for row in record.rows("reference") if row.status == "failed"}
-    failed = [row.reference.name for row in plan.references if row.reference_id in failing]
-    return Finished(dict(statuses), files.html, _unfinished(known), failed)
-
-
-def _unfinished(statuses: Mapping[str, str]) -> int:
-    return sum(status not in ENDED for status in statuses.values())
-
-
-def _statuses(plan: Plan, record: StudyRecord) -> dict[str, str]:
-    """Status by cell_id: that of the newest run that counts, `planned` where there is none.
-
-    A student that was not begun and whose teacher ended badly is `skipped`.
-    """
-    statuses = {cell.cell_id: "planned" for cell in plan.cells}
-    newest_last = reversed(record.rows("cell"))
-    statuses |= {row.cell_id: row.status for row in newest_last if row.cell_id in statuses}
-    for cell in plan.cells:
-        if statuses[cell.cell_id] == "planned" and any(statuses.get(need) in BAD for need in cell.needs):
-            statuses[cell.cell_id] = "skipped"
-    return statuses

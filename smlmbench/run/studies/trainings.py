@@ -5,8 +5,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from smlmbench import engine
@@ -18,6 +17,7 @@ from smlmbench.run.cells.run import describe, row_of
 from smlmbench.run.cells.worker import outcome, pack_cell, pack_session, run_spec
 from smlmbench.run.progress import retell
 from smlmbench.run.session import Session
+from smlmbench.run.studies.asked import Slots
 from smlmbench.study.cells import Cell
 from smlmbench.tracking.claims import bury, decide
 from smlmbench.tracking.records import RunRecord, StudyRecord, cell_runs, read_study
@@ -29,23 +29,6 @@ NAMED_ROWS = 50
 ENDED_WELL = "done"
 LEFT = "left"
 WAIT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Where cells run."""
-
-    workers: int | None = None  # processes on this machine, or jobs; 1 without the others is this process
-    scheduler: str | None = None  # address of a scheduler that runs already
-    cluster: Path | None = None  # `cluster.yaml` of a job queue
-
-    @property
-    def inline(self) -> bool:
-        """Whether cells run in this process."""
-        return self.scheduler is None and self.cluster is None and (self.workers or 1) == 1
-
-
-INLINE = Slots()
 
 
 def check_slots(slots: Slots, *, uri: str, served: bool) -> None:
