@@ -14,7 +14,8 @@ their variance less exactly than that of plain ones.
 
 Prints a table; the last line is one JSON object with `step_ratio` and `predict_ratio` (plain / ours, above 1 is
 faster), both of medians over rounds, and `..._seed_over_published` (the seed package's wiring by the published one,
-both ours). `predict_ratio` is of float32 on both sides, `predict_bf16_ratio` of our bf16.
+both ours). `step_ratio` is of our training in `number_format`, `step_fp32_ratio` of float32 on both sides, as
+`predict_ratio` is; `predict_bf16_ratio` is of our bf16.
 """
 
 import argparse
@@ -38,8 +39,8 @@ from torch.nn import functional
 from smlmbench.data.contracts import Batch, Given, Statistics
 from smlmbench.formats import open_movie
 from smlmbench.inference import allocator
-from smlmbench.inference.devices import resolve_number_format
 from smlmbench.inference.engine import ReadOut, predict
+from smlmbench.inference.probe import training_format
 from smlmbench.inference.runtimes import eager
 from smlmbench.movies import calibrated
 from smlmbench.outputs import raster
@@ -51,6 +52,7 @@ from smlmbench.truths.emitters import Sampled
 CPU = torch.device("cpu")
 GLIBC_MMAP_BYTES, GLIBC_TRIM_BYTES = 2**25, 2**26
 PIXEL_NM, AMPLITUDE, LAMBDA = 100.0, 100.0, 200.0
+LONG = 10**9  # samples of a training for which the probe of its number format is worth it
 LEARNING_RATE = 1e-5  # so small that both sides stay at the same weights
 STATISTICS = Statistics(mean=118.0, std=24.0, low=85.0, high=330.0)
 
@@ -199,20 +201,22 @@ class Ours:
     """The same by this package: `fit` with the supervised recipe, and the streaming engine."""
 
     def __init__(self, network: nn.Module, patches: Patches, catalog: Catalog, number_format: str) -> None:
-        self.catalog, self.patches, self.number_format = catalog, patches, number_format
+        self.catalog, self.patches = catalog, patches
         self.network = allocator.place(network, CPU)
         self.settings = {**catalog.card("outputs", "raster").fill("raster", patches.output), "pixel_size_nm": PIXEL_NM}
         loss = catalog.module("losses", "l1l2").build({"weight": LAMBDA, "kernel": "unit"}, self.settings)
         recipes = catalog.module("recipes", "supervised")
         self.recipe = recipes.build(self.network, loss, lambda batch: raster.targets(batch, self.settings), CPU, {})
         self.losses: list[float] = []
+        asked = Training(samples=LONG, batch_size=len(patches.samples.inputs), number_format=number_format)
+        self.resolved = training_format(self.recipe, lambda count: patches.batch(0, count), asked, CPU)
 
-    def train(self, steps: int) -> float:
-        """Seconds of a step."""
+    def train(self, steps: int, number_format: str = "") -> float:
+        """Seconds of a step, in the format that was asked for or measured unless another is given."""
         batch = len(self.patches.samples.inputs)
         settings = Training(
             samples=steps * batch, batch_size=batch, lr=LEARNING_RATE, schedule="constant", clip=None, validations=1,
-            number_format=self.number_format,
+            number_format=number_format or self.resolved.number_format,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as scratch:
             progress = fit(
@@ -278,6 +282,7 @@ def rounds(asked: argparse.Namespace, sides: dict[str, Any], folder: Path) -> tu
                 times.add(f"{name} step", step_s)
                 times.add(f"{name} predict", predict_s)
                 if name == "ours":
+                    times.add("fp32 step", side.train(asked.steps, "fp32"))
                     times.add("table predict", side.predict(folder, table=True)[0])
                     times.add("bf16 predict", side.predict(folder, bf16=True)[0] if asked.bf16 else math.nan)
             print(
@@ -325,6 +330,8 @@ def show(times: Times, compared: dict[str, float], asked: argparse.Namespace) ->
         ratio = times.median("plain predict") / seconds
         print(f"{label:34s} {'':9s} {seconds:9.3f} {ratio:7.2f}")
         result[f"predict_{side}_ratio"] = round(ratio, 3)
+    result["step_fp32_ratio"] = round(times.median("plain step") / times.median("fp32 step"), 3)
+    print(f"{'a step, ours in fp32':34s} {'':9s} {times.median('fp32 step'):9.3f} {result['step_fp32_ratio']:7.2f}")
     print(", ".join(f"{name.replace('_', ' ')} {value:.2g}" for name, value in compared.items()))
     return result | compared
 
@@ -340,7 +347,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--upsampling", type=int, default=8, choices=(2, 4, 8))
     parser.add_argument("--width", type=float, default=1.0, help="multiplies the channels")
     parser.add_argument("--number-format", default="auto", choices=("auto", "fp32", "bf16"), help="of our training")
-    parser.add_argument("--bf16", action="store_true", help="also predict in bf16; always so with AMX")
+    parser.add_argument("--bf16", action="store_true", help="also predict in bf16; always so where we train in it")
     parser.add_argument("--threads", type=int, help="threads of torch, on both sides")
     parser.add_argument("--alone", choices=("plain", "ours"), help="time this side only")
     return parser.parse_args()
@@ -353,13 +360,15 @@ def main() -> None:
     catalog = Catalog()
     patches = Patches(asked.batch, asked.crop, asked.upsampling)
     published, seed = build(catalog, asked, "published"), build(catalog, asked, "seed")
-    used = resolve_number_format(asked.number_format, CPU)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    asked.bf16 = asked.bf16 or amx
-    print(f"Deep-STORM, upsampling {asked.upsampling}, {torch.get_num_threads()} threads, AMX {'yes' if amx else 'no'}")
-    print(f"ours trains in {used} and predicts in fp32; plain does both in fp32")
     plain = Plain(published, asked.width, patches)
-    ours = Ours(published, patches, catalog, asked.number_format)
+    if asked.alone != "plain":
+        set_allocator(ours=True)
+    ours = Ours(published, patches, catalog, "fp32" if asked.alone == "plain" else asked.number_format)
+    used = ours.resolved.number_format
+    asked.bf16 = asked.bf16 or used == "bf16"
+    print(f"Deep-STORM, upsampling {asked.upsampling}, {torch.get_num_threads()} threads, AMX {'yes' if amx else 'no'}")
+    print(f"ours trains in {used} ({ours.resolved.why or 'asked for'}) and predicts in fp32; plain does both in fp32")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_frames(folder, asked.frames, asked.size)
@@ -370,7 +379,7 @@ def main() -> None:
             print(json.dumps({"alone": asked.alone, "threads": torch.get_num_threads()} | medians))
             return
         compared = compare(plain, ours, folder, bf16=asked.bf16)
-        sides = {"plain": plain, "ours": ours, "seed": Ours(seed, patches, catalog, asked.number_format)}
+        sides = {"plain": plain, "ours": ours, "seed": Ours(seed, patches, catalog, used)}
         times, _ = rounds(asked, sides, folder)
     facts = {"threads": torch.get_num_threads(), "amx": amx, "number_format": used, "rounds": asked.rounds}
     print(json.dumps(show(times, compared, asked) | facts))

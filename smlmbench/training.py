@@ -23,8 +23,8 @@ from torch.optim import lr_scheduler as schedules
 
 from smlmbench.data.contracts import Batch
 from smlmbench.errors import CollapsedError, DivergedError, HalvedWarning, StoreLostError
-from smlmbench.inference.devices import free_memory, lacks_memory, no_memory, resolve_number_format
-from smlmbench.models.recalled import recalled
+from smlmbench.inference.devices import free_memory, lacks_memory, no_memory
+from smlmbench.inference.probe import moves_of, training_format
 from smlmbench.recipes.contracts import Move, Recipe
 from smlmbench.study.schema import Training
 
@@ -61,6 +61,9 @@ class Progress:
     train_s: float = 0.0
     stopped_early: bool = False
     parts: int = 1  # of a batch; 2 where a device had no memory for the whole: their gradients are added up
+    number_format: str = ""  # of all steps, from the first on
+    format_why: str = ""  # as `Resolved`
+    step_ms: dict[str, float] = field(default_factory=dict)
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
 
@@ -103,7 +106,6 @@ class _Loop:
 
     def __init__(self, recipe: Recipe, settings: Training, device: torch.device, folder: Path) -> None:
         self.recipe, self.settings, self.device, self.folder = recipe, settings, device, folder
-        self.number_format = resolve_number_format(settings.number_format, device)
         self.optimisers = {name: _optimiser(parameters, settings) for name, parameters in recipe.players().items()}
         self.schedules = {name: _schedule(optimiser, settings) for name, optimiser in self.optimisers.items()}
         self.progress = Progress()
@@ -172,6 +174,8 @@ class _Loop:
         first, each = self.progress.step * size, -(-size // parts)
         try:
             batches = [stream.batch(first + start, min(each, size - start)) for start in range(0, size, each)]
+            if not self.progress.number_format:
+                self._take_format(stream, batches[0])
             with _unbroken():
                 self._step(batches)
                 self.progress.step += 1
@@ -185,15 +189,23 @@ class _Loop:
             return False
         return True
 
+    def _take_format(self, stream: Stream, batch: Batch) -> None:
+        """Settle what the steps are computed in; the first batch of the next one is at hand."""
+
+        def draw(count: int) -> Batch:
+            return batch if count == len(batch.inputs) else stream.batch(batch.first, count)
+
+        asked = self.settings.model_copy(update={"batch_size": len(batch.inputs)})
+        found = training_format(self.recipe, draw, asked, self.device)
+        self.progress.number_format, self.progress.format_why = found.number_format, found.why
+        self.progress.step_ms = dict(found.step_ms)
+
     def _step(self, batches: Sequence[Batch]) -> None:
         lr = float(next(iter(self.optimisers.values())).param_groups[0]["lr"])
         seen: dict[str, torch.Tensor] = {}
         for batch in batches:
             share = len(batch.inputs) / self.settings.batch_size
-            half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.number_format == "bf16")
-            with half, recalled(self.recipe.network):
-                moves = self.recipe.step(batch)
-            for move in moves:
+            for move in moves_of(self.recipe, batch, self.device, self.progress.number_format):
                 if batch is batches[0]:
                     self.optimisers[move.player].zero_grad(set_to_none=True)
                 (share * move.loss).backward()  # type: ignore[no-untyped-call]

@@ -116,17 +116,19 @@ def _torch() -> Iterator[Finding]:
     try:
         import torch
 
-        from smlmbench.inference.devices import resolve_device, resolve_number_format
+        from smlmbench.inference.devices import resolve_device
+        from smlmbench.inference.probe import example_format
 
         device = resolve_device()
         if float(torch.ones(2, 2).mm(torch.ones(2, 2)).sum()) != 8:
             raise RuntimeError("wrong product of two matrices")
-        chosen = resolve_number_format("auto", device)
+        chosen = example_format(device)
     except Exception as error:  # whatever is broken in an installation is what this command is asked to tell
         yield Finding("torch works", False, f"{type(error).__name__}: {' '.join(str(error).split())}")
         return
     yield Finding("torch works", True, f"{torch.__version__}, {torch.get_num_threads()} threads")
-    yield Finding("training", True, f"on {device}, number_format auto takes {chosen}")
+    takes = f"number_format auto takes {chosen.number_format} for a small network: {chosen.why}"
+    yield Finding("training", True, f"on {device}, {takes}")
     for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         facts = torch.cuda.get_device_properties(number)
         yield Finding(f"cuda:{number}", True, f"{facts.name}, {_gb(facts.total_memory)}, CUDA {torch.version.cuda}")

@@ -117,8 +117,8 @@ def _show(asked: _Asked, rows: list[dict[str, Any]]) -> None:
     shown = [[_cell(row.get(key), key) for key in columns] for row in rows if "reason" not in row]
     table(f"batch 1, upsampling {asked.upsampling}, {rows[0]['host']}", columns, shown)
     for row in rows:
-        if "reason" in row:
-            note(f"{row['model']} {row['size_px']} px {row['runtime']} {row['number_format']}: {row['reason']}")
+        if said := row.get("reason", row.get("slower")):
+            note(f"{row['model']} {row['size_px']} px {row['runtime']} {row['number_format']}: {said}")
     others = max((row["others"] for row in rows if "others" in row), default=0.0)
     if others > BUSY:
         note(f"other programs used {100 * others:.0f} % of the processor: compare ratios, not milliseconds")

@@ -1,4 +1,4 @@
-"""Where networks run, in which number format they are trained there, and what to do where memory runs out."""
+"""Where networks run, and what to do where memory runs out."""
 
 import gc
 import warnings
@@ -72,16 +72,3 @@ def free_memory(device: torch.device) -> None:
 def no_memory(device: torch.device, what: str, advice: str, error: BaseException) -> NoMemoryError:
     """Make the error that ends what does not fit."""
     return NoMemoryError(f"{device} has no memory for {what}; {advice} ({one_line(error)})")
-
-
-def resolve_number_format(wanted: str, device: torch.device) -> str:
-    """`auto`: bf16 where the processor multiplies it faster than fp32 (CUDA with bf16, CPU with AMX), else fp32.
-
-    AVX512_BF16 alone does not count: its convolutions were measured slower than fp32 ones (benchmarks/step.py).
-    """
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return "bf16" if device.type == "cpu" and has_amx() else "fp32"

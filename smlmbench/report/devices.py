@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smlmbench.addresses import command as command_line
 from smlmbench.report.leaderboard import boards_of
@@ -14,6 +14,7 @@ NAME = re.compile(
     r"^device/(?P<device>[a-z]+)_(?P<runtime>.+)_(?P<number_format>fp32|fp64|bf16|int8)_(?P<size>\d+)px_latency_ms$"
 )
 SINGLE = "fp32"
+PLAIN = "eager"  # the plain loop, which all other ways have to beat
 TWIN = f"_{SINGLE}"  # suffix of the number of fp32 beside that of a reduced format
 NOT_TIMED = "smlmbench.not_timed"
 REAL_TIME_MS = (10.0, 30.0)
@@ -27,6 +28,7 @@ class Timing:
     Attributes:
         numbers: latency_ms, q1_ms, frames_per_s ... by name; reduced formats carry their own scores, and with the
             suffix `TWIN` those of fp32 on the same frames.
+        slower: Why it is no way to save time, or empty; see `slower`.
     """
 
     entry: Entry
@@ -36,6 +38,12 @@ class Timing:
     number_format: str
     size_px: int
     numbers: Mapping[str, float]
+    slower: str = ""
+
+    @property
+    def way(self) -> tuple[str, str]:
+        """Runtime and number format."""
+        return self.runtime, self.number_format
 
     @property
     def latency_ms(self) -> float:
@@ -52,6 +60,19 @@ class Timing:
         return line if line is None or own is None or single is None else line + own - single
 
 
+def slower(way: tuple[str, str], latency_ms: float, timed: Mapping[tuple[str, str], float]) -> str:
+    """Why a runtime and number format are no way to save time: a simpler way was faster, by measurement; empty if none.
+
+    `timed` are the latencies of the same network on the same device at the same size, by runtime and number format.
+    """
+    runtime, number_format = way
+    for other in ((runtime, SINGLE), (PLAIN, number_format), (PLAIN, SINGLE)):
+        if other != way and latency_ms > timed.get(other, latency_ms):
+            both = f"{milliseconds(latency_ms)} ms against {milliseconds(timed[other])} ms"
+            return f"slower than {' in '.join(other)} here ({both})"
+    return ""
+
+
 def timings(board: Board) -> list[Timing]:
     """Every timing of the picks and references of a board; of later repeats reduced formats alone."""
     rows = [(entry, row) for entry in board.entries for row in entry.scored_rows]
@@ -64,7 +85,11 @@ def timings(board: Board) -> list[Timing]:
             numbers = {key.removeprefix(stem): value for key, value in metrics.items() if key.startswith(stem)}
             if row is entry.scored_rows[0] or number_format not in (SINGLE, "fp64"):
                 made.append(Timing(entry, row, device, runtime, number_format, int(size), numbers))
-    return made
+    timed: dict[tuple[object, ...], dict[tuple[str, str], float]] = {}
+    for one in made:
+        timed.setdefault((id(one.entry), one.device, one.size_px), {}).setdefault(one.way, one.latency_ms)
+    beside = (timed[id(one.entry), one.device, one.size_px] for one in made)
+    return [replace(one, slower=slower(one.way, one.latency_ms, ways)) for one, ways in zip(made, beside, strict=True)]
 
 
 def reasons(board: Board) -> Iterator[tuple[Entry, str, str]]:
@@ -109,6 +134,7 @@ class Fitting:
 def best_within(board: Board, budget_ms: float, device: str, size_px: int | None = None) -> Fitting | None:
     """The timing with the best score whose single frame takes at most a budget; None where nothing fits.
 
+    What a simpler way does faster is not offered.
     The device is cpu, cuda or mps; the size is the side of the frame, None takes the smallest that was timed.
     """
     found = [one for one in timings(board) if one.device == device]
@@ -116,7 +142,8 @@ def best_within(board: Board, budget_ms: float, device: str, size_px: int | None
     fitting = [
         (board.sign * score, -one.latency_ms, one)
         for one in found
-        if one.size_px == size and one.latency_ms <= budget_ms and (score := one.score(board)) is not None
+        if one.size_px == size and one.latency_ms <= budget_ms and not one.slower
+        if (score := one.score(board)) is not None
     ]
     if not fitting:
         return None

@@ -1,5 +1,6 @@
 """Warnings in words: rows below a reference, rows above a bound, lost repeats, unfinished boards."""
 
+from collections import Counter
 from itertools import product
 
 from smlmbench.report.model import Board, Entry
@@ -43,6 +44,20 @@ def halved(entry: Entry) -> list[str]:
     return [f"{sum(parts)} of {len(parts)} repeats saw each batch in halves, for want of memory on their device"]
 
 
+def mixed_formats(entry: Entry) -> list[str]:
+    """Say which number formats the repeats of a mean were trained in, where that is not one."""
+    formats = _trained_in(entry)
+    if len(formats) < 2:
+        return []
+    counts = ", ".join(f"{count} in {name}" for name, count in sorted(formats.items()))
+    return [f"its {formats.total()} repeats were not trained in one number format: {counts}"]
+
+
+def _trained_in(entry: Entry) -> Counter[str]:
+    params = [row.run.params for row in entry.scored_rows if row.run is not None and not entry.is_reference]
+    return Counter(said["number_format"] for said in params if "number_format" in said)
+
+
 def board_notes(board: Board) -> list[str]:
     """Sentences on what is missing from a board."""
     notes = []
@@ -50,7 +65,19 @@ def board_notes(board: Board) -> list[str]:
     missing = dict.fromkeys(entry.name for entry in board.others if not entry.scored_rows and entry.name not in shown)
     if missing:
         notes.append(f"No finished row: {', '.join(missing)} (reasons in the table of all rows).")
-    return [*notes, *board.section.notes, *_absent(board)]
+    return [*notes, *_formats(board), *board.section.notes, *_absent(board)]
+
+
+def _formats(board: Board) -> list[str]:
+    """That rows were trained in several number formats, as where `auto` was measured on two computers."""
+    who: dict[str, dict[str, None]] = {}
+    for entry in board.everything:
+        for name in _trained_in(entry):
+            who.setdefault(name, {})[entry.label] = None
+    if len(who) < 2:
+        return []
+    told = "; ".join(f"in {name}: {', '.join(labels)}" for name, labels in sorted(who.items()))
+    return [f"Trained {told}. Left to itself (auto), each training takes what was faster for its network there."]
 
 
 def _absent(board: Board) -> list[str]:

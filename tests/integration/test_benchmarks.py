@@ -22,6 +22,7 @@ def test_reference_loop_compares_equal_networks():
     tiny = ("--rounds", "1", "--frames", "3", "--size", "16", "--batch", "2", "--crop", "8", "--width", "0.125")
     said = run("reference_loop", *tiny, "--number-format", "fp32")
     assert said["step_ratio"] > 0
+    assert said["step_fp32_ratio"] > 0
     assert said["predict_ratio"] > 0
     assert said["loss_relative_difference"] < 1e-3
     assert said["image_relative_difference"] < 1e-4

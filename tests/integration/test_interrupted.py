@@ -28,6 +28,9 @@ def interrupting(calls, at):
     return batch
 
 
+STOPPED_AT = 17 + 2  # a training that has no format yet asks for a few samples beside its first batch
+
+
 class Outcome(NamedTuple):
     """Of one command: what it said, the first sample of every batch, the store, files of work, MLflow's statuses."""
 
@@ -48,7 +51,7 @@ def stopped(tmp_path_factory, empty_store, short_timing):
     path.write_text(path.read_text().replace("name: sim", "name: renamed"))
     words = ["run", str(path), "--store", str(folder / "mlruns")]
     outcomes = []
-    for at in (17, None):
+    for at in (STOPPED_AT, None):
         calls = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SimulatedTraining, "batch", interrupting(calls, at))
@@ -66,7 +69,7 @@ def test_ctrl_c_leaves_a_run_to_continue_and_says_what_is_left(stopped):
     assert result.exit_code == 130
     assert "stopped; 1 of 2 cells are left; the same command continues them" in result.stderr
     assert "Traceback" not in result.output
-    assert len(calls) == 17
+    assert len(calls) == STOPPED_AT
     rows = {row.params["model"]: row for row in record.rows("cell")}
     assert {name: row.status for name, row in rows.items()} == {"srcnn": "done", "fid_storm": "interrupted"}
     assert stored[rows["fid_storm"].run_id] == "KILLED"

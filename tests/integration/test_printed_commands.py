@@ -32,7 +32,8 @@ from smlmbench.errors import EngineError, FormatError, StoreError
 from smlmbench.inference.loading import load
 from smlmbench.registry import Catalog
 from smlmbench.run.slots import Slots, check_slots
-from smlmbench.run.timing.gated import fastest
+from smlmbench.run.using import asking
+from smlmbench.run.using.finding import Found
 from smlmbench.search.storage import address
 from smlmbench.tracking.location import relocate
 from smlmbench.tracking.records import read_study
@@ -51,7 +52,7 @@ TESTED = {
         "report/leaderboard.py smlmbench run",
         "run/timing/retiming.py smlmbench run",
     ),
-    *("run/timing/gated.py smlmbench time", "inference/loading.py smlmbench export"),
+    *("run/using/asking.py smlmbench time", "inference/loading.py smlmbench export"),
     *("study/planning/spaces.py smlmbench search", "run/slots.py mlflow server"),
     "cli/report.py *",
 }
@@ -198,8 +199,8 @@ def test_commands_of_a_study_from_the_first_to_the_last(place, empty_store, serv
     Path("camera.yaml").write_text("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5}")
     ran(predict)
     (row,) = record.rows("cell")
-    elsewhere = SimpleNamespace(tags={}, store=row.store)
-    (adds,) = shown(fastest(elsewhere, torch.device("cpu"), (1, 16, 16), Catalog()).why)
+    elsewhere = Found(row.artifact("best.pt"), SimpleNamespace(tags={}, store=row.store))
+    (adds,) = shown(asking._choose(asking.Wanted(""), elsewhere, lambda: (1, 16, 16), Catalog(), None).why)
     ran(adds, **{"STUDY.yaml": str(path)})
     Path("bare.xml").write_bytes(b"")
     with pytest.raises(FormatError) as caught:

@@ -187,6 +187,21 @@ def test_reduced_formats_stay_near_and_need_frames(made):
             prepare(CATALOG, runtime, one.trained.network, frames, "int8")
 
 
+@NEEDS_ONNX
+def test_int8_of_onnxruntime_is_of_convolutions_alone(made, tmp_path):
+    import onnx as files
+
+    one, path = made("deep_storm"), tmp_path / "int8.onnx"
+    CATALOG.module("runtimes", "onnxruntime").write(one.graph, path, "int8", [frames_of((4, 1, 32, 32), 2)])
+    graph = files.load(path).graph
+    stored = {each.name: files.TensorProto.DataType.Name(each.data_type) for each in graph.initializer}
+    weights = {kind: {stored.get(node.input[1]) for node in graph.node if node.op_type == kind} for kind in KINDS}
+    assert weights == {"Conv": {None}, "ConvTranspose": {"FLOAT"}}  # None: made of int8 by a node before it
+    ranges = {stored[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"}
+    assert ranges == {"UINT8"}
+
+
+KINDS = ("Conv", "ConvTranspose")
 DROPPED = """
 import gc, signal, sys, threading
 import torch

@@ -119,7 +119,11 @@ def test_it_commits_from_time_to_time(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("movie")
+    return network_and_movie(tmp_path_factory.mktemp("movie"))
+
+
+def network_and_movie(folder):
+    """`best.pt` of a tiny network, and `movie.tif`."""
     given = Given(1, 2, 100.0, Statistics(10.0, 5.0, 0.0, 80.0))
     card = CATALOG.card("models", "fid_storm")
     settings = card.fill("fid_storm", card.tiny)

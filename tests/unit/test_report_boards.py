@@ -89,6 +89,23 @@ def test_a_row_says_that_its_batches_were_halved(builder):
     )
 
 
+def test_a_board_says_that_its_rows_were_trained_in_several_number_formats(builder):
+    builder.trained("net", [0.8, 0.8, 0.8])
+    builder.trained("other", [0.7, 0.7, 0.7])
+    runs = [run for run in builder.record.runs if run.role == "cell"]
+    for run in runs:
+        run.params["number_format"] = "bf16"
+    board = board_of(builder)
+    assert not any("bf16" in text for text in (*board.notes, *board.entries[0].flags))
+    runs[1].params["number_format"] = "fp32"
+    board = board_of(builder)
+    mixed, whole = sorted(board.entries, key=lambda entry: -len(entry.flags))
+    assert mixed.flags[-1] == "its 3 repeats were not trained in one number format: 2 in bf16, 1 in fp32"
+    assert not any("number format" in flag for flag in whole.flags)
+    both = ", ".join(entry.label for entry in board.entries)
+    assert f"Trained in bf16: {both}; in fp32: {mixed.label}. Left to itself" in " ".join(board.notes)
+
+
 def test_a_distilled_student_competes_beside_its_plain_twin(builder):
     builder.trained("net", [0.8, 0.8])
     builder.trained("net", [0.9, 0.9], method="hint", teacher="big")

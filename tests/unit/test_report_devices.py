@@ -73,6 +73,35 @@ def test_every_timing_is_a_line_with_its_scores_and_reasons(record):
     assert table.rows[-1][1][5].small == "this processor has no bf16"
 
 
+def test_what_a_simpler_way_does_faster_says_so_and_is_never_offered(record):
+    board = board_of(record)
+    assert {one.slower for one in timings(board)} == {""}
+    list(put(record, "good", "cpu_onnxruntime_fp32_64px", 7.0))
+    list(put(record, "good", "cpu_compiled_fp32_64px", 50.0))
+    reduced = {"efficiency": 99.0, "efficiency_fp32": 80.4}
+    next(put(record, "good", "cpu_compiled_bf16_64px", 30.0, **reduced))
+    next(put(record, "good", "cpu_eager_bf16_64px", 25.0, **reduced | {"efficiency": 98.0}))
+    next(put(record, "good", "cpu_openvino_bf16_64px", 41.0, **reduced))
+    said = {one.way: one.slower for one in timings(board) if one.size_px == 64 and one.entry.name == "good"}
+    assert said == {
+        ("eager", "fp32"): "",
+        ("onnxruntime", "fp32"): "",
+        ("onnxruntime", "int8"): "slower than onnxruntime in fp32 here (8 ms against 7 ms)",
+        ("compiled", "fp32"): "slower than eager in fp32 here (50 ms against 40 ms)",
+        ("compiled", "bf16"): "slower than eager in bf16 here (30 ms against 25 ms)",
+        ("eager", "bf16"): "",
+        ("openvino", "bf16"): "slower than eager in bf16 here (41 ms against 25 ms)",
+    }
+    flagged = [cells[5].flags for _, cells in device_table(board).rows if cells[2].text == "compiled"]
+    assert flagged == [(said["compiled", "bf16"],), (said["compiled", "fp32"],)]
+    table = formats_table(board)
+    at = [column.title for column in table.columns].index("int8, onnxruntime")
+    (cell,) = (cells[at] for _, cells in table.rows if cells[0].text == "good")
+    assert (cell.text, cell.flags) == ("80.00", (said["onnxruntime", "int8"],))
+    assert best_within(board, 100.0, "cpu").timing.way == ("eager", "bf16")
+    assert best_within(board, 24.0, "cpu").timing.way == ("onnxruntime", "fp32")
+
+
 def test_number_formats_stand_beside_fp32_on_one_table(record):
     first = next(run for run in record.runs if NOT_TIMED in run.tags)
     lost = "efficiency 70.00, fp32 80.40: it may lose 11 points of efficiency (at most 1)"

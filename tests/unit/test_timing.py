@@ -9,7 +9,9 @@ import torch
 
 from smlmbench import timing
 from smlmbench.errors import ConfigError
-from smlmbench.run.timing.measuring import Subject, measure
+from smlmbench.registry import Catalog
+from smlmbench.run.timing import untrained
+from smlmbench.run.timing.measuring import Measured, Subject, measure
 from smlmbench.timing import check_device, host_name, synchronise, threads, time_calls
 
 CPU = torch.device("cpu")
@@ -156,6 +158,20 @@ def test_a_busy_machine_is_refused_where_asked(monkeypatch):
     monkeypatch.setattr(timing, "used_by_others", lambda: 0.55)
     with pytest.raises(ConfigError, match="other programs use 55 % of the processor, at most 20 %"):
         timing.refuse_busy()
+
+
+def test_a_way_that_eager_outruns_says_so(monkeypatch):
+    takes = {"fp32": 5.0, "bf16": 6.0}
+
+    def measure(subjects, *_, **__):
+        times = {label: takes[label.split()[-1]] for label in subjects}
+        return {label: Measured(timing.Latency(ms, ms, ms, ms, ms, ms, 15, 1, 0.0)) for label, ms in times.items()}, {}
+
+    monkeypatch.setattr(untrained, "measure", measure)
+    where = untrained.Where(number_formats=tuple(takes))
+    one, other = untrained.time_untrained(["srcnn"], "16", 2, where, (), Catalog())
+    assert (one["number_format"], one.get("slower")) == ("fp32", None)
+    assert other["slower"] == "slower than eager in fp32 here (6 ms against 5 ms)"
 
 
 def test_what_can_be_made_and_not_called_is_left_out_of_the_measurement():

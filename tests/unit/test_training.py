@@ -12,7 +12,7 @@ from smlmbench import training
 from smlmbench.data.contracts import Batch
 from smlmbench.errors import CollapsedError, ConfigError, DivergedError
 from smlmbench.inference import devices
-from smlmbench.inference.devices import resolve_device, resolve_number_format
+from smlmbench.inference.devices import resolve_device
 from smlmbench.recipes.supervised import build
 from smlmbench.study.schema import Training
 from smlmbench.training import Validation, fit, save_atomically, validation_steps
@@ -382,13 +382,6 @@ def test_devices_are_named_and_checked(monkeypatch):
     assert resolve_device("cuda:1").index == 1
     with pytest.raises(ConfigError, match="cuda:2"):
         resolve_device("cuda:2")
-
-
-def test_the_number_format_is_bf16_only_where_it_is_faster(monkeypatch):
-    for has_amx, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_amx=has_amx: has_amx, raising=False)
-        assert resolve_number_format("auto", CPU) == expected
-        assert resolve_number_format("fp32", CPU) == "fp32"
 
 
 def test_bf16_trains_with_weights_in_fp32(tmp_path):

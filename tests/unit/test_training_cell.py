@@ -2,7 +2,8 @@ import pytest
 import torch
 from tiny_study import write
 
-from smlmbench.run.cells.training import build_recipe
+from smlmbench.inference import probe
+from smlmbench.run.cells.training import Events, build_recipe, train_cell
 from smlmbench.run.materials import Materials
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
@@ -26,6 +27,17 @@ def test_a_network_that_needs_a_multiple_is_trained_on_padded_frames_as_it_is_us
     (move,) = recipe.step(stream.batch(0, 2))
     assert seen == [(2, 1, seen_px, seen_px)]
     assert move.loss.isfinite()
+
+
+def test_the_number_format_its_reason_and_both_times_are_params(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "SHORT_S", 0.0)
+    loaded = load_study(write(tmp_path, models=[{"name": "srcnn", "kernels": "3-1-3", "width": 0.25}]))
+    quiet = Events(*(lambda *_: None for _ in range(3)))
+    params = train_cell(make_plan(loaded).cells[0], Materials(loaded.catalog), tmp_path, quiet, "cpu").params
+    assert params["number_format"] in ("fp32", "bf16")
+    assert params["number_format_why"].startswith("measured, a step takes ")
+    assert params["step_fp32_ms"] > 0
+    assert params["step_bf16_ms"] > 0
 
 
 def test_weights_depend_on_the_repeat_alone(tmp_path):

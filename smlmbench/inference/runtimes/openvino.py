@@ -23,6 +23,7 @@ CARD = {
         "number_formats": ["fp32", "bf16", "int8"],
         "needs": ["onnx", "onnxscript", "openvino"],
         "suffix": ".xml",
+        "prepares_s": 10,
     },
 }
 

@@ -43,7 +43,8 @@ def formats_table(board: Board) -> Table | None:
             beside = one.numbers.get(board.primary + TWIN)
             text = f"{milliseconds(one.latency_ms)} ms"
             small = text if beside is None else f"fp32 {number(beside, 2)}; {text}"
-            return Cell(number(one.numbers.get(board.primary), 2), small)
+            flags = (one.slower,) if one.slower else ()
+            return Cell(number(one.numbers.get(board.primary), 2), small, flags=flags)
 
         heading = ", ".join(kind if kind[2] != "cpu" else kind[:2])
         return Column(heading, read, "small: fp32 on the same frames, and the time")

@@ -65,8 +65,9 @@ def _row(one: Timing) -> Cell:
 def _latency(one: Timing) -> Cell:
     low, high = (one.numbers.get(name) for name in ("q1_ms", "q3_ms"))
     span = f"{milliseconds(low)} to {milliseconds(high)}" if low is not None and high is not None else ""
-    busy = ("other programs kept the processor busy",) if one.numbers.get("others", 0.0) > 0.2 else ()
-    return Cell(milliseconds(one.latency_ms), span, flags=busy, sort=f"{one.latency_ms}")
+    busy = "other programs kept the processor busy" if one.numbers.get("others", 0.0) > 0.2 else ""
+    flags = tuple(filter(None, (one.slower, busy)))
+    return Cell(milliseconds(one.latency_ms), span, flags=flags, sort=f"{one.latency_ms}")
 
 
 def _real_time(one: Timing) -> str:

@@ -14,7 +14,7 @@ from smlmbench.data.contracts import Given
 from smlmbench.inference.allocator import KEPT_IN_TRAINING_BYTES, keep_buffers, place
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import Trained, build_network
-from smlmbench.inference.devices import resolve_device, resolve_number_format
+from smlmbench.inference.devices import resolve_device
 from smlmbench.inference.engine import padded
 from smlmbench.recipes.contracts import Recipe
 from smlmbench.run.cells.evaluation import Picture, example_picture
@@ -22,7 +22,7 @@ from smlmbench.run.cells.teachers import Teacher, lesson_of, seed_of
 from smlmbench.run.materials import Materials, first_units
 from smlmbench.study.cells import Cell
 from smlmbench.tasks.contracts import Watch
-from smlmbench.training import Validation, fit
+from smlmbench.training import Progress, Validation, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def train_cell(
         )
     params = {
         "n_params": count,
-        "number_format": resolve_number_format(training.number_format, device),
+        **_format(progress),
         "device": str(device),
         "threads": torch.get_num_threads(),
         "samples_seen": progress.step * training.batch_size,
@@ -105,6 +105,13 @@ def train_cell(
         **_card(device),
     }
     return Trainee(trained, given, params)
+
+
+def _format(progress: Progress) -> dict[str, Any]:
+    """What the steps were computed in; where `auto` chose it why, and the milliseconds that it saw."""
+    why = {"number_format_why": progress.format_why} if progress.format_why else {}
+    timed = {f"step_{name}_ms": ms for name, ms in progress.step_ms.items()}
+    return {"number_format": progress.number_format, **why, **timed}
 
 
 def _card(device: torch.device) -> dict[str, Any]:

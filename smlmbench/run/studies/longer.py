@@ -12,7 +12,9 @@ from statistics import median
 import torch
 
 from smlmbench.data.ahead import on_device
-from smlmbench.inference.devices import resolve_device, resolve_number_format, synchronise
+from smlmbench.data.contracts import Batch
+from smlmbench.inference.devices import resolve_device, synchronise
+from smlmbench.inference.probe import moves_of, training_format
 from smlmbench.run.cells.training import build_recipe
 from smlmbench.run.materials import Materials
 from smlmbench.run.session import Session
@@ -62,22 +64,25 @@ def step_seconds(
     Nothing of the cell's training is kept; `size` is the number of samples in the batch instead of the cell's.
     """
     recipe, _ = build_recipe(cell.model_copy(update={"method": SUPERVISED, "teaching": None}), materials, device)
-    batch = materials.training(cell).batch(0, size or cell.training.batch_size)
-    if materials.catalog.card("outputs", cell.output.name).facts.get("any_device"):
-        batch = on_device(batch, device)  # as in a training
+    moves = materials.catalog.card("outputs", cell.output.name).facts.get("any_device")  # as in a training
+
+    def draw(count: int) -> Batch:
+        drawn = materials.training(cell).batch(0, count)
+        return on_device(drawn, device) if moves else drawn
+
+    batch = draw(size or cell.training.batch_size)
     optimiser = torch.optim.Adam(next(iter(recipe.players().values())), lr=cell.training.lr)
-    reduced = resolve_number_format(cell.training.number_format, device) == "bf16"
+    number_format = training_format(recipe, draw, cell.training, device).number_format
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-            (move,) = recipe.step(batch)
+        (move,) = moves_of(recipe, batch, device, number_format)
         optimiser.zero_grad(set_to_none=True)
         move.loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
     def answer() -> None:
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-            recipe.step(batch)
+        with torch.no_grad():
+            moves_of(recipe, batch, device, number_format)
 
     recipe.network.train()
     trained = _median_s(step, device)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from smlmbench.addresses import command
 from smlmbench.errors import SmlmBenchError
+from smlmbench.inference.loading import Runnable
 from smlmbench.inference.running import takes_range, why_not
 from smlmbench.registry import Catalog
+from smlmbench.report.devices import PLAIN, SINGLE, slower
 from smlmbench.run.timing.reduced import file_of
 from smlmbench.run.timing.timings import NOT_TIMED, TIMED_ON
 from smlmbench.timing import BUSY, host_name
@@ -39,6 +40,7 @@ class Choice:
     number_format: str  # fp32, bf16 or int8
     file: Path | None  # stored, of a reduced format; None runs the checkpoint
     why: str  # for people
+    ready: Runnable | None = None  # where it was loaded to be tried
 
 
 def judged(record: RunRecord, device: str = "cpu") -> dict[str, Verdict]:
@@ -63,58 +65,59 @@ def verdict(gates: Mapping[str, Verdict], label: str) -> Verdict:
     return gates.get(label, Verdict(False, "not judged"))
 
 
-def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int], catalog: Catalog) -> Choice:
+def fastest(record: RunRecord, device: torch.device, movie: tuple[int, int, int], catalog: Catalog) -> Choice | None:
     """What predicts a movie (frames, height, width) soonest, of all timed here with this run that passed the gate.
 
-    The first call counts (a runtime that translates the network first is worth it on long movies only); eager fp32
-    where nothing is stored.
+    A way that takes longer for a frame than a simpler one (`slower`) is left out. The first call counts (a runtime that
+    translates the network first is worth it on long movies only); None where nothing is stored of this computer.
     """
-    adds = command("smlmbench", "time", "STUDY.yaml", "--store", record.store.place)
-    why = f"no timings of this run on this computer; `{adds}` adds them"
-    unknown = Choice("eager", "fp32", None, why)
     if record.tags.get(TIMED_ON) != host_name():
-        return unknown
+        return None
     frames, height, width = movie
     timed = [(key, numbers) for key, numbers in _stored(record, device.type) if "latency_ms" in numbers]
     sizes = {size for (_, _, size), _ in timed}
     if not sizes:
-        return unknown
+        return None
     nearest = min(sizes, key=lambda size: (abs(size**2 - height * width), size))
     verdicts = judged(record, device.type)
     possible: list[tuple[float, float, Choice, bool]] = []
-    for (runtime, number_format, size), numbers in timed:
-        label = f"{runtime} {number_format}"
-        if size != nearest or not verdict(verdicts, label).passed:
-            continue
-        choice = _usable(record, runtime, number_format, device, catalog)
-        if choice is not None:
-            latency = numbers["latency_ms"]
-            whole = numbers.get("load_ms", 0.0) + frames * latency * height * width / size**2
+    passed = {
+        (runtime, number_format): numbers
+        for (runtime, number_format, size), numbers in timed
+        if size == nearest and verdict(verdicts, f"{runtime} {number_format}").passed
+    }
+    ways = {way: numbers["latency_ms"] for way, numbers in passed.items()}
+    for way, numbers in passed.items():
+        choice = usable(record, *way, device, catalog)
+        if choice is not None and not slower(way, ways[way], ways):
+            latency = ways[way]
+            whole = numbers.get("load_ms", 0.0) + frames * latency * height * width / nearest**2
             possible.append((whole, latency, choice, numbers.get("others", 0.0) > BUSY))
     if not possible:
-        return unknown
+        return None
     _, latency, best, busy = min(possible, key=lambda one: one[0])
-    single = next((ms for _, ms, one, _ in possible if (one.runtime, one.number_format) == ("eager", "fp32")), None)
-    beside = f", eager fp32 {single:.2f} ms" if single is not None and best.runtime != "eager" else ""
+    single = next((ms for _, ms, one, _ in possible if (one.runtime, one.number_format) == (PLAIN, SINGLE)), None)
+    beside = f", eager fp32 {single:.2f} ms" if single is not None and best.runtime != PLAIN else ""
     reduced = best.number_format != "fp32"
     gate = f"; gate passed: {verdicts[f'{best.runtime} {best.number_format}'].text}" if reduced else ""
     marked = "; timed while other programs were busy" if busy else ""
-    why = f"soonest of {len(possible)} timed here: {latency:.2f} ms for {nearest} px{beside}{gate}{marked}"
+    why = f"soonest of {len(passed)} timed here: {latency:.2f} ms for {nearest} px{beside}{gate}{marked}"
     return Choice(best.runtime, best.number_format, best.file, why)
 
 
-def _usable(
-    record: RunRecord, runtime: str, number_format: str, device: torch.device, catalog: Catalog
+def usable(
+    record: RunRecord | None, runtime: str, number_format: str, device: torch.device, catalog: Catalog
 ) -> Choice | None:
-    """The choice, or None where it cannot be made again here."""
+    """The choice, or None where it cannot be made again here; without a run its checkpoint is run."""
     try:
         if why_not(catalog, runtime, device, number_format):
             return None
     except SmlmBenchError:  # a runtime of a plug-in that is not given
         return None
-    if record.params.get("model.normalisation", "").startswith(PER_FRAME) and not takes_range(catalog, runtime):
+    normalisation = "" if record is None else record.params.get("model.normalisation", "")
+    if normalisation.startswith(PER_FRAME) and not takes_range(catalog, runtime):
         return None  # it would forbid tiles, and with them the bound on memory
-    file = file_of(record, runtime, number_format)
+    file = None if record is None else file_of(record, runtime, number_format)
     return None if number_format == "int8" and file is None else Choice(runtime, number_format, file, "")
 
 

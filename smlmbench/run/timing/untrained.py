@@ -18,6 +18,7 @@ from smlmbench.inference.engine import Network, frame_multiple
 from smlmbench.inference.loading import load
 from smlmbench.inference.running import NUMBER_FORMATS, prepare, runtime_of, why_not
 from smlmbench.registry import Catalog, ModelCard
+from smlmbench.report.devices import slower
 from smlmbench.run.timing.measuring import Subject, measure
 from smlmbench.timing import check_device, host_name, threads, time_calls
 from smlmbench.tracking.runs import reason_of
@@ -130,11 +131,21 @@ def _rows(
                     subjects[label] = Subject(one.network, call, frames, None, None, upsampling, one.multiple_px)
             found, failed = measure(subjects, device, time_calls, whole=where.full)
             reasons |= {label: reason_of(error) for label, error in failed.items()}
+            timed: dict[str, dict[tuple[str, str], float]] = {}
+            for label, measured in found.items():
+                timed.setdefault(rows[label]["model"], {})[_way(rows[label])] = measured.latency.median_ms
             for label in sorted(rows, key=lambda label: label not in subjects):  # what cannot be tried comes last
                 if label in found:
-                    yield {**rows[label], **asdict(found[label].latency), **found[label].numbers}
+                    ways = timed[rows[label]["model"]]
+                    why = slower(_way(rows[label]), found[label].latency.median_ms, ways)
+                    more = {"slower": why} if why else {}
+                    yield {**rows[label], **asdict(found[label].latency), **found[label].numbers, **more}
                 else:
                     yield {**rows[label], "reason": reasons[label]}
+
+
+def _way(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["runtime"], row["number_format"]
 
 
 def _preparing(catalog: Catalog, runtime: str, one: Shape, number_format: str, where: tuple[int, torch.device]) -> Any:

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from smlmbench.addresses import command
 from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError
 from smlmbench.formats import open_movie
@@ -16,10 +18,12 @@ from smlmbench.inference.devices import resolve_device
 from smlmbench.movies import ArrayMovie, BadPixels, Movie, mending
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
-from smlmbench.run.timing.gated import Choice, fastest
+from smlmbench.run.timing.gated import Choice, fastest, usable
+from smlmbench.run.timing.probing import probed
 from smlmbench.run.using.finding import Found, find_trained
 from smlmbench.run.using.fitting import FitRequest, fit_frames, fitters
-from smlmbench.run.using.predicting import Request, predict_frames
+from smlmbench.run.using.predicting import Request, network_digest, predict_frames
+from smlmbench.run.using.replacing import recorded
 from smlmbench.tracking.store import open_store
 
 AUTO = "auto"
@@ -37,18 +41,21 @@ class Wanted:
     frames: tuple[int, int] | None = None  # first frame and the one after the last; None takes all
     store: str | os.PathLike[str] | None = None  # where runs are looked for
     device: str = "auto"  # or cpu, cuda, mps
-    runtime: str = AUTO  # what runs a network; auto asks the stored timings of its run
+    runtime: str = AUTO  # what runs a network; auto asks the stored timings of its run, or measures
     number_format: str | None = None  # fp32 or bf16; None takes fp32, or what auto finds
     settings: Mapping[str, Any] = field(default_factory=dict)  # of a fitter
     bad_pixels: BadPixels = "refuse"  # NaN or infinite; median replaces them by their neighbours'
     measure: bool = True  # photons and whatever else the network's task measures on the frames
     psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
+    overwrite: bool = False  # whether what runs the network is found anew where results of it stand
 
 
 def request_of(
-    wanted: Wanted, movie: Path, shape: Shape, catalog: Catalog, output: Path = Path()
+    wanted: Wanted, movie: Path, shape: Shape, catalog: Catalog, output: Path | None = None
 ) -> tuple[Request | FitRequest, list[str]]:
     """Find the fitter, or the network and what runs it: a request for results in `output`, and lines on what was found.
+
+    What stands there of the same network is continued by what runs it there, unless something else is asked for.
 
     Raises:
         ConfigError: Options that a fitter does not have, or settings of a network.
@@ -64,17 +71,18 @@ def request_of(
         threshold = {} if wanted.threshold is None else {"threshold": wanted.threshold}
         settings = {**threshold, **wanted.settings}
         known = (wanted.pixel_size_nm, wanted.camera, settings)
-        return FitRequest(wanted.model, movie, output, *known, bad_pixels=wanted.bad_pixels), []
+        return FitRequest(wanted.model, movie, output or Path(), *known, bad_pixels=wanted.bad_pixels), []
     if not wanted.measure and wanted.psf_sigma_nm is not None:
         raise ConfigError("a width of the PSF serves photons alone, which are not asked for; leave one of both out")
     if wanted.settings:
         raise ConfigError(f"{wanted.model} is no fitter: a network has the settings of its training; leave --set out")
     found = find_trained(wanted.model, lambda: open_store(wanted.store, create=False))
-    chosen = _choose(wanted, found, shape, catalog)
+    begun = None if output is None else recorded(movie, output)
+    chosen = _choose(wanted, found, shape, catalog, begun)
     request = Request(
         checkpoint=chosen.file or found.checkpoint,
         movie=movie,
-        output=output,
+        output=output or Path(),
         camera=wanted.camera,
         pixel_size_nm=wanted.pixel_size_nm,
         threshold=wanted.threshold,
@@ -85,6 +93,7 @@ def request_of(
         bad_pixels=wanted.bad_pixels,
         measure=wanted.measure,
         psf_sigma_nm=wanted.psf_sigma_nm,
+        ready=chosen.ready,
     )
     told = [str(found)] if found.record is not None else []
     told += [f"run by {chosen.runtime} in {chosen.number_format}: {chosen.why}"] if chosen.why else []
@@ -110,12 +119,28 @@ def in_memory(
         return predict_frames(request, catalog, opened)
 
 
-def _choose(wanted: Wanted, found: Found, shape: Shape, catalog: Catalog) -> Choice:
-    """What runs the movie: as asked (then without a reason), else what the run's stored timings say, and why."""
+def _choose(wanted: Wanted, found: Found, shape: Shape, catalog: Catalog, begun: Mapping[str, Any] | None) -> Choice:
+    """What runs the movie: as asked (then without a reason), as it was begun, by the run's timings, or measured now."""
     if wanted.runtime != AUTO:
         return Choice(wanted.runtime, wanted.number_format or "fp32", None, "")
     if wanted.number_format is not None or found.checkpoint.suffix != ".pt":
         return Choice(None, wanted.number_format or "fp32", None, "")
-    if found.record is None:
-        return Choice("eager", "fp32", None, "a checkpoint holds no timings; give its run to use them")
-    return fastest(found.record, resolve_device(wanted.device), shape(), catalog)
+    device, movie, record = resolve_device(wanted.device), shape(), found.record
+    before = None if wanted.overwrite or not begun else _as_before(begun, found, device, catalog)
+    chosen = before or (None if record is None else fastest(record, device, movie, catalog))
+    chosen = chosen or probed(found.checkpoint, device, movie, catalog)
+    if chosen.why:
+        return chosen
+    if record is None:
+        return replace(chosen, why="a checkpoint holds no timings; give its run to use them")
+    adds = command("smlmbench", "time", "STUDY.yaml", "--store", record.store.place)
+    return replace(chosen, why=f"no timings of this run on this computer; `{adds}` adds them")
+
+
+def _as_before(begun: Mapping[str, Any], found: Found, device: torch.device, catalog: Catalog) -> Choice | None:
+    """What ran this network for the results that stand there; None for another network, or where it cannot run here."""
+    runtime, number_format = (str(begun["settings"].get(name, "")) for name in ("runtime", "number_format"))
+    choice = usable(found.record, runtime, number_format, device, catalog)
+    if choice is None or begun["model"].get("digest") != network_digest(choice.file or found.checkpoint, catalog):
+        return None
+    return replace(choice, why="as the results that stand there")

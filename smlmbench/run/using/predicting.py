@@ -50,6 +50,7 @@ class Request:
     bad_pixels: BadPixels = "refuse"  # NaN or infinite
     measure: bool = True  # what the network's task measures of found things, on the frames
     psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
+    ready: Runnable | None = None  # the checkpoint, where it is loaded already
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
@@ -112,7 +113,7 @@ def opened(request: Request, catalog: Catalog) -> Iterator[Source]:
 
         yield Source(
             opener=opened,
-            request=request,
+            request=replace(request, ready=None),  # which would be sent to the workers
             movie=movie,
             shown=shown,
             total=total,
@@ -151,7 +152,7 @@ def _ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, 
     """The network on its device, after it was seen to fit what the request says of the movie."""
     keep_buffers()
     device = resolve_device(request.device)
-    model = load(request.checkpoint, catalog, device, request.runtime, request.number_format)
+    model = request.ready or load(request.checkpoint, catalog, device, request.runtime, request.number_format)
     _check_units(request, model.facts, model.read_out.pixel_nm)
     read_out = model.read_out
     if request.pixel_size_nm is not None:
@@ -176,12 +177,17 @@ def _shown(request: Request, movie: Movie, model: Runnable) -> tuple[Frames, int
     return window(frames, frames=request.frames), request.frames[0], frames.n_frames
 
 
+def network_digest(checkpoint: Path, catalog: Catalog) -> str:
+    """What tells one network from another: the content of its files."""
+    exports = [catalog.card("exports", name).facts for name in catalog.names("exports")]
+    suffix = checkpoint.suffix.lower()
+    beside = [end for facts in exports if facts["suffix"] == suffix for end in facts.get("sidecars", [])]
+    files = [checkpoint, *filter(Path.is_file, map(checkpoint.with_suffix, beside))]
+    return str(short_hash([file_digest(file) for file in files]))
+
+
 def _record(request: Request, model: Runnable, read_out: ReadOut, movie: Movie, catalog: Catalog) -> Record:
     """What the results are of: the network by its files, and how it is run and read."""
-    exports = [catalog.card("exports", name).facts for name in catalog.names("exports")]
-    suffix = request.checkpoint.suffix.lower()
-    beside = [end for facts in exports if facts["suffix"] == suffix for end in facts.get("sidecars", [])]
-    files = [request.checkpoint, *filter(Path.is_file, map(request.checkpoint.with_suffix, beside))]
     settings = {
         "threshold": read_out.threshold,
         "frames": request.frames,
@@ -192,7 +198,7 @@ def _record(request: Request, model: Runnable, read_out: ReadOut, movie: Movie, 
         **({} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}),
         "measured": [request.measure, request.psf_sigma_nm],
     }
-    named = {"name": model.facts["model"]["name"], "digest": short_hash([file_digest(file) for file in files])}
+    named = {"name": model.facts["model"]["name"], "digest": network_digest(request.checkpoint, catalog)}
     return Record(movie, request.output, named, settings)
 
 

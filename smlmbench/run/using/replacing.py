@@ -29,6 +29,17 @@ def check_free(files: Iterable[Path], instead: str = "give another name") -> Non
         raise _exists(taken, instead=instead)
 
 
+def recorded(movie: Path, folder: Path) -> dict[str, Any]:
+    """What a folder's record says of the results of a movie of this name; empty where there is none."""
+    path = record_path(movie, folder)
+    return _parsed(path.read_text("utf-8", errors="replace")) if path.is_file() else {}
+
+
+def record_path(movie: Path, folder: Path) -> Path:
+    """Where the record of a movie's results lies."""
+    return folder / f"{movie.stem}_predict.json"
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder for what is written, where it is not there yet.
 
@@ -52,7 +63,7 @@ class Record:
     """
 
     def __init__(self, movie: Movie, folder: Path, model: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        self.path = folder / f"{movie.path.stem}_predict.json"
+        self.path = record_path(movie.path, folder)
         shown = {"name": movie.path.name, "folder": str(movie.path.absolute().parent), "digest": pixel_digest(movie)}
         self._said: dict[str, Any] = _plain({"movie": shown, "model": model, "settings": settings})
         self._replaced: str | None = None  # the record that stood there

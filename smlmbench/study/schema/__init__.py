@@ -27,7 +27,7 @@ class DataEntry(Strict):
 class Training(Strict):
     """How one cell is trained, after the card's defaults and the study's block are merged.
 
-    Number format auto is bf16 where the processor multiplies it faster, else fp32.
+    Number format auto is bf16 where that was measured to be faster for this network here, else fp32.
     """
 
     samples: Annotated[int, Field(ge=1)] = 32_000  # seen in training; one is a frame (or crop) of the source
