@@ -25,7 +25,7 @@ from smlmbench.study.schema import Training
 
 BOUND_S = 2.0
 GAIN = 0.1  # share of the time; for less nothing leaves fp32, or the plain loop
-SHORT_S = 30.0  # a training in fp32 that is shorter stays there
+SHORT_S = 10.0  # a training in fp32 that is shorter stays there: bf16 saves hardly more than the probe costs
 FEW = 2  # samples of the first look; normalisation over the batch takes no fewer
 TURNS = 6  # what the bound should hold of the longest step: a warm-up and two turns of both formats
 MOST_TURNS = 5

@@ -65,7 +65,7 @@ def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
     words = ["run", str(path), "--tracking-uri", server.url]
 
     gone = []
-    calls, batch = calls_until(17, lambda: (server.stop(), gone.append(time.monotonic())))
+    calls, batch = calls_until(19, lambda: (server.stop(), gone.append(time.monotonic())))
     with monkeypatch.context() as patch:
         patch.setattr(SimulatedTraining, "batch", batch)
         patch.setattr(patience, "LIMIT_S", 1.0)
@@ -117,7 +117,7 @@ def test_a_server_that_is_away_for_a_while_is_outlasted(server, tmp_path, monkey
         return patience.worth_waiting(what, why, spent_s)
 
     again = threading.Thread(target=lambda: (missed.wait(120), server.start()))
-    _, batch = calls_until(7, lambda: (server.stop(), again.start()))
+    _, batch = calls_until(8, lambda: (server.stop(), again.start()))
     with monkeypatch.context() as patch:
         patch.setattr(SimulatedTraining, "batch", batch)
         patch.setattr(patience, "TELL_AFTER_S", 0.0)

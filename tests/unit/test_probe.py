@@ -68,15 +68,15 @@ def test_asked_formats_and_short_trainings_are_not_measured():
     plain = Training(samples=LONG, number_format="bf16")
     assert training_format(fake, None, plain, CPU, fake.clock) == Resolved("bf16")
     assert fake.steps == []
-    short = fake.resolved(samples=2_900)
-    assert (short.number_format, short.why) == ("fp32", "a short training: 29 s in fp32")
+    short = fake.resolved(samples=912)
+    assert (short.number_format, short.why) == ("fp32", "a short training: 9.1 s in fp32")
     assert set(fake.steps) == {("fp32", 2)}
-    assert fake.resolved(samples=3_200).number_format == "bf16"
+    assert fake.resolved(samples=1_008).number_format == "bf16"
 
 
 def test_a_short_training_that_warms_up_slowly_is_still_short():
     fake = Fake(0.001, 0.0001, warm_up_s=0.2)
-    assert fake.resolved(samples=20_000).number_format == "fp32"
+    assert fake.resolved(samples=9_000).number_format == "fp32"
     assert {name for name, _ in fake.steps} == {"fp32"}
 
 
