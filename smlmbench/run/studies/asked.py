@@ -70,18 +70,20 @@ class Asked:
     whole: Plan | None  # where `plan` is filtered
     options: Options
 
-    def digest(self, record: StudyRecord) -> str:
-        """What identifies it together with all that is in the store."""
+    def digest(self, made_of: str) -> str:
+        """What identifies it together with the fingerprint of all that is in the store."""
         packages = Path(sysconfig.get_path("purelib")).stat().st_mtime_ns  # a runtime may have come
         own = [platform.node(), platform.processor(), str(packages), str(self.options), self.text]
         plans = [plan.model_dump_json() for plan in (self.plan, self.whole) if plan is not None]
-        return hashlib.sha256("\n".join([fingerprint(record, UI_URL), *own, *plans]).encode()).hexdigest()
+        return hashlib.sha256("\n".join([made_of, *own, *plans]).encode()).hexdigest()
 
 
 def note(asked: Asked, found: Finished, record: StudyRecord, run: Run) -> None:
     """Note on the command's own run that nothing was left, if so."""
     if not (found.unfinished or found.failed_references or set(found.statuses) & set(BAD)):
-        run.set_tags({COMPLETE: json.dumps({"digest": asked.digest(record), "statuses": found.statuses})})
+        run.set_tags(
+            {COMPLETE: json.dumps({"digest": asked.digest(fingerprint(record, UI_URL)), "statuses": found.statuses})}
+        )
 
 
 def done_before(asked: Asked, store: Store) -> tuple[Finished, list[str]] | None:
@@ -92,7 +94,8 @@ def done_before(asked: Asked, store: Store) -> tuple[Finished, list[str]] | None
     notes = [json.loads(run.tags[COMPLETE]) for run in record.runs if run.role == "study" and COMPLETE in run.tags]
     if not notes:
         return None
-    files, digest = as_before(store.report_dir(record.study), fingerprint(record, UI_URL)), asked.digest(record)
+    made_of = fingerprint(record, UI_URL)
+    files, digest = as_before(store.report_dir(record.study), made_of), asked.digest(made_of)
     known = next((each["statuses"] for each in notes if each["digest"] == digest), None)
     if files is None or known is None:
         return None
