@@ -70,6 +70,7 @@ class Entries:
             fields["val"] = self._source((*where, "val"), raw["val"], base)
         fields["test"] = self._tests((*where, "test"), raw.get("test"), base)
         fields["apply"] = self._apply((*where, "apply"), raw.get("apply"))
+        fields |= {"arm": raw["arm"]} if "arm" in raw else {}
         filled = {**fields, "train": fields.get("train") or SimulateSource()}
         entry = self.problems.validated(where, DataEntry, filled, fields)
         return entry if len(self.problems) == before else None
