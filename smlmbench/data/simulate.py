@@ -19,7 +19,6 @@ from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.targets import digest_of, statistics_of, within
 from smlmbench.movies import windows
 from smlmbench.predictions import Localizations, concatenate
-from smlmbench.psf.contracts import Psf
 from smlmbench.psf.draws import mean_of
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
@@ -68,8 +67,9 @@ class SimulatedTraining:
     both of its ends into frames that are no samples.
     """
 
-    def __init__(self, source: SimulateSource, optics: Psf, scope: Scope, seeds: tuple[str, ...]) -> None:
-        self._source, self._psf, self._scope, self._seeds = source, optics, scope, seeds
+    def __init__(self, source: SimulateSource, scope: Scope, seeds: tuple[str, ...], catalog: Catalog) -> None:
+        self._source, self._scope, self._seeds, self._catalog = source, scope, seeds, catalog
+        self._psf = psf.build(source.psf, catalog)
         self._size = chunk_size(source.field_px)
         self._blinks = isinstance(source.track, Blinking)
         self._kept: OrderedDict[int, Chunk] = OrderedDict()
@@ -78,7 +78,7 @@ class SimulatedTraining:
         self._threads = 0
         self._coming: dict[int, Future[Chunk]] = {}
         self.output_settings: Mapping[str, float] = {"pixel_size_nm": source.pixel_size_nm}
-        self.sample_shape: tuple[int, ...] = (optics.channels, source.field_px, source.field_px)
+        self.sample_shape: tuple[int, ...] = (self._psf.channels, source.field_px, source.field_px)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -158,7 +158,8 @@ class SimulatedTraining:
     def _drawn(self, number: int) -> Chunk:
         seed, half = derive_seed(self._scope.root_seed, *self._seeds, str(number)), self._scope.context // 2
         # samples are the same in every context: the movie has a margin that no window leaves
-        movie = Movie(self._source, self._psf, (-MARGIN, self._size + MARGIN), derive_seed(seed, "movie"))
+        reach = (-MARGIN, self._size + MARGIN)
+        movie = Movie(self._source, self._psf, reach, derive_seed(seed, "movie"), None, self._catalog)
         frames, emitters = movie.block(0, self._size, seed)
         frames = _by_channels(frames)
         sigma_px = self._psf.sigma_nm / self._source.pixel_size_nm
@@ -187,7 +188,7 @@ def chunk_size(field_px: int) -> int:
 def training_set(train: SimulateSource, identity: Identity, scope: Scope, catalog: Catalog) -> SimulatedTraining:
     """The training stream; every sample is new and no direction is special, so nothing is augmented."""
     seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
-    return SimulatedTraining(train, psf.build(train.psf, catalog), scope, seeds)
+    return SimulatedTraining(train, scope, seeds, catalog)
 
 
 def condition(name: str, source: SimulateSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
@@ -200,7 +201,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     optics = psf.build(source.psf, catalog)
     role, digest = asked.role, digest_of(identity, asked.role)
     n_frames = source.frames or (_validation_frames(source) if role == "val" else TEST_FRAMES)
-    frames, table = _frozen(source, optics, n_frames, asked.root_seed, (role, digest))
+    frames, table = _frozen(source, catalog, n_frames, asked.root_seed, (role, digest))
     background = mean_of(plain(source.background_photons)) + source.haze_photons
     sigma_px = optics.sigma_nm / source.pixel_size_nm
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
@@ -237,15 +238,15 @@ def _validation_frames(source: SimulateSource) -> int:
 
 
 def _frozen(
-    source: SimulateSource, optics: Psf, n_frames: int, root_seed: int, scope: tuple[str, str]
+    source: SimulateSource, catalog: Catalog, n_frames: int, root_seed: int, scope: tuple[str, str]
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Localizations]:
-    size, side = chunk_size(source.field_px), source.field_px
+    size, side, optics = chunk_size(source.field_px), source.field_px, psf.build(source.psf, catalog)
     field_nm = (side * source.pixel_size_nm, side * source.pixel_size_nm)
     shape = (side, side) if optics.channels == 1 else (optics.channels, side, side)
     frames = np.empty((n_frames, *shape), dtype=np.float32)
     tables = []
     seed, structure_seed = (derive_seed(root_seed, *scope, what) for what in ("molecules", "structure"))
-    movie = Movie(source, optics, (0, n_frames), seed, structure_seed)
+    movie = Movie(source, optics, (0, n_frames), seed, structure_seed, catalog)
     for start in range(0, n_frames, size):
         count = min(size, n_frames - start)
         seed = derive_seed(root_seed, *scope, str(start // size))

@@ -55,5 +55,12 @@ def seen(source: SimulateSource, expected: torch.Tensor, chance: Chance) -> torc
 
 
 def _exposed(camera: Camera, expected: torch.Tensor, chance: Chance) -> torch.Tensor:
-    assert isinstance(chance, Fast)
-    return camera.expose(expected, chance.generator)
+    """ADU; the chain of `Camera.expose`, with numbers of any stream."""
+    if isinstance(chance, Fast):
+        return camera.expose(expected, chance.generator)
+    signal = chance.poisson(expected + camera.spurious_e)
+    if camera.kind == "emccd":
+        signal = torch.where(signal > 0, chance.gamma(signal.clamp_min(1e-6)), 0.0) * camera.gain
+    if camera.kind != "ideal":
+        signal = signal + camera.read_noise_e * chance.normal(*signal.shape)
+    return (torch.round(signal / camera.e_per_adu) + camera.baseline_adu).clamp(0, camera.max_adu)

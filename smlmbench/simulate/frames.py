@@ -6,13 +6,14 @@ from numpy.typing import NDArray
 
 from smlmbench.psf.contracts import Psf
 from smlmbench.psf.draws import drawn
+from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.simulate.background import HOT_SIGMAS, sloped
 from smlmbench.simulate.chance import Chance
 from smlmbench.simulate.emitters import Emitters, plain
 from smlmbench.simulate.exposure import exposed, seen
 from smlmbench.simulate.molecules import Molecules
-from smlmbench.simulate.scene import chance_of, independent
+from smlmbench.simulate.scene import Ground, chance_of, independent
 from smlmbench.study.sources import Blinking, SimulateSource
 
 HOT_SHARE = 0.002
@@ -29,41 +30,55 @@ class Movie:
         seed: Of what persists; the same for all blocks.
         structure_seed: Gives one structure to all frames (one cell); None draws a new one for each independent frame,
             and one for a movie of molecules.
+        catalog: Where structures are looked up; by default ours.
     """
 
     def __init__(
-        self, source: SimulateSource, psf: Psf, frames: tuple[int, int], seed: int, structure_seed: int | None = None
+        self,
+        source: SimulateSource,
+        psf: Psf,
+        frames: tuple[int, int],
+        seed: int,
+        structure_seed: int | None = None,
+        catalog: Catalog | None = None,
     ) -> None:
-        self._source, self._psf, self._structure_seed = source, psf, structure_seed
+        self._source, self._psf = source, psf
+        self._ground = Ground.of(source, psf, catalog or Catalog(), structure_seed)
         self._fixed_seed = derive_seed(seed, "camera")
         blinks = isinstance(source.track, Blinking)
-        self._molecules = Molecules(source, psf, frames, seed, structure_seed) if blinks else None
+        self._molecules = Molecules(self._ground, psf, frames, seed) if blinks else None
 
     def block(self, first: int, stop: int, seed: int) -> tuple[torch.Tensor, Emitters]:
         """Frames first .. stop - 1 and their truth, which counts them from 0; see `draw`."""
         chance = chance_of(self._source, seed)
         if self._molecules is None:
-            scene = independent(self._source, self._psf, stop - first, chance, self._structure_seed)
+            scene = independent(self._ground, self._psf, stop - first, chance)
         else:
             scene = self._molecules.scene(first, stop, chance)
         return exposed(self._source, self._psf, scene, chance, self._fixed_seed)
 
 
 def draw(
-    source: SimulateSource, psf: Psf, seed: int, count: int, structure_seed: int | None = None
+    source: SimulateSource,
+    psf: Psf,
+    seed: int,
+    count: int,
+    structure_seed: int | None = None,
+    catalog: Catalog | None = None,
 ) -> tuple[torch.Tensor, Emitters]:
     """Draw `count` frames F and their truth on the CPU, a movie of its own; same seed, same frames.
 
     Emitters are also placed in a margin around the field, at the same density, so that tails enter; the truth holds
     those inside the field, dim ones included. `density_per_um2` counts all independent ones; of those that blink, the
     ones of at least `min_photons` in a frame. A structure seed gives one structure to all frames (one cell); None draws
-    a new one for each, of molecules that persist one for all.
+    a new one for each, of molecules that persist one for all. Without a catalog the structure is one of ours.
 
     Returns:
         Frames (F, H, W), or (F, C, H, W) of a PSF with channels, float32 in photo-electrons after the camera and its
         inverse (may be negative), and the truth.
     """
-    return Movie(source, psf, (0, count), derive_seed(seed, "movie"), structure_seed).block(0, count, seed)
+    movie = Movie(source, psf, (0, count), derive_seed(seed, "movie"), structure_seed, catalog)
+    return movie.block(0, count, seed)
 
 
 def draw_signal_free(source: SimulateSource, seed: int, count: int = 64, channels: int = 1) -> NDArray[np.float32]:

@@ -8,8 +8,8 @@ from smlmbench.psf.draws import drawn
 from smlmbench.simulate.blinking import Span, on_times, rate_per_um2, shining
 from smlmbench.simulate.chance import Chance
 from smlmbench.simulate.emitters import plain
-from smlmbench.simulate.scene import Scene, chance_of, lit, placed, rounded
-from smlmbench.study.sources import Blinking, SimulateSource
+from smlmbench.simulate.scene import Ground, Scene, chance_of, lit, rounded
+from smlmbench.study.sources import Blinking
 
 
 class Molecules:
@@ -22,9 +22,8 @@ class Molecules:
         ConfigError: No molecule reaches `min_photons`, by which density is counted.
     """
 
-    def __init__(
-        self, source: SimulateSource, psf: Psf, frames: tuple[int, int], seed: int, structure_seed: int | None = None
-    ) -> None:
+    def __init__(self, ground: Ground, psf: Psf, frames: tuple[int, int], seed: int) -> None:
+        source = ground.source
         assert isinstance(source.track, Blinking)  # noqa: S101 (others have no molecules)
         self._source, chance = source, chance_of(source, seed)
         span = Span.of(source.track, *frames)
@@ -33,14 +32,13 @@ class Molecules:
         if rate == float("inf"):
             said = f"no molecule reaches min_photons {source.min_photons:g}, by which density is counted"
             raise ConfigError(f"track blinking: {said}; give brighter photons or a smaller min_photons")
-        own = int(chance.uniform(1)[0] * 2**53) if structure_seed is None else structure_seed
-        where = placed(source, psf, torch.tensor([rate * span.frames], dtype=torch.float64), chance, own)
+        where = ground.placed(torch.tensor([rate * span.frames], dtype=torch.float64), chance)
         self._times = on_times(source.track, len(where.sample), span, chance)
         # those who are nobody go; the others are numbered by their place
         who, molecule = torch.unique(self._times.molecule, return_inverse=True)
         self._times = self._times._replace(molecule=molecule)
         photons = drawn(plain(source.photons), len(who), chance)
-        z_nm = drawn(plain(source.z_nm), len(who), chance)
+        z_nm = ground.depths(where, who, chance)
         self._x_nm, self._y_nm, self._z_nm, self._photons = rounded(
             source, where.x_nm[who], where.y_nm[who], z_nm, photons
         )

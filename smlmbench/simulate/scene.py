@@ -6,10 +6,12 @@ import torch
 
 from smlmbench.psf.contracts import Psf, Shapes
 from smlmbench.psf.draws import drawn
+from smlmbench.registry import Catalog
+from smlmbench.simulate import places
 from smlmbench.simulate.chance import Chance, Fast, Frozen
 from smlmbench.simulate.emitters import plain
-from smlmbench.simulate.places import STRUCTURES, Placed, Region
-from smlmbench.study.sources import SimulateSource
+from smlmbench.simulate.places import Place, Placed, Region
+from smlmbench.study.sources import Depth, SimulateSource
 
 NM_GRID, PHOTON_GRID = 1000, 1000  # frozen places and photons are whole thousandths, whatever a processor rounds
 
@@ -36,30 +38,47 @@ def chance_of(source: SimulateSource, seed: int) -> Chance:
     return Frozen(seed) if source.draws == "frozen" else Fast.of(seed)
 
 
-def region_of(source: SimulateSource, psf: Psf) -> Region:
-    """The field with the margin from which light still enters."""
-    return Region(source.field_px * source.pixel_size_nm, psf.reach_nm)
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the emitters of a description may be: its region, what places them on a structure, and whose that is.
+
+    `structure_seed` gives one structure to all samples; None a new one to each.
+    """
+
+    source: SimulateSource
+    region: Region
+    place: Place
+    structure_seed: int | None
+
+    @classmethod
+    def of(cls, source: SimulateSource, psf: Psf, catalog: Catalog, structure_seed: int | None) -> "Ground":
+        """That of a description and its PSF: the field with the margin from which light still enters."""
+        depth = source.z_nm
+        depths = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
+        region = Region(source.field_px * source.pixel_size_nm, psf.reach_nm, depths)
+        return cls(source, region, places.build(source.structure, catalog), structure_seed)
+
+    def placed(self, density: torch.Tensor, chance: Chance) -> Placed:
+        """Places of emitters at (F,) of them per um2 of the field."""
+        structure = None if self.structure_seed is None else chance_of(self.source, self.structure_seed)
+        return self.place(self.region, density * self.region.area_um2, chance, structure)
+
+    def depths(self, where: Placed, rows: torch.Tensor, chance: Chance) -> torch.Tensor:
+        """Depths of some of the emitters placed, of their structure or each from those of the description."""
+        return drawn(plain(self.source.z_nm), len(rows), chance) if where.z_nm is None else where.z_nm[rows]
 
 
-def placed(
-    source: SimulateSource, psf: Psf, density: torch.Tensor, chance: Chance, structure_seed: int | None
-) -> Placed:
-    """Places of emitters at (F,) of them per um2 of the field."""
-    assert isinstance(chance, Fast)
-    place = STRUCTURES[source.structure.name]
-    return place(source.structure, region_of(source, psf), density, chance.generator, structure_seed)
-
-
-def independent(source: SimulateSource, psf: Psf, count: int, chance: Chance, structure_seed: int | None) -> Scene:
+def independent(ground: Ground, psf: Psf, count: int, chance: Chance) -> Scene:
     """A scene of frames that share nothing but, given a structure seed, a structure."""
+    source = ground.source
     density = drawn(plain(source.density_per_um2), count, chance)
     level = drawn(plain(source.background_photons), count, chance)
     if source.empty_frames:
         density = density * lit(source, count, chance)
-    where = placed(source, psf, density, chance, structure_seed)
+    where = ground.placed(density, chance)
     n = len(where.sample)
     photons = drawn(plain(source.photons), n, chance)
-    z_nm = drawn(plain(source.z_nm), n, chance)
+    z_nm = ground.depths(where, torch.arange(n), chance)
     x_nm, y_nm, z_nm, photons = rounded(source, where.x_nm, where.y_nm, z_nm, photons)
     return Scene(where.sample, x_nm, y_nm, z_nm, photons, psf.shapes(n, chance), level)
 

@@ -117,7 +117,7 @@ def blocks(
     """A movie of one structure by blocks of ADU (n, height, width), and their truth with frame numbers of the movie."""
     optics = psf.build(source.psf, catalog)
     side_nm = source.field_px * source.pixel_size_nm
-    movie = Movie(source, optics, (0, frames), derive_seed(seed, "molecules"), seed)
+    movie = Movie(source, optics, (0, frames), derive_seed(seed, "molecules"), seed, catalog)
     for start in range(0, frames, BLOCK):
         count = min(BLOCK, frames - start)
         block, emitters = movie.block(start, start + count, derive_seed(seed, "movie", str(start)))

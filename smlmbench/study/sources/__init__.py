@@ -8,7 +8,7 @@ from smlmbench.study.sources.movie import MovieSource, Part
 from smlmbench.study.sources.pairs import RATIOS, PairsPart
 from smlmbench.study.sources.plugin import PluginSource, plugin_form
 from smlmbench.study.sources.scenes import Blinking
-from smlmbench.study.sources.simulate import SimulateSource, Structure
+from smlmbench.study.sources.simulate import SimulateSource
 
 __all__ = [
     "RATIOS",
@@ -25,7 +25,7 @@ __all__ = [
     "Part",
     "Place",
 ]
-__all__ += ["PluginSource", "Range", "SimulateSource", "Source", "Structure", "forms_of"]
+__all__ += ["PluginSource", "Range", "SimulateSource", "Source", "forms_of"]
 
 Source = SimulateSource | MovieSource | ImagesSource | PluginSource
 

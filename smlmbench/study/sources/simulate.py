@@ -9,7 +9,6 @@ from pydantic import Field, field_validator, model_validator
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
 from smlmbench.errors import SmlmBenchError
-from smlmbench.registry.cards import Strict
 from smlmbench.study.digests import file_digest
 from smlmbench.study.sources.description import (
     TEST_UNITS,
@@ -29,15 +28,8 @@ from smlmbench.study.sources.scenes import Background, OutOfFocus, Share, Track
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
 LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast"}
-
-
-class Structure(Strict):
-    """Where emitters may sit: `uniform`, or `filaments` (smooth curves across the field, drawn per structure seed)."""
-
-    name: Literal["uniform", "filaments"] = "uniform"
-    filaments: Annotated[float, Field(gt=0)] = 12.0  # in a field of 6.4 x 6.4 um; scaled with the area
-    width_nm: NonNegative = 15.0  # standard deviation of the distance from the filament's axis
-    curl: NonNegative = 0.3  # standard deviation of the direction's change per um, in radians
+# of a structure without settings of its own, in those stores
+FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}
 
 
 class SimulateSource(Description):
@@ -50,7 +42,7 @@ class SimulateSource(Description):
     }
 
     kind: Literal["simulate"] = "simulate"
-    structure: Structure = Structure()
+    structure: dict[str, Any] = {"name": "uniform"}
     density_per_um2: Positive | Range = 1.0
     photons: Law = Range(min=500, max=3000)
     background_photons: NonNegative | Range = 10.0
@@ -90,6 +82,8 @@ class SimulateSource(Description):
         described = super().content()
         if isinstance(self.photons, Column):
             described["photons"] = {"table_sha256": file_digest(self.photons.table)}
+        if described["structure"].keys() <= {"name", *FIRST}:
+            described["structure"] = FIRST | described["structure"]
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
