@@ -8,7 +8,7 @@ from smlmbench.simulate.background import hot_pixels, structured
 from smlmbench.simulate.chance import Chance, Fast
 from smlmbench.simulate.emitters import Emitters
 from smlmbench.simulate.places import Region
-from smlmbench.simulate.scene import Scene, chance_of
+from smlmbench.simulate.scene import PHOTON_GRID, Scene, chance_of
 from smlmbench.study.sources import SimulateSource
 
 EXPECTED_GRID = 2**16  # frozen expected photons are whole parts of it
@@ -42,6 +42,8 @@ def exposed(
         background = scene.level[frame]
     else:
         background = light[frame, (y_nm / pixel_nm).long(), (x_nm / pixel_nm).long()]
+    if frozen:
+        background = (background * PHOTON_GRID).round() / PHOTON_GRID
     molecule = None if scene.molecule is None else scene.molecule[inside]
     truth = Emitters(frame, x_nm, y_nm, scene.z_nm[inside], scene.photons[inside], background, molecule)
     return seen(source, expected, chance), truth
