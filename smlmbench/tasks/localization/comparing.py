@@ -112,7 +112,7 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
         name="comparison",
         frames=_Unseen(n_frames, height, width),
         truth=Emitters(truth, comparison.min_photons),
-        facts={**described, "field_known": float(comparison.field_nm is not None)},
+        facts={**described, "field_known": float(comparison.field_nm is not None), "frames_known": 0.0},
         told={"pixel_size_nm": 1.0},
     )
     return answer, condition
