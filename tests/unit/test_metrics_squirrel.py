@@ -176,7 +176,7 @@ def test_a_row_on_frames_without_truth_is_held_to_their_mean():
     x_nm, y_nm = rng.uniform(300, 2900, (2, 60))
     image = render_table(rows(x_nm, y_nm), None, 25.0).values[0].astype(np.float64)
     frame = camera(image, 5.0)
-    noise = rng.normal(0, 0.01, (50, side, side))
+    noise = rng.normal(0, 0.001, (50, side, side))
     seen = Condition("c", ArrayFrames((frame + noise).astype(np.float32)), None, told={"pixel_size_nm": 100.0})
     given = ((x_nm, y_nm), (x_nm[::2], y_nm[::2]), (x_nm + 100, y_nm))
     found = [TASK.score(Prediction(rows(*places), None, 25.0), seen, Scoring()).values for places in given]
