@@ -27,8 +27,8 @@ CARD: dict[str, Any] = {
             "direction": "up",
             "low": -1.0,
             "high": 1.0,
-            "help": "Pearson correlation of the blurred image and the mean frame; blind to errors below the width of "
-            "the blur.",
+            "help": "Pearson correlation of the blurred image and the mean frame. Blind to errors below the width of "
+            "the blur, so that the mean frame itself is perfect: it ranks nothing. Tables are drawn as counts.",
         },
         "rse": {
             "title": "RSE",

@@ -6,16 +6,20 @@ from scipy import ndimage
 
 from smlmbench import tasks
 from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.errors import ConfigError
+from smlmbench.formats import write_image, write_table
 from smlmbench.metrics import squirrel
 from smlmbench.metrics.evidence import Images, gather
 from smlmbench.metrics.squirrel import WIDEST_PX, match
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.render import render_table
+from smlmbench.run.using.comparing import compare
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.localization import scoring
 
-TASK = tasks.load("localization", Catalog())
+CATALOG = Catalog()
+TASK = tasks.load("localization", CATALOG)
 TIMES = 4  # fine pixels per camera pixel
 
 
@@ -188,3 +192,37 @@ def test_a_row_on_frames_without_truth_is_held_to_their_mean():
 def rows(x_nm, y_nm):
     columns = {"frame": np.zeros(len(x_nm)), "x_nm": x_nm, "y_nm": y_nm}
     return Localizations.of(columns, n_frames=50, field_nm=(3200.0, 3200.0))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A table of a program, the image of it, and what a camera sees of the field; pixels of 25 and 100 nm."""
+    rng = np.random.default_rng(0)
+    table = rows(*rng.uniform(300, 2900, (2, 200)))
+    image = render_table(table, None, 25.0).values[0]
+    write_table(table, tmp_path / "t.csv", catalog=CATALOG, format="smlmbench_csv")
+    for name, pixels, pixel_nm in (("i.tif", image, 25.0), ("w.tif", camera(image, 5.0), 100.0)):
+        write_image(tmp_path / name, np.asarray(pixels, np.float32), pixel_nm, catalog=CATALOG)
+    return tmp_path
+
+
+@pytest.mark.parametrize("found", ["t.csv", "i.tif"])
+def test_a_widefield_image_needs_no_truth(files, found):
+    options = {"widefield": files / "w.tif", "field_nm": (3200.0, 3200.0), "fine_pixel_nm": 25.0}
+    scores, _ = compare(files / found, None, options, CATALOG)
+    assert scores.values["rsp"] > 0.999
+    assert scores.values["squirrel_sigma_nm"] == pytest.approx(25 * np.hypot(5, np.sqrt(15 / 12)), rel=0.02)
+    assert scores.reasons["jaccard"] == "the condition has no true positions" or found == "i.tif"
+    with_truth, _ = compare(files / found, files / "t.csv", options, CATALOG)
+    assert with_truth.values["rse"] == pytest.approx(scores.values["rse"])
+    without, _ = compare(files / found, files / "t.csv", options | {"widefield": None}, CATALOG)
+    assert without.reasons["rse"] == "no frames were given"
+
+
+def test_what_cannot_be_held_to_a_widefield_image_is_refused(files):
+    with pytest.raises(ConfigError, match="no true table and no widefield image is given; give one"):
+        compare(files / "i.tif", None, {}, CATALOG)
+    with pytest.raises(ConfigError, match="needs the field of the image; add --field-nm"):
+        compare(files / "t.csv", None, {"widefield": files / "w.tif"}, CATALOG)
+    options = {"widefield": files / "w.tif", "field_nm": (3200.0, 3200.0), "fine_pixel_nm": 30.0}
+    assert "no whole multiple" in compare(files / "t.csv", None, options, CATALOG)[0].reasons["rsp"]
