@@ -47,12 +47,14 @@ class Scores:
         intervals: 95 % interval over units, for the primary alone.
         per_unit: What is summed or averaged, by name: one number for each unit (frame, crop, image), NaN where a unit
             has none. `Task.sums` reads it back.
+        profiles: What changes along an axis, by name: columns of one length, None where a place has no number.
     """
 
     values: Mapping[str, float]
     reasons: Mapping[str, str] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     per_unit: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,14 @@ class Task(ABC):
             key: "the number is not finite" if key in numbers else found[key] for key in found if key not in values
         }
         return values, absent
+
+    def profiles(self, evidence: Any) -> dict[str, Mapping[str, Sequence[float | None]]]:
+        """What its metrics give along an axis, where one has a `profile(evidence)` beside its numbers."""
+        found: dict[str, Mapping[str, Sequence[float | None]]] = {}
+        for name in self.metric_files():
+            along = getattr(self.catalog.module("metrics", name), "profile", None)
+            found |= {} if along is None else along(evidence)
+        return found
 
     # From a row to its answer
 
