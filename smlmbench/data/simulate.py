@@ -25,7 +25,7 @@ from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.simulate import Emitters, draw, draw_signal_free
 from smlmbench.simulate.frames import plain
-from smlmbench.study.sources import SimulateSource
+from smlmbench.study.sources import Depth, SimulateSource
 from smlmbench.truths import emitters as truths
 
 CARD = {
@@ -177,13 +177,14 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": optics.sigma_nm, "background_photons": background}
     told |= source.camera.noise.told()
+    deep = {"three_d": 1.0} if isinstance(source.z_nm, Depth) else {}
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),
         truth=truths.Emitters(table, min_photons, sigma_px),
         digest=digest,
         truth_kind="simulated",
-        facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
+        facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm) | deep,
         told=told,
     )
     if "signal_free" not in asked.extras:

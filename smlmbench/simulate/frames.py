@@ -12,7 +12,7 @@ from smlmbench.predictions import Localizations
 from smlmbench.psf.contracts import Canvas, Psf, Spots
 from smlmbench.psf.draws import drawn
 from smlmbench.simulate.places import STRUCTURES, Region
-from smlmbench.study.sources import Range, SimulateSource
+from smlmbench.study.sources import Depth, Range, SimulateSource
 
 COLUMNS = ("frame", "x_nm", "y_nm", "z_nm", "photons", "background_photons")
 HOT_SHARE = 0.002
@@ -44,9 +44,9 @@ class Emitters:
         return Localizations.of(columns, n_frames=n_frames, field_nm=field_nm)
 
 
-def plain(value: "float | Range") -> "float | Mapping[str, float | str]":
+def plain(value: "float | Range | Depth") -> "float | Mapping[str, float | str]":
     """A number or the plain dict of a range."""
-    return value.model_dump() if isinstance(value, Range) else value
+    return value.model_dump() if isinstance(value, Range | Depth) else value
 
 
 def draw(
@@ -68,7 +68,7 @@ def draw(
     placed = STRUCTURES[source.structure.name](source.structure, region, density, generator, structure_seed)
     n = len(placed.sample)
     photons = drawn(plain(source.photons), n, generator)
-    z_nm = torch.zeros(n, dtype=torch.float64)
+    z_nm = drawn(plain(source.z_nm), n, generator)
     spots = Spots(placed.sample, placed.x_nm, placed.y_nm, z_nm, photons.float())
     canvas = Canvas(count, source.field_px, source.field_px, source.pixel_size_nm)
     expected = psf.render(spots, psf.shapes(n, generator), canvas)

@@ -6,9 +6,21 @@ from smlmbench.study.sources.images import ImagesSource
 from smlmbench.study.sources.movie import MovieSource, Part
 from smlmbench.study.sources.pairs import RATIOS, PairsPart
 from smlmbench.study.sources.plugin import PluginSource, plugin_form
-from smlmbench.study.sources.simulate import Range, SimulateSource, Structure
+from smlmbench.study.sources.simulate import Depth, Range, SimulateSource, Structure
 
-__all__ = ["RATIOS", "Description", "Form", "ImagesSource", "Look", "MovieSource", "Note", "PairsPart", "Part", "Place"]
+__all__ = [
+    "RATIOS",
+    "Depth",
+    "Description",
+    "Form",
+    "ImagesSource",
+    "Look",
+    "MovieSource",
+    "Note",
+    "PairsPart",
+    "Part",
+    "Place",
+]
 __all__ += ["PluginSource", "Range", "SimulateSource", "Source", "Structure", "forms_of"]
 
 Source = SimulateSource | MovieSource | ImagesSource | PluginSource

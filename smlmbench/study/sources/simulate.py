@@ -9,9 +9,19 @@ from pydantic import Field, field_validator, model_validator
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
 from smlmbench.registry.cards import Strict
-from smlmbench.study.sources.description import TEST_UNITS, Description, Form, NonNegative, Positive, Role
+from smlmbench.study.sources.description import (
+    TEST_UNITS,
+    Description,
+    Form,
+    Look,
+    NonNegative,
+    Note,
+    Positive,
+    Role,
+)
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
+LATER = {"z_nm": 0}  # fields that the first stores do not have, with their defaults as in plain JSON
 
 
 class Range(Strict):
@@ -32,6 +42,19 @@ class Range(Strict):
     def mean(self) -> float:
         """Middle of the range on its own scale (used to size validation sets)."""
         return (self.min + self.max) / 2 if self.law == "uniform" else float((self.min * self.max) ** 0.5)
+
+
+class Depth(Strict):
+    """Depths drawn uniformly between min and max, in nm; 0 is in focus."""
+
+    min: float
+    max: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Depth":
+        if not -math.inf < self.min <= self.max < math.inf:
+            raise ValueError(f"min {self.min:g} and max {self.max:g}: min must be at most max")
+        return self
 
 
 class Structure(Strict):
@@ -57,6 +80,7 @@ class SimulateSource(Description):
     density_per_um2: Positive | Range = 1.0
     photons: Positive | Range = Range(min=500, max=3000)
     background_photons: NonNegative | Range = 10.0
+    z_nm: float | Depth = 0.0
     pixel_size_nm: Positive = 100.0
     psf: dict[str, Any] = {"name": "gaussian"}
     camera: Camera = Camera()
@@ -81,6 +105,24 @@ class SimulateSource(Description):
     def form(cls) -> Form:
         """How it is written."""
         return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",))
+
+    def content(self) -> dict[str, Any]:
+        """Its description; what came later than the first stores stands in it only where it is not the default."""
+        described = super().content()
+        return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
+
+    def check(self, look: Look) -> list[Note]:
+        """Depths that the PSF does not know."""
+        name, depth = str(self.psf.get("name", "")), self.z_nm
+        if depth == 0 or name not in look.catalog.names("psf"):
+            return []
+        low, high = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
+        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None:
+            return [(("z_nm",), f"PSF '{name}' is the same at every depth; leave z_nm out, or choose another PSF")]
+        if max(-low, high) > (most := self.psf[setting]):
+            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {-most:g} to {most:g} nm"
+            return [(("z_nm",), f"{said}; give a larger {setting}, or fewer depths")]
+        return []
 
     @property
     def area_um2(self) -> float:
