@@ -18,7 +18,7 @@ CARD: dict[str, Any] = {
             "title": "Efficiency +link",
             "direction": "up",
             "high": 100.0,
-            "help": "Efficiency after detections of successive frames are linked (50 nm or 2 claimed sigma, 1 dark "
+            "help": "Efficiency after detections of successive frames are linked (50 nm or 3 claimed sigma, 1 dark "
             "frame) and moved to the mean of their track; only where molecules stay on.",
         },
         "rmse_nm_linked": {

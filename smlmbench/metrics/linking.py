@@ -20,13 +20,14 @@ class Linking:
 
     Attributes:
         radius_nm: Largest lateral distance of two successive ones, along z twice that. Where a table claims sigmas and
-            `sigmas` times that of the difference of both is more, that holds, up to `most_nm`.
+            `sigmas` times that of the difference of both is more, that holds, up to `most_nm`; beyond three of them
+            lies 1 % of a molecule's own detections.
         dark_frames: Frames in between in which the molecule may be missing.
     """
 
     radius_nm: float = 50.0
     dark_frames: int = 1
-    sigmas: float = 2.0
+    sigmas: float = 3.0
     most_nm: float = 250.0
 
 
