@@ -45,8 +45,7 @@ class Scores:
     Attributes:
         values, reasons: Finite numbers, and why the others cannot be computed, by metric name.
         intervals: 95 % interval over units, for the primary alone.
-        per_unit: What is summed or averaged, by name: one number for each unit (frame, crop, image), NaN where a unit
-            has none. `Task.sums` reads it back.
+        per_unit: What is summed or averaged, by name: a number for each unit, NaN where it has none; see `Task.sums`.
         profiles: What changes along an axis, by name: columns of one length, None where a place has no number.
     """
 
@@ -229,14 +228,6 @@ class Task(ABC):
             key: "the number is not finite" if key in numbers else found[key] for key in found if key not in values
         }
         return values, absent
-
-    def profiles(self, evidence: Any) -> dict[str, Mapping[str, Sequence[float | None]]]:
-        """What its metrics give along an axis, where one has a `profile(evidence)` beside its numbers."""
-        found: dict[str, Mapping[str, Sequence[float | None]]] = {}
-        for name in self.metric_files():
-            along = getattr(self.catalog.module("metrics", name), "profile", None)
-            found |= {} if along is None else along(evidence)
-        return found
 
     # From a row to its answer
 

@@ -1,6 +1,8 @@
 """Axial numbers: what is scored in 3-D, what is not for want of z, and scores against depth."""
 
 import dataclasses
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,8 @@ from smlmbench.metrics.evidence import Facts, gather
 from smlmbench.metrics.pooling import SUMS
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
+from smlmbench.run.cells.evaluation import Evaluation
+from smlmbench.run.cells.logging import log_evaluation
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import load
 from smlmbench.tasks.contracts import Answers
@@ -99,6 +103,23 @@ def test_what_is_stored_of_a_table_without_z_knows_it():
     assert judged.numbers["efficiency"] == pytest.approx(expected)
     low, high = scores.intervals["efficiency"]
     assert low < expected < high
+
+
+def test_profiles_are_stored_with_the_numbers():
+    truth = table(np.linspace(600, 5800, 20), np.linspace(-400, 400, 20), photons=np.linspace(500, 900, 20))
+    movie = ArrayFrames(np.zeros((1, 64, 64), np.float32))
+    known = Condition("c", movie, Emitters(truth), facts={"three_d": 1.0}, told={"pixel_size_nm": 100.0})
+    answer = Prediction(truth, None, 100.0)
+    scores = TASK.score(answer, known, Scoring())
+    stored = {}
+    run = SimpleNamespace(log_dict=lambda content, name: stored.update({name: content}))
+    for name in ("log_metrics", "log_text", "log_artifact", "log_image", "log_bytes"):
+        setattr(run, name, lambda *_, **__: None)
+    log_evaluation(run, Evaluation(tests={"c": scores}, answers={"c": answer}), {"c": known}, Scoring(), TASK)
+    profiles = json.loads(json.dumps(stored["metrics.json"], allow_nan=False))["test"]["c"]["profiles"]
+    assert set(profiles) == {"brightness", "z"}
+    assert profiles["z"]["recall"] == [1.0] * 10
+    assert profiles["brightness"]["brightness_to"][-1] == 900
 
 
 def test_scores_against_depth_by_hand():

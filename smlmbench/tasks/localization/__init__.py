@@ -37,7 +37,7 @@ from smlmbench.tasks.contracts import (
 )
 from smlmbench.tasks.localization import comparing, gate, pairing, pictures, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
-from smlmbench.tasks.localization.scoring import emitters_of, whole_evidence
+from smlmbench.tasks.localization.scoring import emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
 from smlmbench.truths.misfit import Misfit
@@ -132,7 +132,7 @@ class Localization(Task):
             if math.isfinite(found.low) and math.isfinite(found.high):
                 intervals[self.primary] = (found.low, found.high)
             per_unit = {name: evidence.sums[:, k].tolist() for k, name in enumerate(SUMS)}
-        return Scores(values, reasons, intervals, per_unit, self.profiles(evidence))
+        return Scores(values, reasons, intervals, per_unit, profiles(self, evidence))
 
     def sums(self, metric: str, per_unit: "pd.DataFrame") -> Floats | None:
         """Counts and squared errors of each frame (frames, len(SUMS))."""

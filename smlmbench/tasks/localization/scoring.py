@@ -6,9 +6,11 @@ from typing import Any
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
+from smlmbench.metrics.strata import Profile
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.render import fine_shape, rasterise, render_table
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.contracts import Task
 from smlmbench.truths.emitters import Emitters
 
 NO_TABLE = "this row gives no table of localizations"
@@ -53,6 +55,15 @@ def whole_evidence(
     reasons = {SIGNAL_FREE: NO_TABLE} if answer.table is None else {}
     images = _images(answer, condition)
     return evidence_of(answer.table, condition, scoring, images=images, signal_free=signal_free, reasons=reasons)
+
+
+def profiles(task: Task, evidence: Evidence) -> dict[str, Profile]:
+    """What the task's metrics give along an axis, where one has a `profile(evidence)` beside its numbers."""
+    found: dict[str, Profile] = {}
+    for name in task.metric_files():
+        along = getattr(task.catalog.module("metrics", name), "profile", None)
+        found |= {} if along is None else along(evidence)
+    return found
 
 
 def _images(answer: Prediction, condition: Condition) -> Images:
