@@ -35,6 +35,17 @@ def test_beads_are_scanned_from_below_in_steps():
     assert truth.molecule.reshape(9, -1)[3].tolist() == list(range(z_nm.shape[1]))
 
 
+def test_beads_stand_on_a_grid_apart_from_each_other():
+    _, truth = scanned(Beads(number=9, step_nm=400, range_nm=400), field_px=160)
+    places = torch.stack((truth.x_nm, truth.y_nm), dim=1)[:9]
+    assert len(truth) == 27
+    apart = torch.cdist(places, places).fill_diagonal_(1e9)
+    # nodes stand a third of 16 um apart, each bead at most a pixel away along both axes
+    assert float(apart.min()) > 16_000 / 3 - 200
+    nodes = (places / (16_000 / 3) - 0.5).round() + 0.5
+    assert float((places - nodes * 16_000 / 3).abs().max()) <= 100
+
+
 def test_a_bead_is_wide_where_the_curve_says_so():
     frames, truth = scanned(Beads(number=1, step_nm=200, range_nm=300, photons=200_000), background_photons=0)
     assert truth.z_nm.tolist() == [-300, -100, 100, 300]
