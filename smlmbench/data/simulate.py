@@ -210,8 +210,8 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     frames, table = _frozen(source, catalog, n_frames, root_seed, scope)
     if frozen is not None and frozen.sha256 not in (None, found := drawn_sha256(frames, table)):
         raise ConfigError(
-            f"condition '{frozen.name}' is drawn differently here: sha256 {found}, its file states {frozen.sha256}; take "
-            "the version of smlmbench that the file belongs to"
+            f"condition '{frozen.name}' is drawn differently here: sha256 {found}, its file states {frozen.sha256}; "
+            "take the version of smlmbench that the file belongs to"
         )
     background = mean_of(plain(source.background_photons)) + source.haze_photons
     sigma_px = optics.sigma_nm / source.pixel_size_nm
