@@ -12,7 +12,7 @@ from smlmbench.conformance.checks import Subject, require
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
 from smlmbench.predictions import Localizations
 from smlmbench.registry import MetricCard
-from smlmbench.render import rasterise, render_table
+from smlmbench.render import blur, rasterise, render_table
 
 FIELD_NM = 6400.0
 FINE_NM = 25.0
@@ -106,11 +106,12 @@ def _cases() -> dict[str, Evidence]:
     poor = _table({name: value[kept] for name, value in (columns | moved).items()})
     side = round(FIELD_NM / FINE_NM)
     picture = rasterise(truth.x_nm, truth.y_nm, (side, side), FINE_NM)
+    seen = blur(picture, 6.0)[2::4, 2::4]
     empty = Localizations.empty(n_frames=FRAMES, field_nm=(FIELD_NM, FIELD_NM))
 
     def evidence(found: Localizations, image: NDArray[np.floating]) -> Evidence:
         facts = Facts(density_per_um2=EMITTERS / FRAMES / (FIELD_NM / 1e3) ** 2)
-        images, dark = Images(image, picture, FINE_NM), SignalFree(empty, 100.0)
+        images, dark = Images(image, picture, FINE_NM, seen), SignalFree(empty, 100.0)
         return gather(found, truth, facts=facts, images=images, signal_free=dark)
 
     return {

@@ -42,11 +42,13 @@ class Images:
         image: Summed over all frames, float (H, W), any gain.
         truth: The same of the truth, rendered by the reference's kernel, float64 (H, W).
         fine_pixel_nm: Pitch of the grid.
+        mean_frame: Mean of the frames that were looked at, in camera pixels, float (h, w), in their unit.
     """
 
     image: NDArray[np.floating] | None = None
     truth: NDArray[np.float64] | None = None
     fine_pixel_nm: float = float("nan")
+    mean_frame: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ class Evidence:
         near: All candidate pairs at the headline's tolerances; None without both tables.
         matches: Headline pairs, as row numbers of `found` and `truth`; None without both tables.
         sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
-        image, truth_image, fine_pixel_nm: See `Images`.
+        image, truth_image, fine_pixel_nm, mean_frame: See `Images`.
         signal_free_found, signal_free_area_um2: See `SignalFree`.
-        reasons: Why a part is missing, by its name: found, truth, image, truth_image, signal_free.
+        reasons: Why a part is missing, by its name: found, truth, image, truth_image, mean_frame, signal_free.
     """
 
     found: Localizations | None
@@ -84,6 +86,7 @@ class Evidence:
     fine_pixel_nm: float = float("nan")
     signal_free_found: Localizations | None = None
     signal_free_area_um2: float = float("nan")
+    mean_frame: NDArray[np.floating] | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -109,6 +112,7 @@ DEFAULT_REASONS = {
     "truth": "the condition has no true positions",
     "image": "this row gives no image",
     "truth_image": "the condition has no true image",
+    "mean_frame": "no frames were given",
     "signal_free": "the condition has no signal-free frames",
 }
 
@@ -187,4 +191,5 @@ def gather(
         matches = assign(taking_part(near, who), facts.scoring.matcher)
         sums = pool(found, truth, matches, who)
     seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
-    return Evidence(found, truth, who, near, matches, sums, facts, *seen, reasons=dict(reasons or {}))
+    tables, why = (found, truth, who, near, matches, sums), dict(reasons or {})
+    return Evidence(*tables, facts, *seen, mean_frame=images.mean_frame, reasons=why)

@@ -23,11 +23,11 @@ from smlmbench.study.sources.description import (
     unreadable,
 )
 from smlmbench.study.sources.laws import Column, Depth, Law, Range
-from smlmbench.study.sources.scenes import Background, OutOfFocus, Share, Track
+from smlmbench.study.sources.scenes import Background, Frozen, OutOfFocus, Share, Track
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
-LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast"}
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
 # of a structure without settings of its own, in those stores
 FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}
 
@@ -58,6 +58,7 @@ class SimulateSource(Description):
     hot_pixels: Share = 0.0
     empty_frames: Share = 0.0
     draws: Literal["fast", "frozen"] = "fast"
+    frozen: Frozen | None = None  # of a named condition; not written in a study
 
     @model_validator(mode="before")
     @classmethod
@@ -75,13 +76,17 @@ class SimulateSource(Description):
     def form(cls) -> Form:
         """How it is written."""
         files = {"photons.table": "table"}
-        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",), files=files)
+        return Form(
+            cls, "{simulate: {...}}", cls.written("frozen"), inside="a simulation", own=("frames",), files=files
+        )
 
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
         if isinstance(self.photons, Column):
             described["photons"] = {"table_sha256": file_digest(self.photons.table)}
+        if self.frozen is not None:
+            described["frozen"] = self.frozen.model_dump(include={"seed", "sha256"})
         if described["structure"].keys() <= {"name", *FIRST}:
             described["structure"] = FIRST | described["structure"]
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
