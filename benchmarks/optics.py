@@ -8,10 +8,11 @@ frames: emitters at random in the mask's PSF, in the optics of its origin; brigh
 first half of the frames; as many frames are simulated and compared with the second half. `no mask` is the control: the
 same without the mask, near its focus. What it reaches, these numbers do not tell apart.
 
-spectrum: ratio of the radially averaged Fourier amplitudes, each over its sum, in rings of one period per frame up to the
-cut-off 2 NA / lambda; the worst and the median |ratio - 1|. Of frames from one period in 2 um: what lies below is their
-background. width: of the autocorrelation, the distance at which its radial mean falls to half of that at one pixel (at
-zero it is noise); of beads also the second moment of the light around its centre. `worst` is over planes.
+spectrum: ratio of the radially averaged Fourier amplitudes, each plane over its sum, in rings of one period per frame
+up to the cut-off 2 NA / lambda; the worst and the median |ratio - 1|. Of the movie from one period in 2 um: what is
+slower is its background. width: of the autocorrelation, the distance at which its radial mean falls to half of that at
+one pixel (at zero it is noise), as ratio - 1; of beads also the second moment of the light around its centre. `worst`
+is the worst plane.
 
 Prints a table; the last line is one JSON object.
 """
@@ -37,8 +38,15 @@ Images = npt.NDArray[np.float64]
 PIXEL_NM, STEP_NM = 110.0, 100.0
 BEADS = {"wavelength_nm": 605.0, "na": 1.49, "immersion_index": 1.518}
 STORM: dict[str, Any] = {
-    **{"name": "scalar_pupil", "wavelength_nm": 670.0, "na": 1.45, "immersion_index": 1.518, "medium_index": 1.33},
-    **{"z_min_nm": 0.0, "z_max_nm": 4000.0, "focus_nm": 1500.0, "reach_nm": 4000.0},
+    "name": "scalar_pupil",
+    "wavelength_nm": 670.0,
+    "na": 1.45,
+    "immersion_index": 1.518,
+    "medium_index": 1.33,
+    "z_min_nm": 0.0,
+    "z_max_nm": 4000.0,
+    "focus_nm": 1500.0,
+    "reach_nm": 4000.0,
 }
 MASK_RADIUS_PX = 150e3 * 1.45 / 100 / 24  # focal length 150 mm, magnification 100, cells of 24 um
 DENSITY_PER_UM2, PHOTONS = 0.05, (3.0, 3000.0)  # shape and scale of a gamma law, as of the origin
@@ -132,7 +140,9 @@ def beads(path: Path, tiny: bool) -> dict[str, float]:
     moments = moment(simulated) / moment(real)
     widths = [half_width(one[None], 0) / half_width(two[None], 0) for one, two in zip(simulated, real, strict=True)]
     return {
-        **{"residual": found.residual, "blur_nm": found.blur_nm, "noise_per_count": per_count},
+        "residual": found.residual,
+        "blur_nm": found.blur_nm,
+        "noise_per_count": per_count,
         **off(power(each[0])[0], power(each[1])[0], 1, last),
         "width": half_width(each[1], 0) / half_width(each[0], 0) - 1,
         "width_worst": float(np.abs(np.array(widths) - 1).max()),
