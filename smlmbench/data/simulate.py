@@ -27,7 +27,7 @@ from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.simulate import Emitters, Movie, draw_signal_free
 from smlmbench.simulate.emitters import plain
-from smlmbench.study.sources import Blinking, Depth, SimulateSource
+from smlmbench.study.sources import Blinking, SimulateSource
 from smlmbench.truths import emitters as truths
 
 CARD = {
@@ -210,22 +210,21 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     frames, table = _frozen(source, catalog, n_frames, root_seed, scope)
     if frozen is not None and frozen.sha256 not in (None, found := drawn_sha256(frames, table)):
         raise ConfigError(
-            f"condition '{frozen.name}' is drawn differently here: sha256 {found}, its file states {frozen.sha256}; take "
-            "the version of smlmbench that the file belongs to"
+            f"condition '{frozen.name}' is drawn differently here: sha256 {found}, its file states {frozen.sha256}; "
+            "take the version of smlmbench that the file belongs to"
         )
     background = mean_of(plain(source.background_photons)) + source.haze_photons
     sigma_px = optics.sigma_nm / source.pixel_size_nm
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": optics.sigma_nm, "background_photons": background}
     told |= source.camera.noise.told()
-    deep = {"three_d": 1.0} if isinstance(source.z_nm, Depth) else {}
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),
         truth=truths.Emitters(table, min_photons, sigma_px),
         digest=digest,
         truth_kind="simulated",
-        facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm) | deep,
+        facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
         told=told,
         block=frame_shift(table, iid=not isinstance(source.track, Blinking)),
     )

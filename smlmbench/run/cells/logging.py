@@ -59,7 +59,8 @@ def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[
 def block_of(scores: Scores) -> dict[str, Any]:
     """Scores as a file holds them."""
     intervals = {name: list(ends) for name, ends in scores.intervals.items()}
-    return {"values": dict(scores.values), "intervals": intervals, "reasons": dict(scores.reasons)}
+    block = {"values": dict(scores.values), "intervals": intervals, "reasons": dict(scores.reasons)}
+    return block | ({"profiles": dict(scores.profiles)} if scores.profiles else {})
 
 
 def _csv(per_unit: Mapping[str, Any]) -> str:

@@ -55,8 +55,8 @@ class SimulateSource(Description):
     min_photons: NonNegative = 100.0
     track: Track = "iid"
     background: Background | None = None
-    hot_pixels: Share = 0.0
-    empty_frames: Share = 0.0
+    hot_pixels: Share = 0.0  # the same ones in all frames of a movie
+    empty_frames: Share = 0.0  # without emitters; the density is that of the others
     draws: Literal["fast", "frozen"] = "fast"
     frozen: Frozen | None = None  # of a named condition; not written in a study
 
@@ -92,8 +92,8 @@ class SimulateSource(Description):
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know; a table without photons."""
-        return [*self._check_depth(look), *self._check_table()]
+        """Depths that the PSF does not know; a table without photons; molecules that density does not count."""
+        return [*self._check_depth(look), *(self._check_table() or self._check_track())]
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
@@ -122,6 +122,14 @@ class SimulateSource(Description):
             except (SmlmBenchError, OSError) as error:
                 said = unreadable(self.photons.table, error)
         return [] if said is None else [(("photons", "table"), said)]
+
+    def _check_track(self) -> list[Note]:
+        law = self.photons
+        most = max(law.values()) if isinstance(law, Column) else law.max if isinstance(law, Range) else law
+        if self.track == "iid" or not isinstance(most, float) or most >= self.min_photons:
+            return []
+        said = f"no molecule reaches min_photons {self.min_photons:g}, by which density is counted"
+        return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
 
     @property
     def area_um2(self) -> float:

@@ -9,10 +9,12 @@ import numpy as np
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
+from smlmbench.metrics.strata import Profile
 from smlmbench.movies import BLOCK_BYTES, Frames
 from smlmbench.predictions import Floats, Localizations, Prediction
 from smlmbench.render import fine_shape, rasterise, render_table
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.contracts import Task
 from smlmbench.truths.emitters import Emitters
 
 NO_TABLE = "this row gives no table of localizations"
@@ -60,6 +62,15 @@ def whole_evidence(
     reasons = {SIGNAL_FREE: NO_TABLE} if answer.table is None else {}
     images = _images(answer, condition)
     return evidence_of(answer.table, condition, scoring, images=images, signal_free=signal_free, reasons=reasons)
+
+
+def profiles(task: Task, evidence: Evidence) -> dict[str, Profile]:
+    """What the task's metrics give along an axis, where one has a `profile(evidence)` beside its numbers."""
+    found: dict[str, Profile] = {}
+    for name in task.metric_files():
+        along = getattr(task.catalog.module("metrics", name), "profile", None)
+        found |= {} if along is None else along(evidence)
+    return found
 
 
 def _images(answer: Prediction, condition: Condition) -> Images:
