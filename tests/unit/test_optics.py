@@ -260,3 +260,15 @@ def test_a_phase_is_found_again_from_a_stack():
     again = model(made.fields, pupil, held_out, found.phase, 0.0)
     assert found.residual < 1e-3
     assert float((again - held_out.frames).abs().max()) < 0.05 * float(held_out.frames.max())
+
+
+def test_dipoles_send_as_much_light_into_the_cone_as_the_law_of_hertz_says():
+    """Without an interface: sin^2 of the angle to the dipole, over the cone up to the angle of the aperture."""
+    pupil = Pupil(670.0, 1.3, 1.518, 128)
+    along, across = (
+        float((Vectorial(pupil, 1.518, 0.0, GLASS, OIL, way).fields(ORIGIN, flat(pupil)).abs() ** 2).sum())
+        for way in ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
+    )
+    edge = math.sqrt(1 - (1.3 / 1.518) ** 2)
+    wanted = (2 / 3 - (edge - edge**3 / 3)) / ((4 / 3 - (edge + edge**3 / 3)) / 2)
+    assert along / across == pytest.approx(wanted, rel=0.02)
