@@ -170,6 +170,8 @@ class Entries:
             filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
             if given is None or filled is not None:
                 fields[key] = filled
+                if filled is not None and filled.get("path"):
+                    filled["path"] = str(self._resolved(filled["path"]))
             else:
                 usable = False
         return usable

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
+from smlmbench.registry import Catalog
 from smlmbench.registry.cards import Strict
+from smlmbench.study.digests import file_digest
 from smlmbench.study.sources.description import (
     TEST_UNITS,
     Description,
@@ -19,10 +22,10 @@ from smlmbench.study.sources.description import (
     Positive,
     Role,
 )
+from smlmbench.study.sources.structures import notes_on, structure_content
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 LATER = {"z_nm": 0}  # fields that the first stores do not have, with their defaults as in plain JSON
-FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}  # of a structure without settings of its own, in those stores
 
 
 class Range(Strict):
@@ -98,15 +101,26 @@ class SimulateSource(Description):
         """How it is written."""
         return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",))
 
+    def identity(self, catalog: Catalog) -> dict[str, Any]:
+        """Also the structure's code, where it is not the first version of one of ours."""
+        name = str(self.structure["name"])
+        code = {"version": catalog.card("structures", name).version, "plugin": catalog.plugin_hash("structures", name)}
+        first = code == {"version": 1, "plugin": None}
+        return super().identity(catalog) | ({} if first else {"structure_code": code})
+
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
-        if described["structure"].keys() <= {"name", *FIRST}:
-            described["structure"] = FIRST | described["structure"]
+        described["structure"] = structure_content(described["structure"])
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know."""
+        """Depths that the PSF does not know; a structure that cannot be placed."""
+        depths = (self.z_nm.min, self.z_nm.max) if isinstance(self.z_nm, Depth) else (self.z_nm, self.z_nm)
+        field_nm = self.field_px * self.pixel_size_nm
+        return [*self._check_depth(look), *notes_on(self.structure, field_nm, depths, look.catalog)]
+
+    def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
         if depth == 0 or name not in look.catalog.names("psf"):
             return []
@@ -140,3 +154,10 @@ class SimulateSource(Description):
         """Its size and density."""
         size = {"frames": self.frames, "field_px": self.field_px, "pixel_size_nm": self.pixel_size_nm}
         return {"kind": self.kind, "truth_kind": "simulated", "density_per_um2": self.mean_density_per_um2, **size}
+
+    def seen_in(self, train: Description) -> dict[str, Any]:
+        """Points of one table are the same wherever they are drawn."""
+        path = self.structure.get("path")
+        if not path or not isinstance(train, SimulateSource) or not (trained := train.structure.get("path")):
+            return {}
+        return {"shared_structure": file_digest(Path(path)) == file_digest(Path(trained))}
