@@ -124,16 +124,6 @@ def per_structure(per_reference: float, region: Region) -> int:
     return max(1, round(per_reference * region.area_um2 / REFERENCE_AREA_UM2))
 
 
-def spread(value: float | Mapping[str, Any], unit: torch.Tensor) -> torch.Tensor:
-    """Values of a number or of a range {min, max, law} at shares (0 to 1) of it, in float64."""
-    if not isinstance(value, Mapping):
-        return torch.full_like(unit, float(value), dtype=torch.float64)
-    low, high = float(value["min"]), float(value["max"])
-    if value.get("law", "uniform") == "log_uniform":
-        return torch.exp(math.log(low) + unit.double() * (math.log(high) - math.log(low)))
-    return low + unit.double() * (high - low)
-
-
 @dataclass(frozen=True, slots=True)
 class Grid:
     """Square cells that cover a region: their side, how many stand in a row, where it begins, how many a field has."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from smlmbench.psf.draws import quantile
 from smlmbench.simulate.chance import Chance
 from smlmbench.simulate.curves import STEP_NM, around, folded
-from smlmbench.simulate.places import Parts, Placed, Region, per_structure, spread
+from smlmbench.simulate.places import Parts, Placed, Region, per_structure
 
 CARD = {
     "version": 1,
@@ -97,7 +98,7 @@ def place(
     n = len(expected) if structure_chance is None else 1
     drawn = chance if structure_chance is None else structure_chance
     each = per_structure(settings["tubes"], region)
-    radius_nm = spread(settings["radius_nm"], drawn.uniform(n * each))
+    radius_nm = quantile(settings["radius_nm"], drawn.uniform(n * each))
     tubes, caps = _grown(settings, region, radius_nm, drawn)
     parts, patch = _membrane(region, radius_nm, tubes, caps, each)
     sample, part, unit = parts.choose(expected, chance, 3)
@@ -108,9 +109,9 @@ def place(
 def _grown(settings: Mapping[str, Any], region: Region, radius_nm: torch.Tensor, chance: Chance) -> tuple[Spans, Spans]:
     """Axes of as many mitochondria as there are radii, and their round ends."""
     m = len(radius_nm)
-    longest_um = float(spread(settings["length_um"], torch.ones(1, dtype=torch.float64)))
+    longest_um = float(quantile(settings["length_um"], torch.ones(1, dtype=torch.float64)))
     half = max(1, math.ceil(longest_um * 1000 / 2 / STEP_NM))
-    length_nm = spread(settings["length_um"], chance.uniform(m)) * 1000
+    length_nm = quantile(settings["length_um"], chance.uniform(m)) * 1000
     middle, heading = chance.uniform(m, 2) * region.field_nm, chance.uniform(m, 1) * 2 * math.pi
     level = chance.uniform(m, 1)
     turns = [_walk(settings, m, half, chance) for _ in range(3)]

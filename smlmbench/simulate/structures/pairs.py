@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from smlmbench.errors import ConfigError
+from smlmbench.psf.draws import quantile
 from smlmbench.simulate.chance import Chance
-from smlmbench.simulate.places import Grid, Placed, Region, spread
+from smlmbench.simulate.places import Grid, Placed, Region
 
 CARD = {
     "version": 1,
@@ -47,7 +48,7 @@ def place(
     """
     del structure_chance
     apart_nm, distance = settings["apart_nm"], settings["distance_nm"]
-    longest = float(spread(distance, torch.ones(1, dtype=torch.float64)))
+    longest = float(quantile(distance, torch.ones(1, dtype=torch.float64)))
     if longest > apart_nm / 2:
         raise ConfigError(
             f"structure pairs: a distance of {longest:g} nm is above half of apart_nm {apart_nm:g}; give a longer one"
@@ -62,7 +63,7 @@ def place(
         )
     sample, cell = (chance.uniform(len(expected), grid.side_cells**2) < filled[:, None]).nonzero().unbind(dim=1)
     unit = chance.uniform(5, len(sample))
-    distance_nm, turn = spread(distance, unit[2]), 2 * math.pi * unit[3]
+    distance_nm, turn = quantile(distance, unit[2]), 2 * math.pi * unit[3]
     middle = grid.corners[:, cell] + (apart_nm / 2 + distance_nm) / 2
     middle = middle + unit[:2] * (grid.cell_nm - apart_nm / 2 - distance_nm)
     half = torch.stack((turn.cos(), turn.sin())) * distance_nm / 2

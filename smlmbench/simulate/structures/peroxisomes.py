@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from smlmbench.psf.draws import quantile
 from smlmbench.simulate.chance import Chance
-from smlmbench.simulate.places import Parts, Placed, Region, per_structure, spread
+from smlmbench.simulate.places import Parts, Placed, Region, per_structure
 
 CARD = {
     "version": 1,
@@ -50,14 +51,16 @@ def place(
     unit = drawn.uniform(4, n, each)
     at = unit[:2] * region.side_nm - region.margin_nm
     at[:, :, 0] = unit[:2, :, 0] * region.field_nm  # one at least is in the field
-    radius_nm = spread(settings["radius_nm"], unit[2])
+    radius_nm = quantile(settings["radius_nm"], unit[2])
     low, high = region.depth_nm
     z_nm = low + radius_nm + (high - low - 2 * radius_nm) * unit[3] if region.deep else torch.zeros_like(radius_nm)
     power = 3 if solid else 2
     weight = radius_nm**power
     felt = _ways(solid)[:, :, None, None] * radius_nm
     seen = region.inside(at[0] + felt[0], at[1] + felt[1]).double().mean(dim=0)
-    usual = number * float(spread(settings["radius_nm"], (torch.arange(1000.0) + 0.5) / 1000).pow(power).mean())
+    usual = number * float(
+        quantile(settings["radius_nm"], (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000).pow(power).mean()
+    )
     count = torch.full((n,), each)
     parts = Parts(torch.arange(n) * each, count, (weight * seen).sum(dim=1), usual, weight.flatten())
     sample, sphere, free = parts.choose(expected, chance, 3)
