@@ -13,7 +13,7 @@ from smlmbench.simulate.chance import Chance, Fast, Frozen
 from smlmbench.simulate.places import Place, Placed, Region
 
 FLAT, DEEP = Region(12800.0, 600.0), Region(12800.0, 600.0, (-1500.0, 1500.0))
-SAMPLES, EACH = 50, 20.0
+SAMPLES, MANY, EACH = 50, 1000, 20.0
 OUTSIDE = 0.05  # share of the places that may lie just beyond the region, such as the wall of a tube that leaves it
 STREAMS: tuple[Callable[[int], Chance], ...] = (Fast.of, Frozen)
 
@@ -21,17 +21,19 @@ STREAMS: tuple[Callable[[int], Chance], ...] = (Fast.of, Frozen)
 def density_is_kept(subject: Subject) -> str:
     """The number of emitters in the field is the expected one, for one structure and for one of each sample's own."""
     with _built(subject) as place:
-        seen, wanted = [], SAMPLES * EACH
+        shares = []
         for region in (FLAT, DEEP):
-            for one in (5, None):
-                found = _placed(place, region, one)
-                seen.append(int(region.inside(found.x_nm, found.y_nm).sum()))
-        for count in seen:
-            # emitters may come in pairs, which doubles the variance
-            require(
-                abs(count - wanted) <= 5 * (2 * wanted) ** 0.5, f"{count} emitters in the field, {wanted:g} expected"
-            )
-        return f"{', '.join(map(str, seen))} of {wanted:g}"
+            for one, samples in ((5, MANY), (None, SAMPLES)):
+                expected = torch.full((samples,), EACH, dtype=torch.float64)
+                found = place(region, expected, Fast.of(3), None if one is None else Fast.of(one))
+                share = float(region.inside(found.x_nm, found.y_nm).sum()) / (samples * EACH)
+                # emitters may come in pairs, which doubles the variance
+                most = 5 * (2 / (samples * EACH)) ** 0.5
+                require(
+                    abs(share - 1) <= most, f"the field has {share:.3f} of the emitters expected in {samples} samples"
+                )
+                shares.append(f"{share:.3f}")
+        return f"{', '.join(shares)} of the expected"
 
 
 def places_stay_in_the_region(subject: Subject) -> str:

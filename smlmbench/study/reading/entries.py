@@ -114,7 +114,7 @@ class Entries:
             named = {key: what for key, what in form.files.items() if isinstance(own.get(key), str)}
             self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
             return None
-        self.sources.append((where, source))
+        self.sources.append((place, source))
         return source
 
     def _kind(self, where: Where, raw: Any) -> str | None:
