@@ -25,12 +25,12 @@ from smlmbench.study.sources.description import (
     unreadable,
 )
 from smlmbench.study.sources.laws import Column, Depth, Law, Range
-from smlmbench.study.sources.scenes import Background, OutOfFocus, Share, Track
+from smlmbench.study.sources.scenes import Background, Frozen, OutOfFocus, Share, Track
 from smlmbench.study.sources.structures import notes_on, structure_content
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
-LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast"}
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
 
 
 class SimulateSource(Description):
@@ -56,9 +56,10 @@ class SimulateSource(Description):
     min_photons: NonNegative = 100.0
     track: Track = "iid"
     background: Background | None = None
-    hot_pixels: Share = 0.0
-    empty_frames: Share = 0.0
+    hot_pixels: Share = 0.0  # the same ones in all frames of a movie
+    empty_frames: Share = 0.0  # without emitters; the density is that of the others
     draws: Literal["fast", "frozen"] = "fast"
+    frozen: Frozen | None = None  # of a named condition; not written in a study
 
     @model_validator(mode="before")
     @classmethod
@@ -76,7 +77,9 @@ class SimulateSource(Description):
     def form(cls) -> Form:
         """How it is written."""
         files = {"photons.table": "table"}
-        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",), files=files)
+        return Form(
+            cls, "{simulate: {...}}", cls.written("frozen"), inside="a simulation", own=("frames",), files=files
+        )
 
     def identity(self, catalog: Catalog) -> dict[str, Any]:
         """Also the structure's code, where it is not the first version of one of ours."""
@@ -90,13 +93,15 @@ class SimulateSource(Description):
         described = super().content()
         if isinstance(self.photons, Column):
             described["photons"] = {"table_sha256": file_digest(self.photons.table)}
+        if self.frozen is not None:
+            described["frozen"] = self.frozen.model_dump(include={"seed", "sha256"})
         described["structure"] = structure_content(described["structure"])
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know; a table without photons; a structure that cannot be placed."""
+        """Depths that the PSF does not know, photons of no table or of nobody counted, a structure without room."""
         placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
-        return [*self._check_depth(look), *self._check_table(), *placed]
+        return [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed]
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
@@ -120,6 +125,14 @@ class SimulateSource(Description):
             except (SmlmBenchError, OSError) as error:
                 said = unreadable(self.photons.table, error)
         return [] if said is None else [(("photons", "table"), said)]
+
+    def _check_track(self) -> list[Note]:
+        law = self.photons
+        most = max(law.values()) if isinstance(law, Column) else law.max if isinstance(law, Range) else law
+        if self.track == "iid" or not isinstance(most, float) or most >= self.min_photons:
+            return []
+        said = f"no molecule reaches min_photons {self.min_photons:g}, by which density is counted"
+        return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
 
     @property
     def depths_nm(self) -> tuple[float, float]:
