@@ -11,7 +11,7 @@ from smlmbench.simulate import places
 from smlmbench.simulate.chance import Chance, Fast, Frozen
 from smlmbench.simulate.emitters import plain
 from smlmbench.simulate.places import Place, Placed, Region
-from smlmbench.study.sources import Depth, SimulateSource
+from smlmbench.study.sources import SimulateSource
 
 NM_GRID, PHOTON_GRID = 1000, 1000  # frozen places and photons are whole thousandths, whatever a processor rounds
 
@@ -53,9 +53,7 @@ class Ground:
     @classmethod
     def of(cls, source: SimulateSource, psf: Psf, catalog: Catalog, structure_seed: int | None) -> "Ground":
         """That of a description and its PSF: the field with the margin from which light still enters."""
-        depth = source.z_nm
-        depths = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
-        region = Region(source.field_px * source.pixel_size_nm, psf.reach_nm, depths)
+        region = Region(source.field_px * source.pixel_size_nm, psf.reach_nm, source.depths_nm)
         return cls(source, region, places.build(source.structure, catalog), structure_seed)
 
     def placed(self, density: torch.Tensor, chance: Chance) -> Placed:

@@ -117,7 +117,7 @@ class Entries:
             named = {key: what for key, what in form.files.items() if isinstance(own.get(key), str)}
             self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
             return None
-        self.sources.append((where, source))
+        self.sources.append((place, source))
         return source
 
     def _named(self, where: Where, raw: Written) -> Description | None:
@@ -193,6 +193,8 @@ class Entries:
                 filled |= self._named_files(DESCRIBED[key], (*place, key), filled)
             if given is None or filled is not None:
                 fields[key] = filled
+                if filled is not None and filled.get("path"):
+                    filled["path"] = str(self._resolved(filled["path"]))
             else:
                 usable = False
         return usable

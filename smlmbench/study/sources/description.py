@@ -158,6 +158,11 @@ class Description(Strict):
         """What `plan.json` says of it as a test condition."""
         return {"kind": self.kind}
 
+    def seen_in(self, train: "Description") -> dict[str, Any]:
+        """Facts of it as a test condition that depend on what was trained on, such as `shared_structure`."""
+        del train
+        return {}
+
     @property
     def truth_file(self) -> Path | None:
         """The table that is its truth, to be held against its frames; None where the truth is no table."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
 from smlmbench.errors import SmlmBenchError
+from smlmbench.registry import Catalog
 from smlmbench.study.digests import file_digest
 from smlmbench.study.sources.description import (
     TEST_UNITS,
@@ -24,12 +26,11 @@ from smlmbench.study.sources.description import (
 )
 from smlmbench.study.sources.laws import Column, Depth, Law, Range
 from smlmbench.study.sources.scenes import Background, Frozen, OutOfFocus, Share, Track
+from smlmbench.study.sources.structures import notes_on, structure_content
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
 LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
-# of a structure without settings of its own, in those stores
-FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}
 
 
 class SimulateSource(Description):
@@ -80,6 +81,13 @@ class SimulateSource(Description):
             cls, "{simulate: {...}}", cls.written("frozen"), inside="a simulation", own=("frames",), files=files
         )
 
+    def identity(self, catalog: Catalog) -> dict[str, Any]:
+        """Also the structure's code, where it is not the first version of one of ours."""
+        name = str(self.structure["name"])
+        code = {"version": catalog.card("structures", name).version, "plugin": catalog.plugin_hash("structures", name)}
+        first = code == {"version": 1, "plugin": None}
+        return super().identity(catalog) | ({} if first else {"structure_code": code})
+
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
@@ -87,19 +95,19 @@ class SimulateSource(Description):
             described["photons"] = {"table_sha256": file_digest(self.photons.table)}
         if self.frozen is not None:
             described["frozen"] = self.frozen.model_dump(include={"seed", "sha256"})
-        if described["structure"].keys() <= {"name", *FIRST}:
-            described["structure"] = FIRST | described["structure"]
+        described["structure"] = structure_content(described["structure"])
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know; a table without photons; molecules that density does not count."""
-        return [*self._check_depth(look), *(self._check_table() or self._check_track())]
+        """Depths that the PSF does not know, photons of no table or of nobody counted, a structure without room."""
+        placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
+        return [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed]
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
         if name not in look.catalog.names("psf"):
             return []
-        low, high = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
+        low, high = self.depths_nm
         if (setting := look.catalog.card("psf", name).facts.get("depth")) is None and depth == 0:
             return []
         if setting is None:
@@ -132,6 +140,11 @@ class SimulateSource(Description):
         return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
 
     @property
+    def depths_nm(self) -> tuple[float, float]:
+        """Its lowest and its highest depth."""
+        return (self.z_nm.min, self.z_nm.max) if isinstance(self.z_nm, Depth) else (self.z_nm, self.z_nm)
+
+    @property
     def area_um2(self) -> float:
         """Area of one frame in square micrometres."""
         return (self.field_px * self.pixel_size_nm / 1000) ** 2
@@ -160,3 +173,10 @@ class SimulateSource(Description):
         """Its size and density."""
         size = {"frames": self.frames, "field_px": self.field_px, "pixel_size_nm": self.pixel_size_nm}
         return {"kind": self.kind, "truth_kind": "simulated", "density_per_um2": self.mean_density_per_um2, **size}
+
+    def seen_in(self, train: Description) -> dict[str, Any]:
+        """Points of one table are the same wherever they are drawn."""
+        path = self.structure.get("path")
+        if not path or not isinstance(train, SimulateSource) or not (trained := train.structure.get("path")):
+            return {}
+        return {"shared_structure": file_digest(Path(path)) == file_digest(Path(trained))}
