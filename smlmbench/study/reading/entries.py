@@ -174,6 +174,16 @@ class Entries:
                 usable = False
         return usable
 
+    def _with_files(self, place: Where, psf: dict[str, Any]) -> dict[str, Any]:
+        """A PSF with the files that it names, found from the data root; those that are not there are noted."""
+        named = self.choices.catalog.card("psf", psf["name"]).facts.get("files", {})
+        for key, what in named.items():
+            if not psf[key]:
+                self.problems.add((*place, key), f"required and not given; give the path of a {what}")
+        paths = {key: self._resolved(psf[key]) for key in named if psf[key]}
+        self.files += [((*place, key), path, named[key]) for key, path in paths.items()]
+        return {**psf, **{key: str(path) for key, path in paths.items()}}
+
     def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""
         form = self.forms[kind]
