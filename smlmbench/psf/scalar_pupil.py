@@ -40,7 +40,7 @@ CARD = {
     },
     "paper": "Nehme et al. 2020, DeepSTORM3D: dense 3D localization microscopy and PSF design by deep learning",
     "doi": "10.1038/s41592-020-0853-5",
-    "facts": {"depth": ["z_min_nm", "z_max_nm"], "files": ["mask_path"]},
+    "facts": {"depth": ["z_min_nm", "z_max_nm"], "files": {"mask_path": "phase mask"}},
     "tiny": {"reach_nm": 1500.0, "z_min_nm": -100.0, "z_max_nm": 100.0},
 }
 

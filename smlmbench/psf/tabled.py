@@ -20,6 +20,7 @@ from smlmbench.psf.contracts import Psf, Shapes, Stand, Window
 
 FINE = 4  # offsets per camera pixel, even
 PHASES = FINE + 3  # offsets of a tile's first pixel, so that four neighbours always are of one tile
+QUADRATURE = 3  # points along the side of a fine square
 LEAST = 4  # planes of a spline
 NOTHING = 1e-30  # light that would be slow to add up, as float32 has no proper digits for it
 HAIR = 1e-6  # planes by which a depth may lie outside by rounding
@@ -74,9 +75,9 @@ class Tabled(Psf):
         return self._of(stand, window, torch.float64)
 
     def drawn(self, stand: Stand, shapes: Shapes, window: Window, dtype: torch.dtype) -> torch.Tensor:
-        """From a table of that type."""
+        """From a table of that type; where the spline swings below zero there is no light."""
         del shapes
-        return self._of(stand, window, dtype)
+        return self._of(stand, window, dtype).clamp_min(0.0)
 
     def slopes(self, stand: Stand, shapes: Shapes, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
         """By the splines' own derivatives, to the digits of float32: far below what the table itself is off."""
@@ -151,6 +152,20 @@ def summed(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         windows = np.lib.stride_tricks.sliding_window_view(light, FINE, axis=axis)
         light = windows.sum(axis=-1)
     return light
+
+
+def square_light(
+    density: Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    side_px: int,
+    pixel_size_nm: float,
+) -> npt.NDArray[np.float64]:
+    """Values of one plane (FINE side, FINE side) of light per nm^2 at x and y from the emitter, by quadrature."""
+    steps, weights = np.polynomial.legendre.leggauss(QUADRATURE)
+    edges, size = squares_nm(side_px, pixel_size_nm), pixel_size_nm / FINE
+    places = (edges[:-1, None] + (steps + 1) / 2 * size).ravel()
+    n = len(edges) - 1
+    light = density(places[None, :], places[:, None]).reshape(n, QUADRATURE, n, QUADRATURE)
+    return summed(np.einsum("aibj,i,j->ab", light, weights, weights) * size**2 / 4)
 
 
 def _cut(table: Table) -> _Tiles:

@@ -45,7 +45,7 @@ CARD = {
     },
     "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking",
     "doi": "10.1038/nmeth.1447",
-    "facts": {"depth": ["z_min_nm", "z_max_nm"], "files": ["mask_path"]},
+    "facts": {"depth": ["z_min_nm", "z_max_nm"], "files": {"mask_path": "phase mask"}},
     "tiny": {"reach_nm": 1500.0, "z_max_nm": 200.0},
     "variants": {"dipole=free": {"ignores": ["polar_deg", "azimuth_deg"]}},
 }

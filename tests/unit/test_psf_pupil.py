@@ -146,7 +146,7 @@ def test_a_mask_is_known_by_its_content_and_lies_beside_the_study(tmp_path):
 
 
 def test_a_mask_that_is_not_there_and_depths_that_a_psf_does_not_know_are_told(tmp_path):
-    with pytest.raises(ConfigError, match="mask_path: .*gone.npy' is not a file"):
+    with pytest.raises(ConfigError, match="mask_path: .*gone.npy' does not exist"):
         study(tmp_path, path="gone.npy")
     np.save(tmp_path / "mask.npy", np.zeros((8, 8)))
     with pytest.raises(

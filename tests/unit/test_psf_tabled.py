@@ -78,7 +78,6 @@ def test_ends_of_the_depths_and_whole_steps_of_the_table_are_exact(pair):
     assert float((light - wanted).abs().max()) < 1e-6
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch itself, in jvp
 def test_slopes_are_those_of_the_function_and_of_differences(pair):
     exact, copied = pair
     there, half = stand(40), 0.01

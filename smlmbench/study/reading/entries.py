@@ -200,12 +200,13 @@ class Entries:
         return usable
 
     def _named_files(self, room: str, place: Where, filled: Mapping[str, Any]) -> dict[str, str]:
-        """Paths among the settings of a registered thing (fact `files` on its card), from the folder of the study."""
-        named = self.choices.catalog.card(room, str(filled["name"])).facts.get("files", ())
+        """Files that a registered thing names (facts `files` and `needs` on its card), from the folder of the study."""
+        facts = self.choices.catalog.card(room, str(filled["name"])).facts
+        named = facts.get("files", {})
+        for key in [key for key in facts.get("needs", ()) if not filled[key]]:
+            self.problems.add((*place, key), f"required and not given; give the path of a {named[key]}")
         paths = {key: self._resolved(filled[key]) for key in named if filled[key]}
-        for key, path in paths.items():
-            if not path.is_file():
-                self.problems.add((*place, key), f"'{path}' is not a file; give the path of one")
+        self.files += [((*place, key), path, named[key]) for key, path in paths.items()]
         return {key: str(path) for key, path in paths.items()}
 
     def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:

@@ -114,7 +114,7 @@ class Description(Strict):
         name = str(self.psf["name"])
         card = catalog.card("psf", name)
         if files := [key for key in card.facts.get("files", ()) if self.psf[key]]:
-            content["psf"] = {**self.psf, **{key: file_digest(Path(self.psf[key])) for key in files}}
+            content["psf"] = {**content["psf"], **{key: file_digest(Path(self.psf[key])) for key in files}}
         return {**content, "psf_code": {"version": card.version, "plugin": catalog.plugin_hash("psf", name)}}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
