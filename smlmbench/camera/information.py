@@ -5,7 +5,8 @@ about mu; alpha is 1 for Poisson counts and lower for every camera. The density 
 counts behind normal read noise (sCMOS), or behind an exponential register and read noise (EMCCD). Beyond the tables, w
 is the information of a reading and its square, which is exact to 1e-3 there.
 
-The analogue signal is meant: steps in ADU and clipping are not counted.
+The analogue signal is meant: steps in ADU are counted only where the camera is a `phone`, as a variance of a step's
+square over twelve; clipping and compression never are.
 """
 
 import math
@@ -38,7 +39,8 @@ def fisher_weights(camera: Camera, mu: Floats, variance_e2: Floats | None = None
         camera: The camera; its spurious charge is added to `mu`.
         mu: Expected detected photo-electrons (any shape, >= 0, finite).
         variance_e2: Variance of the read noise in photo-electrons squared (shape that broadcasts against `mu`), for a
-            camera without a gain register whose pixels differ; None takes the camera's.
+            camera without a gain register whose pixels differ; None takes the camera's, with maps those of frames
+            (..., height, width).
 
     Returns:
         alpha / (mu + spurious_e) in 1 / photo-electrons^2, finite, with the shape of `mu` and the variance together.
@@ -49,9 +51,11 @@ def fisher_weights(camera: Camera, mu: Floats, variance_e2: Floats | None = None
     mean = np.asarray(mu, np.float64)
     if mean.size and not (mean.min() >= 0 and mean.max() < np.inf):
         raise ValueError("expected photo-electrons must be finite and >= 0")
+    if variance_e2 is None and camera.maps is not None:
+        variance_e2 = camera.variance_map(mean.shape[-2:])
     if variance_e2 is not None:
         return _of_pixels(camera, mean, np.asarray(variance_e2, np.float64))
-    register, sigma = camera.kind == "emccd", camera.read_noise_e / camera.gain
+    register, sigma = camera.kind == "emccd", math.sqrt(camera.variance_map((1, 1)).item())
     if camera.kind == "ideal" or (not register and sigma < SIGMAS[0]):
         return np.asarray(1 / np.maximum(mean + camera.spurious_e, FLOOR))
     return _looked_up(mean, camera.spurious_e, _table(register, sigma), least=FLOOR if register else LEAST)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench import psf
-from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError, SizeError, unknown_name
 from smlmbench.formats import TableOptions, write_table
 from smlmbench.predictions import Localizations, concatenate
@@ -121,15 +120,9 @@ def blocks(
         count = min(BLOCK, frames - start)
         block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
         table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
-        yield adu(block.numpy(), source.camera), table.shifted(start, n_frames=frames)
+        yield source.camera.to_adu(block.numpy()), table.shifted(start, n_frames=frames)
 
 
 def _joined(tables: Sequence[Localizations], source: SimulateSource, frames: int) -> Localizations:
     side_nm = source.field_px * source.pixel_size_nm
     return concatenate(tables, n_frames=frames, field_nm=(side_nm, side_nm))
-
-
-def adu(photons: NDArray[np.float32], camera: Camera) -> NDArray[np.uint16]:
-    """Photons back to the whole counts that a camera stores; they came from those, so rounding gives them back."""
-    counts: NDArray[np.float32] = (photons + camera.spurious_e) * camera.adu_per_photon + camera.baseline_adu
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)

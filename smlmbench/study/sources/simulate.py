@@ -9,7 +9,17 @@ from pydantic import Field, field_validator, model_validator
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
 from smlmbench.registry.cards import Strict
-from smlmbench.study.sources.description import TEST_UNITS, Description, Form, NonNegative, Positive, Role
+from smlmbench.study.sources.description import (
+    TEST_UNITS,
+    Description,
+    Form,
+    Look,
+    NonNegative,
+    Note,
+    Positive,
+    Role,
+    unfit_maps,
+)
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 
@@ -81,6 +91,11 @@ class SimulateSource(Description):
     def form(cls) -> Form:
         """How it is written."""
         return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",))
+
+    def check(self, look: Look) -> list[Note]:
+        """Whether the camera's maps are of its field."""
+        del look
+        return unfit_maps(self.camera, ("simulate",), [(self.field_px, self.field_px)])
 
     @property
     def area_um2(self) -> float:
