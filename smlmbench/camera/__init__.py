@@ -214,17 +214,23 @@ class Camera(BaseModel):
         import torch
 
         electrons = torch.poisson(photons + self.spurious_e, generator=generator)
-        steps = torch.floor if self.rounding == "floor" else torch.round
         if self.kind == "ideal":
-            return (steps(electrons / self.e_per_adu) + self.baseline_adu).clamp_(0, self.max_adu)
+            return self.read_out(electrons, None)
         if self.kind == "emccd":
             gamma = torch._standard_gamma(electrons.clamp_min(1e-6), generator=generator)
             electrons = torch.where(electrons > 0, gamma, torch.zeros_like(gamma)) * self.em_gain
-        noise = torch.randn(electrons.shape, generator=generator, dtype=electrons.dtype)
-        if self.maps is None:
-            adu = steps((electrons + self.read_noise_e * noise) / self.e_per_adu) + self.baseline_adu
+        return self.read_out(electrons, torch.randn(electrons.shape, generator=generator, dtype=electrons.dtype))
+
+    def read_out(self, electrons: "torch.Tensor", noise: "torch.Tensor | None") -> "torch.Tensor":
+        """ADU of electrons behind the gain register, given standard normal numbers for the read noise."""
+        import torch
+
+        steps = torch.floor if self.rounding == "floor" else torch.round
+        if self.maps is None or noise is None:
+            signal = electrons if noise is None else electrons + self.read_noise_e * noise
+            adu = steps(signal / self.e_per_adu) + self.baseline_adu
         else:
-            chip = self._pixels(tuple(photons.shape[-2:]))
+            chip = self._pixels(tuple(electrons.shape[-2:]))
             own = (
                 (chip.variance_e2, self.read_noise_e**2),
                 (chip.adu_per_e, 1 / self.e_per_adu),

@@ -20,6 +20,7 @@ FILES = ("offset_adu", "gain_adu_per_e", "variance_adu2")
 SIZES = ("offset_sd_adu", "gain_sd", "read_noise_log_sd", "hot_share")  # what is drawn, each from its own stream
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MOST_BYTES = 2**31  # of one file
+GRID = 2**20  # drawn values are whole parts of it, so that they do not depend on how a processor rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,12 @@ def _chip(
     shift, ratio, noise, hot = (np.random.default_rng([maps.seed, number]) for number in range(len(SIZES)))
     sigma = read_noise_e * np.exp(maps.read_noise_log_sd * noise.standard_normal(shape))
     sigma[hot.random(shape) < maps.hot_share] = maps.hot_read_noise_e
-    return Chip(
+    drawn = (
         baseline_adu + maps.offset_sd_adu * shift.standard_normal(shape),
         np.exp(maps.gain_sd * ratio.standard_normal(shape)) / e_per_adu,
         sigma**2,
     )
+    return Chip(*(np.round(each * GRID) / GRID for each in drawn))
 
 
 @lru_cache(maxsize=12)

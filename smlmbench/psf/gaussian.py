@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from smlmbench.psf.contracts import Canvas, Spots
+from smlmbench.psf.contracts import BLOCK_VALUES, Canvas, Psf, Shapes, Spots, Stand, Window
 from smlmbench.psf.draws import drawn, largest_of, mean_of
 
 CARD = {
@@ -31,10 +31,9 @@ CARD = {
 }
 
 REACH = 4.5  # in sigma: 7e-6 of the light lies beyond it on each axis
-BLOCK_VALUES = 4_000_000  # pixels of windows held at a time
 
 
-class Gaussian:
+class Gaussian(Psf):
     """The PSF with its width."""
 
     def __init__(self, sigma_nm: float | Mapping[str, Any]) -> None:
@@ -50,13 +49,18 @@ class Gaussian:
         """4.5 times the largest width."""
         return REACH * largest_of(self._sigma_nm)
 
-    def shapes(self, n: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def shapes(self, n: int, generator: Any) -> dict[str, torch.Tensor]:
         """A width per emitter."""
         return {"sigma_nm": drawn(self._sigma_nm, n, generator)}
 
-    def render(self, spots: Spots, shapes: Mapping[str, torch.Tensor], canvas: Canvas) -> torch.Tensor:
+    def light(self, stand: Stand, shapes: Shapes, window: Window) -> torch.Tensor:
+        """The product of both axes."""
+        along_x, along_y = (share(at, shapes["sigma_nm"], window) for at in (stand.x_nm, stand.y_nm))
+        return (along_y[:, :, None] * along_x[:, None, :])[:, None]
+
+    def render(self, spots: Spots, shapes: Shapes, canvas: Canvas) -> torch.Tensor:
         """Sum all spots, each on a window of at least 4.5 sigma around it: within 1e-4 of the peak of the whole sum."""
-        image = torch.zeros(canvas.n_frames * canvas.height * canvas.width)
+        image = torch.zeros(canvas.n_frames * canvas.height * canvas.width, dtype=canvas.dtype)
         if len(spots) == 0:
             return image.view(canvas.n_frames, canvas.height, canvas.width)
         half = math.ceil(REACH * float(shapes["sigma_nm"].max()) / canvas.pixel_size_nm)
@@ -64,24 +68,33 @@ class Gaussian:
         for start in range(0, len(spots), block):
             rows = slice(start, start + block)
             sigma_px = shapes["sigma_nm"][rows] / canvas.pixel_size_nm
-            columns, along_x = _axis(spots.x_nm[rows] / canvas.pixel_size_nm, sigma_px, half, canvas.width)
-            lines, along_y = _axis(spots.y_nm[rows] / canvas.pixel_size_nm, sigma_px, half, canvas.height)
+            x_px, y_px = (at[rows] / canvas.pixel_size_nm for at in (spots.x_nm, spots.y_nm))
+            columns, along_x = _axis(x_px, sigma_px, half, canvas.width, canvas.dtype)
+            lines, along_y = _axis(y_px, sigma_px, half, canvas.height, canvas.dtype)
             lines = (spots.sample[rows, None] * canvas.height + lines) * canvas.width
-            light = (along_y * spots.photons[rows, None])[:, :, None] * along_x[:, None, :]
+            light = (along_y * spots.photons[rows, None].to(canvas.dtype))[:, :, None] * along_x[:, None, :]
             image.scatter_add_(0, (lines[:, :, None] + columns[:, None, :]).view(-1), light.view(-1))
         return image.view(canvas.n_frames, canvas.height, canvas.width)
 
 
-def _axis(place_px: torch.Tensor, sigma_px: torch.Tensor, half: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def share(place_nm: torch.Tensor, sigma_nm: torch.Tensor, window: Window) -> torch.Tensor:
+    """Share of the light in each pixel along one axis of a window, (n, side) in the type of the places."""
+    edges = torch.arange(window.side_px + 1, dtype=place_nm.dtype) * window.pixel_size_nm
+    return torch.erf((edges - place_nm[:, None]) / (math.sqrt(2) * sigma_nm)[:, None]).diff(dim=1) / 2
+
+
+def _axis(
+    place_px: torch.Tensor, sigma_px: torch.Tensor, half: int, size: int, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixel numbers (n, 2 half + 1) and the share of light in each; pixels outside the frame get none."""
     centre = place_px.floor()
     steps = torch.arange(-half, half + 2)
     # relative to the window, so that float32 keeps its precision far from the corner
     edges = (steps - (place_px - centre)[:, None]) / (math.sqrt(2) * sigma_px)[:, None]
-    share = torch.erf(edges.float()).diff(dim=1) / 2
+    light = torch.erf(edges.to(dtype)).diff(dim=1) / 2
     pixels = centre.long()[:, None] + steps[:-1]
-    share = share * ((pixels >= 0) & (pixels < size))
-    return pixels.clamp(0, size - 1), share
+    light = light * ((pixels >= 0) & (pixels < size))
+    return pixels.clamp(0, size - 1), light
 
 
 def build(settings: Mapping[str, Any]) -> Gaussian:

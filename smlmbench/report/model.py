@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import Section, Task
+from smlmbench.tasks.contracts import Task
+from smlmbench.tasks.sections import Section
 from smlmbench.tracking.records import RunRecord as Run
 from smlmbench.tracking.records import StudyRecord as Record
 
@@ -58,8 +59,7 @@ def as_number(text: str) -> float | None:
 
 def mean(values: Iterable[float | None]) -> float | None:
     """Mean of those that are known, None where none is."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return sum(known) / len(known) if (known := [value for value in values if value is not None]) else None
 
 
 @dataclass(frozen=True)

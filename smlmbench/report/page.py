@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from smlmbench.report.boards.frame import csv_text, lines
+from smlmbench.report.boards.frame import csv_text, lines, of
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
 from smlmbench.report.drawings import Drawing, drawings, embedded
@@ -26,6 +26,7 @@ from smlmbench.report.tables.formats import formats_table
 from smlmbench.report.tables.rows import rows_table, settings_table
 from smlmbench.report.tables.timings import device_table
 from smlmbench.report.words import answer
+from smlmbench.tasks.sections import Told
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Rank, row, loss, difference and latency stand first in a leaderboard.
@@ -120,7 +121,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
     explained = {name: text for board in boards for name, text in board.section.protocols.items()}
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))
     counts = Counter(row.status for row in rows)
-    parts = _parts(boards, history)
+    parts = _parts(boards, history, _across(plan, boards))
     names = dict.fromkeys(one.name for one in asked)
     said = [(board.asked.name, text) for board in boards for text in board.section.reading]
     # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
@@ -165,7 +166,22 @@ def _rankings(asked: Sequence[Asked], boards: Sequence[Board]) -> list[tuple[str
     return [(*key, f" on {', '.join(data)}" if len(found) > 1 else "") for key, data in found.items()]
 
 
-def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, Any]]:
+def _across(plan: Mapping[str, Any], boards: Sequence[Board]) -> dict[int, list[Drawing]]:
+    """Figures over all boards of a task, by the place of its first board."""
+    found: dict[int, list[Drawing]] = {}
+    for name in dict.fromkeys(board.asked.name for board in boards):
+        own = [place for place, board in enumerate(boards) if board.asked.name == name]
+        task = boards[own[0]].asked.task
+        arms = {data: str(facts.get("arm") or "") for data, facts in plan.get("data", {}).items()}
+        told = [Told(boards[k].data, arms.get(boards[k].data, ""), of(boards[k]), boards[k].facts) for k in own]
+        made = () if task is None else task.across(told)
+        found[own[0]] = [embedded(one.caption, one.alt, one.image, wide=True) for one in made]
+    return found
+
+
+def _parts(
+    boards: Sequence[Board], history: History | None, across: Mapping[int, list[Drawing]]
+) -> list[dict[str, Any]]:
     """Each board with its tables and figures, as the templates name them."""
     return [
         {
@@ -178,7 +194,7 @@ def _parts(boards: Sequence[Board], history: History | None) -> list[dict[str, A
             "contrasts": contrast_table(board),
             "distillation": distillation_table(board),
             "findings": findings(board),
-            "drawings": _figures(board, history),
+            "drawings": [*across.get(place, ()), *_figures(board, history)],
             "conditions": [_facts(name, facts) for name, facts in board.facts.items() if facts],
         }
         for place, board in enumerate(boards)

@@ -47,6 +47,7 @@ class DataPlan(Strict):
     """
 
     name: str
+    arm: str = ""  # of a sweep
     train: Source
     val: Source
     tests: dict[str, Source]

@@ -26,6 +26,7 @@ from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.measuring import Measuring
+from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
@@ -100,46 +101,6 @@ class Gate:
     told: str
     reason: str
     numbers: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure of a task's section: caption, the same in words for those who do not see it, and an SVG or PNG."""
-
-    caption: str
-    alt: str
-    image: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """What a task says of its part of a page.
-
-    Attributes:
-        columns: Numbers beside the primary, in order; by default the headline.
-        second: The second number of the headline where it is a pair, and `second_on`, the conditions where it is;
-            `second_said` says where in words.
-        on_mean, on_each: Numbers that are shown for the mean of several conditions too, and for each of several.
-        against: Number by which a row is compared with a reference that lacks the primary; empty for none.
-        reading, notes: Sentences on how to read the numbers, and below the table.
-        protocols: What each protocol means, by its id.
-        also: Titles of numbers that are stored without a metric's card, by name.
-        beside: What stands beside a condition's name in the table's heading, by condition.
-    """
-
-    columns: tuple[str, ...] = ()
-    second: str = ""
-    second_on: tuple[str, ...] = ()
-    second_said: str = ""
-    on_mean: tuple[str, ...] = ()
-    on_each: tuple[str, ...] = ()
-    against: str = ""
-    reading: tuple[str, ...] = ()
-    protocols: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
-    also: Mapping[str, str] = field(default_factory=dict)
-    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +313,11 @@ class Task(ABC):
         """
         del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
+
+    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
+        """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""
+        del boards
+        return ()
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """What a unit holds and how many on average, for rates such as `emitters_per_s`; None where nothing counts."""

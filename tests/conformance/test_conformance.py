@@ -158,7 +158,7 @@ def test_each_variant_of_a_card_is_checked():
     ("room", "name", "old", "new", "check", "words"),
     [
         ("psf", "gaussian", "return image.view(", "return 0.9 * image.view(", "light_is_kept", "900.0 of 1000 photons"),
-        ("psf", "gaussian", "spots.x_nm[rows]", "spots.y_nm[rows]", "light_moves", "differs by"),
+        ("psf", "gaussian", "in (spots.x_nm, spots.y_nm)", "in (spots.y_nm,) * 2", "light_moves", "differs by"),
         ("psf", "gaussian", "return REACH *", "return 0.4 *", "reach_is_true", "outside leaves"),
         ("formats", "smlmbench_csv", '"first_frame": 0', '"first_frame": 0, "holds": "tale"', "functions_are", "tale"),
         ("formats", "tiff_image", "array.astype", "(array + 1).astype", "written_files_come_back", "other pixels"),

@@ -7,11 +7,14 @@ import torch
 from study_fakes import write_movie, write_study
 from typer.testing import CliRunner
 
+from smlmbench import psf
 from smlmbench.camera import Camera
 from smlmbench.camera.information import fisher_weights
 from smlmbench.cli import app
 from smlmbench.errors import FormatError, SizeError
+from smlmbench.registry import Catalog
 from smlmbench.run.using.predicting import read_camera
+from smlmbench.simulate import draw
 from smlmbench.study.load import load_study
 from smlmbench.study.sources import SimulateSource
 
@@ -219,3 +222,15 @@ def test_older_descriptions_stay_as_they_are():
         "rounding"
         in SimulateSource(camera={"kind": "scmos", "read_noise_e": 1, "rounding": "floor"}).content()["camera"]
     )
+
+
+@pytest.mark.parametrize("draws", ["fast", "frozen"])
+def test_a_simulation_sees_through_its_maps_whatever_draws_it(draws):
+    chip = {"seed": 2, "offset_sd_adu": 30, "gain_sd": 0.2, "read_noise_log_sd": 0.5}
+    camera = {"kind": "scmos", "baseline_adu": 200, "e_per_adu": 0.5, "read_noise_e": 1.5, "maps": chip}
+    source = SimulateSource(camera=camera, field_px=16, density_per_um2=1e-6, background_photons=50, draws=draws)
+    frames, _ = draw(source, psf.build(source.psf, Catalog()), seed=1, count=3000)
+    counts = source.camera.to_adu(frames.numpy())
+    known = source.camera._pixels((16, 16))
+    assert counts.mean(0) == pytest.approx(known.offset_adu + 50 * known.adu_per_e, rel=0.01)
+    assert frames.var(0).numpy() == pytest.approx(50 + known.variance_e2, rel=0.13)

@@ -113,7 +113,7 @@ def test_log_uniform_draws_have_their_median_at_the_geometric_mean():
 def test_defaults_are_filled_and_errors_name_what_is_accepted():
     catalog = Catalog()
     assert psf.build({"name": "gaussian"}, catalog).sigma_nm == 130
-    with pytest.raises(ConfigError, match="no name; accepted: gaussian"):
+    with pytest.raises(ConfigError, match="no name; accepted: .*gaussian"):
         psf.build({"sigma_nm": 100}, catalog)
     with pytest.raises(ConfigError, match="sigma_nm"):
         psf.build({"name": "gaussian", "sigma": 100}, catalog)

@@ -15,7 +15,8 @@ PLUG_IN = """\
 '''A task from outside: the share of right answers, down for the sake of the test.'''
 
 from smlmbench.tasks.contracts import Task
-from smlmbench.tasks.contracts import Section, Watch
+from smlmbench.tasks.contracts import Watch
+from smlmbench.tasks.sections import Section
 
 CARD = {"version": 1, "summary": "Errors", "room": "tasks",
         "facts": {"primary": "errors", "direction": "down", "headline": ["errors", "ties"], "truths": ["labels"]}}

@@ -16,7 +16,8 @@ from smlmbench.study.identity import (
     timing_id,
 )
 from smlmbench.study.schema import Scoring, Training
-from smlmbench.study.sources import MovieSource, SimulateSource
+from smlmbench.study.sources import Depth, MovieSource, SimulateSource
+from smlmbench.study.sources.simulate import LATER
 
 MODEL = Picked(name="net", version=1, settings={"blocks": 2})
 OUTPUT = Picked(name="grid", version=1, settings={"upsampling": 8})
@@ -113,7 +114,10 @@ def test_eval_id_follows_conditions_and_protocol():
 
 
 def test_description_of_a_simulation_is_whole():
-    assert set(TRAIN) == set(SimulateSource.model_fields)
+    assert set(TRAIN) == set(SimulateSource.model_fields) - set(LATER)
+    changed = SimulateSource(z_nm=Depth(min=-500, max=500), psf={"name": "astigmatic", "range_nm": 750.0})
+    assert changed.content()["z_nm"] == {"min": -500, "max": 500}
+    assert {key: SimulateSource().model_dump(mode="json")[key] for key in LATER} == LATER
     assert TRAIN["camera"]["kind"] == "ideal"
 
 

@@ -31,7 +31,7 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
             for name, (_, entry) in data.items()
         },
         "data": {
-            name: {"task": task, "train": dict(entry.train_identity), "kind": entry.train.kind}
+            name: {"task": task, "train": dict(entry.train_identity), "kind": entry.train.kind, "arm": entry.arm}
             for name, (task, entry) in data.items()
         },
         "plugins": [str(path) for path in study.plugins],

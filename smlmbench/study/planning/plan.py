@@ -140,7 +140,9 @@ def _resolved(entry: DataEntry, catalog: Catalog) -> DataPlan:
     trained = {"train": train.identity(catalog), "val": val.identity(catalog)}
     tested = {name: source.identity(catalog) for name, source in tests.items()}
     content: dict[str, Any] = {"train": train, "val": val, "tests": tests}
-    return DataPlan(name=entry.name, apply=entry.apply, train_identity=trained, test_identity=tested, **content)
+    return DataPlan(
+        name=entry.name, apply=entry.apply, arm=entry.arm or "", train_identity=trained, test_identity=tested, **content
+    )
 
 
 def _twice(first: Cell, again: Cell) -> str:

@@ -14,6 +14,7 @@ from smlmbench.study.schema import DataEntry
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
 Written = Mapping[str, Any]
+DESCRIBED = {"psf": "psf", "structure": "structures"}  # keys that hold a registered thing with its settings
 CAMERA_FILES = (".yaml", ".yml")
 UNCALIBRATED = "uncalibrated"
 
@@ -70,6 +71,7 @@ class Entries:
             fields["val"] = self._source((*where, "val"), raw["val"], base)
         fields["test"] = self._tests((*where, "test"), raw.get("test"), base)
         fields["apply"] = self._apply((*where, "apply"), raw.get("apply"))
+        fields |= {"arm": raw["arm"]} if "arm" in raw else {}
         filled = {**fields, "train": fields.get("train") or SimulateSource()}
         entry = self.problems.validated(where, DataEntry, filled, fields)
         return entry if len(self.problems) == before else None
@@ -139,8 +141,7 @@ class Entries:
         form = self.forms[kind]
         fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
         for key in form.files:
-            if isinstance(fields.get(key), str):
-                fields[key] = self._resolved(fields[key])
+            fields = self._with_path(fields, key.split("."))
         if fields.get("camera", UNCALIBRATED) != UNCALIBRATED:
             noted = self.problems if "camera" in own else Problems("")
             fields["camera"] = self._camera((*place, "camera"), fields["camera"], noted)
@@ -149,13 +150,7 @@ class Entries:
         for key, room in form.named.items():
             if own.get(key) is not None:
                 self.choices.registered(room, (*place, key), own[key])
-        usable = True
-        if "psf" in form.keys:
-            psf = fields.pop("psf", form.model.model_fields["psf"].default)
-            told = self._quiet() if taken and "psf" not in own else self.choices
-            filled = told.psf((*place, "psf"), psf) if psf is not None else None
-            usable = psf is None or filled is not None
-            fields["psf"] = filled if usable else {}
+        usable = self._described(place, form, fields, {key: taken and key not in own for key in DESCRIBED})
         try:
             source = form.model.model_validate({**fields, "kind": kind})
         except ValidationError as error:
@@ -177,6 +172,19 @@ class Entries:
             problems.add(place, str(error))
             return None
 
+    def _described(self, place: Where, form: Form, fields: dict[str, Any], quiet: Mapping[str, Any]) -> bool:
+        """Fill what is a registered thing with its settings in a source's fields; False where one is wrong."""
+        usable = True
+        for key in [key for key in DESCRIBED if key in form.keys]:
+            given = fields.pop(key, form.model.model_fields[key].default)
+            told = self._quiet() if quiet[key] else self.choices
+            filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
+            if given is None or filled is not None:
+                fields[key] = filled
+            else:
+                usable = False
+        return usable
+
     def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""
         form = self.forms[kind]
@@ -189,6 +197,13 @@ class Entries:
             known = {key: value for key, value in given.items() if key in form.keys}
             read |= choices.settings(form.card, place, known, swept=False)
         return form.model.model_validate({"kind": kind, "settings": form.card.fill(kind, read), **form.fixed})
+
+    def _with_path(self, fields: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+        """Fields in which the file under these keys, one inside the other, has its whole path."""
+        value, inner = fields.get(keys[0]), keys[1:]
+        if inner and isinstance(value, Mapping):
+            return {**fields, keys[0]: self._with_path(dict(value), inner)}
+        return {**fields, keys[0]: self._resolved(value)} if not inner and isinstance(value, str) else fields
 
     def _quiet(self) -> Choices:
         return Choices(self.choices.catalog, Problems(""))

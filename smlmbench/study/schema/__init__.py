@@ -22,6 +22,7 @@ class DataEntry(Strict):
     val: Source | None = None
     test: dict[Name, Source] = {}
     apply: list[Path] = []
+    arm: Name | None = None  # of a sweep: `specialist` (trained for one condition), `generalist`; drawn as lines apart
 
 
 class Training(Strict):

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
-from smlmbench.registry.cards import Strict
+from smlmbench.errors import SmlmBenchError
+from smlmbench.study.digests import file_digest
 from smlmbench.study.sources.description import (
     TEST_UNITS,
     Description,
@@ -18,39 +19,18 @@ from smlmbench.study.sources.description import (
     Note,
     Positive,
     Role,
+    missing,
     unfit_maps,
+    unreadable,
 )
+from smlmbench.study.sources.laws import Column, Depth, Law, Range
+from smlmbench.study.sources.scenes import Background, OutOfFocus, Share, Track
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
-
-
-class Range(Strict):
-    """Values drawn between min and max; `law` uniform (default) or log_uniform."""
-
-    min: NonNegative
-    max: Positive
-    law: Literal["uniform", "log_uniform"] = "uniform"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.min > self.max or (self.law == "log_uniform" and self.min == 0):
-            said = f"min {self.min:g} and max {self.max:g}"
-            raise ValueError(f"{said}: min must be at most max, and above 0 for log_uniform")
-        return self
-
-    @property
-    def mean(self) -> float:
-        """Middle of the range on its own scale (used to size validation sets)."""
-        return (self.min + self.max) / 2 if self.law == "uniform" else float((self.min * self.max) ** 0.5)
-
-
-class Structure(Strict):
-    """Where emitters may sit: `uniform`, or `filaments` (smooth curves across the field, drawn per structure seed)."""
-
-    name: Literal["uniform", "filaments"] = "uniform"
-    filaments: Annotated[float, Field(gt=0)] = 12.0  # in a field of 6.4 x 6.4 um; scaled with the area
-    width_nm: NonNegative = 15.0  # standard deviation of the distance from the filament's axis
-    curl: NonNegative = 0.3  # standard deviation of the direction's change per um, in radians
+# fields that the first stores do not have, with their defaults as in plain JSON
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast"}
+# of a structure without settings of its own, in those stores
+FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}
 
 
 class SimulateSource(Description):
@@ -63,17 +43,22 @@ class SimulateSource(Description):
     }
 
     kind: Literal["simulate"] = "simulate"
-    structure: Structure = Structure()
+    structure: dict[str, Any] = {"name": "uniform"}
     density_per_um2: Positive | Range = 1.0
-    photons: Positive | Range = Range(min=500, max=3000)
+    photons: Law = Range(min=500, max=3000)
     background_photons: NonNegative | Range = 10.0
+    z_nm: float | Depth = 0.0
     pixel_size_nm: Positive = 100.0
     psf: dict[str, Any] = {"name": "gaussian"}
     camera: Camera = Camera()
     field_px: Annotated[int, Field(ge=8, le=4096)] = 32
     frames: Annotated[int, Field(ge=1)] | None = None
     min_photons: NonNegative = 100.0
-    track: Literal["iid"] = "iid"
+    track: Track = "iid"
+    background: Background | None = None
+    hot_pixels: Share = 0.0
+    empty_frames: Share = 0.0
+    draws: Literal["fast", "frozen"] = "fast"
 
     @model_validator(mode="before")
     @classmethod
@@ -90,17 +75,57 @@ class SimulateSource(Description):
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
-        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",))
+        files = {"photons.table": "table"}
+        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",), files=files)
+
+    def content(self) -> dict[str, Any]:
+        """Its description; what came later than the first stores stands in it only where it is not the default."""
+        described = super().content()
+        if isinstance(self.photons, Column):
+            described["photons"] = {"table_sha256": file_digest(self.photons.table)}
+        if described["structure"].keys() <= {"name", *FIRST}:
+            described["structure"] = FIRST | described["structure"]
+        return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Whether the camera's maps are of its field."""
-        del look
-        return unfit_maps(self.camera, ("simulate",), [(self.field_px, self.field_px)])
+        """Depths that the PSF does not know; a table without photons; a camera's maps of another size."""
+        maps = unfit_maps(self.camera, ("simulate",), [(self.field_px, self.field_px)])
+        return [*self._check_depth(look), *self._check_table(), *maps]
+
+    def _check_depth(self, look: Look) -> list[Note]:
+        name, depth = str(self.psf.get("name", "")), self.z_nm
+        if depth == 0 or name not in look.catalog.names("psf"):
+            return []
+        low, high = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
+        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None:
+            return [(("z_nm",), f"PSF '{name}' is the same at every depth; leave z_nm out, or choose another PSF")]
+        if max(-low, high) > (most := self.psf[setting]):
+            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {-most:g} to {most:g} nm"
+            return [(("z_nm",), f"{said}; give a larger {setting}, or fewer depths")]
+        return []
+
+    def _check_table(self) -> list[Note]:
+        if not isinstance(self.photons, Column):
+            return []
+        said = missing(self.photons.table, "table")
+        if said is None:
+            try:
+                self.photons.values()
+            except (SmlmBenchError, OSError) as error:
+                said = unreadable(self.photons.table, error)
+        return [] if said is None else [(("photons", "table"), said)]
 
     @property
     def area_um2(self) -> float:
         """Area of one frame in square micrometres."""
         return (self.field_px * self.pixel_size_nm / 1000) ** 2
+
+    @property
+    def haze_photons(self) -> float:
+        """Mean photo-electrons per pixel that out-of-focus emitters add to the background."""
+        haze = self.background
+        pixel_um2 = (self.pixel_size_nm / 1000) ** 2
+        return haze.density_per_um2 * haze.photons * pixel_um2 if isinstance(haze, OutOfFocus) else 0.0
 
     @property
     def mean_density_per_um2(self) -> float:

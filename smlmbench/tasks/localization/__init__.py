@@ -1,7 +1,7 @@
 """Localization: frames in, a table (and where there is one, a fine image) out; scored against true positions."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,16 +30,16 @@ from smlmbench.tasks.contracts import (
     OnUnits,
     Referee,
     Scores,
-    Section,
     Task,
     Tuned,
     Watch,
 )
-from smlmbench.tasks.localization import comparing, gate, pairing, pictures, tuning
+from smlmbench.tasks.localization import comparing, gate, pairing, pictures, sweeps, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import emitters_of, whole_evidence
 from smlmbench.tasks.localization.section import section
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
+from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
@@ -168,6 +168,10 @@ class Localization(Task):
         """The headline pair above 1 emitter/um2, the protocols."""
         del frame
         return section(tuple(self.card.facts["headline"]), conditions)
+
+    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
+        """A sweep over densities, the physical limit in the same figure."""
+        return sweeps.drawings(boards)
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """Emitters in a frame."""

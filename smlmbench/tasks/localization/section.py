@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from smlmbench.tasks.contracts import Section
+from smlmbench.tasks.sections import Section
 
 DENSE_PER_UM2 = 1.0  # above, chance pairs inflate the primary metric, and the headline is a pair
 PROTOCOLS = {

@@ -1,0 +1,46 @@
+"""Numbers along a sweep of conditions: one panel for each number, one line for each row and arm."""
+
+from typing import TYPE_CHECKING, Any
+
+from smlmbench.figures.layout import Rows, logarithmic, tidy
+from smlmbench.figures.style import INK, WIDE, ImageFormat, drawing_style, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+PLAIN: dict[str, Any] = {"color": INK, "linewidth": 1.8, "zorder": 4}
+HEIGHT = 3.6
+
+
+def sweep(rows: Rows, arms: list[str], *, x_label: str, log: bool = True, image_format: ImageFormat = "svg") -> bytes:
+    """Draw small multiples that share x, each with its own y.
+
+    Rows have panel (the heading of y), label, line (number of the arm in `arms`), x, y, low, high, style, and kind:
+    pick in its colour, reference in grey, row for what no row can pass (black).
+    """
+    frame = tidy(rows).dropna(subset=["x", "y"]).sort_values("x", kind="stable")
+    names = list(dict.fromkeys(tidy(rows)["panel"]))
+    with drawing_style():
+        figure = new_figure(WIDE, HEIGHT)
+        axes = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
+        for axis, name in zip(axes, names, strict=True):
+            _lines(axis, frame[frame["panel"] == name], arms)
+            axis.set(title=name, xlabel=x_label)
+            if log:
+                logarithmic(axis, list(frame["x"]))
+        handles = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+        return save(figure, image_format)
+
+
+def _lines(axis: "Axes", frame: "DataFrame", arms: list[str]) -> None:
+    for (label, kind, _), own in frame.groupby(["label", "kind", "line"], sort=False):
+        arm = int(own["line"].iloc[0])
+        said = f"{label} ({arms[arm]})" if arms[arm] else str(label)
+        look: dict[str, Any] = {"color": own["colour"].iloc[0], "linewidth": 1.4}
+        look = PLAIN if kind == "row" else look | {"marker": own["marker"].iloc[0], "markersize": 5}
+        axis.plot(own["x"], own["y"], label=said, linestyle=DASHES[arm % len(DASHES)], **look)
+        ends = own.dropna(subset=["low", "high"])
+        axis.vlines(ends["x"], ends["low"], ends["high"], colors=look["color"], linewidth=1.0, alpha=0.7)
