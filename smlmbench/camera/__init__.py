@@ -215,13 +215,13 @@ class Camera(BaseModel):
 
         electrons = torch.poisson(photons + self.spurious_e, generator=generator)
         if self.kind == "ideal":
-            return self.read_out(electrons, None)
+            return self._read_out(electrons, None)
         if self.kind == "emccd":
             gamma = torch._standard_gamma(electrons.clamp_min(1e-6), generator=generator)
             electrons = torch.where(electrons > 0, gamma, torch.zeros_like(gamma)) * self.em_gain
-        return self.read_out(electrons, torch.randn(electrons.shape, generator=generator, dtype=electrons.dtype))
+        return self._read_out(electrons, torch.randn(electrons.shape, generator=generator, dtype=electrons.dtype))
 
-    def read_out(self, electrons: "torch.Tensor", noise: "torch.Tensor | None") -> "torch.Tensor":
+    def _read_out(self, electrons: "torch.Tensor", noise: "torch.Tensor | None") -> "torch.Tensor":
         """ADU of electrons behind the gain register, given standard normal numbers for the read noise."""
         import torch
 

@@ -126,12 +126,15 @@ class Description(Strict):
         return described(self)
 
     def identity(self, catalog: Catalog) -> dict[str, Any]:
-        """Its content, and the version of the PSF's code."""
+        """Its content, the version of the PSF's code, and digests of the files that the PSF is made of."""
+        content = self.content()
         if self.psf is None:
-            return self.content()
+            return content
         name = str(self.psf["name"])
-        code = {"version": catalog.card("psf", name).version, "plugin": catalog.plugin_hash("psf", name)}
-        return {**self.content(), "psf_code": code}
+        card = catalog.card("psf", name)
+        if files := [key for key in card.facts.get("files", ()) if self.psf[key]]:
+            content["psf"] = {**self.psf, **{key: file_digest(Path(self.psf[key])) for key in files}}
+        return {**content, "psf_code": {"version": card.version, "plugin": catalog.plugin_hash("psf", name)}}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """What else tells trainings on it apart, given the settings of a model; joins `cell_id`."""

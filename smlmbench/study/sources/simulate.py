@@ -24,11 +24,11 @@ from smlmbench.study.sources.description import (
     unreadable,
 )
 from smlmbench.study.sources.laws import Column, Depth, Law, Range
-from smlmbench.study.sources.scenes import Background, OutOfFocus, Share, Track
+from smlmbench.study.sources.scenes import Background, Frozen, OutOfFocus, Share, Track
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
-LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast"}
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
 # of a structure without settings of its own, in those stores
 FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}
 
@@ -56,9 +56,10 @@ class SimulateSource(Description):
     min_photons: NonNegative = 100.0
     track: Track = "iid"
     background: Background | None = None
-    hot_pixels: Share = 0.0
-    empty_frames: Share = 0.0
+    hot_pixels: Share = 0.0  # the same ones in all frames of a movie
+    empty_frames: Share = 0.0  # without emitters; the density is that of the others
     draws: Literal["fast", "frozen"] = "fast"
+    frozen: Frozen | None = None  # of a named condition; not written in a study
 
     @model_validator(mode="before")
     @classmethod
@@ -76,32 +77,41 @@ class SimulateSource(Description):
     def form(cls) -> Form:
         """How it is written."""
         files = {"photons.table": "table"}
-        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",), files=files)
+        return Form(
+            cls, "{simulate: {...}}", cls.written("frozen"), inside="a simulation", own=("frames",), files=files
+        )
 
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
         if isinstance(self.photons, Column):
             described["photons"] = {"table_sha256": file_digest(self.photons.table)}
+        if self.frozen is not None:
+            described["frozen"] = self.frozen.model_dump(include={"seed", "sha256"})
         if described["structure"].keys() <= {"name", *FIRST}:
             described["structure"] = FIRST | described["structure"]
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know; a table without photons; a camera's maps of another size."""
+        """Depths that the PSF does not know; a table without photons; molecules that density does not count; maps."""
         maps = unfit_maps(self.camera, ("simulate",), [(self.field_px, self.field_px)])
-        return [*self._check_depth(look), *self._check_table(), *maps]
+        return [*self._check_depth(look), *(self._check_table() or self._check_track()), *maps]
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
-        if depth == 0 or name not in look.catalog.names("psf"):
+        if name not in look.catalog.names("psf"):
             return []
         low, high = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
-        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None:
+        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None and depth == 0:
+            return []
+        if setting is None:
             return [(("z_nm",), f"PSF '{name}' is the same at every depth; leave z_nm out, or choose another PSF")]
-        if max(-low, high) > (most := self.psf[setting]):
-            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {-most:g} to {most:g} nm"
-            return [(("z_nm",), f"{said}; give a larger {setting}, or fewer depths")]
+        names = setting if isinstance(setting, list) else [setting]
+        least, most = self.psf[names[0]] if len(names) > 1 else -self.psf[names[0]], self.psf[names[-1]]
+        if low < least or high > most:
+            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {least:g} to {most:g} nm"
+            wider = f"a larger {setting}" if len(names) == 1 else f"other {' and '.join(names)}"
+            return [(("z_nm",), f"{said}; give {wider}, or fewer depths")]
         return []
 
     def _check_table(self) -> list[Note]:
@@ -114,6 +124,14 @@ class SimulateSource(Description):
             except (SmlmBenchError, OSError) as error:
                 said = unreadable(self.photons.table, error)
         return [] if said is None else [(("photons", "table"), said)]
+
+    def _check_track(self) -> list[Note]:
+        law = self.photons
+        most = max(law.values()) if isinstance(law, Column) else law.max if isinstance(law, Range) else law
+        if self.track == "iid" or not isinstance(most, float) or most >= self.min_photons:
+            return []
+        said = f"no molecule reaches min_photons {self.min_photons:g}, by which density is counted"
+        return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
 
     @property
     def area_um2(self) -> float:
