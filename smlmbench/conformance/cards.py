@@ -12,6 +12,7 @@ FUNCTIONS = {
     "losses": ("build",),
     "outputs": ("targets", "decode"),
     "psf": ("build",),
+    "structures": ("place",),
     "metrics": ("measure",),
     "references": ("predict",),
     "data": ("training_set", "condition"),

@@ -25,6 +25,7 @@ ROOMS = {
     "outputs": "output kind",
     "data": "data source",
     "psf": "PSF",
+    "structures": "structure",
     "formats": "format",
     "metrics": "metric",
     "references": "reference",
@@ -33,7 +34,7 @@ ROOMS = {
     "runtimes": "runtime",
     "exports": "export format",
 }
-FOLDERS = {"runtimes": "inference/runtimes", "exports": "export"}
+FOLDERS = {"runtimes": "inference/runtimes", "exports": "export", "structures": "simulate/structures"}
 
 
 @dataclass(frozen=True, slots=True)

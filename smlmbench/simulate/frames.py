@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from smlmbench.predictions import Localizations
 from smlmbench.psf.contracts import Canvas, Psf, Spots
 from smlmbench.psf.draws import drawn
-from smlmbench.simulate.places import STRUCTURES, Region
+from smlmbench.registry import Catalog
+from smlmbench.simulate import places
+from smlmbench.simulate.chance import Fast
 from smlmbench.study.sources import Depth, Range, SimulateSource
 
 COLUMNS = ("frame", "x_nm", "y_nm", "z_nm", "photons", "background_photons")
@@ -50,25 +52,33 @@ def plain(value: "float | Range | Depth") -> "float | Mapping[str, float | str]"
 
 
 def draw(
-    source: SimulateSource, psf: Psf, seed: int, count: int, structure_seed: int | None = None
+    source: SimulateSource,
+    psf: Psf,
+    seed: int,
+    count: int,
+    structure_seed: int | None = None,
+    catalog: Catalog | None = None,
 ) -> tuple[torch.Tensor, Emitters]:
     """Draw `count` frames F and their truth on the CPU; same seed, same frames.
 
     Emitters are also placed in a margin around the field, at the same density, so that tails enter; the truth holds
     those inside the field, dim ones included, and `density_per_um2` counts them all. A structure seed gives one
-    structure to all frames (one cell); None draws a new one for each.
+    structure to all frames (one cell); None draws a new one for each. Without a catalog the structure is one of ours.
 
     Returns:
         Frames (F, H, W) float32 in photo-electrons after the camera and its inverse (may be negative), and the truth.
     """
     generator = torch.Generator().manual_seed(seed)
-    region = Region(source.field_px * source.pixel_size_nm, psf.reach_nm)
+    depths = (source.z_nm.min, source.z_nm.max) if isinstance(source.z_nm, Depth) else (source.z_nm, source.z_nm)
+    region = places.Region(source.field_px * source.pixel_size_nm, psf.reach_nm, depths)
     density = drawn(plain(source.density_per_um2), count, generator)
     background = drawn(plain(source.background_photons), count, generator)
-    placed = STRUCTURES[source.structure.name](source.structure, region, density, generator, structure_seed)
+    place = places.build(source.structure, catalog or Catalog())
+    structure_chance = None if structure_seed is None else Fast.of(structure_seed)
+    placed = place(region, density * region.area_um2, Fast(generator), structure_chance)
     n = len(placed.sample)
     photons = drawn(plain(source.photons), n, generator)
-    z_nm = drawn(plain(source.z_nm), n, generator)
+    z_nm = drawn(plain(source.z_nm), n, generator) if placed.z_nm is None else placed.z_nm
     spots = Spots(placed.sample, placed.x_nm, placed.y_nm, z_nm, photons.float())
     canvas = Canvas(count, source.field_px, source.field_px, source.pixel_size_nm)
     expected = psf.render(spots, psf.shapes(n, generator), canvas)

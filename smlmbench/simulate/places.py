@@ -1,25 +1,30 @@
-"""Where emitters sit: anywhere, or along filaments. Everything is drawn on the CPU from a generator."""
+"""Where emitters sit: the region, what a structure gives, and how places are chosen among its parts. All on the CPU."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 
-from smlmbench.study.sources import Structure
+from smlmbench.errors import ConfigError
+from smlmbench.registry import Catalog
+from smlmbench.simulate.chance import Chance
 
-STEP_NM = 100.0  # of a filament's polyline; the arc of the default curl leaves its chord by 1 nm at most
 REFERENCE_AREA_UM2 = 6.4 * 6.4
-SPARSE = 0.5  # share of the usual length below which a structure is not packed any denser
+SPARSE = 0.5  # share of the usual amount below which a structure is not packed any denser
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A square field and the margin around it in which emitters are placed too, in nm."""
+    """A square field, the margin around it in which emitters are placed too, and the depths of both, in nm.
+
+    Where both depths are the same a structure is flat: all of it is seen at that depth.
+    """
 
     field_nm: float
     margin_nm: float
+    depth_nm: tuple[float, float] = (0.0, 0.0)
 
     @property
     def area_um2(self) -> float:
@@ -31,6 +36,16 @@ class Region:
         """Area with the margin over the area of the field."""
         return (1 + 2 * self.margin_nm / self.field_nm) ** 2
 
+    @property
+    def side_nm(self) -> float:
+        """Side of the field with its margin."""
+        return self.field_nm + 2 * self.margin_nm
+
+    @property
+    def deep(self) -> bool:
+        """Whether it has more than one depth."""
+        return self.depth_nm[0] < self.depth_nm[1]
+
     def inside(self, x_nm: torch.Tensor, y_nm: torch.Tensor, *, margin_nm: float = 0.0) -> torch.Tensor:
         """Which points lie in the field, widened by a margin."""
         low, high = -margin_nm, self.field_nm + margin_nm
@@ -38,95 +53,80 @@ class Region:
 
 
 class Placed(NamedTuple):
-    """Frame (n,) int64 in ascending order and place (n,) float64 of each emitter."""
+    """Sample (n,) int64 in ascending order and place (n,) float64 of each emitter.
+
+    No depths: the structure leaves them to whoever draws the emitters, each on its own from those of the region.
+    """
 
     sample: torch.Tensor
     x_nm: torch.Tensor
     y_nm: torch.Tensor
+    z_nm: torch.Tensor | None = None
 
 
-class Filaments(NamedTuple):
-    """Straight pieces of all structures, in the order of the structures.
+Place = Callable[[Region, torch.Tensor, Chance, Chance | None], Placed]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Parts of s structures, in the order of the structures; an emitter sits on each with the same chance.
 
     Attributes:
-        start, step: (m, 2) float64, where a piece begins and the way to its end, nm.
-        first, pieces: (s,) int64, each structure has `first` .. `first + pieces - 1`.
-        per_field: (s,) float64, pieces that hold the field's density.
+        first, count: (s,) int64, each structure has the parts `first` .. `first + count - 1`.
+        in_field: (s,) float64, how many of them lie in the field.
+        usual: Number in a usual field; below half of it a structure is not packed any denser.
     """
 
-    start: torch.Tensor
-    step: torch.Tensor
     first: torch.Tensor
-    pieces: torch.Tensor
-    per_field: torch.Tensor
+    count: torch.Tensor
+    in_field: torch.Tensor
+    usual: float
+
+    def choose(self, expected: torch.Tensor, chance: Chance, further: int) -> "Chosen":
+        """Choose parts for emitters whose numbers inside the field are Poisson with means (F,).
+
+        One structure serves all samples, else each has its own; `further` uniform numbers are drawn with the choice.
+        """
+        owner = torch.arange(len(expected)) if len(self.first) > 1 else torch.zeros(len(expected), dtype=torch.long)
+        per_field = self.in_field.clamp_min(SPARSE * self.usual)
+        sample = per_sample(expected * (self.count / per_field)[owner], chance)
+        own = owner[sample]
+        unit = chance.uniform(1 + further, len(sample))
+        return Chosen(sample, self.first[own] + (unit[0] * self.count[own]).long(), unit[1:])
 
 
-def _per_frame(expected: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return torch.repeat_interleave(torch.poisson(expected, generator=generator).long())
+class Chosen(NamedTuple):
+    """Sample and part (n,) int64 of each emitter, and uniform numbers (further, n)."""
+
+    sample: torch.Tensor
+    part: torch.Tensor
+    unit: torch.Tensor
 
 
-def uniform(
-    structure: Structure, region: Region, density: torch.Tensor, generator: torch.Generator, structure_seed: int | None
-) -> Placed:
-    """Independent places, Poisson numbers; (F,) emitters per um2 and frame."""
-    del structure, structure_seed
-    sample = _per_frame(density * region.area_um2 * region.ratio, generator)
-    side = region.field_nm + 2 * region.margin_nm
-    places = torch.rand(2, len(sample), generator=generator, dtype=torch.float64) * side - region.margin_nm
-    return Placed(sample, places[0], places[1])
+def per_sample(expected: torch.Tensor, chance: Chance) -> torch.Tensor:
+    """The sample of each emitter, in ascending order, of Poisson numbers with means (F,)."""
+    return torch.repeat_interleave(chance.poisson(expected).long())
 
 
-def filaments(
-    structure: Structure, region: Region, density: torch.Tensor, generator: torch.Generator, structure_seed: int | None
-) -> Placed:
-    """Places along filaments with normal distances from their axis; (F,) emitters per um2 of the field and frame.
+def per_structure(per_reference: float, area_um2: float) -> int:
+    """Whole number of things in an area, 1 at least, of their number in 6.4 x 6.4 um."""
+    return max(1, round(per_reference * area_um2 / REFERENCE_AREA_UM2))
 
-    The number per frame is Poisson with mean density x area inside the field, whatever the length of filament there.
-    A structure seed gives one structure to all frames; None draws a structure per frame.
+
+def build(description: Mapping[str, Any], catalog: Catalog) -> Place:
+    """What places emitters on the structure of a description such as {"name": "filaments", "curl": 0.1}.
+
+    It is called with a region, (F,) mean numbers of emitters in the field of each sample, a stream of random numbers,
+    and another one from which the one structure of all samples is drawn, or None: every sample has its own.
+
+    Raises:
+        ConfigError: No name, an unknown setting or a value that is not accepted.
+        UnknownNameError: No structure of that name.
     """
-    owner = torch.arange(len(density))
-    if structure_seed is None:
-        curves = grow(structure, region, len(density), generator)
-    else:
-        curves = grow(structure, region, 1, torch.Generator().manual_seed(structure_seed))
-        owner = torch.zeros_like(owner)
-    expected = density * region.area_um2 * (curves.pieces / curves.per_field)[owner]
-    sample = _per_frame(expected, generator)
-    own = owner[sample]
-    unit = torch.rand(2, len(sample), generator=generator, dtype=torch.float64)
-    piece = curves.first[own] + (unit[0] * curves.pieces[own]).long()
-    start, step = curves.start[piece], curves.step[piece]
-    away = torch.randn(len(sample), generator=generator, dtype=torch.float64) * structure.width_nm / STEP_NM
-    x_nm = start[:, 0] + unit[1] * step[:, 0] - away * step[:, 1]
-    y_nm = start[:, 1] + unit[1] * step[:, 1] + away * step[:, 0]
-    return Placed(sample, x_nm, y_nm)
-
-
-def grow(structure: Structure, region: Region, n: int, generator: torch.Generator) -> Filaments:
-    """Draw n structures: each filament passes a random point of the field and runs both ways out of the region.
-
-    Its direction is a Brownian motion along the arc with standard deviation `curl` per um.
-    """
-    per_structure = max(1, round(structure.filaments * region.area_um2 / REFERENCE_AREA_UM2))
-    side = region.field_nm + 2 * region.margin_nm
-    length = math.ceil(side * math.sqrt(2) / STEP_NM)
-    shape = (n, per_structure)
-    through = torch.rand((*shape, 1, 2), generator=generator, dtype=torch.float64) * region.field_nm
-    heading = torch.rand((*shape, 1, 1), generator=generator, dtype=torch.float64) * 2 * math.pi
-    # two arms leave the point in opposite directions; curvature runs on through it
-    turns = torch.randn((*shape, 2, length), generator=generator, dtype=torch.float64)
-    turns = (turns * structure.curl * math.sqrt(STEP_NM / 1000)).cumsum(dim=-1)
-    angle = heading + torch.tensor([0.0, math.pi], dtype=torch.float64)[:, None] + turns
-    step = torch.stack((angle.cos(), angle.sin()), dim=-1) * STEP_NM
-    start = through[..., None, :] + step.cumsum(dim=-2) - step
-    middle = start + step / 2
-    kept = region.inside(middle[..., 0], middle[..., 1], margin_nm=region.margin_nm).flatten(1)
-    in_field = region.inside(middle[..., 0], middle[..., 1]).flatten(1).sum(dim=1)
-    usual = per_structure * region.field_nm / STEP_NM
-    pieces = kept.sum(dim=1)
-    start, step = start.flatten(1, 3)[kept], step.flatten(1, 3)[kept]
-    return Filaments(start, step, pieces.cumsum(0) - pieces, pieces, in_field.double().clamp_min(SPARSE * usual))
-
-
-Places = Callable[[Structure, Region, torch.Tensor, torch.Generator, int | None], Placed]
-STRUCTURES: dict[str, Places] = {"uniform": uniform, "filaments": filaments}
+    settings = dict(description)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        accepted = ", ".join(catalog.names("structures"))
+        raise ConfigError(f"structure: {dict(description)!r} has no name; accepted: {accepted}")
+    filled = catalog.card("structures", name).fill("structure", settings)
+    return partial(catalog.module("structures", name).place, filled)

@@ -8,8 +8,10 @@ from smlmbench import psf
 from smlmbench.camera import Camera
 from smlmbench.registry import Catalog
 from smlmbench.simulate import draw, draw_signal_free
-from smlmbench.simulate.places import Region, grow, uniform
-from smlmbench.study.sources import Range, SimulateSource, Structure
+from smlmbench.simulate.chance import Fast
+from smlmbench.simulate.places import Region
+from smlmbench.simulate.structures.filaments import grow
+from smlmbench.study.sources import Range, SimulateSource
 
 EMCCD = Camera(kind="emccd", baseline_adu=100, e_per_adu=45, em_gain=300, read_noise_e=74.4)
 SCMOS = Camera(kind="scmos", baseline_adu=100, e_per_adu=0.5, read_noise_e=1.6)
@@ -83,9 +85,13 @@ def test_ranges_are_drawn_per_emitter_and_per_frame():
     assert counts.max() > 10 * max(1, counts.min())
 
 
+def filled(name="filaments", **given):
+    return Catalog().card("structures", name).fill(name, given)
+
+
 def distances_to(structure, region, seed, emitters):
     """Distance of each emitter from the nearest piece of the structure of this seed."""
-    curves = grow(structure, region, 1, torch.Generator().manual_seed(seed))
+    curves = grow(filled(**structure), region, 1, Fast.of(seed))
     places = torch.stack((emitters.x_nm, emitters.y_nm), dim=1)[:, None]
     along = ((places - curves.start) * curves.step).sum(-1) / curves.step.square().sum(-1)
     nearest = curves.start + along.clamp(0, 1)[..., None] * curves.step
@@ -93,7 +99,7 @@ def distances_to(structure, region, seed, emitters):
 
 
 def test_filaments_of_one_structure_seed_are_the_same_in_every_frame():
-    structure = Structure(name="filaments", filaments=40, width_nm=15)
+    structure = {"name": "filaments", "filaments": 40, "width_nm": 15}
     source = SimulateSource(structure=structure, density_per_um2=4.0)
     region = Region(3200.0, optics(source).reach_nm)
     _, emitters = draw(source, optics(source), 1, 32, structure_seed=77)
@@ -104,7 +110,7 @@ def test_filaments_of_one_structure_seed_are_the_same_in_every_frame():
 
 
 def test_without_a_structure_seed_every_frame_has_its_own_structure():
-    structure = Structure(name="filaments", filaments=8, width_nm=1)
+    structure = {"name": "filaments", "filaments": 8, "width_nm": 1}
     source = SimulateSource(structure=structure, density_per_um2=20.0)
     _, emitters = draw(source, optics(source), 3, 2)
 
@@ -120,22 +126,14 @@ def test_without_a_structure_seed_every_frame_has_its_own_structure():
 
 
 def test_filaments_are_smooth_and_cross_the_field():
-    structure, region = Structure(name="filaments", curl=0.3), Region(6400.0, 600.0)
-    curves = grow(structure, region, 5, torch.Generator().manual_seed(4))
-    assert int(curves.pieces.sum()) == len(curves.start)
-    assert bool((curves.first == curves.pieces.cumsum(0) - curves.pieces).all())
+    curves = grow(filled(), Region(6400.0, 600.0), 5, Fast.of(4))
+    assert int(curves.parts.count.sum()) == len(curves.start)
+    assert bool((curves.parts.first == curves.parts.count.cumsum(0) - curves.parts.count).all())
     lengths = curves.step.norm(dim=1)
     assert float((lengths - 100).abs().max()) < 1e-6
+    assert curves.parts.usual == 12 * 64
     # at least half of the side per filament lies in the field
-    assert float(curves.per_field.min()) >= 0.5 * 12 * 64
-
-
-def test_uniform_places_fill_the_margin_at_the_same_density():
-    region = Region(3200.0, 585.0)
-    placed = uniform(Structure(), region, torch.full((200,), 1.0), torch.Generator().manual_seed(6), None)
-    inside = float(region.inside(placed.x_nm, placed.y_nm).sum())
-    assert inside == pytest.approx(200 * 10.24, abs=5 * math.sqrt(2048))
-    assert len(placed.sample) == pytest.approx(200 * 10.24 * region.ratio, abs=5 * math.sqrt(2048 * region.ratio))
+    assert float(curves.parts.in_field.min()) >= 0.5 * 12 * 64
 
 
 def test_same_seed_same_frames_other_seed_others():

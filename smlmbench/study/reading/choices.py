@@ -83,13 +83,13 @@ class Choices:
                 read[key] = self.trained(key, where, value)
         return read
 
-    def psf(self, where: Where, raw: Any) -> dict[str, Any] | None:
-        """A PSF with all its settings; a bare name stands for its defaults."""
+    def described(self, room: str, where: Where, raw: Any) -> dict[str, Any] | None:
+        """A thing of a room with all its settings, such as a PSF; a bare name stands for its defaults."""
         choice = {"name": raw} if isinstance(raw, str) else raw
-        if not self.problems.expect(where, choice, Mapping, "a PSF; write {name: ..., setting: value}"):
+        if not self.problems.expect(where, choice, Mapping, f"a {ROOMS[room]}; write {{name: ..., setting: value}}"):
             return None
         before = len(self.problems)
-        card = self._card("psf", where, choice)
+        card = self._card(room, where, choice)
         own = {key: value for key, value in choice.items() if key != "name"}
         read = self.settings(card, where, own, swept=False) if card is not None else {}
         if card is None or len(self.problems) > before:

@@ -14,6 +14,7 @@ from smlmbench.study.schema import DataEntry
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
 Written = Mapping[str, Any]
+DESCRIBED = {"psf": "psf", "structure": "structures"}  # keys that hold a registered thing with its settings
 CAMERA_FILES = (".yaml", ".yml")
 
 
@@ -150,13 +151,7 @@ class Entries:
         for key, room in form.named.items():
             if own.get(key) is not None:
                 self.choices.registered(room, (*place, key), own[key])
-        usable = True
-        if "psf" in form.keys:
-            psf = fields.pop("psf", form.model.model_fields["psf"].default)
-            told = self._quiet() if taken and "psf" not in own else self.choices
-            filled = told.psf((*place, "psf"), psf) if psf is not None else None
-            usable = psf is None or filled is not None
-            fields["psf"] = filled if usable else {}
+        usable = self._described(place, form, fields, {key: taken and key not in own for key in DESCRIBED})
         try:
             source = form.model.model_validate({**fields, "kind": kind})
         except ValidationError as error:
@@ -165,6 +160,19 @@ class Entries:
                     self.problems.add((*place, *at), text)
             return None
         return source if usable else None
+
+    def _described(self, place: Where, form: Form, fields: dict[str, Any], quiet: Mapping[str, Any]) -> bool:
+        """Fill what is a registered thing with its settings in a source's fields; False where one is wrong."""
+        usable = True
+        for key in [key for key in DESCRIBED if key in form.keys]:
+            given = fields.pop(key, form.model.model_fields[key].default)
+            told = self._quiet() if quiet[key] else self.choices
+            filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
+            if given is None or filled is not None:
+                fields[key] = filled
+            else:
+                usable = False
+        return usable
 
     def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""

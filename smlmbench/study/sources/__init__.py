@@ -6,7 +6,7 @@ from smlmbench.study.sources.images import ImagesSource
 from smlmbench.study.sources.movie import MovieSource, Part
 from smlmbench.study.sources.pairs import RATIOS, PairsPart
 from smlmbench.study.sources.plugin import PluginSource, plugin_form
-from smlmbench.study.sources.simulate import Depth, Range, SimulateSource, Structure
+from smlmbench.study.sources.simulate import Depth, Range, SimulateSource
 
 __all__ = [
     "RATIOS",
@@ -21,7 +21,7 @@ __all__ = [
     "Part",
     "Place",
 ]
-__all__ += ["PluginSource", "Range", "SimulateSource", "Source", "Structure", "forms_of"]
+__all__ += ["PluginSource", "Range", "SimulateSource", "Source", "forms_of"]
 
 Source = SimulateSource | MovieSource | ImagesSource | PluginSource
 

@@ -22,6 +22,7 @@ from smlmbench.study.sources.description import (
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 LATER = {"z_nm": 0}  # fields that the first stores do not have, with their defaults as in plain JSON
+FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}  # of a structure without settings of its own, in those stores
 
 
 class Range(Strict):
@@ -57,15 +58,6 @@ class Depth(Strict):
         return self
 
 
-class Structure(Strict):
-    """Where emitters may sit: `uniform`, or `filaments` (smooth curves across the field, drawn per structure seed)."""
-
-    name: Literal["uniform", "filaments"] = "uniform"
-    filaments: Annotated[float, Field(gt=0)] = 12.0  # in a field of 6.4 x 6.4 um; scaled with the area
-    width_nm: NonNegative = 15.0  # standard deviation of the distance from the filament's axis
-    curl: NonNegative = 0.3  # standard deviation of the direction's change per um, in radians
-
-
 class SimulateSource(Description):
     """Frames drawn from a physical model (`{simulate: {...}}`)."""
 
@@ -76,7 +68,7 @@ class SimulateSource(Description):
     }
 
     kind: Literal["simulate"] = "simulate"
-    structure: Structure = Structure()
+    structure: dict[str, Any] = {"name": "uniform"}
     density_per_um2: Positive | Range = 1.0
     photons: Positive | Range = Range(min=500, max=3000)
     background_photons: NonNegative | Range = 10.0
@@ -109,6 +101,8 @@ class SimulateSource(Description):
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
+        if described["structure"].keys() <= {"name", *FIRST}:
+            described["structure"] = FIRST | described["structure"]
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
