@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from smlmbench import psf
+from smlmbench.data import limits
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts
 from smlmbench.data.targets import digest_of, statistics_of, within
@@ -181,7 +182,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),
-        truth=truths.Emitters(table, min_photons, sigma_px),
+        truth=truths.Emitters(table, min_photons, sigma_px, limits.simulated(source, optics, table, asked.taught)),
         digest=digest,
         truth_kind="simulated",
         facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm) | deep,

@@ -11,6 +11,7 @@ from smlmbench.metrics.matching import Matches, NearPairs, assign, near_pairs
 from smlmbench.metrics.pooling import Roles, pairs_of, pool, roles, taking_part
 from smlmbench.predictions import Floats, Localizations
 from smlmbench.study.schema import Scoring
+from smlmbench.truths.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Evidence:
         sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
         image, truth_image, fine_pixel_nm: See `Images`.
         signal_free_found, signal_free_area_um2: See `SignalFree`.
-        reasons: Why a part is missing, by its name: found, truth, image, truth_image, signal_free.
+        limit: Bounds of the true emitters, row by row.
+        reasons: Why a part is missing, by its name: found, truth, image, truth_image, signal_free, limit.
     """
 
     found: Localizations | None
@@ -84,6 +86,7 @@ class Evidence:
     fine_pixel_nm: float = float("nan")
     signal_free_found: Localizations | None = None
     signal_free_area_um2: float = float("nan")
+    limit: Bounds | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -110,6 +113,7 @@ DEFAULT_REASONS = {
     "image": "this row gives no image",
     "truth_image": "the condition has no true image",
     "signal_free": "the condition has no signal-free frames",
+    "limit": "the bound of the true emitters is not known",
 }
 
 
@@ -162,6 +166,7 @@ def gather(
     facts: Facts | None = None,
     images: Images | None = None,
     signal_free: SignalFree | None = None,
+    limit: Bounds | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> Evidence:
     """Match once, pool once, and put together what the metrics look at; see `Evidence`.
@@ -187,4 +192,4 @@ def gather(
         matches = assign(taking_part(near, who), facts.scoring.matcher)
         sums = pool(found, truth, matches, who)
     seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
-    return Evidence(found, truth, who, near, matches, sums, facts, *seen, reasons=dict(reasons or {}))
+    return Evidence(found, truth, who, near, matches, sums, facts, *seen, limit, reasons=dict(reasons or {}))

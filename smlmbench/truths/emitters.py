@@ -1,13 +1,16 @@
 """Emitters: where they truly are, in a frozen set and in a training batch."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.predictions import Localizations
+from smlmbench.truths.bounds import Bounds
 
 if TYPE_CHECKING:
     import torch
@@ -15,18 +18,28 @@ if TYPE_CHECKING:
 KIND = "emitters"
 
 
-@dataclass(frozen=True, slots=True)
+NO_OPTICS = "the bound needs the PSF, the camera, and the photons of the true emitters"
+
+
+@dataclass(frozen=True)
 class Emitters:
     """True emitters of a frozen set, dim ones included.
 
     Those dimmer than `min_photons` are neutral in scoring, NaN photons count as bright. `sigma_px` is the width of the
-    PSF in camera pixels, which the local background rule needs; None where unknown.
+    PSF in camera pixels, which the local background rule needs; None where unknown. `limit` bounds a table's rows, or
+    says why it cannot.
     """
 
     kind: ClassVar[str] = KIND
     table: Localizations
     min_photons: float = 0.0
     sigma_px: float | None = None
+    limit: Callable[[Localizations], Bounds | str] | str = NO_OPTICS
+
+    @cached_property
+    def bounds(self) -> Bounds | str:
+        """Bounds of all rows, computed when they are first asked for, or why there are none."""
+        return self.limit if isinstance(self.limit, str) else self.limit(self.table)
 
     def __len__(self) -> int:
         return len(self.table)
