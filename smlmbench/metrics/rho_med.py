@@ -1,15 +1,13 @@
 """How near to the physical limit the positions of found emitters are."""
 
-import math
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
 
-from smlmbench.metrics.evidence import Evidence, Tables, tables_of
+from smlmbench.metrics.evidence import Evidence, tables_of
+from smlmbench.metrics.nearness import near
 from smlmbench.metrics.reasons import NO_EMITTER
-from smlmbench.predictions import Floats
-from smlmbench.truths.bounds import information, lateral_nm
+from smlmbench.truths.bounds import lateral_nm
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -71,10 +69,9 @@ NONE_FOUND = "no resolvable emitter was found"
 
 def measure(evidence: Evidence) -> dict[str, float | str]:
     """Over the pairs that count, and against the bound that the condition quotes."""
-    tables, bounds = tables_of(evidence), evidence.limit
-    reason = tables if isinstance(tables, str) else evidence.missing("limit")
-    if reason or isinstance(tables, str) or bounds is None:
-        return dict.fromkeys(CARD["gives"], reason or "not computed")
+    tables, bounds, found = tables_of(evidence), evidence.limit, near(evidence)
+    if isinstance(tables, str) or bounds is None or isinstance(found, str):
+        return dict.fromkeys(CARD["gives"], str(found))
     counted = tables.roles.truth_counted
     can = counted & bounds.resolvable
     answers: dict[str, float | str] = dict.fromkeys(CARD["gives"], NO_RESOLVABLE if counted.any() else NO_EMITTER)
@@ -83,31 +80,10 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     if not can.any():
         return answers
     answers["bound_nm"] = float(np.median(lateral_nm(bounds.quoted)[can]))
-    hit = can[tables.matches.truth]
-    answers["resolvable_recall"] = float(hit.sum() / can.sum())
-    if not hit.any():
+    answers["resolvable_recall"] = float(len(found.true) / can.sum())
+    if not len(found.true):
         return answers | dict.fromkeys(("rho_med", "rho_med_free", "outlier_share"), NONE_FOUND)
-    found, true = tables.matches.found[hit], tables.matches.truth[hit]
-    away = errors_nm(tables, found, true)
-    q = half_squares(away, bounds.quoted[true])
-    answers["rho_med"] = rho(q, away.shape[1])
-    answers["outlier_share"] = float((q > OUTLIER).mean())
-    answers["rho_med_free"] = rho(half_squares(away, bounds.free[true]), away.shape[1])
+    q = found.half_squares(bounds.quoted)
+    answers["rho_med"], answers["outlier_share"] = found.rho(q), float((q > OUTLIER).mean())
+    answers["rho_med_free"] = found.rho(found.half_squares(bounds.free))
     return answers
-
-
-def errors_nm(tables: Tables, found: Any, true: Any) -> Floats:
-    """Errors (n, 2), or (n, 3) where z is scored, of pairs of rows."""
-    axes = ("x_nm", "y_nm", "z_nm")[: 3 if tables.facts.three_d else 2]
-    return np.stack([getattr(tables.found, axis)[found] - getattr(tables.truth, axis)[true] for axis in axes], axis=1)
-
-
-def half_squares(errors: Floats, covariance: Floats) -> Floats:
-    """Half of e' C^-1 e, q, of each error (n, d), with the first d coordinates of its covariance."""
-    d = errors.shape[1]
-    return np.asarray(np.einsum("ni,nij,nj->n", errors, information(covariance[:, :d, :d]), errors) / 2)
-
-
-def rho(q: Floats, d: int) -> float:
-    """sqrt(median q / that of d normal errors at the limit), ln 2 where d is 2."""
-    return math.sqrt(2 * float(np.median(q)) / float(chi2.median(d)))
