@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -77,8 +78,11 @@ class Psf(ABC):
         """Lateral distance beyond which an emitter leaves no light."""
 
     @abstractmethod
-    def shapes(self, n: int, generator: torch.Generator) -> Shapes:
-        """Draw what varies from emitter to emitter: one tensor (n, ...) per quantity."""
+    def shapes(self, n: int, generator: Any) -> Shapes:
+        """Draw what varies from emitter to emitter: one tensor (n, ...) per quantity.
+
+        Numbers are asked of `psf.draws.drawn`, to which the generator is handed: torch's, or any `psf.draws.Units`.
+        """
 
     @abstractmethod
     def light(self, stand: Stand, shapes: Shapes, window: Window) -> torch.Tensor:
@@ -86,6 +90,10 @@ class Psf(ABC):
 
         All channels together have at most 1.
         """
+
+    def drawn(self, stand: Stand, shapes: Shapes, window: Window, dtype: torch.dtype) -> torch.Tensor:
+        """The light in another type, for frames that need no more digits."""
+        return self.light(stand, shapes, window).to(dtype)
 
     def slopes(self, stand: Stand, shapes: Shapes, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
         """The light, and its derivatives by x, y and z per nm, (n, 3, channels, side, side)."""
@@ -116,8 +124,8 @@ class Psf(ABC):
         for rows, own in self._blocks(spots, shapes, window):
             left, top = ((at[rows] / pixel_nm).floor().long() - half for at in (spots.x_nm, spots.y_nm))
             x_nm, y_nm = spots.x_nm[rows] - left * pixel_nm, spots.y_nm[rows] - top * pixel_nm
-            light = self.light(Stand(x_nm, y_nm, spots.z_nm[rows]), own, window)
-            light = light.to(canvas.dtype) * spots.photons[rows, None, None, None].to(canvas.dtype)
+            light = self.drawn(Stand(x_nm, y_nm, spots.z_nm[rows]), own, window, canvas.dtype)
+            light = light * spots.photons[rows, None, None, None].to(canvas.dtype)
             columns, lines = left[:, None] + steps, top[:, None] + steps
             seen = ((columns >= 0) & (columns < canvas.width))[:, None, :]
             seen = seen & ((lines >= 0) & (lines < canvas.height))[:, :, None]

@@ -16,7 +16,7 @@ from smlmbench.predictions import Localizations, concatenate
 from smlmbench.registry import Catalog
 from smlmbench.run.using.replacing import INSTEAD, check_free, make_folder
 from smlmbench.seeds import derive_seed
-from smlmbench.simulate import draw
+from smlmbench.simulate import Movie
 from smlmbench.study.load import Loaded
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.entries import Entries
@@ -117,9 +117,10 @@ def blocks(
     """A movie of one structure by blocks of ADU (n, height, width), and their truth with frame numbers of the movie."""
     optics = psf.build(source.psf, catalog)
     side_nm = source.field_px * source.pixel_size_nm
+    movie = Movie(source, optics, (0, frames), derive_seed(seed, "molecules"), seed, catalog)
     for start in range(0, frames, BLOCK):
         count = min(BLOCK, frames - start)
-        block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
+        block, emitters = movie.block(start, start + count, derive_seed(seed, "movie", str(start)))
         table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
         yield adu(block.numpy(), source.camera), table.shifted(start, n_frames=frames)
 

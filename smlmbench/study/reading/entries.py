@@ -140,8 +140,7 @@ class Entries:
         form = self.forms[kind]
         fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
         for key in form.files:
-            if isinstance(fields.get(key), str):
-                fields[key] = self._resolved(fields[key])
+            fields = self._with_path(fields, key.split("."))
         if isinstance(camera := fields.get("camera"), str) and camera.endswith(CAMERA_FILES):
             fields["camera"] = camera_of_file(path := self._resolved(camera))
             if fields["camera"] is None:
@@ -186,6 +185,13 @@ class Entries:
             known = {key: value for key, value in given.items() if key in form.keys}
             read |= choices.settings(form.card, place, known, swept=False)
         return form.model.model_validate({"kind": kind, "settings": form.card.fill(kind, read), **form.fixed})
+
+    def _with_path(self, fields: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+        """Fields in which the file under these keys, one inside the other, has its whole path."""
+        value, inner = fields.get(keys[0]), keys[1:]
+        if inner and isinstance(value, Mapping):
+            return {**fields, keys[0]: self._with_path(dict(value), inner)}
+        return {**fields, keys[0]: self._resolved(value)} if not inner and isinstance(value, str) else fields
 
     def _quiet(self) -> Choices:
         return Choices(self.choices.catalog, Problems(""))

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
-from smlmbench.registry.cards import Strict
+from smlmbench.errors import SmlmBenchError
+from smlmbench.study.digests import file_digest
 from smlmbench.study.sources.description import (
     TEST_UNITS,
     Description,
@@ -18,44 +19,17 @@ from smlmbench.study.sources.description import (
     Note,
     Positive,
     Role,
+    missing,
+    unreadable,
 )
+from smlmbench.study.sources.laws import Column, Depth, Law, Range
+from smlmbench.study.sources.scenes import Background, OutOfFocus, Share, Track
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
-LATER = {"z_nm": 0}  # fields that the first stores do not have, with their defaults as in plain JSON
-FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}  # of a structure without settings of its own, in those stores
-
-
-class Range(Strict):
-    """Values drawn between min and max; `law` uniform (default) or log_uniform."""
-
-    min: NonNegative
-    max: Positive
-    law: Literal["uniform", "log_uniform"] = "uniform"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.min > self.max or (self.law == "log_uniform" and self.min == 0):
-            said = f"min {self.min:g} and max {self.max:g}"
-            raise ValueError(f"{said}: min must be at most max, and above 0 for log_uniform")
-        return self
-
-    @property
-    def mean(self) -> float:
-        """Middle of the range on its own scale (used to size validation sets)."""
-        return (self.min + self.max) / 2 if self.law == "uniform" else float((self.min * self.max) ** 0.5)
-
-
-class Depth(Strict):
-    """Depths drawn uniformly between min and max, in nm; 0 is in focus."""
-
-    min: float
-    max: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Depth":
-        if not -math.inf < self.min <= self.max < math.inf:
-            raise ValueError(f"min {self.min:g} and max {self.max:g}: min must be at most max")
-        return self
+# fields that the first stores do not have, with their defaults as in plain JSON
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast"}
+# of a structure without settings of its own, in those stores
+FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}
 
 
 class SimulateSource(Description):
@@ -70,7 +44,7 @@ class SimulateSource(Description):
     kind: Literal["simulate"] = "simulate"
     structure: dict[str, Any] = {"name": "uniform"}
     density_per_um2: Positive | Range = 1.0
-    photons: Positive | Range = Range(min=500, max=3000)
+    photons: Law = Range(min=500, max=3000)
     background_photons: NonNegative | Range = 10.0
     z_nm: float | Depth = 0.0
     pixel_size_nm: Positive = 100.0
@@ -79,7 +53,11 @@ class SimulateSource(Description):
     field_px: Annotated[int, Field(ge=8, le=4096)] = 32
     frames: Annotated[int, Field(ge=1)] | None = None
     min_photons: NonNegative = 100.0
-    track: Literal["iid"] = "iid"
+    track: Track = "iid"
+    background: Background | None = None
+    hot_pixels: Share = 0.0
+    empty_frames: Share = 0.0
+    draws: Literal["fast", "frozen"] = "fast"
 
     @model_validator(mode="before")
     @classmethod
@@ -96,17 +74,23 @@ class SimulateSource(Description):
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
-        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",))
+        files = {"photons.table": "table"}
+        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",), files=files)
 
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
+        if isinstance(self.photons, Column):
+            described["photons"] = {"table_sha256": file_digest(self.photons.table)}
         if described["structure"].keys() <= {"name", *FIRST}:
             described["structure"] = FIRST | described["structure"]
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know."""
+        """Depths that the PSF does not know; a table without photons."""
+        return [*self._check_depth(look), *self._check_table()]
+
+    def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
         if depth == 0 or name not in look.catalog.names("psf"):
             return []
@@ -118,10 +102,28 @@ class SimulateSource(Description):
             return [(("z_nm",), f"{said}; give a larger {setting}, or fewer depths")]
         return []
 
+    def _check_table(self) -> list[Note]:
+        if not isinstance(self.photons, Column):
+            return []
+        said = missing(self.photons.table, "table")
+        if said is None:
+            try:
+                self.photons.values()
+            except (SmlmBenchError, OSError) as error:
+                said = unreadable(self.photons.table, error)
+        return [] if said is None else [(("photons", "table"), said)]
+
     @property
     def area_um2(self) -> float:
         """Area of one frame in square micrometres."""
         return (self.field_px * self.pixel_size_nm / 1000) ** 2
+
+    @property
+    def haze_photons(self) -> float:
+        """Mean photo-electrons per pixel that out-of-focus emitters add to the background."""
+        haze = self.background
+        pixel_um2 = (self.pixel_size_nm / 1000) ** 2
+        return haze.density_per_um2 * haze.photons * pixel_um2 if isinstance(haze, OutOfFocus) else 0.0
 
     @property
     def mean_density_per_um2(self) -> float:
