@@ -8,7 +8,8 @@ from smlmbench.predictions import Localizations
 from smlmbench.psf.contracts import Psf
 from smlmbench.study.sources import Depth, MovieSource, SimulateSource
 
-SIMULATOR = ("psf", "camera", "pixel_size_nm", "photons", "background_photons", "z_nm")  # that train and test share
+# that train and test share
+SIMULATOR = ("psf", "camera", "pixel_size_nm", "photons", "background_photons", "background", "z_nm")
 
 
 def simulated(source: SimulateSource, optics: Psf, table: Localizations, taught: Any = None) -> Limit:

@@ -258,7 +258,7 @@ class Task(ABC):
         del metric, facts
         return mean_of_sums
 
-    def facts(self, condition: Condition, scoring: Scoring) -> Mapping[str, float]:
+    def facts(self, condition: Condition, scoring: Scoring) -> Mapping[str, Any]:
         """What the task can say of a condition beyond its own facts, asked where a row is scored."""
         del condition, scoring
         return {}

@@ -1,14 +1,18 @@
 """Errors over the limit: what efficient, worse and lucky estimators score, and where there is no limit."""
 
+import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from scipy.special import ndtr
+from typer.testing import CliRunner
 
 from smlmbench import psf, tasks
 from smlmbench.camera import Camera
+from smlmbench.cli import app
 from smlmbench.data import conditions, limits
 from smlmbench.data.contracts import Asked
 from smlmbench.data.simulate import condition as simulated
@@ -221,7 +225,7 @@ def test_why_there_is_no_limit():
     scores = TASK.score(Prediction(table, None, 25.0), replace(told, truth=Emitters(table)), BARE)
     assert "PSF" in scores.reasons["rho_med"]
     assert scores.reasons["resolvable_fraction"] == scores.reasons["rho_med"]
-    assert TASK.facts(replace(told, truth=Emitters(table)), BARE) == {}
+    assert TASK.facts(replace(told, truth=Emitters(table)), BARE) == {"no_bound": scores.reasons["rho_med"]}
 
 
 def test_windows_of_frames_add_up_what_they_tell_of_a_molecule():
@@ -278,3 +282,22 @@ def test_the_spread_has_the_median_of_what_it_was_made_of():
     assert sums.sum() == 4001
     assert math.exp(2 * float(log_rho(sums.sum(axis=0)))) == pytest.approx(np.median(q), rel=2e-3)
     assert isinstance(near(gather(None, None)), str)
+
+
+def test_the_limit_of_a_study_from_one_command(tmp_path):
+    simulate = {"density_per_um2": 1.0, "field_px": 24, "frames": 6}
+    tests = {"like": {"simulate": {}}, "dim": {"simulate": {"photons": 300, "density_per_um2": 4.0}}}
+    entry = {"name": "sim", "train": {"simulate": simulate}, "test": tests}
+    models, losses = [{"name": "srcnn"}], [{"name": "mse"}]
+    study = tmp_path / "s.yaml"
+    study.write_text(yaml.safe_dump({"study": "s", "data": [entry], "models": models, "losses": losses}))
+    said = CliRunner().invoke(app, ["limit", str(study), "--json"])
+    assert said.exit_code == 0, said.output
+    like, dim = json.loads(said.stdout)
+    assert (like["data"], like["condition"], like["bound_prior"]) == ("sim", "like", 1.0)
+    assert dim["bound_prior"] == 0.0
+    assert dim["resolvable_fraction"] < like["resolvable_fraction"]
+    assert dim["bound_nm"] == dim["bound_free_nm"] > 2 * like["bound_nm"]
+    table = CliRunner().invoke(app, ["limit", str(study)]).stdout
+    assert "bound_free" in table
+    assert "too close" in table

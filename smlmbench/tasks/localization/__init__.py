@@ -156,7 +156,7 @@ class Localization(Task):
         """At most one point of efficiency and 2 % of rho_med lost, and no more false detections."""
         return gate.judge(pairs, scoring, most_lost)
 
-    def facts(self, condition: Condition, scoring: Scoring) -> dict[str, float]:
+    def facts(self, condition: Condition, scoring: Scoring) -> dict[str, Any]:
         """What the physical limit says of it."""
         return limits.facts_of(condition, scoring)
 

@@ -18,8 +18,8 @@ LEAST_SAID = 0.005
 REACH_NM = 250.0
 
 
-def facts_of(condition: Condition, scoring: Scoring) -> dict[str, float]:
-    """Facts of the emitters that count; empty where the limit is not known.
+def facts_of(condition: Condition, scoring: Scoring) -> dict[str, Any]:
+    """Facts of the emitters that count; where the limit is not known the reason, as `no_bound`.
 
     Returns:
         `resolvable_fraction`: those whose bound is below 50 nm; `bound_nm` and `bound_free_nm`: medians over them,
@@ -27,13 +27,15 @@ def facts_of(condition: Condition, scoring: Scoring) -> dict[str, float]:
         the simulator's prior; `closer_than_bound`: share of all that have a neighbour nearer than their own bound.
     """
     truth = emitters_of(condition)
-    if truth is None or isinstance(bounds := truth.bounds, str):
+    if truth is None:
         return {}
+    if isinstance(bounds := truth.bounds, str):
+        return {"no_bound": bounds}
     counted = roles(truth.table, truth.table, scoring=scoring, min_photons=truth.faintest()).truth_counted
     if not counted.any():
         return {}
     can = counted & bounds.resolvable
-    found = {RESOLVABLE: float(can.sum() / counted.sum()), PRIOR: float(bounds.prior is not None)}
+    found: dict[str, Any] = {RESOLVABLE: float(can.sum() / counted.sum()), PRIOR: float(bounds.prior is not None)}
     found[CLOSE] = float((_nearest_nm(truth.table, bounds) < _whole_nm(bounds.quoted))[counted].mean())
     if can.any():
         medians = (float(np.median(lateral_nm(each)[can])) for each in (bounds.quoted, bounds.free))
