@@ -293,7 +293,7 @@ def test_the_limit_of_a_study_from_one_command(tmp_path):
     study.write_text(yaml.safe_dump({"study": "s", "data": [entry], "models": models, "losses": losses}))
     said = CliRunner().invoke(app, ["limit", str(study), "--json"])
     assert said.exit_code == 0, said.output
-    like, dim = json.loads(said.stdout)
+    dim, like = json.loads(said.stdout)
     assert (like["data"], like["condition"], like["bound_prior"]) == ("sim", "like", 1.0)
     assert dim["bound_prior"] == 0.0
     assert dim["resolvable_fraction"] < like["resolvable_fraction"]
