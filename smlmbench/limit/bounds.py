@@ -46,6 +46,8 @@ class Limit:
             return "the photons of the true emitters are not known"
         if np.isnan(table.background_photons).any():
             return "the background of the true emitters is not known"
+        if self.optics.depth_nm is not None and np.isnan(table.z_nm).any():
+            return "the depth of the true emitters is not known"
         shapes = self.optics.shapes(TRIED, torch.Generator().manual_seed(0))
         if any(bool((values != values[:1]).any()) for values in shapes.values()):
             return "the PSF differs from emitter to emitter, in ways that the truth does not hold"

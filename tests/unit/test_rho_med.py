@@ -215,6 +215,9 @@ def test_why_there_is_no_limit():
     ranged = psf.build({"name": "gaussian", "sigma_nm": {"min": 100, "max": 150}}, CATALOG)
     limit = Limit(psf.build({"name": "gaussian"}, CATALOG), Camera(), 100.0)
     reasons = [limit(dark), limit(anywhere), Limit(ranged, Camera(), 100.0)(table)]
+    flat = replace(table, z_nm=np.full(3, np.nan))
+    assert "depth" in Limit(psf.build({"name": "astigmatic"}, CATALOG), Camera(), 100.0, deep=True)(flat)
+    assert isinstance(limit(flat), Bounds)
     assert ["photons" in reasons[0], "background" in reasons[1], "differs" in reasons[2]] == [True] * 3
     movie = MovieSource.model_construct(camera=Camera(), pixel_size_nm=100.0)
     assert limits.stated(movie, None) == "the PSF is not stated"
