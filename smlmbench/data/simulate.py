@@ -1,5 +1,6 @@
 """Samples drawn from a description: an endless training stream and frozen splits, all on the CPU."""
 
+import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from smlmbench import psf
 from smlmbench.data import limits
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.targets import digest_of, statistics_of, within
+from smlmbench.errors import ConfigError
 from smlmbench.movies import windows
 from smlmbench.predictions import Localizations, concatenate
 from smlmbench.psf.draws import mean_of
@@ -25,7 +28,7 @@ from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
 from smlmbench.simulate import Emitters, Movie, draw_signal_free
 from smlmbench.simulate.emitters import plain
-from smlmbench.study.sources import Blinking, Depth, SimulateSource
+from smlmbench.study.sources import Blinking, SimulateSource
 from smlmbench.truths import emitters as truths
 
 CARD = {
@@ -202,29 +205,46 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     optics = psf.build(source.psf, catalog)
     role, digest = asked.role, digest_of(identity, asked.role)
     n_frames = source.frames or (_validation_frames(source) if role == "val" else TEST_FRAMES)
-    frames, table = _frozen(source, catalog, n_frames, asked.root_seed, (role, digest))
+    root_seed, scope = asked.root_seed, (role, digest)
+    if (frozen := source.frozen) is not None:
+        root_seed, scope = frozen.seed, ("condition", "")
+    frames, table = _frozen(source, catalog, n_frames, root_seed, scope)
+    if frozen is not None and frozen.sha256 not in (None, found := drawn_sha256(frames, table)):
+        raise ConfigError(
+            f"condition '{frozen.name}' is drawn differently here: sha256 {found}, its file states {frozen.sha256}; "
+            "take the version of smlmbench that the file belongs to"
+        )
     background = mean_of(plain(source.background_photons)) + source.haze_photons
     sigma_px = optics.sigma_nm / source.pixel_size_nm
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": optics.sigma_nm, "background_photons": background}
     told |= source.camera.noise.told()
-    deep = {"three_d": 1.0} if isinstance(source.z_nm, Depth) else {}
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),
         truth=truths.Emitters(table, min_photons, sigma_px, limits.simulated(source, optics, table, asked.taught)),
         digest=digest,
         truth_kind="simulated",
-        facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm) | deep,
+        facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
         told=told,
         block=frame_shift(table, iid=not isinstance(source.track, Blinking)),
     )
     if "signal_free" not in asked.extras:
         return drawn
-    seed = derive_seed(asked.root_seed, role, digest, "signal_free")
+    seed = derive_seed(root_seed, *scope, "signal_free")
     empty = ArrayFrames(draw_signal_free(source, seed, SIGNAL_FREE_FRAMES, optics.channels))
     nothing = truths.Emitters(Localizations.empty(n_frames=empty.n_frames, field_nm=drawn.field_nm), min_photons)
     return replace(drawn, extras={"signal_free": replace(drawn, frames=empty, truth=nothing, block=1)})
+
+
+def drawn_sha256(frames: NDArray[np.float32], table: Localizations) -> str:
+    """Digest of frames and of every known column of their truth, the same on every machine."""
+    digest = hashlib.sha256(np.ascontiguousarray(frames, dtype="<f4").tobytes())
+    for name, column in table.columns().items():
+        if np.isnan(column).all():
+            continue
+        digest.update(name.encode() + np.ascontiguousarray(column).astype(column.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
 
 
 def small(folder: Path) -> SimulateSource:

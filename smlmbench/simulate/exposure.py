@@ -1,6 +1,9 @@
 """From a scene to frames: its light on the pixels, background, hot pixels, the camera."""
 
+from typing import Any
+
 import torch
+from torch.overrides import TorchFunctionMode
 
 from smlmbench.camera import Camera
 from smlmbench.psf.contracts import Canvas, Psf, Spots
@@ -56,13 +59,28 @@ def seen(source: SimulateSource, expected: torch.Tensor, chance: Chance) -> torc
     return source.camera.photons_of(_exposed(source.camera, expected, chance)).float()
 
 
+class _Answered(TorchFunctionMode):
+    """Where a camera asks torch for random numbers, another stream answers: one chain serves fast and frozen draws."""
+
+    def __init__(self, chance: Chance) -> None:
+        super().__init__()
+        self._chance = chance
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if func is torch.poisson:
+            return self._chance.poisson(args[0])
+        if func is torch._standard_gamma:
+            return self._chance.gamma(args[0])
+        if func is torch.randn:
+            return self._chance.normal(*args[0], dtype=kwargs["dtype"])
+        if kwargs and isinstance(kwargs.get("generator"), torch.Generator):
+            raise TypeError(f"a frozen draw knows nothing of {func}; answer it here")
+        return func(*args, **(kwargs or {}))
+
+
 def _exposed(camera: Camera, expected: torch.Tensor, chance: Chance) -> torch.Tensor:
-    """ADU; the chain of `Camera.expose`, with numbers of any stream."""
     if isinstance(chance, Fast):
         return camera.expose(expected, chance.generator)
-    signal = chance.poisson(expected + camera.spurious_e)
-    if camera.kind == "emccd":
-        signal = torch.where(signal > 0, chance.gamma(signal.clamp_min(1e-6)), 0.0) * camera.gain
-    if camera.kind != "ideal":
-        signal = signal + camera.read_noise_e * chance.normal(*signal.shape)
-    return (torch.round(signal / camera.e_per_adu) + camera.baseline_adu).clamp(0, camera.max_adu)
+    with _Answered(chance):
+        return camera.expose(expected, torch.Generator())

@@ -176,7 +176,9 @@ def test_each_variant_of_a_card_is_checked():
             "nothing_to_score",
             "without end: false_per",
         ),
-        ("metrics", "photons", "(photons) <= LEAST", "(photons) < 0", "odd_evidence", "RuntimeWarning"),
+        ("metrics", "mad", "if len(t) == 0:", "if len(t) < 0:", "odd_evidence", "RuntimeWarning"),
+        ("metrics", "sigma_calibration", "(sigma > LEAST_NM)", "(sigma >= 0)", "odd_evidence", "RuntimeWarning"),
+        ("metrics", "emitter_pairs", "for some in bins", "for some in bins[::2]", "profiles_are", "give one"),
         ("metrics", "recall", '"recall": {', '"recal": {', "names_are_those", "the card recal"),
     ],
 )

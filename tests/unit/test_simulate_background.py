@@ -47,6 +47,14 @@ def test_gradient_noise_keeps_its_mean_its_bound_and_its_cells():
     assert abs(far) < 0.05
 
 
+def test_gradient_noise_has_no_direction():
+    made = light(Perlin(cell_um=0.8, octaves=1), n=1000)
+    right, down = made.diff(dim=2)[:, :-1], made.diff(dim=1)[:, :, :-1]
+    size = float(right.square().mean())
+    assert float(down.square().mean()) == pytest.approx(size, rel=0.05)
+    assert float((right * down).mean()) == pytest.approx(0, abs=0.05 * size)
+
+
 def test_octaves_add_finer_structure():
     made = [light(Perlin(octaves=octaves), n=300) for octaves in (1, 3)]
     rough = [float(each.diff(dim=2).square().mean() / each.var()) for each in made]

@@ -16,7 +16,7 @@ from smlmbench.run.using.drawing import draw_frames
 from smlmbench.simulate import Movie, draw
 from smlmbench.simulate.blinking import OnTimes, Span, on_times, rate_per_um2, seen_frames, shining
 from smlmbench.simulate.chance import Fast
-from smlmbench.study.sources import Blinking, Range, SimulateSource
+from smlmbench.study.sources import Blinking, Look, Range, SimulateSource
 
 CATALOG = Catalog()
 OPTICS = psf.build({"name": "gaussian", "sigma_nm": 130.0}, CATALOG)
@@ -137,6 +137,15 @@ def test_dim_molecules_have_no_density_to_be_counted_by():
     source = blinking(photons=50.0, min_photons=100.0)
     with pytest.raises(ConfigError, match="no molecule reaches min_photons 100.*brighter photons"):
         draw(source, OPTICS, 1, 4)
+
+
+@pytest.mark.parametrize("photons", [50.0, Range(min=10, max=50)])
+def test_dim_molecules_are_noted_before_anything_is_drawn(photons):
+    look = Look(CATALOG, 0.0)
+    ((place, said),) = blinking(photons=photons, min_photons=100.0).check(look)
+    assert place == ("photons",)
+    assert said.startswith("no molecule reaches min_photons 100")
+    assert blinking(photons=100.0, min_photons=100.0).check(look) == []
 
 
 def stream(track=None, context=1, **described):

@@ -68,6 +68,21 @@ def test_places_and_photons_are_whole_thousandths():
     assert float(emitters.photons.min()) > 0
 
 
+def test_a_camera_is_shown_expected_photons_on_a_grid(monkeypatch):
+    seen, expose = [], Camera.expose
+
+    def watched(camera, expected, generator):
+        seen.append(expected)
+        return expose(camera, expected, generator)
+
+    monkeypatch.setattr(Camera, "expose", watched)
+    digest("deep")
+    draw_signal_free(described(COMMON), 1)
+    for expected in seen:
+        assert expected.dtype == torch.float64
+        assert torch.equal(expected * 2**16, (expected * 2**16).round())
+
+
 @pytest.mark.parametrize("camera", [{"kind": "ideal", "spurious_e": 0.5}, EMCCD, SCMOS])
 def test_the_camera_is_the_same_as_that_of_fast_draws(camera):
     made = {}

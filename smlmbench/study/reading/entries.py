@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from smlmbench.camera.reading import camera_of_file
-from smlmbench.errors import suggest
+from smlmbench.errors import ConfigError, suggest
 from smlmbench.study.reading.choices import Choices
+from smlmbench.study.reading.conditions import KEY, condition_of, is_named
 from smlmbench.study.reading.problems import Problems, Where, explain, short
 from smlmbench.study.schema import DataEntry
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
@@ -95,6 +96,8 @@ class Entries:
 
     def _source(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> Description | None:
         """Read one source; `base` is the training source as written, for what is not named."""
+        if is_named(raw):
+            return self._named(where, raw)
         kind = self._kind(where, raw)
         if kind is None:
             return None
@@ -115,6 +118,25 @@ class Entries:
             self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
             return None
         self.sources.append((where, source))
+        return source
+
+    def _named(self, where: Where, raw: Written) -> Description | None:
+        """A frozen condition that the study names, whole: nothing is taken from train."""
+        try:
+            written, frozen = condition_of(raw[KEY], self.root)
+        except ConfigError as error:
+            self.problems.add((*where, KEY), str(error))
+            return None
+        if where[-2:-1] != ("test",):
+            self.problems.add(
+                where, "a frozen condition is for test alone: what is trained on it would be known by heart"
+            )
+            return None
+        source = self._source(where, written, None)
+        if not isinstance(source, SimulateSource):
+            return None
+        self.sources.pop()
+        self.sources.append((where, source := source.model_copy(update={"frozen": frozen})))
         return source
 
     def _kind(self, where: Where, raw: Any) -> str | None:

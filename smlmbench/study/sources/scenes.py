@@ -9,7 +9,15 @@ from smlmbench.errors import suggest
 from smlmbench.registry.cards import Strict
 from smlmbench.study.sources.description import Positive
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Frozen(Strict):
+    """What a named condition is drawn from, whatever the study, and the digest of it that its file states."""
+
+    name: str
+    seed: Annotated[int, Field(ge=0)]
+    sha256: str | None = None
 
 
 class Blinking(Strict):

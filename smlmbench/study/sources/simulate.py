@@ -23,11 +23,11 @@ from smlmbench.study.sources.description import (
     unreadable,
 )
 from smlmbench.study.sources.laws import Column, Depth, Law, Range
-from smlmbench.study.sources.scenes import Background, OutOfFocus, Share, Track
+from smlmbench.study.sources.scenes import Background, Frozen, OutOfFocus, Share, Track
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
-LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast"}
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
 # of a structure without settings of its own, in those stores
 FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}
 
@@ -55,9 +55,10 @@ class SimulateSource(Description):
     min_photons: NonNegative = 100.0
     track: Track = "iid"
     background: Background | None = None
-    hot_pixels: Share = 0.0
-    empty_frames: Share = 0.0
+    hot_pixels: Share = 0.0  # the same ones in all frames of a movie
+    empty_frames: Share = 0.0  # without emitters; the density is that of the others
     draws: Literal["fast", "frozen"] = "fast"
+    frozen: Frozen | None = None  # of a named condition; not written in a study
 
     @model_validator(mode="before")
     @classmethod
@@ -75,20 +76,24 @@ class SimulateSource(Description):
     def form(cls) -> Form:
         """How it is written."""
         files = {"photons.table": "table"}
-        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",), files=files)
+        return Form(
+            cls, "{simulate: {...}}", cls.written("frozen"), inside="a simulation", own=("frames",), files=files
+        )
 
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
         if isinstance(self.photons, Column):
             described["photons"] = {"table_sha256": file_digest(self.photons.table)}
+        if self.frozen is not None:
+            described["frozen"] = self.frozen.model_dump(include={"seed", "sha256"})
         if described["structure"].keys() <= {"name", *FIRST}:
             described["structure"] = FIRST | described["structure"]
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know; a table without photons."""
-        return [*self._check_depth(look), *self._check_table()]
+        """Depths that the PSF does not know; a table without photons; molecules that density does not count."""
+        return [*self._check_depth(look), *(self._check_table() or self._check_track())]
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
@@ -112,6 +117,14 @@ class SimulateSource(Description):
             except (SmlmBenchError, OSError) as error:
                 said = unreadable(self.photons.table, error)
         return [] if said is None else [(("photons", "table"), said)]
+
+    def _check_track(self) -> list[Note]:
+        law = self.photons
+        most = max(law.values()) if isinstance(law, Column) else law.max if isinstance(law, Range) else law
+        if self.track == "iid" or not isinstance(most, float) or most >= self.min_photons:
+            return []
+        said = f"no molecule reaches min_photons {self.min_photons:g}, by which density is counted"
+        return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
 
     @property
     def area_um2(self) -> float:

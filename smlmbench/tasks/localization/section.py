@@ -23,9 +23,11 @@ PROTOCOLS = {
     ),
 }
 READING = (
-    "Jaccard, precision, recall and F1 run from 0 to 1; RMSE is radial unless it says axial or per axis. NMSE* is read "
-    "beside recall; a blank image has 1. mJac_c is the Jaccard index above chance, averaged over tolerances of 25 to "
-    "250 nm; above 1 emitter/µm² it stands beside efficiency, and the best row needs both.",
+    "Jaccard, precision, recall and F1 run from 0 to 1; RMSE is radial unless it says axial or per axis. Where the "
+    "truth has depth, efficiency is the mean of a lateral and an axial part (half a point per nm); a table without z "
+    "is paired and scored laterally alone. NMSE* is read beside recall; a blank image has 1. mJac_c is the Jaccard "
+    "index above chance, averaged over tolerances of 25 to 250 nm; above 1 emitter/µm² it stands beside efficiency, "
+    "and the best row needs both.",
     "ρ_med is the typical error over the least that an unbiased estimate can have beside all neighbours (1: at that "
     "limit), of the found emitters that can be resolved: their bound is below 50 nm. It is read beside their recall "
     "and ranks nothing: a row that knows more than the bound, or that takes two emitters for one, can be below 1.",
