@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 from smlmbench.camera import Camera
 from smlmbench.limit.bounds import Limit, drawn_from
 from smlmbench.predictions import Localizations
 from smlmbench.psf.contracts import Psf
-from smlmbench.study.sources import Depth, MovieSource, SimulateSource
+from smlmbench.study.sources import MovieSource, SimulateSource
 
 # that train and test share
 SIMULATOR = ("psf", "camera", "pixel_size_nm", "photons", "background_photons", "background", "z_nm")
@@ -15,7 +17,7 @@ SIMULATOR = ("psf", "camera", "pixel_size_nm", "photons", "background_photons", 
 def simulated(source: SimulateSource, optics: Psf, table: Localizations, taught: Any = None) -> Limit:
     """Of a frozen set; its prior is known to rows that are trained (`taught`) on the same simulator."""
     same = taught is None or all(getattr(taught, name, None) == getattr(source, name) for name in SIMULATOR)
-    deep = isinstance(source.z_nm, Depth)
+    deep = optics.depth_nm is not None and len(table) > 1 and bool(np.ptp(table.z_nm) > 0)
     return Limit(optics, source.camera, source.pixel_size_nm, deep, drawn_from(table) if same else None)
 
 

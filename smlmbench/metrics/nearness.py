@@ -18,7 +18,7 @@ class Near:
     """Pairs whose true emitter counts and can be resolved.
 
     Attributes:
-        errors: Found minus true (n, d) in nm, d 3 where z is scored.
+        errors: Found minus true (n, d) in nm, d 3 where z is scored and bound.
         true: Rows of the truth, (n,).
         frame: Of the true emitters, (n,).
     """
@@ -47,11 +47,12 @@ def near(evidence: Evidence) -> Near | str:
         return evidence.missing("limit") or "not computed"
     hit = (tables.roles.truth_counted & limit.resolvable)[tables.matches.truth]
     true = tables.matches.truth[hit]
-    return Near(_errors(tables, tables.matches.found[hit], true), true, tables.truth.frame[true])
+    deep = tables.facts.three_d and limit.free.shape[1] == 3  # a PSF without depth bounds none
+    axes = ("x_nm", "y_nm", "z_nm")[: 3 if deep else 2]
+    return Near(_errors(tables, tables.matches.found[hit], true, axes), true, tables.truth.frame[true])
 
 
-def _errors(tables: Tables, found: Ints, true: Ints) -> Floats:
-    axes = ("x_nm", "y_nm", "z_nm")[: 3 if tables.facts.three_d else 2]
+def _errors(tables: Tables, found: Ints, true: Ints, axes: tuple[str, ...]) -> Floats:
     return np.stack([getattr(tables.found, axis)[found] - getattr(tables.truth, axis)[true] for axis in axes], axis=1)
 
 

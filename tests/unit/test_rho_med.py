@@ -304,3 +304,27 @@ def test_the_limit_of_a_study_from_one_command(tmp_path):
     table = CliRunner().invoke(app, ["limit", str(study)]).stdout
     assert "bound_free" in table
     assert "too close" in table
+
+
+def test_emitters_outside_the_field_count_where_they_are_known():
+    told = simulated("x", SimulateSource(field_px=24, frames=40, density_per_um2=5.0), {}, Asked("test", 0), CATALOG)
+    truth = told.truth
+    x_nm, y_nm = truth.around.x_nm, truth.around.y_nm
+    assert len(truth.around) > len(truth.table) / 2
+    assert bool(((np.minimum(x_nm, y_nm) < 0) | (np.maximum(x_nm, y_nm) >= 2400)).all())
+    known, alone = (lateral_nm(each.bounds.prior) for each in (truth, replace(truth, around=None)))
+    assert bool((known > alone * (1 - 1e-9)).all())
+    edge = np.minimum(
+        np.minimum(truth.table.x_nm, truth.table.y_nm), 2400 - np.maximum(truth.table.x_nm, truth.table.y_nm)
+    )
+    ratio = known / alone
+    assert np.median(ratio[edge < 200]) > 1.1 > np.median(ratio[edge > 700])
+    light = told.frames.values.sum(axis=(1, 2)).mean() / 24**2 - 10
+    assert light == pytest.approx((truth.table.photons.sum() / 40) / 24**2, rel=0.1)
+
+
+def test_a_psf_without_depth_bounds_no_depth(lone):
+    table, limit = lone
+    deep = replace(table, z_nm=np.linspace(-100, 100, len(table)))
+    found = replace(estimated(table, limit.free), z_nm=deep.z_nm)
+    assert measured(found, deep, limit, three_d=True)["rho_med"] == pytest.approx(1.0, abs=0.02)
