@@ -189,11 +189,22 @@ class Entries:
             given = fields.pop(key, form.model.model_fields[key].default)
             told = self._quiet() if quiet[key] else self.choices
             filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
+            if given is not None and filled is not None:
+                filled |= self._named_files(DESCRIBED[key], (*place, key), filled)
             if given is None or filled is not None:
                 fields[key] = filled
             else:
                 usable = False
         return usable
+
+    def _named_files(self, room: str, place: Where, filled: Mapping[str, Any]) -> dict[str, str]:
+        """Paths among the settings of a registered thing (fact `files` on its card), from the folder of the study."""
+        named = self.choices.catalog.card(room, str(filled["name"])).facts.get("files", ())
+        paths = {key: self._resolved(filled[key]) for key in named if filled[key]}
+        for key, path in paths.items():
+            if not path.is_file():
+                self.problems.add((*place, key), f"'{path}' is not a file; give the path of one")
+        return {key: str(path) for key, path in paths.items()}
 
     def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""

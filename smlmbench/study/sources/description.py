@@ -11,7 +11,7 @@ from smlmbench.camera import Camera
 from smlmbench.errors import SmlmBenchError, suggest
 from smlmbench.registry import Card, Catalog
 from smlmbench.registry.cards import Strict
-from smlmbench.study.digests import plain
+from smlmbench.study.digests import file_digest, plain
 from smlmbench.truths.misfit import Reading
 
 Positive = Annotated[float, Field(gt=0)]
@@ -107,12 +107,15 @@ class Description(Strict):
         return described
 
     def identity(self, catalog: Catalog) -> dict[str, Any]:
-        """Its content, and the version of the PSF's code."""
+        """Its content, the version of the PSF's code, and digests of the files that the PSF is made of."""
+        content = self.content()
         if self.psf is None:
-            return self.content()
+            return content
         name = str(self.psf["name"])
-        code = {"version": catalog.card("psf", name).version, "plugin": catalog.plugin_hash("psf", name)}
-        return {**self.content(), "psf_code": code}
+        card = catalog.card("psf", name)
+        if files := [key for key in card.facts.get("files", ()) if self.psf[key]]:
+            content["psf"] = {**self.psf, **{key: file_digest(Path(self.psf[key])) for key in files}}
+        return {**content, "psf_code": {"version": card.version, "plugin": catalog.plugin_hash("psf", name)}}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """What else tells trainings on it apart, given the settings of a model; joins `cell_id`."""

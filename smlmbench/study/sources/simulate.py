@@ -97,14 +97,19 @@ class SimulateSource(Description):
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
-        if depth == 0 or name not in look.catalog.names("psf"):
+        if name not in look.catalog.names("psf"):
             return []
         low, high = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
-        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None:
+        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None and depth == 0:
+            return []
+        if setting is None:
             return [(("z_nm",), f"PSF '{name}' is the same at every depth; leave z_nm out, or choose another PSF")]
-        if max(-low, high) > (most := self.psf[setting]):
-            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {-most:g} to {most:g} nm"
-            return [(("z_nm",), f"{said}; give a larger {setting}, or fewer depths")]
+        names = setting if isinstance(setting, list) else [setting]
+        least, most = self.psf[names[0]] if len(names) > 1 else -self.psf[names[0]], self.psf[names[-1]]
+        if low < least or high > most:
+            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {least:g} to {most:g} nm"
+            wider = f"a larger {setting}" if len(names) == 1 else f"other {' and '.join(names)}"
+            return [(("z_nm",), f"{said}; give {wider}, or fewer depths")]
         return []
 
     def _check_table(self) -> list[Note]:
