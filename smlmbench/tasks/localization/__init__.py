@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CARD = {
-    "version": 1,
+    "version": 2,
     "summary": "Where are the emitters of each frame? Table out, and a fine image where the network makes one",
     "facts": {
         "primary": "efficiency",
