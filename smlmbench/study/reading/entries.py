@@ -169,20 +169,20 @@ class Entries:
             told = self._quiet() if quiet[key] else self.choices
             filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
             if given is None or filled is not None:
-                fields[key] = filled
+                fields[key] = filled and self._with_files(DESCRIBED[key], (*place, key), filled)
             else:
                 usable = False
         return usable
 
-    def _with_files(self, place: Where, psf: dict[str, Any]) -> dict[str, Any]:
-        """A PSF with the files that it names, found from the data root; those that are not there are noted."""
-        named = self.choices.catalog.card("psf", psf["name"]).facts.get("files", {})
+    def _with_files(self, room: str, place: Where, filled: dict[str, Any]) -> dict[str, Any]:
+        """Settings with the files that they name, found from the data root; those that are not there are noted."""
+        named = self.choices.catalog.card(room, filled["name"]).facts.get("files", {})
         for key, what in named.items():
-            if not psf[key]:
+            if not filled[key]:
                 self.problems.add((*place, key), f"required and not given; give the path of a {what}")
-        paths = {key: self._resolved(psf[key]) for key in named if psf[key]}
+        paths = {key: self._resolved(filled[key]) for key in named if filled[key]}
         self.files += [((*place, key), path, named[key]) for key, path in paths.items()]
-        return {**psf, **{key: str(path) for key, path in paths.items()}}
+        return {**filled, **{key: str(path) for key, path in paths.items()}}
 
     def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""
