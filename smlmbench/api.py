@@ -248,7 +248,7 @@ def predict(
 
 def evaluate(
     found: "PathLike | Localizations | Raster",
-    truth: "PathLike | Localizations",
+    truth: "PathLike | Localizations | None" = None,
     *,
     field_nm: tuple[float, float] | None = None,
     border_nm: float | None = None,
@@ -261,7 +261,7 @@ def evaluate(
 
     Args:
         found: Table or image, as a file or as from `predict`.
-        truth: True table, as a file or as from `simulate`.
+        truth: True table, as a file or as from `simulate`; None with a widefield image (`widefield`).
         field_nm: Width and height of the field; by default that of a truth in memory.
         border_nm: By default 450 with a field, 0 without.
         pixel_size_nm: Camera pixel of files in pixels.

@@ -13,7 +13,10 @@ from smlmbench.cli.output import emit_json, table
 @dataclass(frozen=True, slots=True)
 class _Asked:
     found: Annotated[Path, Argument(help="Table (csv, xlsx) or image (mat, tif).")]
-    truth: Annotated[Path, Argument(help="True table.")]
+    truth: Annotated[Path | None, Argument(help="True table; without one give --widefield.")] = None
+    widefield: Annotated[
+        Path | None, Option(metavar="IMAGE", help="The same field as a camera sees it, for rsp and rse.")
+    ] = None
     found_format: Annotated[str | None, Option(help="Format of the first file; default: found from it.")] = None
     truth_format: Annotated[str | None, Option(help="Format of the true table; default: found from it.")] = None
     found_first_frame: Annotated[int | None, Option(help="Number of the first frame there; default: the format's.")] = (
@@ -46,7 +49,7 @@ def command(asked: _Asked) -> None:
     from smlmbench.registry import Catalog
     from smlmbench.run.using.comparing import compare
 
-    names = ("field_nm", "fine_pixel_nm", "label_rule", "found_format", "truth_format", "pixel_size_nm")
+    names = ("field_nm", "widefield", "fine_pixel_nm", "label_rule", "found_format", "truth_format", "pixel_size_nm")
     options = {name: getattr(asked, name) for name in names}
     for side in ("found", "truth"):
         stated = {name: getattr(asked, f"{side}_{name}") for name in ("first_frame", "origin")}

@@ -15,7 +15,7 @@ from smlmbench.registry import Catalog
 __all__ = ["Check", "Outcome", "checks", "run_checks"]
 
 EXAMPLES = "emitters"  # truth of the small inputs that most checks work on
-ROOMS_WITH_CHECKS = ("models", "losses", "outputs", "psf", "formats", "metrics", "references", "tasks")
+ROOMS_WITH_CHECKS = ("models", "losses", "outputs", "psf", "structures", "formats", "metrics", "references", "tasks")
 
 
 def checks(catalog: Catalog, room: str, name: str) -> list[Check]:

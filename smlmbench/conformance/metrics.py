@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from smlmbench.conformance.checks import Subject, require
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
 from smlmbench.predictions import Localizations
 from smlmbench.registry import MetricCard
-from smlmbench.render import rasterise, render_table
+from smlmbench.render import blur, rasterise, render_table
 
 FIELD_NM = 6400.0
 FINE_NM = 25.0
@@ -57,17 +58,34 @@ def odd_evidence_has_numbers_or_reasons(subject: Subject) -> str:
 
 def nothing_beats_the_truth(subject: Subject) -> str:
     """The truth scores at least as well as a blurred answer that misses some emitters, in the card's direction."""
-    cases, told = _cases(), []
-    best, worse = (subject.module.measure(cases[what]) for what in ("the truth", "a poor answer"))
-    for name, facts in _card(subject).gives.items():
-        pair = best[name], worse[name]
-        if facts.direction == "none" or any(isinstance(value, str) for value in pair):
-            continue
-        lead = (pair[0] - pair[1]) * (1 if facts.direction == "up" else -1)
-        seen = f"{name}: the truth has {pair[0]:g}, a poor answer {pair[1]:g}"
-        require(lead >= -NEAR, f"{seen}; the card says {facts.direction}")
-        told.append(name)
+    cases, told = _cases(), {}
+    for duo in (("the truth", "a poor answer"), *((each, f"{each}, answered poorly") for each in _scenes())):
+        best, worse = (subject.module.measure(cases[what]) for what in duo)
+        for name, facts in _card(subject).gives.items():
+            pair = best[name], worse[name]
+            if facts.direction == "none" or any(isinstance(value, str) for value in pair):
+                continue
+            lead = (pair[0] - pair[1]) * (1 if facts.direction == "up" else -1)
+            seen = f"{name}: {duo[0]} has {pair[0]:g}, {duo[1]} {pair[1]:g}"
+            require(lead >= -NEAR, f"{seen}; the card says {facts.direction}")
+            told[name] = seen
     return ", ".join(told) or "no number with a direction"
+
+
+def profiles_are_columns(subject: Subject) -> str:
+    """What a metric gives along an axis is columns of one length by name, of finite numbers or None."""
+    along = getattr(subject.module, "profile", None)
+    if along is None:
+        return "no profile"
+    told: set[str] = set()
+    for what, evidence in {**_cases(), **_void(), **_odd()}.items():
+        for name, columns in along(evidence).items():
+            lengths = {len(values) for values in columns.values()}
+            require(len(lengths) == 1, f"{what}: columns of {name} have lengths {sorted(lengths)}; give one")
+            numbers = [value for values in columns.values() for value in values if value is not None]
+            require(all(map(math.isfinite, numbers)), f"{what}: {name} has a number that is not finite; give None")
+            told.add(name)
+    return ", ".join(sorted(told))
 
 
 def _require_numbers(subject: Subject, cases: Mapping[str, Evidence]) -> None:
@@ -106,11 +124,12 @@ def _cases() -> dict[str, Evidence]:
     poor = _table({name: value[kept] for name, value in (columns | moved).items()})
     side = round(FIELD_NM / FINE_NM)
     picture = rasterise(truth.x_nm, truth.y_nm, (side, side), FINE_NM)
+    seen = blur(picture, 6.0)[2::4, 2::4]
     empty = Localizations.empty(n_frames=FRAMES, field_nm=(FIELD_NM, FIELD_NM))
 
     def evidence(found: Localizations, image: NDArray[np.floating]) -> Evidence:
         facts = Facts(density_per_um2=EMITTERS / FRAMES / (FIELD_NM / 1e3) ** 2)
-        images, dark = Images(image, picture, FINE_NM), SignalFree(empty, 100.0)
+        images, dark = Images(image, picture, FINE_NM, seen), SignalFree(empty, 100.0)
         return gather(found, truth, facts=facts, images=images, signal_free=dark)
 
     return {
@@ -118,7 +137,58 @@ def _cases() -> dict[str, Evidence]:
         "a poor answer": evidence(poor, render_table(poor, (FIELD_NM, FIELD_NM), FINE_NM).values[0]),
         "an empty answer": evidence(empty, np.zeros_like(picture)),
         "no evidence": gather(None, None),
+        **_duos(),
     }
+
+
+def _scenes() -> dict[str, Localizations]:
+    """Truths with all columns: molecules in depth that stay on for some frames, and pairs."""
+    draws = np.random.default_rng(9)
+    first, length = draws.integers(0, FRAMES - 4, EMITTERS), 4
+    who = np.repeat(np.arange(EMITTERS), length)
+    place = {name: draws.uniform(0, FIELD_NM, EMITTERS)[who] for name in ("x_nm", "y_nm")}
+    place["z_nm"] = draws.uniform(-400, 400, EMITTERS)[who]
+    molecules = {"frame": first[who] + np.tile(np.arange(length), EMITTERS), "molecule": who, **place}
+    middles = np.arange(1000.0, FIELD_NM - 1000.0, 1500.0)
+    x_nm, y_nm, frame = (each.ravel() for each in np.meshgrid(middles, middles, np.arange(FRAMES)))
+    half, angle = draws.uniform(25, 250, len(frame)), draws.uniform(0, 2 * math.pi, len(frame))
+    dx, dy = half * np.cos(angle), half * np.sin(angle)
+    pairs = {
+        "frame": np.tile(frame, 2),
+        "x_nm": np.concatenate([x_nm - dx, x_nm + dx]),
+        "y_nm": np.concatenate([y_nm - dy, y_nm + dy]),
+    }
+    scenes: dict[str, dict[str, Any]] = {"molecules in depth": molecules, "pairs": pairs}
+    return {what: _table(columns | _claims(columns, draws)) for what, columns in scenes.items()}
+
+
+def _claims(columns: dict[str, Any], draws: np.random.Generator) -> dict[str, Any]:
+    """Brightness, score and claimed precision of every row."""
+    n = len(columns["frame"])
+    sigmas = {f"sigma_{axis}_nm": draws.uniform(10, 30, n) for axis in "xyz"}
+    ranges = {"photons": (500, 3000), "background_photons": (5, 20), "probability": (0.2, 1.0)}
+    return {name: draws.uniform(*ends, n) for name, ends in ranges.items()} | sigmas
+
+
+def _duos() -> dict[str, Evidence]:
+    """The scenes found perfectly, and with some rows missing, all moved and some of nothing."""
+    draws, cases = np.random.default_rng(10), {}
+    for what, truth in _scenes().items():
+        three_d = bool(np.isfinite(truth.z_nm).any())
+        facts = Facts(three_d=three_d, frame_shift=5 if three_d else 1)
+        poor = dict(truth.select(draws.random(len(truth)) < 0.6).columns())
+        poor.pop("molecule", None)
+        for name in ("x_nm", "y_nm", "z_nm"):
+            poor[name] = poor[name] + draws.normal(0, 60, len(poor["frame"]))
+        n = len(poor["frame"])
+        stray = {name: draws.permutation(values) for name, values in poor.items()}
+        more = {name: np.concatenate([values, stray[name][: n // 5]]) for name, values in poor.items()}
+        cases[what] = gather(truth, truth, facts=facts)
+        cases[f"{what}, answered poorly"] = gather(_table(more), truth, facts=facts)
+    truth = _scenes()["molecules in depth"]
+    flat = replace(truth, z_nm=np.full(len(truth), math.nan))
+    cases["a table without depth"] = gather(flat, truth, facts=Facts(three_d=True, frame_shift=5))
+    return cases
 
 
 def _rows(count: int, **columns: float) -> Localizations:
@@ -191,6 +261,10 @@ def _odd() -> dict[str, Evidence]:
         "photons below 0": gather(_rows(5, photons=-800.0), five),
         "photons of nothing": gather(_rows(5, photons=1e-200), five, facts=Facts(min_photons=0.0)),
         "photons without end": gather(_rows(5, photons=1e300), five),
+        "claims of 0": gather(_rows(5, sigma_x_nm=0.0, sigma_y_nm=0.0), five),
+        "claims without end": gather(_rows(5, sigma_x_nm=math.inf, sigma_y_nm=1e-300), five),
+        "one molecule": gather(five, _rows(5, molecule=7)),
+        "a score for each": gather(replace(five, probability=np.arange(5.0)), five),
         "an infinite depth": gather(_rows(5, z_nm=math.inf), _rows(5, z_nm=0.0)),
         "infinite depths": gather(_rows(5, z_nm=math.inf), _rows(5, z_nm=math.inf), facts=Facts(three_d=True)),
         "depths unknown": gather(five, five, facts=Facts(three_d=True)),

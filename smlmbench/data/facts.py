@@ -19,18 +19,22 @@ LEAST_SHIFT = 10
 def facts(truth: Localizations, *, min_photons: float, psf_sigma_nm: float | None) -> dict[str, float]:
     """Measure how crowded a condition is; emitters below `min_photons` do not count, unknown photons do.
 
-    Without the width of the PSF what needs it is left out.
+    Without the width of the PSF what needs it is left out. Distances are lateral, whatever the depths.
 
     Returns:
-        `density_per_um2`: emitters per frame and area; `density_local`: density in um^-2 in the 250 nm around an
-        emitter, itself not counted; `isolated_fraction`: emitters without a neighbour within 3 sigma; `overlap`: mean
-        over emitters of the sum over neighbours of exp(-d^2 / 4 sigma^2), the inner product of two unit spots.
+        `min_photons`; `density_per_um2`: emitters per frame and area; `density_local`: density in um^-2 in the 250 nm
+        around an emitter, itself not counted; `isolated_fraction`: emitters without a neighbour within 3 sigma;
+        `overlap`: mean over emitters of the sum over neighbours of exp(-d^2 / 4 sigma^2), the inner product of two unit
+        spots; `three_d`: 1, where z differs among emitters, so that tables with a z are scored in 3-D.
     """
     bright = truth.select(~(truth.photons < min_photons))
     area_um2 = truth.field_nm[0] * truth.field_nm[1] / 1e6
-    found = {"density_per_um2": len(bright) / (truth.n_frames * area_um2)}
+    found = {"density_per_um2": len(bright) / (truth.n_frames * area_um2), "min_photons": float(min_photons)}
     if not len(bright):
         return found
+    depths = bright.z_nm[np.isfinite(bright.z_nm)]
+    if len(depths) and np.ptp(depths) > SAME_PLACE_NM:
+        found["three_d"] = 1.0
     every = -(-len(bright) // ROWS)  # evenly spaced frames that hold about `ROWS` emitters
     sampled = bright if every == 1 else bright.select(bright.frame % every == 0)
     n = len(sampled)

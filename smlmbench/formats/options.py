@@ -18,3 +18,4 @@ class TableOptions:
     n_frames: int | None = None  # of the movie, else those of the table
     field_nm: tuple[float, float] | None = None  # extent along x and y, else that of the table
     origin: Literal["corner", "centre"] | None = None  # place of (0, 0) in the first pixel; None: the format's corner
+    timeless: bool = False  # a table of points needs no frames: all are of frame 0 where it has none

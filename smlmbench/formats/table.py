@@ -111,7 +111,7 @@ def _choose(path: Path, headers: Sequence[Header], options: TableOptions) -> tup
             )
         if found:
             columns[target] = found[0]
-    for target in ("x_nm", "y_nm", "frame"):
+    for target in ("x_nm", "y_nm") if options.timeless else ("x_nm", "y_nm", "frame"):
         if target not in columns:
             raise _missing(path, headers, target)
     picked = list(columns.values())

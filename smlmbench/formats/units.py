@@ -157,6 +157,8 @@ def localizations(
         else:
             moved = given + shift[column.target] if shift and column.target in shift else given
             values[column.target] = moved * scale[column.target]
+    if options.timeless and "frame" not in values:
+        columns, values["frame"] = [*columns, Column("frame", 0, "frame")], np.full(len(values["x_nm"]), first)
     frame_column = next(column for column in columns if column.target == "frame")
     zero = ": 0" if first == 1 and int(values["frame"].min(initial=1)) == 0 else ""
     refuse(frame_column, values["frame"] < first, f"is before the first frame {first}; state first_frame{zero}")

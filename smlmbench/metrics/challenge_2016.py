@@ -44,7 +44,7 @@ def measure(evidence: Evidence) -> dict[str, float | str]:
     """Greedy matching at 250 / 500 nm with a 450 nm border, whatever the study's own scoring is."""
     tables = tables_of(evidence)
     if not isinstance(tables, str) and not tables.facts.field_known:
-        tables = "the challenge's border needs the field; state it"
+        tables = "the challenge's border needs the field: give --field-nm"
     if isinstance(tables, str):
         return dict.fromkeys(CARD["gives"], tables)
     answers = _scores(tables, 0.0, "")

@@ -1,15 +1,15 @@
 """What a metric may look at: one prediction and its truth on one condition, matched once and pooled once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError
 from smlmbench.metrics.matching import Matches, NearPairs, assign, near_pairs
-from smlmbench.metrics.pooling import Roles, pairs_of, pool, roles, taking_part
-from smlmbench.predictions import Floats, Localizations
+from smlmbench.metrics.pooling import SUMS, Roles, pairs_of, pool, roles, taking_part
+from smlmbench.predictions import Floats, Ints, Localizations
 from smlmbench.study.schema import Scoring
 
 
@@ -19,7 +19,8 @@ class Facts:
 
     Attributes:
         scoring: Protocol, matcher, tolerances, border.
-        three_d: True where z is scored too.
+        three_d: True where z is scored too; `gather` makes it False where a table has no z at all.
+        flat: Why there are no axial numbers where it is False.
         min_photons: Dimmer emitters are neutral; one number, or one per true emitter.
         frame_shift: Smallest cyclic frame shift for chance scores (1 where frames are independent).
         density_per_um2: Emitters of at least min_photons per frame and area, NaN where unknown.
@@ -28,6 +29,7 @@ class Facts:
 
     scoring: Scoring = field(default_factory=Scoring)
     three_d: bool = False
+    flat: str = "scored in 2-D"
     min_photons: float | Floats = 100.0
     frame_shift: int = 1
     density_per_um2: float = float("nan")
@@ -42,11 +44,13 @@ class Images:
         image: Summed over all frames, float (H, W), any gain.
         truth: The same of the truth, rendered by the reference's kernel, float64 (H, W).
         fine_pixel_nm: Pitch of the grid.
+        mean_frame: Mean of the frames that were looked at, in camera pixels, float (h, w), in their unit.
     """
 
     image: NDArray[np.floating] | None = None
     truth: NDArray[np.float64] | None = None
     fine_pixel_nm: float = float("nan")
+    mean_frame: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,9 @@ class Evidence:
         near: All candidate pairs at the headline's tolerances; None without both tables.
         matches: Headline pairs, as row numbers of `found` and `truth`; None without both tables.
         sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
-        image, truth_image, fine_pixel_nm: See `Images`.
+        image, truth_image, fine_pixel_nm, mean_frame: See `Images`.
         signal_free_found, signal_free_area_um2: See `SignalFree`.
-        reasons: Why a part is missing, by its name: found, truth, image, truth_image, signal_free.
+        reasons: Why a part is missing, by its name: found, truth, image, truth_image, mean_frame, signal_free.
     """
 
     found: Localizations | None
@@ -84,6 +88,7 @@ class Evidence:
     fine_pixel_nm: float = float("nan")
     signal_free_found: Localizations | None = None
     signal_free_area_um2: float = float("nan")
+    mean_frame: NDArray[np.floating] | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -109,6 +114,7 @@ DEFAULT_REASONS = {
     "truth": "the condition has no true positions",
     "image": "this row gives no image",
     "truth_image": "the condition has no true image",
+    "mean_frame": "no frames were given",
     "signal_free": "the condition has no signal-free frames",
 }
 
@@ -136,6 +142,12 @@ class Tables:
     def score(self, who: Roles, scoring: Scoring) -> Floats:
         """Per-frame sums (F, len(pooling.SUMS)) under other roles or another scoring."""
         return pool(self.found, self.truth, assign(self.pairs(who, scoring), scoring.matcher), who)
+
+    @property
+    def hits(self) -> tuple[Ints, Ints]:
+        """Rows of `found` and of `truth` of the pairs that count, int64 (tp,) each."""
+        counted = self.roles.truth_counted[self.matches.truth]
+        return self.matches.found[counted], self.matches.truth[counted]
 
     @property
     def pooled(self) -> Floats:
@@ -166,7 +178,8 @@ def gather(
 ) -> Evidence:
     """Match once, pool once, and put together what the metrics look at; see `Evidence`.
 
-    The truth is all true emitters, dim ones included. By default it is scored by the headline protocol in 2-D.
+    The truth is all true emitters, dim ones included. By default it is scored by the headline protocol in 2-D, and in
+    any case where the found or the true table has rows but no z.
 
     Raises:
         SizeError: Images that are not (H, W) of one shape, thresholds that are not one per emitter, or true emitters
@@ -178,6 +191,7 @@ def gather(
         raise SizeError(f"images of shape {' and '.join(map(str, shapes))}; give (H, W) on one grid for both")
     who, near, matches, sums = None, None, None, None
     if found is not None and truth is not None:
+        asked, facts = facts, _seen_in(found, truth, facts)
         if np.ndim(facts.min_photons) and np.shape(facts.min_photons) != (len(truth),):
             shape = np.shape(facts.min_photons)
             raise SizeError(f"min_photons of shape {shape} for {len(truth)} emitters; give one each or one number")
@@ -186,5 +200,21 @@ def gather(
         near = near_pairs(found, truth, lateral_nm=facts.scoring.lateral_nm, axial_nm=axial_nm, three_d=three_d)
         matches = assign(taking_part(near, who), facts.scoring.matcher)
         sums = pool(found, truth, matches, who)
+        if asked.three_d and not facts.three_d:
+            sums[:, [SUMS.index("axial_sq"), SUMS.index("dz")]] = np.nan
     seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
-    return Evidence(found, truth, who, near, matches, sums, facts, *seen, reasons=dict(reasons or {}))
+    tables, why = (found, truth, who, near, matches, sums), dict(reasons or {})
+    return Evidence(*tables, facts, *seen, mean_frame=images.mean_frame, reasons=why)
+
+
+def _seen_in(found: Localizations, truth: Localizations, facts: Facts) -> Facts:
+    """The facts, in 2-D where a table has rows but no z: neither all missed nor a depth error of 0 would be true.
+
+    Its axial sums are NaN then, so that all that is made of stored sums (intervals, differences) knows it too.
+    """
+    if not facts.three_d:
+        return facts
+    for said, table in (("the found table", found), ("the true table", truth)):
+        if len(table) and np.isnan(table.z_nm).all():
+            return replace(facts, three_d=False, flat=f"{said} has no z: scored in 2-D")
+    return facts

@@ -20,7 +20,8 @@ Mask = NDArray[np.bool_]
 
 SUMS = ("tp", "fp", "fn", "neutral", "lateral_sq", "axial_sq", "dx", "dy", "dz")
 """Columns of the per-frame sums: counts (`neutral`: detections that do not count), squared errors in nm2, and signed
-errors (found - true) in nm; axial ones are 0 where z is unknown."""
+errors (found - true) in nm; axial ones are 0 where the z of a pair is unknown, all NaN where a 3-D condition is scored
+in 2-D because a table has none (`evidence.gather`)."""
 
 
 @dataclass(frozen=True, slots=True)

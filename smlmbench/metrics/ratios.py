@@ -66,24 +66,42 @@ def bias_nm(sums: Floats, axis: str) -> Floats:
     return _ratio(sums, f"d{axis}", "tp")
 
 
+def efficiency_lateral(sums: Floats) -> Floats:
+    """100 - sqrt((100 - JAC)^2 + (1/nm RMSE_lateral)^2), JAC in percent; without a pair the RMSE is taken as 0."""
+    return 100.0 - _distance(sums, PERCENT_PER_NM_LATERAL * np.nan_to_num(rmse_nm(sums)))
+
+
+def efficiency_axial(sums: Floats) -> Floats:
+    """100 - sqrt((100 - JAC)^2 + (0.5/nm RMSE_axial)^2), likewise; NaN where the sums say that z is unknown."""
+    depth = sums[..., SUMS.index("axial_sq")]
+    known = 100.0 - _distance(sums, PERCENT_PER_NM_AXIAL * np.nan_to_num(rmse_axial_nm(sums)))
+    return np.where(np.isnan(depth), np.nan, known)
+
+
+def _distance(sums: Floats, spread: Floats) -> Floats:
+    return np.hypot(100.0 * (1.0 - jaccard(sums)), spread)
+
+
 def efficiency(sums: Floats, *, three_d: bool = False) -> Floats:
     """Detection and precision in one number, at most 100, never clipped below.
 
-    Lateral part 100 - sqrt((100 - JAC)^2 + (1/nm RMSE_lateral)^2), axial part the same with 0.5/nm and the axial RMSE;
-    in 3-D their mean. JAC in percent. Without a true positive the RMSE is taken as 0, which makes it 0.
+    The lateral part, in 3-D the mean of the lateral and the axial part. A table without z has NaN for its axial sums
+    (`evidence.gather`) and has the lateral part alone in 3-D too: an unknown depth is not an error of 0. Without a true
+    positive the RMSE is taken as 0, which makes it 0.
 
     Source:
         Sage et al. 2019, doi:10.1038/s41592-019-0364-4; the mean of two parts as the later 3-D networks compute it.
     """
-    missing = 100.0 * (1.0 - jaccard(sums))
-    lateral = np.hypot(missing, PERCENT_PER_NM_LATERAL * np.nan_to_num(rmse_nm(sums)))
+    lateral = efficiency_lateral(sums)
     if not three_d:
-        return 100.0 - lateral
-    axial = np.hypot(missing, PERCENT_PER_NM_AXIAL * np.nan_to_num(rmse_axial_nm(sums)))
-    return 100.0 - (lateral + axial) / 2
+        return lateral
+    flat = np.isnan(sums[..., SUMS.index("axial_sq")])
+    return np.where(flat, lateral, (lateral + efficiency_axial(sums)) / 2)
 
 
-_RATIOS: tuple[Callable[[Floats], Floats], ...] = (efficiency, jaccard, precision, recall, f1, rmse_nm, rmse_axial_nm)
+_RATIOS: tuple[Callable[[Floats], Floats], ...] = (
+    efficiency, efficiency_lateral, efficiency_axial, jaccard, precision, recall, f1, rmse_nm, rmse_axial_nm,
+)  # fmt: skip
 _BY_NAME = {each.__name__: each for each in _RATIOS} | {
     f"bias_{axis}_nm": partial(bias_nm, axis=axis) for axis in "xyz"
 }

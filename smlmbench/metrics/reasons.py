@@ -10,8 +10,7 @@ NOTHING = "neither a true emitter nor a detection counts here"
 NO_DETECTION = "no detection counts here"
 NO_EMITTER = "no true emitter counts here"
 NO_PAIR = "no detection was matched"
-FLAT = "scored in 2-D"
-AXIAL = {"rmse_axial_nm", "bias_z_nm"}
+AXIAL = {"efficiency_axial", "rmse_axial_nm", "bias_z_nm"}
 
 
 def why_not(tables: Tables, name: str) -> str:
@@ -32,4 +31,4 @@ def pooled(evidence: Evidence, *names: str) -> dict[str, float | str]:
     three_d = tables.facts.three_d
     numbers = {name: float(ratio(name, three_d=three_d)(tables.pooled)) for name in names}
     answers = {name: why_not(tables, name) if math.isnan(value) else value for name, value in numbers.items()}
-    return answers if three_d else answers | dict.fromkeys(set(names) & AXIAL, FLAT)
+    return answers if three_d else answers | dict.fromkeys(set(names) & AXIAL, tables.facts.flat)

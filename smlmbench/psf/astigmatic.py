@@ -68,7 +68,7 @@ class Astigmatic(Psf):
         """4.5 times the largest width of all depths."""
         return REACH * float(self.all_widths().max())
 
-    def shapes(self, n: int, generator: torch.Generator) -> Shapes:
+    def shapes(self, n: int, generator: Any) -> Shapes:
         """All emitters are alike."""
         del n, generator
         return {}

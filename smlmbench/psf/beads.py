@@ -27,7 +27,7 @@ CARD = {
         "wobble": {"default": "keep", "choices": ["keep", "remove"], "help": "Lateral shift of planes against focus"},
         "range_nm": {"default": 500.0, "min": 1.0, "max": 10000.0, "help": "Depths run from minus this to this"},
     },
-    "facts": {"depth": "range_nm", "files": {"path": "TIFF stack of a bead"}},
+    "facts": {"depth": "range_nm", "files": {"path": "TIFF stack of a bead"}, "needs": ["path"]},
 }
 
 FLOOR = 0.2  # of a plane's highest pixel: what is above it has the centre

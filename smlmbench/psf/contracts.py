@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -77,8 +78,11 @@ class Psf(ABC):
         """Lateral distance beyond which an emitter leaves no light."""
 
     @abstractmethod
-    def shapes(self, n: int, generator: torch.Generator) -> Shapes:
-        """Draw what varies from emitter to emitter: one tensor (n, ...) per quantity."""
+    def shapes(self, n: int, generator: Any) -> Shapes:
+        """Draw what varies from emitter to emitter: one tensor (n, ...) per quantity.
+
+        Numbers are asked of `psf.draws.drawn`, to which the generator is handed: torch's, or any `psf.draws.Units`.
+        """
 
     @abstractmethod
     def light(self, stand: Stand, shapes: Shapes, window: Window) -> torch.Tensor:

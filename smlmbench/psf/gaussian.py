@@ -49,7 +49,7 @@ class Gaussian(Psf):
         """4.5 times the largest width."""
         return REACH * largest_of(self._sigma_nm)
 
-    def shapes(self, n: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def shapes(self, n: int, generator: Any) -> dict[str, torch.Tensor]:
         """A width per emitter."""
         return {"sigma_nm": drawn(self._sigma_nm, n, generator)}
 

@@ -31,7 +31,7 @@ CARD = {
     },
     "paper": "Li et al. 2018, Real-time 3D single-molecule localization using experimental point spread functions",
     "doi": "10.1038/nmeth.4661",
-    "facts": {"depth": "range_nm", "files": {"path": "calibration of SMAP"}},
+    "facts": {"depth": "range_nm", "files": {"path": "calibration of SMAP"}, "needs": ["path"]},
 }
 
 POWERS = 4

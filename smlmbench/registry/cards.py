@@ -15,7 +15,7 @@ from smlmbench.errors import ConfigError, suggest
 Scalar = bool | int | float | str | None
 Fidelity = Literal["verified", "reconstruction", "seed"]
 Upsamples = Literal["inside", "before", "none"]
-WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", str: "a text"}
+WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", str: "a text", dict: "a mapping {name: number}"}
 
 
 class Strict(BaseModel):
@@ -27,10 +27,11 @@ class Strict(BaseModel):
 class Setting(Strict):
     """One setting: its default, and either the accepted choices or a range (inclusive).
 
-    `ranged` settings also take {min, max, law}: a value drawn per emitter or per frame.
+    `ranged` settings also take {min, max, law}: a value drawn per emitter or per frame. A default that is a mapping
+    takes a mapping of numbers.
     """
 
-    default: Scalar | list[Scalar]
+    default: Scalar | list[Scalar] | dict[str, float]
     choices: list[Scalar] | None = None
     min: float | None = None
     max: float | None = None
@@ -57,6 +58,11 @@ class Setting(Strict):
             return self._ranged(where, int(value))
         if isinstance(self.default, float) or self.default is None:
             return self._ranged(where, _number(where, value))
+        if isinstance(self.default, dict):
+            named = self._typed(where, value, dict)
+            return {
+                str(key): self._ranged(f"{where}.{key}", _number(where, named[key])) for key in sorted(named, key=str)
+            }
         return self._typed(where, value, type(self.default))
 
     def _range(self, where: str, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Where emitters sit: the region, what a structure gives, and how places are chosen among its parts. All on the CPU."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.simulate.chance import Chance
+from smlmbench.study.sources.structures import thickness_nm, too_thick
 
 REFERENCE_AREA_UM2 = 6.4 * 6.4
 SPARSE = 0.5  # share of the usual amount below which a structure is not packed any denser
@@ -69,18 +70,20 @@ Place = Callable[[Region, torch.Tensor, Chance, Chance | None], Placed]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Parts of s structures, in the order of the structures; an emitter sits on each with the same chance.
+    """Parts of s structures, in their order; an emitter sits on each with the same chance, or by its weight.
 
     Attributes:
         first, count: (s,) int64, each structure has the parts `first` .. `first + count - 1`.
-        in_field: (s,) float64, how many of them lie in the field.
-        usual: Number in a usual field; below half of it a structure is not packed any denser.
+        in_field: (s,) float64, how many of them (or what weight) lie in the field.
+        usual: What usually lies in a field, or (s,); below half of it a structure is not packed any denser.
+        weight: (m,) float64 of each part; None where all are alike.
     """
 
     first: torch.Tensor
     count: torch.Tensor
     in_field: torch.Tensor
-    usual: float
+    usual: float | torch.Tensor
+    weight: torch.Tensor | None = None
 
     def choose(self, expected: torch.Tensor, chance: Chance, further: int) -> "Chosen":
         """Choose parts for emitters whose numbers inside the field are Poisson with means (F,).
@@ -88,11 +91,19 @@ class Parts:
         One structure serves all samples, else each has its own; `further` uniform numbers are drawn with the choice.
         """
         owner = torch.arange(len(expected)) if len(self.first) > 1 else torch.zeros(len(expected), dtype=torch.long)
-        per_field = self.in_field.clamp_min(SPARSE * self.usual)
-        sample = per_sample(expected * (self.count / per_field)[owner], chance)
+        per_field = torch.maximum(self.in_field, SPARSE * torch.as_tensor(self.usual))
+        total: torch.Tensor = self.count
+        if self.weight is not None:
+            ends = torch.nn.functional.pad(self.weight.cumsum(0), (1, 0))
+            total = ends[self.first + self.count] - ends[self.first]
+        sample = per_sample(expected * (total / per_field)[owner], chance)
         own = owner[sample]
         unit = chance.uniform(1 + further, len(sample))
-        return Chosen(sample, self.first[own] + (unit[0] * self.count[own]).long(), unit[1:])
+        if self.weight is None:
+            return Chosen(sample, self.first[own] + (unit[0] * self.count[own]).long(), unit[1:])
+        part = torch.searchsorted(ends, ends[self.first[own]] + unit[0] * total[own], right=True) - 1
+        last = self.first[own] + self.count[own] - 1
+        return Chosen(sample, torch.minimum(torch.maximum(part, self.first[own]), last), unit[1:])
 
 
 class Chosen(NamedTuple):
@@ -108,9 +119,41 @@ def per_sample(expected: torch.Tensor, chance: Chance) -> torch.Tensor:
     return torch.repeat_interleave(chance.poisson(expected).long())
 
 
-def per_structure(per_reference: float, area_um2: float) -> int:
-    """Whole number of things in an area, 1 at least, of their number in 6.4 x 6.4 um."""
-    return max(1, round(per_reference * area_um2 / REFERENCE_AREA_UM2))
+def per_structure(per_reference: float, region: Region) -> int:
+    """Whole number of things in a field, 1 at least, of their number in 6.4 x 6.4 um."""
+    return max(1, round(per_reference * region.area_um2 / REFERENCE_AREA_UM2))
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Square cells that cover a region: their side, how many stand in a row, where it begins, how many a field has."""
+
+    cell_nm: float
+    side_cells: int
+    first_nm: float
+    in_field: int
+
+    @classmethod
+    def within(cls, region: Region, least_nm: float) -> "Grid":
+        """As many cells as fit into the field, of this side or larger, and further ones over the margin."""
+        across = max(1, math.floor(region.field_nm / least_nm + 1e-9))
+        cell_nm = region.field_nm / across
+        around = math.ceil(region.margin_nm / cell_nm)
+        return cls(cell_nm, across + 2 * around, -around * cell_nm, across**2)
+
+    @property
+    def corners(self) -> torch.Tensor:
+        """Of each cell, row by row."""
+        along = self.first_nm + torch.arange(self.side_cells, dtype=torch.float64) * self.cell_nm
+        return torch.stack((along.repeat(self.side_cells), along.repeat_interleave(self.side_cells)))
+
+
+def shaken(region: Region, cell_nm: float, apart_nm: float, n: int, chance: Chance) -> torch.Tensor:
+    """Points (2, n, m) over a region, one in each cell of grids that begin anywhere, at least so far apart."""
+    across = math.ceil(region.side_nm / cell_nm) + 1
+    corners = Grid(cell_nm, across, -region.margin_nm, 0).corners[:, None]
+    unit = chance.uniform(2, n, across**2)
+    return corners - chance.uniform(2, n, 1) * cell_nm + apart_nm / 2 + unit * (cell_nm - apart_nm)
 
 
 def build(description: Mapping[str, Any], catalog: Catalog) -> Place:
@@ -120,7 +163,7 @@ def build(description: Mapping[str, Any], catalog: Catalog) -> Place:
     and another one from which the one structure of all samples is drawn, or None: every sample has its own.
 
     Raises:
-        ConfigError: No name, an unknown setting or a value that is not accepted.
+        ConfigError: No name, an unknown setting or a value that is not accepted; when called, too little depth for it.
         UnknownNameError: No structure of that name.
     """
     settings = dict(description)
@@ -128,5 +171,14 @@ def build(description: Mapping[str, Any], catalog: Catalog) -> Place:
     if not isinstance(name, str):
         accepted = ", ".join(catalog.names("structures"))
         raise ConfigError(f"structure: {dict(description)!r} has no name; accepted: {accepted}")
-    filled = catalog.card("structures", name).fill("structure", settings)
-    return partial(catalog.module("structures", name).place, filled)
+    card = catalog.card("structures", name)
+    filled = card.fill("structure", settings)
+    thick_nm, module = thickness_nm(card, filled), catalog.module("structures", name)
+
+    def place(region: Region, expected: torch.Tensor, chance: Chance, structure_chance: Chance | None) -> Placed:
+        if region.deep and thick_nm > region.depth_nm[1] - region.depth_nm[0]:
+            raise ConfigError(f"structure: {too_thick(name, thick_nm, region.depth_nm)}")
+        placed: Placed = module.place(filled, region, expected, chance, structure_chance)
+        return placed
+
+    return place

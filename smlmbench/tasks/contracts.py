@@ -46,14 +46,15 @@ class Scores:
     Attributes:
         values, reasons: Finite numbers, and why the others cannot be computed, by metric name.
         intervals: 95 % interval over units, for the primary alone.
-        per_unit: What is summed or averaged, by name: one number for each unit (frame, crop, image), NaN where a unit
-            has none. `Task.sums` reads it back.
+        per_unit: What is summed or averaged, by name: a number for each unit, NaN where it has none; see `Task.sums`.
+        profiles: What changes along an axis, by name: columns of one length, None where a place has no number.
     """
 
     values: Mapping[str, float]
     reasons: Mapping[str, str] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     per_unit: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -143,3 +145,30 @@ def test_a_movie_is_timed_with_workers_and_projected():
     assert min(said[f"frames_per_s_{name}"] for name in ("here", "1", "2")) > 0
     assert list(said["virtual"]) == ["1", "4", "16", "64"]
     assert said["block_bytes"] == 8 * 64**2
+
+
+def test_optics_compares_simulated_with_real_frames():
+    data = FOLDER.parents[1] / "shared" / "data"
+    beads, storm = data / "deepnebulae-beads", data / "deepstorm3d-tetrapod-storm"
+    if not (beads.is_dir() and storm.is_dir()):
+        pytest.skip("the bead stack and the movie are not here")
+    movie = ("--mask", str(storm / "mask_tetrapod.mat"), "--frames", str(storm / "frames"))
+    said = run("optics", "--tiny", "--beads", str(beads / "tetrapod_bead_stack.tiff"), *movie)
+    assert 0 < said["beads"]["residual"] < 0.5
+    assert 5 < said["frames"]["noise_counts"] < 15
+    assert said["frames"]["spectrum_median"] < 0.2
+
+
+def test_optics_tells_a_wider_spot_by_its_spectrum_and_widths():
+    optics = script("optics")
+    at = np.arange(64) - 31.5
+    narrow, wide = (np.exp(-(at**2 + at[:, None] ** 2) / (2 * sigma**2))[None] / sigma**2 for sigma in (2.0, 2.4))
+    same = optics.off(optics.power(narrow)[0], optics.power(narrow)[0], 1, 8)
+    assert same["spectrum_worst"] == 0
+    # exp(-2 pi^2 f^2 (2.4^2 - 2^2)) at 8 periods in 64 pixels
+    ratio = math.exp(-2 * (math.pi * 8 / 64) ** 2 * (2.4**2 - 2.0**2))
+    assert optics.off(optics.power(narrow)[0], optics.power(wide)[0], 1, 8)["spectrum_worst"] == pytest.approx(
+        1 - ratio, abs=0.03
+    )
+    assert optics.moment(wide)[0] / optics.moment(narrow)[0] == pytest.approx(1.2, abs=0.001)
+    assert optics.half_width(wide, 0) / optics.half_width(narrow, 0) == pytest.approx(1.2, abs=0.05)

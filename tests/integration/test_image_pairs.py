@@ -110,6 +110,7 @@ def test_the_network_draws_in_the_unit_of_the_targets(done):
     saved = torch.load(row.artifact("best.pt"), weights_only=True)
     assert saved["output"]["settings"]["image_scale"] == pytest.approx(255)
     assert saved["facts"]["tuned"] == {}
+    assert "nmse_star" in json.loads(row.artifact("applied/im0.tif.json").read_text())["reasons"]
     applied = tifffile.imread(row.artifact("applied/im0.tif_sum.tif"))
     assert applied.shape == (32, 32)
     assert applied.max() > 2

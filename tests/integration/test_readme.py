@@ -10,6 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import smlmbench
 from smlmbench.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -104,11 +105,19 @@ def test_the_python_of_the_readme_runs(folder, monkeypatch):
 
 
 def test_the_study_of_the_readme_loads_with_files_in_place(folder, tmp_path, monkeypatch):
-    """The yaml block is a study: only its files are missing."""
-    (text,) = [text for kind, text in BLOCK.findall(README) if kind == "yaml"]
+    """The first yaml block is a study: only its files are missing."""
+    text, *_ = [text for kind, text in BLOCK.findall(README) if kind == "yaml"]
     (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     refused = CliRunner().invoke(app, ["plan", "study.yaml"])
     assert refused.exit_code == 2
     problems = [line for line in refused.stderr.splitlines() if line]
     assert all("does not exist" in line for line in problems), problems
+
+
+def test_the_scene_of_the_readme_is_drawn():
+    """The second yaml block is a simulation."""
+    _, text = [text for kind, text in BLOCK.findall(README) if kind == "yaml"]
+    movie, truth = smlmbench.simulate({**yaml.safe_load(text)["simulate"], "field_px": 16}, 20)
+    assert movie.shape == (20, 16, 16)
+    assert truth.molecule is not None

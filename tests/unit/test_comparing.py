@@ -101,3 +101,33 @@ def test_bare_tables_have_no_field_for_the_challenge(tmp_path: Path) -> None:
     found = scores(files(tmp_path, TRUTH))
     assert "needs the field" in found.reasons["challenge_efficiency"]
     assert "needs the field" in found.reasons["challenge_efficiency_t25"]
+
+
+def test_tables_are_scored_in_depth_where_both_have_it(tmp_path: Path) -> None:
+    rows = {
+        "truth": ["1,1550,1350,-200,900", "2,1650,1350,300,900"],
+        "found": ["1,1550,1350,-140,900", "2,1650,1350,360,9"],
+    }
+    for name, lines in rows.items():
+        head = HEAD.replace('"intensity', '"z [nm]","intensity')
+        (tmp_path / f"{name}.csv").write_text(head + "\n".join(lines) + "\n")
+    paths = tmp_path / "found.csv", tmp_path / "truth.csv"
+    both = scores(paths)
+    assert both.values["rmse_axial_nm"] == pytest.approx(60)
+    assert both.values["efficiency"] == pytest.approx((100 + 70) / 2)
+    flat = "\n".join(",".join([*line.split(",")[:3], "900"]) for line in rows["found"])
+    paths[0].write_text(HEAD + flat + "\n")
+    one = scores(paths)
+    assert one.values["efficiency"] == 100
+    assert one.reasons["rmse_axial_nm"] == "the found table has no z: scored in 2-D"
+
+
+def test_numbers_that_need_the_field_ask_for_it(tmp_path: Path) -> None:
+    truth = "1,1550,1350,1000\n2,1650,1350,1200\n3,1650,1350,1200\n"
+    paths = files(tmp_path, "1,1550,1350,1000\n2,1650,1350,1200\n", truth)
+    bare, told = scores(paths), scores(paths, field_nm=(3200.0, 3200.0))
+    asked = [name for name, reason in bare.reasons.items() if reason.endswith("give --field-nm")]
+    assert sorted(asked) == sorted(["rmsmd_nm", *(name for name in bare.reasons if name.startswith("challenge_"))])
+    assert len(asked) == 7
+    assert told.values["challenge_jaccard"] == pytest.approx(2 / 3)
+    assert told.values["rmsmd_nm"] == pytest.approx(3200 * math.sqrt(2 / 5))

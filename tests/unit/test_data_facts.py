@@ -31,11 +31,19 @@ def test_dim_emitters_do_not_count_and_unknown_photons_do():
 
 
 def test_without_a_psf_what_needs_it_is_left_out():
-    assert set(facts(table([0], [5], [5]), min_photons=0, psf_sigma_nm=None)) == {"density_per_um2", "density_local"}
+    made = facts(table([0], [5], [5]), min_photons=0, psf_sigma_nm=None)
+    assert set(made) == {"density_per_um2", "density_local", "min_photons"}
+
+
+def test_a_truth_with_depth_is_scored_in_three_dimensions():
+    rows = {"frame": [0, 0, 0], "x_nm": [5, 500, 900], "y_nm": [5, 5, 5], "photons": [900, 900, 10]}
+    for z_nm, deep in (([0, 90, 0], True), ([40, 40, 90], False), ([np.nan] * 3, False), ([7, np.nan, 90], False)):
+        truth = Localizations.of({**rows, "z_nm": z_nm}, n_frames=1, field_nm=(2000, 1000))
+        assert facts(truth, min_photons=100, psf_sigma_nm=None).get("three_d", 0.0) == deep
 
 
 def test_an_empty_truth_has_density_zero():
-    assert facts(table([], [], []), min_photons=0, psf_sigma_nm=130.0) == {"density_per_um2": 0.0}
+    assert facts(table([], [], []), min_photons=50, psf_sigma_nm=130.0) == {"density_per_um2": 0.0, "min_photons": 50.0}
 
 
 def test_crowding_of_random_positions_is_that_of_theory(monkeypatch):

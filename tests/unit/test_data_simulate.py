@@ -95,15 +95,15 @@ def test_only_two_chunks_are_kept():
 
 
 def test_windows_of_large_fields_draw_each_sample_once(monkeypatch):
-    drawn, draw = [], source.draw
+    drawn, movie = [], source.Movie
 
     def counted(*given):
         drawn.append(given)
-        return draw(*given)
+        return movie(*given)
 
     # chunks of 4 samples, batches of 12 that span five of them with their neighbours
     monkeypatch.setattr(source, "CHUNK", 4)
-    monkeypatch.setattr(source, "draw", counted)
+    monkeypatch.setattr(source, "Movie", counted)
     walked = stream(context=3)
     for first in range(0, 96, 12):
         walked.batch(first, 12)

@@ -225,7 +225,7 @@ def test_the_challenge_has_rules_of_its_own():
 def test_the_challenge_needs_the_field_and_its_threshold_the_photons():
     truth = table(frame=[0], x_nm=[1000], y_nm=[3000])
     bare = measure("challenge_2016", gather(truth, truth, facts=Facts(field_known=False)))
-    assert set(bare.values()) == {"the challenge's border needs the field; state it"}
+    assert set(bare.values()) == {"the challenge's border needs the field: give --field-nm"}
     answers = measure("challenge_2016", gather(truth, truth))
     assert answers["challenge_jaccard"] == 1.0
     assert answers["challenge_jaccard_t25"] == "the threshold needs the photons of every true emitter"

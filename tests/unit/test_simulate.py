@@ -9,8 +9,8 @@ from smlmbench.camera import Camera
 from smlmbench.registry import Catalog
 from smlmbench.simulate import draw, draw_signal_free
 from smlmbench.simulate.chance import Fast
+from smlmbench.simulate.curves import Course, grow
 from smlmbench.simulate.places import Region
-from smlmbench.simulate.structures.filaments import grow
 from smlmbench.study.sources import Range, SimulateSource
 
 EMCCD = Camera(kind="emccd", baseline_adu=100, e_per_adu=45, em_gain=300, read_noise_e=74.4)
@@ -85,14 +85,10 @@ def test_ranges_are_drawn_per_emitter_and_per_frame():
     assert counts.max() > 10 * max(1, counts.min())
 
 
-def filled(name="filaments", **given):
-    return Catalog().card("structures", name).fill(name, given)
-
-
-def distances_to(structure, region, seed, emitters):
-    """Distance of each emitter from the nearest piece of the structure of this seed."""
-    curves = grow(filled(**structure), region, 1, Fast.of(seed))
-    places = torch.stack((emitters.x_nm, emitters.y_nm), dim=1)[:, None]
+def distances_to(course, region, seed, emitters):
+    """Distance of each emitter from the nearest piece of the curves of this seed."""
+    curves = grow(course, region, 1, Fast.of(seed))
+    places = torch.stack((emitters.x_nm, emitters.y_nm, emitters.z_nm), dim=1)[:, None]
     along = ((places - curves.start) * curves.step).sum(-1) / curves.step.square().sum(-1)
     nearest = curves.start + along.clamp(0, 1)[..., None] * curves.step
     return (places - nearest).norm(dim=-1).min(dim=1).values
@@ -103,10 +99,11 @@ def test_filaments_of_one_structure_seed_are_the_same_in_every_frame():
     source = SimulateSource(structure=structure, density_per_um2=4.0)
     region = Region(3200.0, optics(source).reach_nm)
     _, emitters = draw(source, optics(source), 1, 32, structure_seed=77)
-    away = distances_to(structure, region, 77, emitters)
+    course = Course(10, 0.3)  # of 40 in 6.4 x 6.4 um, in 3.2 x 3.2 um
+    away = distances_to(course, region, 77, emitters)
     assert float(away.max()) < 5 * 15 + 1
     assert float(away.median()) == pytest.approx(0.6745 * 15, rel=0.2)
-    assert float(distances_to(structure, region, 78, emitters).median()) > 30
+    assert float(distances_to(course, region, 78, emitters).median()) > 30
 
 
 def test_without_a_structure_seed_every_frame_has_its_own_structure():
@@ -126,7 +123,7 @@ def test_without_a_structure_seed_every_frame_has_its_own_structure():
 
 
 def test_filaments_are_smooth_and_cross_the_field():
-    curves = grow(filled(), Region(6400.0, 600.0), 5, Fast.of(4))
+    curves = grow(Course(12, 0.3), Region(6400.0, 600.0), 5, Fast.of(4))
     assert int(curves.parts.count.sum()) == len(curves.start)
     assert bool((curves.parts.first == curves.parts.count.cumsum(0) - curves.parts.count).all())
     lengths = curves.step.norm(dim=1)

@@ -125,13 +125,15 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
     return made
 
 
-def answer_applied(trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames) -> dict[str, Any]:
-    """Answers to the movies without truth of a cell's data entry, by their file name."""
-    task, model = tasks.load(cell.task, catalog), answering(trained)
-    return {
-        one.name: task.finish(task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames)), one)
-        for one in data.applied(cell.data, cell.root_seed, catalog).values()
-    }
+def answer_applied(
+    trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames
+) -> dict[str, tuple[Any, Scores]]:
+    """Answers to the movies without truth of a cell's data entry, and what can be said of them, by their file name."""
+    task, model, made = tasks.load(cell.task, catalog), answering(trained), {}
+    for one in data.applied(cell.data, cell.root_seed, catalog).values():
+        found = task.finish(task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames)), one)
+        made[one.name] = found, task.score(found, one, cell.scoring)
+    return made
 
 
 def _progress(condition: Condition, on_frames: OnFrames) -> Callable[[int], None]:

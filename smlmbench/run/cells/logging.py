@@ -50,15 +50,17 @@ def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[
         "matcher": scoring.matcher,
         "scoring": scoring.model_dump(),
         **tuned,
-        "val": {} if evaluation.validation is None else _block(evaluation.validation),
-        "test": {name: _block(scores) for name, scores in evaluation.tests.items()},
+        "val": {} if evaluation.validation is None else block_of(evaluation.validation),
+        "test": {name: block_of(scores) for name, scores in evaluation.tests.items()},
         "facts": {name: {**condition.facts, "frame_shift": condition.block} for name, condition in conditions.items()},
     }
 
 
-def _block(scores: Scores) -> dict[str, Any]:
+def block_of(scores: Scores) -> dict[str, Any]:
+    """Scores as a file holds them."""
     intervals = {name: list(ends) for name, ends in scores.intervals.items()}
-    return {"values": dict(scores.values), "intervals": intervals, "reasons": dict(scores.reasons)}
+    block = {"values": dict(scores.values), "intervals": intervals, "reasons": dict(scores.reasons)}
+    return block | ({"profiles": dict(scores.profiles)} if scores.profiles else {})
 
 
 def _csv(per_unit: Mapping[str, Any]) -> str:

@@ -27,7 +27,10 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
         "scoring": study.scoring.model_dump(),
         "tasks": {name: _task(name, catalog) for name in dict.fromkeys(row.task for row in rows)},
         "conditions": {
-            name: {condition: source.condition_facts() for condition, source in entry.tests.items()}
+            name: {
+                condition: source.condition_facts() | source.seen_in(entry.train)
+                for condition, source in entry.tests.items()
+            }
             for name, (_, entry) in data.items()
         },
         "data": {

@@ -1,6 +1,7 @@
 """Write a study's simulated frames as a movie with its truth, for other programs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError, SizeError, unknown_name
 from smlmbench.formats import TableOptions, write_table
 from smlmbench.predictions import Localizations, concatenate
+from smlmbench.psf.contracts import Psf
 from smlmbench.registry import Catalog
 from smlmbench.run.using.replacing import INSTEAD, check_free, make_folder
 from smlmbench.seeds import derive_seed
-from smlmbench.simulate import draw
+from smlmbench.simulate import Movie
+from smlmbench.simulate.beads import Beads, bead_stack
 from smlmbench.study.load import Loaded
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.entries import Entries
@@ -33,6 +36,7 @@ class Drawn:
     movie: Path
     truth: Path
     emitters: int
+    beads: Path | None = None
 
 
 def find_source(loaded: Loaded, data: str | None, condition: str | None) -> SimulateSource:
@@ -76,6 +80,8 @@ def draw_frames(
 ) -> tuple[NDArray[np.uint16], Localizations]:
     """Draw a movie of one structure into memory: ADU (frames, height, width), and its truth.
 
+    Of a PSF with channels ADU (frames, channels, height, width).
+
     Raises:
         SizeError: No frames.
     """
@@ -86,29 +92,81 @@ def draw_frames(
 
 
 def draw_movie(
-    source: SimulateSource, frames: int, seed: int, output: Path, catalog: Catalog, *, overwrite: bool = False
+    source: SimulateSource,
+    frames: int,
+    seed: int,
+    output: Path,
+    catalog: Catalog,
+    *,
+    beads: Beads | None = None,
+    overwrite: bool = False,
 ) -> Drawn:
-    """Write `frames.tif` (16-bit ADU) and `truth.csv` (ThunderSTORM) of one structure into a folder, made if absent.
+    """Write `frames.tif` (16-bit ADU) and `truth.csv` of one structure into a folder, made if absent.
+
+    The truth is a table of ThunderSTORM, of molecules that persist one of ours, with their column `molecule`. Further
+    channels of a PSF become `frames_2.tif`, ... Beads are scanned into `beads.tif`, and `beads.csv` is their truth.
 
     Raises:
         FormatError: The folder cannot be made, or holds such files and `overwrite` is not set.
+        ConfigError: Beads, and a PSF that does not know the depths.
     """
-    import tifffile
-
-    movie, truth = output / "frames.tif", output / "truth.csv"
+    optics = psf.build(source.psf, catalog)
+    truth, scan, known = output / "truth.csv", _channels(output / "beads.tif", optics), output / "beads.csv"
+    movies = _channels(output / "frames.tif", optics)
+    drawn = None if beads is None else bead_stack(source, optics, beads, derive_seed(seed, "beads"))
     if not overwrite:
-        check_free((movie, truth), INSTEAD)
+        check_free((*movies, truth, *((*scan, known) if drawn is not None else ())), INSTEAD)
     make_folder(output)
     tables: list[Localizations] = []
-    with tifffile.TiffWriter(movie, bigtiff=frames * source.field_px**2 * 2 > 2**32 - 2**25) as writer:
+    with _writers(movies, frames, source) as write:
         for pages, table in blocks(source, frames, seed, catalog):
-            for page in pages:
-                writer.write(page, contiguous=True)
+            write(pages)
             tables.append(table)
     joined = _joined(tables, source, frames)
+    _write_truth(joined, truth, source, catalog)
+    if drawn is None:
+        return Drawn(movies[0], truth, len(joined))
+    stack, emitters = drawn
+    with _writers(scan, len(stack), source) as write:
+        write(adu(stack.numpy(), source.camera))
+    side_nm = source.field_px * source.pixel_size_nm
+    found = emitters.localizations(n_frames=len(stack), field_nm=(side_nm, side_nm))
+    _write_truth(found, known, source, catalog)
+    return Drawn(movies[0], truth, len(joined), scan[0])
+
+
+def knows_depth(source: SimulateSource, catalog: Catalog) -> bool:
+    """Whether beads can be scanned through its PSF."""
+    return psf.build(source.psf, catalog).depth_nm is not None
+
+
+def _channels(path: Path, optics: Psf) -> list[Path]:
+    """A movie's file for each channel."""
+    more = [path.with_stem(f"{path.stem}_{number}") for number in range(2, optics.channels + 1)]
+    return [path, *more]
+
+
+@contextmanager
+def _writers(paths: list[Path], frames: int, source: SimulateSource) -> Iterator[Callable[[NDArray[np.uint16]], None]]:
+    """What writes pages (n, H, W), or (n, C, H, W) into a file per channel."""
+    import tifffile
+
+    big = frames * source.field_px**2 * 2 > 2**32 - 2**25
+    with ExitStack() as opened:
+        files = [opened.enter_context(tifffile.TiffWriter(path, bigtiff=big)) for path in paths]
+
+        def write(pages: NDArray[np.uint16]) -> None:
+            for page in pages.reshape(len(pages), len(files), *pages.shape[-2:]):
+                for file, image in zip(files, page, strict=True):
+                    file.write(image, contiguous=True)
+
+        yield write
+
+
+def _write_truth(table: Localizations, path: Path, source: SimulateSource, catalog: Catalog) -> None:
     options = TableOptions(pixel_size_nm=source.pixel_size_nm, camera=source.camera)
-    write_table(joined, truth, catalog=catalog, format="thunderstorm_csv", options=options)
-    return Drawn(movie, truth, len(joined))
+    format = "thunderstorm_csv" if table.molecule is None else "smlmbench_csv"  # which keeps who is who
+    write_table(table, path, catalog=catalog, format=format, options=options)
 
 
 def blocks(
@@ -117,9 +175,10 @@ def blocks(
     """A movie of one structure by blocks of ADU (n, height, width), and their truth with frame numbers of the movie."""
     optics = psf.build(source.psf, catalog)
     side_nm = source.field_px * source.pixel_size_nm
+    movie = Movie(source, optics, (0, frames), derive_seed(seed, "molecules"), seed, catalog)
     for start in range(0, frames, BLOCK):
         count = min(BLOCK, frames - start)
-        block, emitters = draw(source, optics, derive_seed(seed, "movie", str(start)), count, seed)
+        block, emitters = movie.block(start, start + count, derive_seed(seed, "movie", str(start)))
         table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
         yield adu(block.numpy(), source.camera), table.shifted(start, n_frames=frames)
 

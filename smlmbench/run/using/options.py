@@ -56,6 +56,7 @@ class Reading(TypedDict, total=False):
         found_format, truth_format: Registered names.
         found_as, truth_as: What a table's file does not say: first_frame, origin (corner or centre), columns.
         label_rule: floor, or ds for files of Deep-STORM.
+        widefield: Image of the same field as a camera sees it; with it no truth is needed.
     """
 
     found_format: str | None
@@ -63,3 +64,4 @@ class Reading(TypedDict, total=False):
     found_as: Mapping[str, Any]
     truth_as: Mapping[str, Any]
     label_rule: Literal["floor", "ds"]
+    widefield: Path | None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from smlmbench.errors import ConfigError, FormatError
+from smlmbench.psf import build
 from smlmbench.registry import Catalog
 from smlmbench.render import blur, rasterise
 from smlmbench.run.using.drawing import blocks
@@ -40,11 +41,13 @@ def draw_pairs(
     `ratio` is that of target pixels to camera pixels along one axis: 1, 2, 4 or 8.
 
     Raises:
-        ConfigError: Another ratio.
+        ConfigError: Another ratio, or a PSF of several channels.
         FormatError: The folders cannot be made, or hold other images, or such ones and `overwrite` is not set.
     """
     if ratio not in RATIOS:
         raise ConfigError(f"--pairs {ratio}: a ratio is 1, 2, 4 or 8")
+    if build(source.psf, catalog).channels > 1:
+        raise ConfigError("--pairs: the PSF has several channels, and image pairs have one; choose another PSF")
     import tifffile
 
     inputs, targets = output / "input", output / "target"

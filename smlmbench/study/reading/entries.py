@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from smlmbench.camera.reading import camera_of_file
-from smlmbench.errors import suggest
+from smlmbench.errors import ConfigError, suggest
 from smlmbench.study.reading.choices import Choices
+from smlmbench.study.reading.conditions import KEY, condition_of, is_named
 from smlmbench.study.reading.problems import Problems, Where, explain, short
 from smlmbench.study.schema import DataEntry
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
@@ -95,6 +96,8 @@ class Entries:
 
     def _source(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> Description | None:
         """Read one source; `base` is the training source as written, for what is not named."""
+        if is_named(raw):
+            return self._named(where, raw)
         kind = self._kind(where, raw)
         if kind is None:
             return None
@@ -114,7 +117,26 @@ class Entries:
             named = {key: what for key, what in form.files.items() if isinstance(own.get(key), str)}
             self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
             return None
-        self.sources.append((where, source))
+        self.sources.append((place, source))
+        return source
+
+    def _named(self, where: Where, raw: Written) -> Description | None:
+        """A frozen condition that the study names, whole: nothing is taken from train."""
+        try:
+            written, frozen = condition_of(raw[KEY], self.root)
+        except ConfigError as error:
+            self.problems.add((*where, KEY), str(error))
+            return None
+        if where[-2:-1] != ("test",):
+            self.problems.add(
+                where, "a frozen condition is for test alone: what is trained on it would be known by heart"
+            )
+            return None
+        source = self._source(where, written, None)
+        if not isinstance(source, SimulateSource):
+            return None
+        self.sources.pop()
+        self.sources.append((where, source := source.model_copy(update={"frozen": frozen})))
         return source
 
     def _kind(self, where: Where, raw: Any) -> str | None:
@@ -140,8 +162,7 @@ class Entries:
         form = self.forms[kind]
         fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
         for key in form.files:
-            if isinstance(fields.get(key), str):
-                fields[key] = self._resolved(fields[key])
+            fields = self._with_path(fields, key.split("."))
         if isinstance(camera := fields.get("camera"), str) and camera.endswith(CAMERA_FILES):
             fields["camera"] = camera_of_file(path := self._resolved(camera))
             if fields["camera"] is None:
@@ -168,21 +189,25 @@ class Entries:
             given = fields.pop(key, form.model.model_fields[key].default)
             told = self._quiet() if quiet[key] else self.choices
             filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
+            if given is not None and filled is not None:
+                filled |= self._named_files(DESCRIBED[key], (*place, key), filled)
             if given is None or filled is not None:
-                fields[key] = filled and self._with_files(DESCRIBED[key], (*place, key), filled)
+                fields[key] = filled
+                if filled is not None and filled.get("path"):
+                    filled["path"] = str(self._resolved(filled["path"]))
             else:
                 usable = False
         return usable
 
-    def _with_files(self, room: str, place: Where, filled: dict[str, Any]) -> dict[str, Any]:
-        """Settings with the files that they name, found from the data root; those that are not there are noted."""
-        named = self.choices.catalog.card(room, filled["name"]).facts.get("files", {})
-        for key, what in named.items():
-            if not filled[key]:
-                self.problems.add((*place, key), f"required and not given; give the path of a {what}")
+    def _named_files(self, room: str, place: Where, filled: Mapping[str, Any]) -> dict[str, str]:
+        """Files that a registered thing names (facts `files` and `needs` on its card), from the folder of the study."""
+        facts = self.choices.catalog.card(room, str(filled["name"])).facts
+        named = facts.get("files", {})
+        for key in [key for key in facts.get("needs", ()) if not filled[key]]:
+            self.problems.add((*place, key), f"required and not given; give the path of a {named[key]}")
         paths = {key: self._resolved(filled[key]) for key in named if filled[key]}
         self.files += [((*place, key), path, named[key]) for key, path in paths.items()]
-        return {**filled, **{key: str(path) for key, path in paths.items()}}
+        return {key: str(path) for key, path in paths.items()}
 
     def _from_card(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
         """A source whose settings a card checks."""
@@ -196,6 +221,13 @@ class Entries:
             known = {key: value for key, value in given.items() if key in form.keys}
             read |= choices.settings(form.card, place, known, swept=False)
         return form.model.model_validate({"kind": kind, "settings": form.card.fill(kind, read), **form.fixed})
+
+    def _with_path(self, fields: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+        """Fields in which the file under these keys, one inside the other, has its whole path."""
+        value, inner = fields.get(keys[0]), keys[1:]
+        if inner and isinstance(value, Mapping):
+            return {**fields, keys[0]: self._with_path(dict(value), inner)}
+        return {**fields, keys[0]: self._resolved(value)} if not inner and isinstance(value, str) else fields
 
     def _quiet(self) -> Choices:
         return Choices(self.choices.catalog, Problems(""))

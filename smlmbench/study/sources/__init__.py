@@ -3,13 +3,17 @@
 from smlmbench.registry import Catalog
 from smlmbench.study.sources.description import Description, Form, Look, Note, Place
 from smlmbench.study.sources.images import ImagesSource
+from smlmbench.study.sources.laws import Column, Depth, Range
 from smlmbench.study.sources.movie import MovieSource, Part
 from smlmbench.study.sources.pairs import RATIOS, PairsPart
 from smlmbench.study.sources.plugin import PluginSource, plugin_form
-from smlmbench.study.sources.simulate import Depth, Range, SimulateSource
+from smlmbench.study.sources.scenes import Blinking
+from smlmbench.study.sources.simulate import SimulateSource
 
 __all__ = [
     "RATIOS",
+    "Blinking",
+    "Column",
     "Depth",
     "Description",
     "Form",

@@ -107,15 +107,15 @@ class Description(Strict):
         return described
 
     def identity(self, catalog: Catalog) -> dict[str, Any]:
-        """Its content, and the version of the PSF's code; files of the PSF count by their bytes."""
-        described = self.content()
+        """Its content, the version of the PSF's code, and digests of the files that the PSF is made of."""
+        content = self.content()
         if self.psf is None:
-            return described
+            return content
         name = str(self.psf["name"])
         card = catalog.card("psf", name)
-        digests = {key: file_digest(Path(self.psf[key])) for key in card.facts.get("files", ())}
-        code = {"version": card.version, "plugin": catalog.plugin_hash("psf", name)}
-        return {**described, "psf": {**described["psf"], **digests}, "psf_code": code}
+        if files := [key for key in card.facts.get("files", ()) if self.psf[key]]:
+            content["psf"] = {**content["psf"], **{key: file_digest(Path(self.psf[key])) for key in files}}
+        return {**content, "psf_code": {"version": card.version, "plugin": catalog.plugin_hash("psf", name)}}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """What else tells trainings on it apart, given the settings of a model; joins `cell_id`."""
@@ -157,6 +157,11 @@ class Description(Strict):
     def condition_facts(self) -> dict[str, Any]:
         """What `plan.json` says of it as a test condition."""
         return {"kind": self.kind}
+
+    def seen_in(self, train: "Description") -> dict[str, Any]:
+        """Facts of it as a test condition that depend on what was trained on, such as `shared_structure`."""
+        del train
+        return {}
 
     @property
     def truth_file(self) -> Path | None:

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from smlmbench.camera import Camera
 from smlmbench.camera.reading import unused_pixel
-from smlmbench.registry.cards import Strict
+from smlmbench.errors import SmlmBenchError
+from smlmbench.registry import Catalog
+from smlmbench.study.digests import file_digest
 from smlmbench.study.sources.description import (
     TEST_UNITS,
     Description,
@@ -18,44 +21,16 @@ from smlmbench.study.sources.description import (
     Note,
     Positive,
     Role,
+    missing,
+    unreadable,
 )
+from smlmbench.study.sources.laws import Column, Depth, Law, Range
+from smlmbench.study.sources.scenes import Background, Frozen, OutOfFocus, Share, Track
+from smlmbench.study.sources.structures import notes_on, structure_content
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
-LATER = {"z_nm": 0}  # fields that the first stores do not have, with their defaults as in plain JSON
-FIRST = {"filaments": 12, "width_nm": 15, "curl": 0.3}  # of a structure without settings of its own, in those stores
-
-
-class Range(Strict):
-    """Values drawn between min and max; `law` uniform (default) or log_uniform."""
-
-    min: NonNegative
-    max: Positive
-    law: Literal["uniform", "log_uniform"] = "uniform"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.min > self.max or (self.law == "log_uniform" and self.min == 0):
-            said = f"min {self.min:g} and max {self.max:g}"
-            raise ValueError(f"{said}: min must be at most max, and above 0 for log_uniform")
-        return self
-
-    @property
-    def mean(self) -> float:
-        """Middle of the range on its own scale (used to size validation sets)."""
-        return (self.min + self.max) / 2 if self.law == "uniform" else float((self.min * self.max) ** 0.5)
-
-
-class Depth(Strict):
-    """Depths drawn uniformly between min and max, in nm; 0 is in focus."""
-
-    min: float
-    max: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Depth":
-        if not -math.inf < self.min <= self.max < math.inf:
-            raise ValueError(f"min {self.min:g} and max {self.max:g}: min must be at most max")
-        return self
+# fields that the first stores do not have, with their defaults as in plain JSON
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
 
 
 class SimulateSource(Description):
@@ -70,7 +45,7 @@ class SimulateSource(Description):
     kind: Literal["simulate"] = "simulate"
     structure: dict[str, Any] = {"name": "uniform"}
     density_per_um2: Positive | Range = 1.0
-    photons: Positive | Range = Range(min=500, max=3000)
+    photons: Law = Range(min=500, max=3000)
     background_photons: NonNegative | Range = 10.0
     z_nm: float | Depth = 0.0
     pixel_size_nm: Positive = 100.0
@@ -79,7 +54,12 @@ class SimulateSource(Description):
     field_px: Annotated[int, Field(ge=8, le=4096)] = 32
     frames: Annotated[int, Field(ge=1)] | None = None
     min_photons: NonNegative = 100.0
-    track: Literal["iid"] = "iid"
+    track: Track = "iid"
+    background: Background | None = None
+    hot_pixels: Share = 0.0  # the same ones in all frames of a movie
+    empty_frames: Share = 0.0  # without emitters; the density is that of the others
+    draws: Literal["fast", "frozen"] = "fast"
+    frozen: Frozen | None = None  # of a named condition; not written in a study
 
     @model_validator(mode="before")
     @classmethod
@@ -96,32 +76,85 @@ class SimulateSource(Description):
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
-        return Form(cls, "{simulate: {...}}", cls.written(), inside="a simulation", own=("frames",))
+        files = {"photons.table": "table"}
+        return Form(
+            cls, "{simulate: {...}}", cls.written("frozen"), inside="a simulation", own=("frames",), files=files
+        )
+
+    def identity(self, catalog: Catalog) -> dict[str, Any]:
+        """Also the structure's code, where it is not the first version of one of ours."""
+        name = str(self.structure["name"])
+        code = {"version": catalog.card("structures", name).version, "plugin": catalog.plugin_hash("structures", name)}
+        first = code == {"version": 1, "plugin": None}
+        return super().identity(catalog) | ({} if first else {"structure_code": code})
 
     def content(self) -> dict[str, Any]:
         """Its description; what came later than the first stores stands in it only where it is not the default."""
         described = super().content()
-        if described["structure"].keys() <= {"name", *FIRST}:
-            described["structure"] = FIRST | described["structure"]
+        if isinstance(self.photons, Column):
+            described["photons"] = {"table_sha256": file_digest(self.photons.table)}
+        if self.frozen is not None:
+            described["frozen"] = self.frozen.model_dump(include={"seed", "sha256"})
+        described["structure"] = structure_content(described["structure"])
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know."""
+        """Depths that the PSF does not know, photons of no table or of nobody counted, a structure without room."""
+        placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
+        return [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed]
+
+    def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
-        if depth == 0 or name not in look.catalog.names("psf"):
+        if name not in look.catalog.names("psf"):
             return []
-        low, high = (depth.min, depth.max) if isinstance(depth, Depth) else (depth, depth)
-        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None:
+        low, high = self.depths_nm
+        if (setting := look.catalog.card("psf", name).facts.get("depth")) is None and depth == 0:
+            return []
+        if setting is None:
             return [(("z_nm",), f"PSF '{name}' is the same at every depth; leave z_nm out, or choose another PSF")]
-        if max(-low, high) > (most := self.psf[setting]):
-            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {-most:g} to {most:g} nm"
-            return [(("z_nm",), f"{said}; give a larger {setting}, or fewer depths")]
+        names = setting if isinstance(setting, list) else [setting]
+        least, most = self.psf[names[0]] if len(names) > 1 else -self.psf[names[0]], self.psf[names[-1]]
+        if low < least or high > most:
+            said = f"{low:g} to {high:g} nm leaves the depths of PSF '{name}', {least:g} to {most:g} nm"
+            wider = f"a larger {setting}" if len(names) == 1 else f"other {' and '.join(names)}"
+            return [(("z_nm",), f"{said}; give {wider}, or fewer depths")]
         return []
+
+    def _check_table(self) -> list[Note]:
+        if not isinstance(self.photons, Column):
+            return []
+        said = missing(self.photons.table, "table")
+        if said is None:
+            try:
+                self.photons.values()
+            except (SmlmBenchError, OSError) as error:
+                said = unreadable(self.photons.table, error)
+        return [] if said is None else [(("photons", "table"), said)]
+
+    def _check_track(self) -> list[Note]:
+        law = self.photons
+        most = max(law.values()) if isinstance(law, Column) else law.max if isinstance(law, Range) else law
+        if self.track == "iid" or not isinstance(most, float) or most >= self.min_photons:
+            return []
+        said = f"no molecule reaches min_photons {self.min_photons:g}, by which density is counted"
+        return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
+
+    @property
+    def depths_nm(self) -> tuple[float, float]:
+        """Its lowest and its highest depth."""
+        return (self.z_nm.min, self.z_nm.max) if isinstance(self.z_nm, Depth) else (self.z_nm, self.z_nm)
 
     @property
     def area_um2(self) -> float:
         """Area of one frame in square micrometres."""
         return (self.field_px * self.pixel_size_nm / 1000) ** 2
+
+    @property
+    def haze_photons(self) -> float:
+        """Mean photo-electrons per pixel that out-of-focus emitters add to the background."""
+        haze = self.background
+        pixel_um2 = (self.pixel_size_nm / 1000) ** 2
+        return haze.density_per_um2 * haze.photons * pixel_um2 if isinstance(haze, OutOfFocus) else 0.0
 
     @property
     def mean_density_per_um2(self) -> float:
@@ -140,3 +173,10 @@ class SimulateSource(Description):
         """Its size and density."""
         size = {"frames": self.frames, "field_px": self.field_px, "pixel_size_nm": self.pixel_size_nm}
         return {"kind": self.kind, "truth_kind": "simulated", "density_per_um2": self.mean_density_per_um2, **size}
+
+    def seen_in(self, train: Description) -> dict[str, Any]:
+        """Points of one table are the same wherever they are drawn."""
+        path = self.structure.get("path")
+        if not path or not isinstance(train, SimulateSource) or not (trained := train.structure.get("path")):
+            return {}
+        return {"shared_structure": file_digest(Path(path)) == file_digest(Path(trained))}

@@ -36,7 +36,7 @@ from smlmbench.tasks.contracts import (
 )
 from smlmbench.tasks.localization import comparing, gate, pairing, pictures, sweeps, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
-from smlmbench.tasks.localization.scoring import emitters_of, whole_evidence
+from smlmbench.tasks.localization.scoring import emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
 from smlmbench.tasks.sections import Drawing, Section, Told
@@ -132,7 +132,7 @@ class Localization(Task):
             if math.isfinite(found.low) and math.isfinite(found.high):
                 intervals[self.primary] = (found.low, found.high)
             per_unit = {name: evidence.sums[:, k].tolist() for k, name in enumerate(SUMS)}
-        return Scores(values, reasons, intervals, per_unit)
+        return Scores(values, reasons, intervals, per_unit, profiles(self, evidence))
 
     def sums(self, metric: str, per_unit: "pd.DataFrame") -> Floats | None:
         """Counts and squared errors of each frame (frames, len(SUMS))."""
@@ -141,7 +141,9 @@ class Localization(Task):
         if not {"tp", "fp", "fn"} <= set(frame.columns):
             return None
         sums = frame.reindex(columns=list(SUMS), fill_value=0.0).to_numpy(dtype=np.float64)
-        return np.asarray(np.nan_to_num(sums), dtype=np.float64)
+        # a table without z has no axial sums; elsewhere a NaN is a frame without pairs, in older stores
+        unknown = np.isnan(sums).all(axis=0) & np.isin(SUMS, ("axial_sq", "dz"))
+        return np.where(unknown, np.nan, np.nan_to_num(sums))
 
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
         """The ratio of pooled sums behind a number; None where it is none."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.data.facts import facts
 from smlmbench.errors import ConfigError, LossWarning, SizeError
 from smlmbench.formats import kinds, read_image, read_table
@@ -18,6 +18,7 @@ from smlmbench.formats.options import TableOptions
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.localization.scoring import WIDEFIELD
 from smlmbench.truths.emitters import Emitters
 from smlmbench.truths.misfit import misfit
 
@@ -39,10 +40,11 @@ class Comparison:
         found_format, truth_format: Registered formats; None finds them.
         found_as, truth_as: How the tables are read: first_frame, origin, columns (see `TableOptions`).
         pixel_size_nm: Camera pixel of tables in pixels; None takes what they state.
+        widefield: Image of the same field as a camera sees it; with it no truth is needed.
     """
 
     found: Path | Localizations | Raster
-    truth: Path | Localizations
+    truth: Path | Localizations | None
     scoring: Scoring
     field_nm: tuple[float, float] | None = None
     fine_pixel_nm: float = 12.5
@@ -53,6 +55,7 @@ class Comparison:
     found_as: Mapping[str, Any] = field(default_factory=dict)
     truth_as: Mapping[str, Any] = field(default_factory=dict)
     pixel_size_nm: float | None = None
+    widefield: Path | None = None
 
     def reading(self, stated: Mapping[str, Any]) -> TableOptions:
         """What is known of one of the tables."""
@@ -78,10 +81,12 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
     Warns (LossWarning) of rows far outside, and where the table fits the truth better otherwise than as stated.
 
     Raises:
-        ConfigError: A border without a field, or a true table without rows.
+        ConfigError: A border without a field, a true table without rows, or neither a truth nor a widefield image.
         SizeError: A true table that is of no movie.
     """
     truth, name = comparison.truth, "the truth"
+    if truth is None:
+        return _without_truth(comparison, _answer(comparison, catalog), catalog)
     if isinstance(truth, Path):
         name = f"'{truth.name}'"
         options = comparison.reading(comparison.truth_as)
@@ -93,12 +98,7 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
         said = f"{name} goes to frame {truth.n_frames} in {len(truth)} rows"
         raise SizeError(f"{said}; at most {MOST_FRAMES} are scored: see whether its frames are times")
     field_nm, n_frames = comparison.field_nm or _field(truth, answer), truth.n_frames
-    pixels = math.prod(side_nm / comparison.fine_pixel_nm for side_nm in field_nm)
-    if pixels > MOST_PIXELS:
-        said = (
-            f"a field of {field_nm[0]:g} x {field_nm[1]:g} nm has {pixels:.3g} pixels of {comparison.fine_pixel_nm:g}"
-        )
-        raise SizeError(f"{said} nm, at most {MOST_PIXELS:.3g} are drawn; see the units, or give --fine-pixel-nm")
+    _check_drawn(field_nm, comparison.fine_pixel_nm)
     if answer.table is not None:
         n_frames = _frames(truth, answer.table)
         _warn(comparison, answer.table, truth, field_nm)
@@ -112,10 +112,45 @@ def opened(comparison: Comparison, catalog: Catalog) -> tuple[Prediction, Condit
         name="comparison",
         frames=_Unseen(n_frames, height, width),
         truth=Emitters(truth, comparison.min_photons),
-        facts={**described, "field_known": float(comparison.field_nm is not None)},
+        facts={**described, "field_known": float(comparison.field_nm is not None), "frames_known": 0.0},
         told={"pixel_size_nm": 1.0},
+        extras=_widefield(comparison, catalog),
     )
     return answer, condition
+
+
+def _without_truth(comparison: Comparison, answer: Prediction, catalog: Catalog) -> tuple[Prediction, Condition]:
+    """An image or a table beside a widefield image alone; a table needs the field, which is the image's too."""
+    seen, field_nm = _widefield(comparison, catalog), comparison.field_nm
+    if not seen:
+        raise ConfigError("no true table and no widefield image is given; give one, such as --widefield mean.tif")
+    if answer.image is not None:
+        field_nm = _field(None, answer)
+    if field_nm is None:
+        raise ConfigError("a table beside a widefield image needs the field of the image; add --field-nm WIDTH HEIGHT")
+    _check_drawn(field_nm, comparison.fine_pixel_nm)
+    n_frames = 1 if answer.table is None else answer.table.n_frames
+    width, height = (math.ceil(side_nm) for side_nm in field_nm)
+    known = {"field_known": float(comparison.field_nm is not None), "frames_known": 0.0}
+    told, frames = {"pixel_size_nm": 1.0}, _Unseen(n_frames, height, width)
+    if answer.table is not None:
+        answer = replace(answer, table=replace(answer.table, field_nm=field_nm))
+    return answer, Condition("comparison", frames, None, facts=known, told=told, truth_kind="none", extras=seen)
+
+
+def _widefield(comparison: Comparison, catalog: Catalog) -> dict[str, Condition]:
+    """The widefield image as a movie of one frame, by the name under which it is looked for."""
+    if comparison.widefield is None:
+        return {}
+    frames = ArrayFrames(read_image(comparison.widefield, catalog=catalog)[None])
+    return {WIDEFIELD: Condition(WIDEFIELD, frames, None)}
+
+
+def _check_drawn(field_nm: tuple[float, float], fine_pixel_nm: float) -> None:
+    pixels = math.prod(side_nm / fine_pixel_nm for side_nm in field_nm)
+    if pixels > MOST_PIXELS:
+        said = f"a field of {field_nm[0]:g} x {field_nm[1]:g} nm has {pixels:.3g} pixels of {fine_pixel_nm:g} nm"
+        raise SizeError(f"{said}, at most {MOST_PIXELS:.3g} are drawn; see the units, or give --fine-pixel-nm")
 
 
 def _answer(comparison: Comparison, catalog: Catalog) -> Prediction:
@@ -136,10 +171,10 @@ def _answer(comparison: Comparison, catalog: Catalog) -> Prediction:
     return Prediction(table, None, comparison.fine_pixel_nm, comparison.label_rule)
 
 
-def _field(truth: Localizations, answer: Prediction) -> tuple[float, float]:
+def _field(truth: Localizations | None, answer: Prediction) -> tuple[float, float]:
     """Extent of the truth, or of what was found where that is larger; rows far outside do not make a field."""
-    fields = [truth.field_nm]
-    if answer.table is not None:
+    fields = [] if truth is None else [truth.field_nm]
+    if answer.table is not None and truth is not None:
         near = ~_far(answer.table, truth.field_nm)
         extents = (answer.table.x_nm[near], answer.table.y_nm[near])
         fields.append(answer.table.field_nm if near.all() else _extents(*extents))

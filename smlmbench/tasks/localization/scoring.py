@@ -2,17 +2,26 @@
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
 from smlmbench.metrics.evidence import Evidence, Facts, Images, SignalFree, gather
-from smlmbench.predictions import Localizations, Prediction
+from smlmbench.metrics.strata import Profile
+from smlmbench.movies import BLOCK_BYTES, Frames
+from smlmbench.predictions import Floats, Localizations, Prediction
 from smlmbench.render import fine_shape, rasterise, render_table
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.contracts import Task
 from smlmbench.truths.emitters import Emitters
 
 NO_TABLE = "this row gives no table of localizations"
 SIGNAL_FREE = "signal_free"
+WIDEFIELD = "widefield"  # frames that stand for those of the condition where none are at hand
+
+_means: WeakKeyDictionary[Frames, Floats] = WeakKeyDictionary()  # every row of a condition is scored on the same ones
 
 
 def emitters_of(condition: Condition) -> Emitters | None:
@@ -55,6 +64,15 @@ def whole_evidence(
     return evidence_of(answer.table, condition, scoring, images=images, signal_free=signal_free, reasons=reasons)
 
 
+def profiles(task: Task, evidence: Evidence) -> dict[str, Profile]:
+    """What the task's metrics give along an axis, where one has a `profile(evidence)` beside its numbers."""
+    found: dict[str, Profile] = {}
+    for name in task.metric_files():
+        along = getattr(task.catalog.module("metrics", name), "profile", None)
+        found |= {} if along is None else along(evidence)
+    return found
+
+
 def _images(answer: Prediction, condition: Condition) -> Images:
     """The row's image, or its table drawn on the row's grid; the truth by the row's own label rule (PROTOCOL)."""
     raster = answer.image
@@ -66,4 +84,18 @@ def _images(answer: Prediction, condition: Condition) -> Images:
         label: Any = answer.label_rule
         shape: Any = drawn.shape if drawn is not None else fine_shape(condition.field_nm, pixel_nm)
         truth = rasterise(known.table.x_nm, known.table.y_nm, shape, pixel_nm, label)
-    return Images(drawn, truth, pixel_nm)
+    seen = condition.extras[WIDEFIELD].frames if WIDEFIELD in condition.extras else condition.frames
+    unseen = seen is condition.frames and not condition.facts.get("frames_known", True)
+    return Images(drawn, truth, pixel_nm, None if unseen else mean_frame(seen))
+
+
+def mean_frame(frames: Frames) -> Floats:
+    """Mean of all frames (h, w), the channels of a frame summed; read in blocks, once for the same frames."""
+    if frames in _means:
+        return _means[frames]
+    total, size = np.zeros((frames.height, frames.width)), max(1, BLOCK_BYTES // (4 * frames.height * frames.width))
+    for start in range(0, frames.n_frames, size):
+        block = frames.read(start, min(start + size, frames.n_frames))
+        total += block.sum(axis=tuple(range(block.ndim - 2)), dtype=np.float64)
+    _means[frames] = total / max(1, frames.n_frames)
+    return _means[frames]

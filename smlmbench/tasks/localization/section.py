@@ -22,9 +22,11 @@ PROTOCOLS = {
     ),
 }
 READING = (
-    "Jaccard, precision, recall and F1 run from 0 to 1; RMSE is radial unless it says axial or per axis. NMSE* is read "
-    "beside recall; a blank image has 1. mJac_c is the Jaccard index above chance, averaged over tolerances of 25 to "
-    "250 nm; above 1 emitter/µm² it stands beside efficiency, and the best row needs both.",
+    "Jaccard, precision, recall and F1 run from 0 to 1; RMSE is radial unless it says axial or per axis. Where the "
+    "truth has depth, efficiency is the mean of a lateral and an axial part (half a point per nm); a table without z "
+    "is paired and scored laterally alone. NMSE* is read beside recall; a blank image has 1. mJac_c is the Jaccard "
+    "index above chance, averaged over tolerances of 25 to 250 nm; above 1 emitter/µm² it stands beside efficiency, "
+    "and the best row needs both.",
 )
 
 
