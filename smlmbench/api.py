@@ -219,7 +219,8 @@ def predict(
     Args:
         model: Run id, cell_id, a run's or model's name, `best.pt`, an exported file, or a classical fitter.
         movie: File or folder of a movie, or camera counts (frames, height, width).
-        camera: Facts of the camera, or their YAML file; `{"kind": "ideal"}` where the movie is in photons already.
+        camera: Facts of the camera, their YAML file or a preset's name (`smlmbench list cameras`);
+            `{"kind": "ideal"}` where the movie is in photons already.
         pixel_size_nm: Camera pixel; a network knows its own, a fitter needs it.
         threshold: Instead of the one chosen on validation.
         frames: First frame and the one after the last, from 0; None takes all.

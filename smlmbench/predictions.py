@@ -201,9 +201,11 @@ class Prediction:
         image: Summed fine image (1, H, W), or None where it makes only a table (the task renders it).
         grid_nm: Pitch of the grid on which its table is drawn for image numbers; NaN where unknown.
         label_rule: Rule by which the truth is rasterised for it: floor, or ds for files of Deep-STORM.
+        context: Frames that it saw at once.
     """
 
     table: Localizations | None = None
     image: Raster | None = None
     grid_nm: float = math.nan
     label_rule: str = "floor"
+    context: int = 1

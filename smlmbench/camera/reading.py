@@ -7,6 +7,8 @@ from typing import Any
 import yaml
 
 from smlmbench.camera.decode import PIXEL, decode_block
+from smlmbench.camera.maps import FILES
+from smlmbench.camera.presets import filled
 
 
 def camera_in(text: str) -> Any:
@@ -24,6 +26,20 @@ def camera_of_file(path: Path) -> Any:
         return camera_in(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def settled(content: Any, root: Path) -> Any:
+    """What is said of a camera with a preset's facts filled in, and its maps' paths taken from a folder.
+
+    Raises:
+        ValueError: No such preset, or it lacks a number.
+    """
+    known = filled(content)
+    if not isinstance(known, Mapping) or not isinstance(maps := known.get("maps"), Mapping):
+        return known
+    paths = {key: str((root / Path(maps[key]).expanduser()).absolute())
+             for key in FILES if isinstance(maps.get(key), str)}  # fmt: skip
+    return {**known, "maps": {**maps, **paths}}
 
 
 def unused_pixel(content: Any) -> Any:

@@ -5,15 +5,18 @@ from typing import Annotated, Any
 
 from typer import Argument
 
+from smlmbench.camera.presets import PRESETS
 from smlmbench.cli.options import AsJson, Plugins
 from smlmbench.cli.output import emit, emit_json, table
 from smlmbench.errors import unknown_name
 from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard
 from smlmbench.registry.listing import facts_of, fidelity, served
 
+CAMERAS = "cameras"
+
 
 def command(
-    room: Annotated[str | None, Argument(metavar="[ROOM]", help=f"One of {', '.join(ROOMS)}.")] = None,
+    room: Annotated[str | None, Argument(metavar="[ROOM]", help=f"One of {', '.join((*ROOMS, CAMERAS))}.")] = None,
     name: Annotated[str | None, Argument(metavar="[NAME]", help="Show everything about one.")] = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
@@ -23,8 +26,11 @@ def command(
     Example: smlmbench list models fid_storm
     """
     catalog = Catalog(plugins or ())
+    if room == CAMERAS:
+        _cameras(name, as_json=as_json)
+        return
     if room is not None and room not in ROOMS:
-        raise unknown_name("room", room, ROOMS)
+        raise unknown_name("room", room, (*ROOMS, CAMERAS))
     if room is None:
         _rooms(catalog, as_json=as_json)
     elif name is None:
@@ -34,11 +40,23 @@ def command(
 
 
 def _rooms(catalog: Catalog, *, as_json: bool) -> None:
-    names = {room: catalog.names(room) for room in ROOMS}
+    names = {room: list(catalog.names(room)) for room in ROOMS} | {CAMERAS: sorted(PRESETS)}
     if as_json:
         emit_json(names)
         return
     table("", ["room", "registered"], [[room, ", ".join(found) or "-"] for room, found in names.items()])
+
+
+def _cameras(name: str | None, *, as_json: bool) -> None:
+    """Presets of cameras with their sources, and what has to be given beside the name."""
+    if name is not None and name not in PRESETS:
+        raise unknown_name("camera", name, PRESETS)
+    shown = {key: PRESETS[key] for key in ([name] if name is not None else sorted(PRESETS))}
+    if as_json:
+        emit_json({key: {slot: getattr(one, slot) for slot in one.__slots__} for key, one in shown.items()})
+        return
+    rows = [[key, _text(one.facts), ", ".join(one.unknown) or "-", one.source] for key, one in shown.items()]
+    table("", ["camera", "states", "must be given", "source"], rows)
 
 
 def _room(catalog: Catalog, room: str, *, as_json: bool) -> None:

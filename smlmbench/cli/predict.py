@@ -41,7 +41,9 @@ class _Asked:
     ]
     movie: Annotated[Path, Argument(help="Movie (TIFF stack or folder, Picasso raw, DAX, nd2, sif).")]
     output: Annotated[Path, Option("--output", "-o", help="Folder for the results.")] = Path()
-    camera: Annotated[str | None, Option(help="YAML file or '{kind: emccd, baseline_adu: 100, ...}'.")] = None
+    camera: Annotated[
+        str | None, Option(help="YAML file, '{kind: emccd, baseline_adu: 100, ...}', or a name (list cameras).")
+    ] = None
     pixel_size_nm: Annotated[float | None, Option(min=1.0, help="Camera pixel of the movie.")] = None
     threshold: Threshold = None
     table_format: Annotated[str, Option(help="thunderstorm_csv, picasso_hdf5, smap_csv or smlmbench_csv.")] = (

@@ -40,7 +40,7 @@ def conditions(
     data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()
 ) -> dict[str, Condition]:
     """The frozen test conditions of a data entry, by name; `extras` are further sets that the task wants of each."""
-    asked = Asked("test", root_seed, tuple(extras))
+    asked = Asked("test", root_seed, tuple(extras), taught=data_plan.train)
     return {
         name: _condition(name, source, data_plan.test_identity[name], asked, catalog)
         for name, source in data_plan.tests.items()

@@ -104,12 +104,14 @@ class Scope:
 class Asked:
     """Which frozen set of a description is wanted; two roles (val, test, holdout, apply) never share draws.
 
-    Of `extras`, further sets that the task wants, a source draws those that it can.
+    Of `extras`, further sets that the task wants, a source draws those that it can. `taught` is the source that rows
+    are trained on, where that is known: where it has other laws, those of a test are not known to its rows.
     """
 
     role: str
     root_seed: int
     extras: tuple[str, ...] = ()
+    taught: Any = None
 
 
 class TrainingSet(Protocol):

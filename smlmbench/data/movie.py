@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from smlmbench import formats, movies, psf
 from smlmbench.camera import Camera
+from smlmbench.data import limits
 from smlmbench.data.contracts import Asked, Condition, Identity, Scope
 from smlmbench.data.crops import CropTraining
 from smlmbench.data.facts import facts, frame_shift
@@ -52,6 +53,7 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
         SizeError: The part is too small.
     """
     frames, table, mended = _opened(source, catalog)
+    optics = None if source.psf is None else psf.build(source.psf, catalog)
     sigma_nm, sigma_px = _sigma(source, catalog)
     known = np.empty(0) if table is None else table.background_photons[np.isfinite(table.background_photons)]
     background = float(known.mean()) if len(known) else None
@@ -63,7 +65,7 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
     return Condition(
         name=name,
         frames=frames,
-        truth=None if table is None else Emitters(table, min_photons, sigma_px),
+        truth=None if table is None else Emitters(table, min_photons, sigma_px, limits.stated(source, optics)),
         digest=digest_of(identity, asked.role),
         truth_kind="none" if table is None else source.truth_kind,
         calibrated=source.camera != "uncalibrated",

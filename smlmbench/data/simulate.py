@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from smlmbench import psf
+from smlmbench.data import limits
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.targets import digest_of, statistics_of, within
@@ -207,7 +208,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     root_seed, scope = asked.root_seed, (role, digest)
     if (frozen := source.frozen) is not None:
         root_seed, scope = frozen.seed, ("condition", "")
-    frames, table = _frozen(source, catalog, n_frames, root_seed, scope)
+    frames, table, around = _frozen(source, catalog, n_frames, root_seed, scope)
     if frozen is not None and frozen.sha256 not in (None, found := drawn_sha256(frames, table)):
         raise ConfigError(
             f"condition '{frozen.name}' is drawn differently here: sha256 {found}, its file states {frozen.sha256}; "
@@ -221,7 +222,9 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),
-        truth=truths.Emitters(table, min_photons, sigma_px),
+        truth=truths.Emitters(
+            table, min_photons, sigma_px, limits.simulated(source, optics, table, asked.taught), around
+        ),
         digest=digest,
         truth_kind="simulated",
         facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
@@ -259,12 +262,13 @@ def _validation_frames(source: SimulateSource) -> int:
 
 def _frozen(
     source: SimulateSource, catalog: Catalog, n_frames: int, root_seed: int, scope: tuple[str, str]
-) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Localizations]:
+) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Localizations, Localizations]:
+    """Frames, the truth in the field, and who stands in the margin around it."""
     size, side, optics = chunk_size(source.field_px), source.field_px, psf.build(source.psf, catalog)
     field_nm = (side * source.pixel_size_nm, side * source.pixel_size_nm)
     shape = (side, side) if optics.channels == 1 else (optics.channels, side, side)
     frames = np.empty((n_frames, *shape), dtype=np.float32)
-    tables = []
+    tables, outside = list[Localizations](), list[Localizations]()
     seed, structure_seed = (derive_seed(root_seed, *scope, what) for what in ("molecules", "structure"))
     movie = Movie(source, optics, (0, n_frames), seed, structure_seed, catalog)
     for start in range(0, n_frames, size):
@@ -272,5 +276,7 @@ def _frozen(
         seed = derive_seed(root_seed, *scope, str(start // size))
         drawn, emitters = movie.block(start, start + count, seed)
         frames[start : start + count] = drawn.numpy()
-        tables.append(emitters.localizations(n_frames=count, field_nm=field_nm).shifted(start, n_frames=n_frames))
-    return frames, concatenate(tables, n_frames=n_frames, field_nm=field_nm)
+        for part, into in ((emitters, tables), (movie.outside(start, start + count, seed), outside)):
+            into.append(part.localizations(n_frames=count, field_nm=field_nm).shifted(start, n_frames=n_frames))
+    whole, around = (concatenate(parts, n_frames=n_frames, field_nm=field_nm) for parts in (tables, outside))
+    return frames, whole, around

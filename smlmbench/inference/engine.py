@@ -156,7 +156,8 @@ def predict(
             on_frames(piece.stop)
     field_nm = (frames.width * read_out.pixel_nm, frames.height * read_out.pixel_nm)
     table = concatenate(tables, n_frames=frames.n_frames, field_nm=field_nm) if read_out.keep_table else None
-    return Prediction(table=table, image=None if total is None else read_out.raster(total))
+    image = None if total is None else read_out.raster(total)
+    return Prediction(table=table, image=image, context=read_out.context)
 
 
 def stream(

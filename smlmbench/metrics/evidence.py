@@ -11,6 +11,7 @@ from smlmbench.metrics.matching import Matches, NearPairs, assign, near_pairs
 from smlmbench.metrics.pooling import SUMS, Roles, pairs_of, pool, roles, taking_part
 from smlmbench.predictions import Floats, Ints, Localizations
 from smlmbench.study.schema import Scoring
+from smlmbench.truths.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Evidence:
         sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
         image, truth_image, fine_pixel_nm, mean_frame: See `Images`.
         signal_free_found, signal_free_area_um2: See `SignalFree`.
-        reasons: Why a part is missing, by its name: found, truth, image, truth_image, mean_frame, signal_free.
+        limit: Bounds of the true emitters, row by row.
+        reasons: Why a part is missing, by its name: found, truth, image, truth_image, mean_frame, signal_free, limit.
     """
 
     found: Localizations | None
@@ -89,6 +91,7 @@ class Evidence:
     signal_free_found: Localizations | None = None
     signal_free_area_um2: float = float("nan")
     mean_frame: NDArray[np.floating] | None = None
+    limit: Bounds | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -116,6 +119,7 @@ DEFAULT_REASONS = {
     "truth_image": "the condition has no true image",
     "mean_frame": "no frames were given",
     "signal_free": "the condition has no signal-free frames",
+    "limit": "the bound of the true emitters is not known",
 }
 
 
@@ -174,6 +178,7 @@ def gather(
     facts: Facts | None = None,
     images: Images | None = None,
     signal_free: SignalFree | None = None,
+    limit: Bounds | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> Evidence:
     """Match once, pool once, and put together what the metrics look at; see `Evidence`.
@@ -204,7 +209,7 @@ def gather(
             sums[:, [SUMS.index("axial_sq"), SUMS.index("dz")]] = np.nan
     seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
     tables, why = (found, truth, who, near, matches, sums), dict(reasons or {})
-    return Evidence(*tables, facts, *seen, mean_frame=images.mean_frame, reasons=why)
+    return Evidence(*tables, facts, *seen, mean_frame=images.mean_frame, limit=limit, reasons=why)
 
 
 def _seen_in(found: Localizations, truth: Localizations, facts: Facts) -> Facts:

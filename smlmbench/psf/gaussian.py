@@ -58,6 +58,17 @@ class Gaussian(Psf):
         along_x, along_y = (share(at, shapes["sigma_nm"], window) for at in (stand.x_nm, stand.y_nm))
         return (along_y[:, :, None] * along_x[:, None, :])[:, None]
 
+    def slopes(self, stand: Stand, shapes: Shapes, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
+        """By the product of both axes, several times as fast; 0 along z."""
+        sigma_nm = shapes["sigma_nm"]
+        (x, by_x), (y, by_y) = (
+            (share(at, sigma_nm, window), share_slope(at, sigma_nm, window)) for at in (stand.x_nm, stand.y_nm)
+        )
+        light, along_x, along_y = (
+            down[:, :, None] * across[:, None, :] for down, across in ((y, x), (y, by_x), (by_y, x))
+        )
+        return light[:, None], torch.stack([along_x, along_y, torch.zeros_like(light)], dim=1)[:, :, None]
+
     def render(self, spots: Spots, shapes: Shapes, canvas: Canvas) -> torch.Tensor:
         """Sum all spots, each on a window of at least 4.5 sigma around it: within 1e-4 of the peak of the whole sum."""
         image = torch.zeros(canvas.n_frames * canvas.height * canvas.width, dtype=canvas.dtype)
@@ -81,6 +92,13 @@ def share(place_nm: torch.Tensor, sigma_nm: torch.Tensor, window: Window) -> tor
     """Share of the light in each pixel along one axis of a window, (n, side) in the type of the places."""
     edges = torch.arange(window.side_px + 1, dtype=place_nm.dtype) * window.pixel_size_nm
     return torch.erf((edges - place_nm[:, None]) / (math.sqrt(2) * sigma_nm)[:, None]).diff(dim=1) / 2
+
+
+def share_slope(place_nm: torch.Tensor, sigma_nm: torch.Tensor, window: Window) -> torch.Tensor:
+    """Derivative of `share` by the place, (n, side) per nm."""
+    edges = torch.arange(window.side_px + 1, dtype=place_nm.dtype) * window.pixel_size_nm
+    scaled = (edges - place_nm[:, None]) / sigma_nm[:, None]
+    return -(torch.exp(-(scaled**2) / 2) / (math.sqrt(2 * math.pi) * sigma_nm)[:, None]).diff(dim=1)
 
 
 def _axis(

@@ -13,7 +13,8 @@ from smlmbench.simulate.chance import Chance
 from smlmbench.simulate.emitters import Emitters, plain
 from smlmbench.simulate.exposure import exposed, seen
 from smlmbench.simulate.molecules import Molecules
-from smlmbench.simulate.scene import Ground, chance_of, independent
+from smlmbench.simulate.places import Region
+from smlmbench.simulate.scene import Ground, Scene, chance_of, independent
 from smlmbench.study.sources import Blinking, SimulateSource
 
 HOT_SHARE = 0.002
@@ -51,11 +52,19 @@ class Movie:
     def block(self, first: int, stop: int, seed: int) -> tuple[torch.Tensor, Emitters]:
         """Frames first .. stop - 1 and their truth, which counts them from 0; see `draw`."""
         chance = chance_of(self._source, seed)
+        return exposed(self._source, self._psf, self._scene(first, stop, chance), chance, self._fixed_seed)
+
+    def outside(self, first: int, stop: int, seed: int) -> Emitters:
+        """Who stands in the margin around the field of a block, with the mean background of the frame."""
+        scene = self._scene(first, stop, chance_of(self._source, seed))
+        every = (scene.frame, scene.x_nm, scene.y_nm, scene.z_nm, scene.photons, scene.level[scene.frame])
+        inside = Region(self._source.field_px * self._source.pixel_size_nm, 0.0).inside(scene.x_nm, scene.y_nm)
+        return Emitters(*every, scene.molecule).select(~inside)
+
+    def _scene(self, first: int, stop: int, chance: Chance) -> Scene:
         if self._molecules is None:
-            scene = independent(self._ground, self._psf, stop - first, chance)
-        else:
-            scene = self._molecules.scene(first, stop, chance)
-        return exposed(self._source, self._psf, scene, chance, self._fixed_seed)
+            return independent(self._ground, self._psf, stop - first, chance)
+        return self._molecules.scene(first, stop, chance)
 
 
 def draw(

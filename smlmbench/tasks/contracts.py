@@ -259,6 +259,11 @@ class Task(ABC):
         del metric, facts
         return mean_of_sums
 
+    def facts(self, condition: Condition, scoring: Scoring) -> Mapping[str, Any]:
+        """What the task can say of a condition beyond its own facts, asked where a row is scored."""
+        del condition, scoring
+        return {}
+
     def gate(
         self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
     ) -> Gate:

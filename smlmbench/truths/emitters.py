@@ -1,13 +1,16 @@
 """Emitters: where they truly are, in a frozen set and in a training batch."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.predictions import Localizations
+from smlmbench.truths.bounds import Bounds
 
 if TYPE_CHECKING:
     import torch
@@ -15,26 +18,37 @@ if TYPE_CHECKING:
 KIND = "emitters"
 
 
-@dataclass(frozen=True, slots=True)
+NO_OPTICS = "the bound needs the PSF, the camera, and the photons of the true emitters"
+
+
+@dataclass(frozen=True)
 class Emitters:
     """True emitters of a frozen set, dim ones included.
 
     Those dimmer than `min_photons` are neutral in scoring, NaN photons count as bright. `sigma_px` is the width of the
-    PSF in camera pixels, which the local background rule needs; None where unknown.
+    PSF in camera pixels, which the local background rule needs; None where unknown. `limit` bounds a table's rows, or
+    says why it cannot; `around` are emitters outside the field that shine into it, known of simulations alone.
     """
 
     kind: ClassVar[str] = KIND
     table: Localizations
     min_photons: float = 0.0
     sigma_px: float | None = None
+    limit: Callable[[Localizations, Localizations | None], Bounds | str] | str = NO_OPTICS
+    around: Localizations | None = None
+
+    @cached_property
+    def bounds(self) -> Bounds | str:
+        """Bounds of all rows, computed when they are first asked for, or why there are none."""
+        return self.limit if isinstance(self.limit, str) else self.limit(self.table, self.around)
 
     def __len__(self) -> int:
         return len(self.table)
 
     def part(self, start: int, stop: int) -> "Emitters":
         """Those of frames start .. stop - 1, counted from 0 there."""
-        inside = (self.table.frame >= start) & (self.table.frame < stop)
-        return replace(self, table=self.table.select(inside).shifted(-start, n_frames=stop - start))
+        around = None if self.around is None else _cut(self.around, start, stop)
+        return replace(self, table=_cut(self.table, start, stop), around=around)
 
     def faintest(self) -> NDArray[np.float64] | float:
         """Photons below which each emitter is neutral; rises with its local background where that is known."""
@@ -58,6 +72,11 @@ class Sampled:
     z_nm: "torch.Tensor"
     photons: "torch.Tensor"
     pixel_size_nm: float
+
+
+def _cut(table: Localizations, start: int, stop: int) -> Localizations:
+    inside = (table.frame >= start) & (table.frame < stop)
+    return table.select(inside).shifted(-start, n_frames=stop - start)
 
 
 def faintest_photons(min_photons: float, background: ArrayLike, sigma_px: float | None) -> NDArray[np.float64]:

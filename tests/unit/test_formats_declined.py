@@ -37,7 +37,7 @@ def refused(path: Path, **options: object) -> str:
     [
         ("a.csv", b"hello world\n1 2\n", "text without comma, semicolon or tab in its first line 'hello world'; chall"),
         ("a.csv", b"hello world\n1 2\n", "smap_csv needs frame, xnm, ynm; smlmbench_csv needs frame, x_nm, y_nm"),
-        ("a.csv", gzip.compress(b"a,b\n1,2\n"), "of no known format: compressed by gzip, unpack it first; convert it"),
+        ("a.csv", gzip.compress(b"a,b\n1,2\n", mtime=0), "of no known format: compressed by gzip, unpack it first; convert it"),
         ("a.txt", b"PK\x03\x04,,,", "of no known format: a ZIP archive or workbook; convert it, or name its format"),
         ("a.csv", b'{"a": [1]}', "of no known format: JSON; convert it"),
         ("a.txt", bytes(range(256)), "of an unknown kind that begin with 00 01 02 03 04 05 06 07; convert it"),

@@ -5,7 +5,7 @@ import torch
 
 from smlmbench import psf
 from smlmbench.errors import ConfigError, UnknownNameError
-from smlmbench.psf.contracts import Canvas, Spots
+from smlmbench.psf.contracts import Canvas, Spots, Stand, Window
 from smlmbench.psf.draws import drawn, mean_of
 from smlmbench.registry import Catalog
 
@@ -121,3 +121,15 @@ def test_defaults_are_filled_and_errors_name_what_is_accepted():
         psf.build({"name": "gaussian", "sigma_nm": 5}, catalog)
     with pytest.raises(UnknownNameError, match="gaussian"):
         psf.build({"name": "gausian"}, catalog)
+
+
+def test_slopes_by_hand_are_those_of_the_light():
+    optics, n = gaussian({"min": 90, "max": 180}), 6
+    numbers = torch.Generator().manual_seed(0)
+    shapes, window = optics.shapes(n, numbers), Window(13, PIXEL_NM)
+    places = torch.rand(2, n, generator=numbers, dtype=torch.float64) * 100 + 600
+    stand = Stand(places[0], places[1], torch.zeros(n, dtype=torch.float64))
+    light, along = optics.slopes(stand, shapes, window)
+    by_machine = super(type(optics), optics).slopes(stand, shapes, window)
+    torch.testing.assert_close(light, by_machine[0], rtol=1e-12, atol=0)
+    torch.testing.assert_close(along, by_machine[1], rtol=1e-9, atol=1e-15)

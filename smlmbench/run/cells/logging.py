@@ -28,7 +28,7 @@ def log_evaluation(
     run.log_metrics({f"test/{name}": value for name, value in mean_over_conditions(evaluation.tests).items()})
     for condition, scores in evaluation.tests.items():
         run.log_metrics({f"test.{condition}/{name}": value for name, value in scores.values.items()})
-    run.log_dict(_metrics_json(evaluation, scoring, conditions), "metrics.json")
+    run.log_dict(_metrics_json(evaluation, scoring, conditions, task), "metrics.json")
     run.log_dict({"versions": versions(), "host": host()}, "environment.json")
     for condition, scores in evaluation.tests.items():
         if scores.per_unit:
@@ -39,7 +39,9 @@ def log_evaluation(
         run.log_bytes(_png(drawn), f"figures/{condition}.png")
 
 
-def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[str, Condition]) -> dict[str, Any]:
+def _metrics_json(
+    evaluation: Evaluation, scoring: Scoring, conditions: Mapping[str, Condition], task: Task
+) -> dict[str, Any]:
     """Scores with their reasons, and what was tuned by name, each with its curve."""
     tuned: dict[str, Any] = {}
     if (chosen := evaluation.tuned) is not None:
@@ -52,7 +54,10 @@ def _metrics_json(evaluation: Evaluation, scoring: Scoring, conditions: Mapping[
         **tuned,
         "val": {} if evaluation.validation is None else block_of(evaluation.validation),
         "test": {name: block_of(scores) for name, scores in evaluation.tests.items()},
-        "facts": {name: {**condition.facts, "frame_shift": condition.block} for name, condition in conditions.items()},
+        "facts": {
+            name: {**condition.facts, **task.facts(condition, scoring), "frame_shift": condition.block}
+            for name, condition in conditions.items()
+        },
     }
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench import psf
-from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError, SizeError, unknown_name
 from smlmbench.formats import TableOptions, write_table
 from smlmbench.predictions import Localizations, concatenate
@@ -128,7 +127,7 @@ def draw_movie(
         return Drawn(movies[0], truth, len(joined))
     stack, emitters = drawn
     with _writers(scan, len(stack), source) as write:
-        write(adu(stack.numpy(), source.camera))
+        write(source.camera.to_adu(stack.numpy()))
     side_nm = source.field_px * source.pixel_size_nm
     found = emitters.localizations(n_frames=len(stack), field_nm=(side_nm, side_nm))
     _write_truth(found, known, source, catalog)
@@ -180,15 +179,9 @@ def blocks(
         count = min(BLOCK, frames - start)
         block, emitters = movie.block(start, start + count, derive_seed(seed, "movie", str(start)))
         table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
-        yield adu(block.numpy(), source.camera), table.shifted(start, n_frames=frames)
+        yield source.camera.to_adu(block.numpy()), table.shifted(start, n_frames=frames)
 
 
 def _joined(tables: Sequence[Localizations], source: SimulateSource, frames: int) -> Localizations:
     side_nm = source.field_px * source.pixel_size_nm
     return concatenate(tables, n_frames=frames, field_nm=(side_nm, side_nm))
-
-
-def adu(photons: NDArray[np.float32], camera: Camera) -> NDArray[np.uint16]:
-    """Photons back to the whole counts that a camera stores; they came from those, so rounding gives them back."""
-    counts: NDArray[np.float32] = (photons + camera.spurious_e) * camera.adu_per_photon + camera.baseline_adu
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from smlmbench.camera import Camera
-from smlmbench.camera.reading import camera_in, camera_of_file, unused_pixel
+from smlmbench.camera.reading import camera_in, camera_of_file, settled, unused_pixel
 from smlmbench.errors import ConfigError, LossWarning, UnitError
 from smlmbench.formats import open_movie
 from smlmbench.inference.allocator import keep_buffers
@@ -54,12 +54,13 @@ class Request:
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
-    """A camera from its facts, a YAML file or YAML on the command line such as `{kind: emccd, e_per_adu: 45}`.
+    """A camera from its facts, a preset's name, a YAML file or YAML such as `{kind: emccd, e_per_adu: 45}`.
 
     DECODE's parameter file is such a file; a LossWarning says that its pixel size is not taken over.
 
     Raises:
         ConfigError: Not a camera; the first problem is named.
+        FormatError, SizeError: A map that is no map, or maps that differ in size.
     """
     if text is None or isinstance(text, Camera):
         return text
@@ -67,6 +68,10 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
     if not isinstance(text, Mapping):
         path = Path(text)
         content = camera_of_file(path) if path.is_file() else camera_in(str(text))
+    try:
+        content = settled(content, Path.cwd())
+    except ValueError as error:
+        raise ConfigError(f"--camera: {error}") from None
     if not isinstance(content, Mapping):
         raise ConfigError(f"--camera {text}: not a camera; give a YAML file or '{{kind: emccd, e_per_adu: 45, ...}}'")
     if (size := unused_pixel(content)) is not None:
@@ -75,13 +80,15 @@ def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None
         )
         warnings.warn(said, LossWarning, stacklevel=2)
     try:
-        return Camera.model_validate(dict(content))
+        camera = Camera.model_validate(dict(content))
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "value_error":
             raise ConfigError(f"--camera: {first['msg'].removeprefix('Value error, ')}") from None
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"--camera: {where}: {first['msg']}; accepted: {', '.join(Camera.model_fields)}") from None
+    camera.check()
+    return camera
 
 
 def predict_movie(

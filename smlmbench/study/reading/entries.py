@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smlmbench.camera.reading import camera_of_file
+from smlmbench.camera.reading import camera_of_file, settled
 from smlmbench.errors import ConfigError, suggest
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.conditions import KEY, condition_of, is_named
@@ -17,6 +17,7 @@ from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 Written = Mapping[str, Any]
 DESCRIBED = {"psf": "psf", "structure": "structures"}  # keys that hold a registered thing with its settings
 CAMERA_FILES = (".yaml", ".yml")
+UNCALIBRATED = "uncalibrated"
 
 
 class Entries:
@@ -163,11 +164,10 @@ class Entries:
         fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
         for key in form.files:
             fields = self._with_path(fields, key.split("."))
-        if isinstance(camera := fields.get("camera"), str) and camera.endswith(CAMERA_FILES):
-            fields["camera"] = camera_of_file(path := self._resolved(camera))
+        if fields.get("camera", UNCALIBRATED) != UNCALIBRATED:
+            noted = self.problems if "camera" in own else Problems("")
+            fields["camera"] = self._camera((*place, "camera"), fields["camera"], noted)
             if fields["camera"] is None:
-                if "camera" in own:
-                    self.problems.add((*place, "camera"), f"'{path}' does not exist or is no YAML of a camera")
                 return None
         for key, room in form.named.items():
             if own.get(key) is not None:
@@ -181,6 +181,18 @@ class Entries:
                     self.problems.add((*place, *at), text)
             return None
         return source if usable else None
+
+    def _camera(self, place: Where, given: Any, problems: Problems) -> Any:
+        """Its facts, from a file or a preset where it names one; None where there are none."""
+        if isinstance(given, str) and given.endswith(CAMERA_FILES):
+            path = self._resolved(given)
+            if (given := camera_of_file(path)) is None:
+                problems.add(place, f"'{path}' does not exist or is no YAML of a camera")
+        try:
+            return settled(given, self.root)
+        except ValueError as error:
+            problems.add(place, str(error))
+            return None
 
     def _described(self, place: Where, form: Form, fields: dict[str, Any], quiet: Mapping[str, Any]) -> bool:
         """Fill what is a registered thing with its settings in a source's fields; False where one is wrong."""

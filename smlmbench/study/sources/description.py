@@ -1,6 +1,6 @@
 """What a description of a data source says of itself: the contract of this room, asked by everybody else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -48,6 +48,26 @@ class Form:
     named: Mapping[str, str] = field(default_factory=dict)  # keys that hold a registered name, with their room
     card: Card | None = None  # where the keys are its settings
     fixed: Mapping[str, Any] = field(default_factory=dict)  # fields that are not written
+
+
+def described(source: "Description", *apart: str) -> dict[str, Any]:
+    """Plain JSON values of a source but for some fields; a camera's maps count by their bytes."""
+    values: dict[str, Any] = plain(source.model_dump(mode="json", exclude=set(apart)))
+    if isinstance(source.camera, Camera) and source.camera.maps is not None:
+        values["camera"]["maps"] |= {name: file_digest(path) for name, path in source.camera.maps.files.items()}
+    return values
+
+
+def unfit_maps(camera: Camera | str, place: Place, shapes: Iterable[tuple[int, int]]) -> list[Note]:
+    """What is wrong with a camera's maps for frames (height, width)."""
+    if isinstance(camera, str):
+        return []
+    try:
+        for shape in shapes:
+            camera.check(shape)
+    except SmlmBenchError as error:
+        return [((*place, "camera"), str(error))]
+    return []
 
 
 class Share(Strict):
@@ -103,8 +123,7 @@ class Description(Strict):
 
     def content(self) -> dict[str, Any]:
         """Its description as plain JSON values, for files their digests instead of paths."""
-        described: dict[str, Any] = plain(self.model_dump(mode="json"))
-        return described
+        return described(self)
 
     def identity(self, catalog: Catalog) -> dict[str, Any]:
         """Its content, the version of the PSF's code, and digests of the files that the PSF is made of."""

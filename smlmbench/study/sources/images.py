@@ -7,8 +7,17 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from smlmbench.errors import SmlmBenchError
-from smlmbench.study.digests import plain
-from smlmbench.study.sources.description import Description, Form, Look, Note, Place, TruthKind, missing
+from smlmbench.study.sources.description import (
+    Description,
+    Form,
+    Look,
+    Note,
+    Place,
+    TruthKind,
+    described,
+    missing,
+    unfit_maps,
+)
 from smlmbench.study.sources.pairs import Page, PairsPart, check_values, measure, pages_of_part, pairs_identity
 
 INSIDE = "images"
@@ -52,8 +61,7 @@ class ImagesSource(Description):
 
     def content(self) -> dict[str, Any]:
         """Its pairs count by names and bytes."""
-        shown: dict[str, Any] = plain(self.model_dump(mode="json", exclude={"input", "target"}))
-        return {**shown, "pairs_sha256": pairs_identity(measure(self.input, self.target))}
+        return {**described(self, "input", "target"), "pairs_sha256": pairs_identity(measure(self.input, self.target))}
 
     def check(self, look: Look) -> list[Note]:
         """Whether the two folders are pairs."""
@@ -67,11 +75,12 @@ class ImagesSource(Description):
             check_values(measured)
         except SmlmBenchError as error:
             return [((INSIDE,), str(error))]
+        notes = unfit_maps(self.camera, (INSIDE,), {(page.height, page.width) for page in measured.pages})
         smallest = min(min(page.height, page.width) for page in measured.pages)
         if smallest >= self.crop_px:
-            return []
+            return notes
         said = f"inputs have sides down to {smallest} px, crops have {self.crop_px} px"
-        return [((INSIDE, "crop_px"), f"{said}; give at most {smallest}")]
+        return [*notes, ((INSIDE, "crop_px"), f"{said}; give at most {smallest}")]
 
     def beside(self, others: Mapping[Place, Description], look: Look) -> list[Note]:
         """Whether pairs are used twice, have another ratio, or are too few to be cut."""

@@ -16,7 +16,7 @@ from smlmbench.formats import find, open_movie
 from smlmbench.formats.text import read_head
 from smlmbench.movies import BadPixels
 from smlmbench.registry import Catalog
-from smlmbench.study.digests import file_digest, plain
+from smlmbench.study.digests import file_digest
 from smlmbench.study.sources.description import (
     Description,
     Form,
@@ -27,7 +27,9 @@ from smlmbench.study.sources.description import (
     Positive,
     Share,
     TruthKind,
+    described,
     missing,
+    unfit_maps,
     unreadable,
 )
 from smlmbench.truths.misfit import AS_STATED, Reading
@@ -120,7 +122,7 @@ class MovieSource(Description):
         digests = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
         silent = {"origin": self.origin is None, "bad_pixels": self.bad_pixels == "refuse"}
         apart = {"movie", "truth", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
-        return {**plain(self.model_dump(mode="json", exclude=apart)), **digests}
+        return {**described(self, *apart), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Tells apart trainings on crops that were normalised by the crop's own extremes before."""
@@ -136,6 +138,8 @@ class MovieSource(Description):
         elif min(shape[1:]) < self.crop_px:
             said = f"frames of {shape[2]} x {shape[1]} px are smaller than crops of {self.crop_px} px"
             notes.append((("crop_px",), f"{said}; give at most {min(shape[1:])}"))
+        else:
+            notes += unfit_maps(self.camera, (), [shape[1:]])
         if self.truth is None:
             said = "required and not given; a movie without truth can only be predicted, list it under apply"
             return [*notes, (("truth",), said)]

@@ -22,6 +22,7 @@ from smlmbench.study.sources.description import (
     Positive,
     Role,
     missing,
+    unfit_maps,
     unreadable,
 )
 from smlmbench.study.sources.laws import Column, Depth, Law, Range
@@ -99,9 +100,10 @@ class SimulateSource(Description):
         return {key: told for key, told in described.items() if key not in LATER or told != LATER[key]}
 
     def check(self, look: Look) -> list[Note]:
-        """Depths that the PSF does not know, photons of no table or of nobody counted, a structure without room."""
+        """Depths that the PSF does not know, photons of no table or of nobody counted, structures, maps."""
         placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
-        return [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed]
+        maps = unfit_maps(self.camera, ("simulate",), [(self.field_px, self.field_px)])
+        return [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed, *maps]
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm

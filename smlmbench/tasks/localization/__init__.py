@@ -34,7 +34,7 @@ from smlmbench.tasks.contracts import (
     Tuned,
     Watch,
 )
-from smlmbench.tasks.localization import comparing, gate, pairing, pictures, sweeps, tuning
+from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sweeps, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CARD = {
-    "version": 1,
+    "version": 2,
     "summary": "Where are the emitters of each frame? Table out, and a fine image where the network makes one",
     "facts": {
         "primary": "efficiency",
         "direction": "up",
         "headline": ["efficiency", "jaccard", "rmse_nm", "mjac_c", "recall", "precision", "false_per_1000um2",
-                     "nmse_star"],
+                     "nmse_star", "resolvable_fraction", "resolvable_recall", "rho_med"],
         "truths": ["emitters"],
         "default_for": ["emitters"],
         "extras": ["signal_free"],
@@ -155,8 +155,12 @@ class Localization(Task):
     def gate(
         self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
     ) -> Gate:
-        """At most one point of efficiency lost, and no more false detections."""
+        """At most one point of efficiency and 2 % of rho_med lost, and no more false detections."""
         return gate.judge(pairs, scoring, most_lost)
+
+    def facts(self, condition: Condition, scoring: Scoring) -> dict[str, Any]:
+        """What the physical limit says of it."""
+        return limits.facts_of(condition, scoring)
 
     def example(self, condition: Condition) -> int | None:
         """The fullest frame."""

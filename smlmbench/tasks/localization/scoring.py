@@ -15,6 +15,7 @@ from smlmbench.predictions import Floats, Localizations, Prediction
 from smlmbench.render import fine_shape, rasterise, render_table
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Task
+from smlmbench.truths.bounds import Bounds
 from smlmbench.truths.emitters import Emitters
 
 NO_TABLE = "this row gives no table of localizations"
@@ -34,6 +35,14 @@ def emitters_of(condition: Condition) -> Emitters | None:
     if truth is None or isinstance(truth, Emitters):
         return truth
     raise ConfigError(f"condition '{condition.name}' has {truth.kind}, localization is scored against emitters")
+
+
+def limit_of(condition: Condition, context: int = 1) -> Bounds | str | None:
+    """Bounds of the true emitters for who sees so many frames at once, or why there are none; None without a truth."""
+    truth = emitters_of(condition)
+    if truth is None:
+        return None
+    return truth.bounds if isinstance(truth.bounds, str) else truth.bounds.seen_in(context)
 
 
 def evidence_of(found: Localizations | None, condition: Condition, scoring: Scoring, **more: Any) -> Evidence:
@@ -60,8 +69,13 @@ def whole_evidence(
         width_nm, height_nm = condition.field_nm
         signal_free = SignalFree(found.table, empty.frames.n_frames * width_nm * height_nm / 1e6)
     reasons = {SIGNAL_FREE: NO_TABLE} if answer.table is None else {}
+    limit = limit_of(condition, answer.context)
+    if isinstance(limit, str):
+        reasons, limit = reasons | {"limit": limit}, None
     images = _images(answer, condition)
-    return evidence_of(answer.table, condition, scoring, images=images, signal_free=signal_free, reasons=reasons)
+    return evidence_of(
+        answer.table, condition, scoring, images=images, signal_free=signal_free, limit=limit, reasons=reasons
+    )
 
 
 def profiles(task: Task, evidence: Evidence) -> dict[str, Profile]:
