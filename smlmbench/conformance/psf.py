@@ -66,7 +66,8 @@ def slopes_agree_with_differences(subject: Subject) -> str:
     """The derivatives along x, y and z are those of the light, also near the ends of the depths."""
     optics, side = _built(subject)
     window, deep = Window(side, PIXEL_NM), _depths(optics)
-    places = [torch.full_like(deep, (side / 2 + at) * PIXEL_NM) for at in (0.23, -0.31)] + [deep * 0.98]
+    places = [torch.full_like(deep, (side / 2 + at) * PIXEL_NM) for at in (0.23, -0.31)]
+    places.append(deep[1] + 0.98 * (deep - deep[1]))
     shapes = _alike(optics, len(deep))
     _, slopes = optics.slopes(Stand(*places), shapes, window)
     wanted = (len(deep), 3, optics.channels, side, side)

@@ -160,6 +160,22 @@ def test_each_variant_of_a_card_is_checked():
         ("psf", "gaussian", "return image.view(", "return 0.9 * image.view(", "light_is_kept", "900.0 of 1000 photons"),
         ("psf", "gaussian", "in (spots.x_nm, spots.y_nm)", "in (spots.y_nm,) * 2", "light_moves", "differs by"),
         ("psf", "gaussian", "return REACH *", "return 0.4 *", "reach_is_true", "outside leaves"),
+        (
+            "psf",
+            "astigmatic",
+            "self.widths(stand.z_nm)",
+            "self.widths(0 * stand.z_nm)",
+            "light_is_kept_at_every",
+            "the same light",
+        ),
+        (
+            "psf",
+            "beads",
+            "clean / total[:, None, None]",
+            "clean / total.max()",
+            "light_is_kept_at_every",
+            "of the light is",
+        ),
         ("structures", "uniform", "* region.ratio", "", "density_is_kept", "of the emitters expected in 1000"),
         ("structures", "uniform", "- region.margin_nm", "+ 12800", "places_stay", "lie outside the field and its"),
         (

@@ -239,6 +239,8 @@ def test_splines_of_smap_give_the_light_at_knots_and_between(tmp_path, nested, h
     assert yy == pytest.approx(1.69 * 2, rel=0.02)
     swapped = built("smap", path=str(path), first_axis="y")
     assert torch.allclose(light(swapped, there).transpose(2, 3), found, atol=1e-6)
+    aside, turned = (Stand(torch.full_like(z, a), torch.full_like(z, b), z) for a, b in ((1265, 1215), (1215, 1265)))
+    assert torch.allclose(light(swapped, turned).transpose(2, 3), light(optics, aside), atol=1e-6)
     down = built("smap", path=str(path), upward=False)
     assert torch.allclose(light(down, Stand(there.x_nm, there.y_nm, -z)), found, atol=1e-6)
 
