@@ -171,8 +171,8 @@ def test_each_variant_of_a_card_is_checked():
         (
             "psf",
             "beads",
-            "clean / total[:, None, None]",
-            "clean / total.max()",
+            "Table(light,",
+            "Table(0.9 * light,",
             "light_is_kept_at_every",
             "of the light is",
         ),
