@@ -48,7 +48,7 @@ def section(headline: tuple[str, ...], conditions: Mapping[str, Mapping[str, Any
         second="mjac_c",
         second_on=tuple(name for name, density in known.items() if density > DENSE_PER_UM2),
         second_said="above 1 emitter/µm²",
-        on_mean=("false_per_1000um2",),
+        on_mean=("false_per_1000um2", "resolvable_fraction", "rho_med"),
         on_each=("jaccard", "rmse_nm", "rmse_axial_nm"),
         against="nmse_star",
         reading=READING,
