@@ -3,7 +3,7 @@
 python benchmarks/simulation.py [--rounds 5] [--movie 20000]
 
 Seconds are those that one thread of the processor spent, best of the rounds, so that a busy machine counts little.
-Then a blinking movie of filaments (128 px, EMCCD) is drawn to a TIFF in a fresh process: seconds that passed and that
+Then a blinking movie of microtubules (128 px, EMCCD) is drawn to a TIFF in a fresh process: seconds that passed and that
 its processors spent, most memory in MB. `--movie 0` leaves it out.
 The last line is one JSON object.
 """
@@ -28,7 +28,7 @@ from smlmbench.registry import Catalog
 PIXEL_NM, SIGMA_NM = 100.0, 130.0
 FRAMES = 128
 MOVIE = {
-    "structure": "filaments",
+    "structure": "microtubules",
     "track": {"name": "blinking", "on_frames": 3, "off_frames": 200, "bleach_after": 5},
     "density_per_um2": 0.2,
     "photons": {"median": 1500, "sigma": 0.5},
