@@ -57,7 +57,8 @@ def command(asked: _Asked) -> None:
         drawn = draw_movie(
             source, asked.frames, asked.seed, asked.output, loaded.catalog, beads=beads, overwrite=asked.overwrite
         )
-        facts = {"movie": drawn.movie, "truth": drawn.truth, "emitters": drawn.emitters, "beads": drawn.beads}
+        facts = {"movie": drawn.movie, "truth": drawn.truth, "emitters": drawn.emitters}
+        facts |= {} if drawn.beads is None else {"beads": drawn.beads}
         said = f"{asked.frames} frames: {drawn.movie}; {drawn.emitters} emitters: {drawn.truth}"
         said += "" if drawn.beads is None else f"; a scan of beads: {drawn.beads}"
     if asked.as_json:
