@@ -3,8 +3,8 @@
 python benchmarks/simulation.py [--rounds 5] [--movie 20000]
 
 Seconds are those that one thread of the processor spent, best of the rounds, so that a busy machine counts little.
-Then a blinking movie of microtubules (128 px, EMCCD) is drawn to a TIFF in a fresh process: seconds that passed and that
-its processors spent, most memory in MB. `--movie 0` leaves it out.
+Then a blinking movie of microtubules (128 px, EMCCD) is drawn to a TIFF in a fresh process: seconds that passed and
+that its processors spent, most memory in MB. `--movie 0` leaves it out.
 The last line is one JSON object.
 """
 
