@@ -85,7 +85,7 @@ def test_an_em_gain_of_zero(tmp_path):
         ({"kind": "scmos", "em_gain": 2}, "em_gain 2 has no part in kind: scmos; give kind: emccd"),
         (
             {"read_noise_e": 1.6},
-            "read_noise_e 1.6 has no part in kind: ideal; give kind: scmos or emccd",
+            "read_noise_e 1.6 has no part in kind: ideal; give kind: scmos or emccd or phone",
         ),
     ],
 )

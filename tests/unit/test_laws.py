@@ -95,7 +95,7 @@ def test_a_table_without_photons_is_refused_before_anything_is_drawn(tmp_path):
     bad.write_text('"id","frame","x [nm]","y [nm]"\n1,1,100,200\n')
     look = Look(Catalog(), 0.0)
     ((place, said),) = described({"photons": {"table": str(bad)}}).check(look)
-    assert place == ("photons", "table")
+    assert place == ("simulate", "photons", "table")
     assert "does not say the photons" in said
     ((_, said),) = described({"photons": {"table": str(tmp_path / "b.csv")}}).check(look)
     assert "does not exist" in said

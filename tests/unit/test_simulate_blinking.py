@@ -143,7 +143,7 @@ def test_dim_molecules_have_no_density_to_be_counted_by():
 def test_dim_molecules_are_noted_before_anything_is_drawn(photons):
     look = Look(CATALOG, 0.0)
     ((place, said),) = blinking(photons=photons, min_photons=100.0).check(look)
-    assert place == ("photons",)
+    assert place == ("simulate", "photons")
     assert said.startswith("no molecule reaches min_photons 100")
     assert blinking(photons=100.0, min_photons=100.0).check(look) == []
 

@@ -385,8 +385,8 @@ def test_the_ids_of_stored_rows_are_fixed(tmp_path, monkeypatch):
 
 
 IDS = {
-    "sim": ("555d71ab4cc5", "d83f7695ea88"),
-    "movie": ("b36410e26e57", "26ea84e6e27f"),
+    "sim": ("555d71ab4cc5", "c3b0061ee8f0"),
+    "movie": ("b36410e26e57", "865563066e00"),
     "pairs": ("0652e7c04065", "609aae907ba8"),
 }
-REFERENCE_IDS = {"sim": "2868237d9b2c", "movie": "cdae84d860c0", "pairs": "a26137cc14e1"}
+REFERENCE_IDS = {"sim": "fc87cbc80e19", "movie": "965212080699", "pairs": "a26137cc14e1"}

@@ -118,7 +118,7 @@ class Entries:
             named = {key: what for key, what in form.files.items() if isinstance(own.get(key), str)}
             self.files += [((*place, key), self._resolved(own[key]), what) for key, what in named.items()]
             return None
-        self.sources.append((place, source))
+        self.sources.append((where, source))
         return source
 
     def _named(self, where: Where, raw: Written) -> Description | None:

@@ -102,8 +102,9 @@ class SimulateSource(Description):
     def check(self, look: Look) -> list[Note]:
         """Depths that the PSF does not know, photons of no table or of nobody counted, structures, maps."""
         placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
-        maps = unfit_maps(self.camera, ("simulate",), [(self.field_px, self.field_px)])
-        return [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed, *maps]
+        maps = unfit_maps(self.camera, (), [(self.field_px, self.field_px)])
+        notes = [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed, *maps]
+        return [((self.kind, *place), said) for place, said in notes]
 
     def _check_depth(self, look: Look) -> list[Note]:
         name, depth = str(self.psf.get("name", "")), self.z_nm
