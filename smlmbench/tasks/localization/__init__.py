@@ -52,7 +52,7 @@ CARD = {
         "primary": "efficiency",
         "direction": "up",
         "headline": ["efficiency", "jaccard", "rmse_nm", "mjac_c", "recall", "precision", "false_per_1000um2",
-                     "nmse_star", "resolvable_fraction", "resolvable_recall", "rho_med"],
+                     "nmse_star", "resolvable_fraction", "resolvable_recall", "rho_med", "efficiency_linked"],
         "truths": ["emitters"],
         "default_for": ["emitters"],
         "extras": ["signal_free"],
