@@ -26,6 +26,7 @@ seed: 3
 repeats: 2
 data:
   - name: lines
+    arm: alone
     train: {spectra: {counts: 300}}
     test: {bright: {spectra: {counts: 600}}, dim: {spectra: {counts: 30}}}
 models: [line_net]
@@ -75,6 +76,7 @@ def test_the_page_has_the_section_of_the_task(ran):
         "Gauges tell places of lines.",
         "The place of a line runs from 0 to 1.",
         "A gauge",
+        "All gauges: lines (alone): bright, dim",
     ):
         assert text in page
     assert "efficiency" not in page.lower()

@@ -161,7 +161,9 @@ def test_what_is_to_be_installed_has_a_name():
 @pytest.mark.parametrize("name", commands())
 def test_examples_of_the_help_are_understood(name):
     text = CliRunner().invoke(app, [name, "--help"]).output
-    for line in re.findall(r"Example: (smlmbench .*(?:\n +\S.*)*)", text):
+    examples = re.findall(r"Example: (smlmbench .*(?:\n +\S.*)*)", text)
+    assert examples, f"the help of {name} has no example"
+    for line in examples:
         _, command, *words = shlex.split(" ".join(line.split()))
         found = typer.main.get_command(group).get_command(None, command)
         found.make_context(command, words)

@@ -153,7 +153,7 @@ def test_a_record_that_is_none_of_ours_is_not_replaced(days: Path, text: str) ->
 
 def test_results_that_were_removed_hold_no_place(days: Path) -> None:
     fit(days, "dayA").unlink()
-    fit(days, "dayB")
+    assert fit(days, "dayB").is_file()
 
 
 def test_what_fails_claims_no_place_and_gives_an_earlier_one_back(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ CARD = {
         },
         "pixel_size_nm": {"default": None, "min": 0.1, "max": 10000.0, "help": "Of a table in px"},
     },
-    "facts": {"points": True},
+    "facts": {"points": True, "files": {"path": "table"}},
 }
 
 

@@ -205,8 +205,6 @@ class Entries:
                 filled |= self._named_files(DESCRIBED[key], (*place, key), filled)
             if given is None or filled is not None:
                 fields[key] = filled
-                if filled is not None and filled.get("path"):
-                    filled["path"] = str(self._resolved(filled["path"]))
             else:
                 usable = False
         return usable

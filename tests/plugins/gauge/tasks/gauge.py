@@ -96,6 +96,11 @@ class Gauge(Task):
             drawings=(Drawing("A gauge", "A black disc", SVG),),
         )
 
+    def across(self, boards):
+        """A figure of all its boards: which data and conditions they have."""
+        said = "; ".join(f"{one.data} ({one.arm or 'no arm'}): {', '.join(one.conditions)}" for one in boards)
+        return [Drawing(f"All gauges: {said}", "Black discs", SVG)]
+
     def work(self, condition):
         """One line in a spectrum."""
         return ("lines", 1.0)
