@@ -6,7 +6,16 @@ from torch import Tensor, nn
 from smlmbench.data.contracts import Statistics
 from smlmbench.errors import ConfigError, suggest
 
-KINDS = ("photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore")
+KINDS = (
+    "photon_scale",
+    "train_zscore",
+    "frame_minmax",
+    "frame_minmax_zscore",
+    "noise_scaled",
+    "noise_root",
+    "noise_log",
+)
+WINDOW = 15
 SMALLEST_SPAN = 1e-6
 
 
@@ -47,6 +56,8 @@ class Normalisation(nn.Module):
         `frame_range` (B, 2) is the lowest and highest value of each whole frame, where `frames` are tiles of larger
         ones; by default those of `frames`. Kinds that do not look at frames ignore it.
         """
+        if self.kind.startswith("noise_"):
+            return _stabilised(frames, self.kind)
         if self.per_frame:
             frames = _stretched(frames, frame_range)
         return (frames - self.offset) / self.scale
@@ -61,10 +72,30 @@ def _constants(kind: str, statistics: Statistics) -> tuple[float, float]:
         return 0.0, _span(statistics.high)
     if kind == "train_zscore":
         return statistics.mean, _span(statistics.std)
-    if kind == "frame_minmax":
+    if kind == "frame_minmax" or kind.startswith("noise_"):
         return 0.0, 1.0
     span = _span(statistics.high - statistics.low)
     return (statistics.mean - statistics.low) / span, _span(statistics.std / span)
+
+
+def _mean(frames: Tensor) -> Tensor:
+    reach = WINDOW // 2
+    for size, pad in (((WINDOW, 1), (reach, 0)), ((1, WINDOW), (0, reach))):
+        frames = nn.functional.avg_pool2d(frames, size, stride=1, padding=pad, count_include_pad=False)
+    return frames
+
+
+def _background(frames: Tensor) -> Tensor:
+    first = _mean(frames).clamp_min(0)
+    return _mean(torch.minimum(frames, first + (first + 1).sqrt())).clamp_min(0)
+
+
+def _stabilised(frames: Tensor, kind: str) -> Tensor:
+    level = _background(frames)
+    if kind == "noise_root":
+        return ((frames.clamp_min(0) + 0.375).sqrt() - (level + 0.375).sqrt()) / 2
+    scaled = (frames - level) / (level + 1).sqrt()
+    return torch.asinh(scaled) if kind == "noise_log" else scaled / 5
 
 
 def _span(value: float) -> float:
