@@ -174,14 +174,17 @@ def _moved(bead: Floats, mean: Floats) -> tuple[Floats, float]:
     spline = ndimage.spline_filter(bead, order=3)
     inner = (slice(None), slice(1, -1), slice(1, -1))
     wanted = mean[inner].ravel()
-    slopes = np.column_stack([-each[inner].ravel() for each in np.gradient(mean)])
+    slopes = np.column_stack([-np.gradient(mean, axis=along)[inner].ravel() for along in range(3)])
     by = np.zeros(3)
+
+    def shifted() -> Floats:
+        return np.asarray(ndimage.shift(spline, by, order=3, mode="nearest", prefilter=False), dtype=np.float64)
+
     for _ in range(STEPS):
-        moved = ndimage.shift(spline, by, order=3, mode="nearest", prefilter=False)
-        step = np.linalg.lstsq(slopes, wanted - np.asarray(moved, dtype=np.float64)[inner].ravel(), rcond=None)[0]
+        step = np.linalg.lstsq(slopes, wanted - shifted()[inner].ravel(), rcond=None)[0]
         by = (by + step).clip(-MOST_SHIFT, MOST_SHIFT)
         if np.abs(step).max() < STILL:
             break
-    moved = np.asarray(ndimage.shift(spline, by, order=3, mode="nearest", prefilter=False), dtype=np.float64)
+    moved = shifted()
     left = ((moved[inner].ravel() - wanted) ** 2).sum()
     return moved, 1 - float(left / ((wanted - wanted.mean()) ** 2).sum())
