@@ -77,6 +77,8 @@ def ranges_of(measured: Measured) -> Ranges:
     scene = _scene(measured, assumed)
     spot_um2 = 4 * math.pi * (scene.sigma_nm / 1000) ** 2
     densest = max(DENSITY[1] * scene.density, CROWD / spot_um2)
+    if not measured.spots.on_frames.known:
+        assumed.append(_taken("on-times", measured.spots.on_frames, "emitters of single frames"))
     dimmest, median, brightest = scene.photons
     dark, level, bright = scene.background
     train = {
@@ -110,7 +112,9 @@ def ranges_of(measured: Measured) -> Ranges:
 
 def cameras(measured: Measured) -> tuple[dict[str, Any], ...]:
     """Facts of the cameras that training is drawn with, the movie's own first."""
-    return (dict(measured.camera_facts),)
+    facts = measured.camera_facts
+    counted = {} if facts.get("kind") == "ideal" else {"baseline_adu": 0, "e_per_adu": 1}
+    return ({"kind": facts.get("kind"), **counted, **facts},)
 
 
 def _scene(measured: Measured, assumed: list[str]) -> _Scene:
@@ -199,6 +203,34 @@ REACH = {
     "background": f"{STRUCTURE:g} times as strong",
     "psf": f"{SIGMA:.0%} up and down, a width for each emitter",
 }
+
+
+WORDS = {
+    "density_per_um2": "density",
+    "photons": "photons of a spot",
+    "track": "blinking",
+    "background_photons": "background",
+    "background": "its structure",
+    "psf": "width of the PSF",
+}
+
+
+def rows_of(ranges: Ranges) -> list[tuple[str, str, str]]:
+    """What each number is, as it was measured, and what is drawn, in words."""
+    drawn = {**ranges.train, "psf": ranges.train["psf"]["sigma_nm"]}
+    return [
+        (words, ranges.found.get(key, "not measured"), _drawn(drawn[key]))
+        for key, words in WORDS.items()
+        if key in drawn
+    ]
+
+
+def _drawn(value: Any) -> str:
+    if isinstance(value, Mapping) and "min" in value:
+        return _span((value["min"], value["max"]))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {part}" for key, part in value.items() if key != "name")
+    return str(value)
 
 
 def said_of(number: Number) -> str:

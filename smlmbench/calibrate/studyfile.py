@@ -14,6 +14,7 @@ import yaml
 from smlmbench.calibrate.budget import Budget
 from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.ranges import REACH, Ranges, cameras
+from smlmbench.calibrate.telling import doubts
 
 NORMALISATION = "photon_scale"  # of photons inside the networks
 MODELS: tuple[dict[str, Any], ...] = (
@@ -77,7 +78,7 @@ def _head(measured: Measured, ranges: Ranges, budget: Budget, place: Place) -> I
     )
     for said in (*ranges.assumed, "depth not measured; a flat sample in focus assumed"):
         yield from _comment(f"Not known: {said}.")
-    for doubt in (*measured.doubts, *measured.camera.doubts, *measured.spots.doubts):
+    for doubt in doubts(measured):
         yield from _comment(f"Doubtful: {doubt}.")
     yield f"study: {_flow(study_name(place.file.stem))}"
     yield "seed: 1"
