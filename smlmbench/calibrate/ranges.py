@@ -151,7 +151,7 @@ def _background(name: str, found: BackgroundFound, assumed: list[str]) -> tuple[
         return low / BACKGROUND[0], math.sqrt(low * high), high / BACKGROUND[1]
     if level.high < 0:
         said = f"'{name}' has a background of {level.value:.3g} photons a pixel: the camera's baseline is too high"
-        raise ConfigError(f"{said}; `smlmbench calibrate` bounds it, dark frames measure it")
+        raise ConfigError(f"{said}; state a lower one, or measure it with --dark FRAMES")
     around = [value for value in (*found.over_frames, *found.over_field, level.value) if math.isfinite(value)]
     least, most = max(min(around), LEAST_BACKGROUND), max(*around, LEAST_BACKGROUND)
     return least, max(level.value, LEAST_BACKGROUND), most

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from smlmbench.addresses import command as command_line
 from smlmbench.calibrate.budget import Budget
 from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.ranges import REACH, Ranges, cameras
@@ -66,12 +66,12 @@ def _head(measured: Measured, ranges: Ranges, budget: Budget, place: Place) -> I
         f"Which network localizes {place.movie.name} ({size})? Networks are trained on simulated frames of what the "
         "movie was measured to be and of what lies around it, tested on both, and run on the movie."
     )
-    file, movie = shlex.quote(str(place.file)), shlex.quote(str(place.movie))
-    camera = shlex.quote(_flow(cameras(measured)[0]))
+    file, camera = place.file, _flow(cameras(measured)[0])
     yield "#"
-    yield f"# smlmbench plan {file}"
-    yield f"# smlmbench run {file}        (about {budget.minutes:.0f} minutes on 2 cores)"
-    yield f"# smlmbench predict fid_storm {movie} --camera {camera} -o results"
+    yield f"# {command_line('smlmbench', 'plan', file)}"
+    yield f"# {command_line('smlmbench', 'run', file)}        (about {budget.minutes:.0f} minutes on 2 cores)"
+    best = command_line("smlmbench", "predict", MODELS[0]["name"], place.movie, "--camera", camera, "-o", "results")
+    yield f"# {best}"
     yield "#"
     yield from _comment(
         f"Stated by you: {'; '.join(place.typed)}. All else was measured, in brackets its 95 % interval."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from smlmbench.addresses import command as command_line
 from smlmbench.cli.options import AsJson, Overwrite, from_fields
 from smlmbench.cli.output import emit, emit_json, note, table
 
@@ -64,12 +65,10 @@ def command(asked: _Asked) -> None:
 
 
 def _say(made: "StudyWritten", movie: Path) -> None:
-    import shlex
-
     table(f"{movie.name}, and what networks are trained on", ["", "measured (95 % interval)", "trained on"], made.rows)
     for said in made.doubts:
         note(f"smlmbench: note: {said}")
-    size, file = made.budget, shlex.quote(str(made.file))
+    size = made.budget
     emit(f"{made.file}: {size.samples} samples for each of three networks, about {size.minutes:.0f} minutes on 2 cores")
-    emit(f"look: smlmbench plan {file}")
-    emit(f"then: smlmbench run {file}")
+    emit(f"look: {command_line('smlmbench', 'plan', made.file)}")
+    emit(f"then: {command_line('smlmbench', 'run', made.file)}")

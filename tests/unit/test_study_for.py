@@ -86,7 +86,10 @@ def test_a_script_reads_all_of_it(folder, asked):
     ("words", "said"),
     [
         (STATED[2:], "--pixel-size-nm is not given"),
-        (STATED[:2], "the camera is not known: give --camera .*; `smlmbench calibrate` finds one"),
+        (
+            STATED[:2],
+            "the camera is not known: give --camera .* what `smlmbench calibrate cells.tif --pixel-size-nm 160` finds",
+        ),
         ([*STATED, "-o", "mine"], "--output 'mine': not a YAML file; give a name such as cells.yaml"),
         ([*STATED, "-o", "absent/mine.yaml"], "study 'absent/mine.yaml' cannot be written"),
         ([*STATED, "--dark", "dark.tif"], "'dark.tif'"),

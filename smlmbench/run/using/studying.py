@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from smlmbench.addresses import command as command_line
 from smlmbench.calibrate.budget import Budget, budget
 from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.ranges import Ranges, ranges_of, rows_of
@@ -62,14 +63,7 @@ class _Asked:
     overwrite: bool = False
 
     def excess(self, camera: "Camera | None") -> float:
-        """Excess noise of a camera that is to be measured.
-
-        Raises:
-            ConfigError: Neither camera nor dark frames, or a register's gain that is none.
-        """
-        if camera is None and self.dark is None:
-            ways = "--camera with a YAML file, '{kind: scmos, ...}' or a name of `smlmbench list cameras`, or --dark"
-            raise ConfigError(f"the camera is not known: give {ways} FRAMES; `smlmbench calibrate` finds one")
+        """Excess noise of a camera that is to be measured (ConfigError: of a register's gain that is none)."""
         if self.em_gain is None:
             return 1.0
         if camera is not None or self.em_gain <= 1:
@@ -123,6 +117,10 @@ def write_study(
     if not asked.overwrite:
         check_free([output])
     known = read_camera(camera)
+    if known is None and dark is None:
+        finds = command_line("smlmbench", "calibrate", movie, "--pixel-size-nm", f"{pixel_size_nm:g}")
+        ways = "--camera with a YAML file, '{kind: scmos, ...}' or a name of `smlmbench list cameras`, or --dark FRAMES"
+        raise ConfigError(f"the camera is not known: give {ways}; or see what `{finds}` finds")
     size = budget(pixel_size_nm, _sides(movie, catalog), samples=asked.samples, minutes=asked.minutes)
     found = measured(movie, pixel_size_nm, known, dark, catalog, asked.excess(known), asked.frames)
     ranges = ranges_of(found)
