@@ -206,9 +206,11 @@ class Task(ABC):
         """What a reference says about a frozen set."""
         return reference(condition)
 
-    def tune(self, answer: Any, condition: Condition, scoring: Scoring) -> Tuned:
-        """Choose on validation, from an answer without tuning; by default there is nothing to choose."""
-        del answer, condition, scoring
+    def tune(
+        self, answer: Any, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
+    ) -> Tuned:
+        """Choose on validation, from answers without tuning to it and to its further sets; by default nothing."""
+        del answer, condition, scoring, extras
         return Tuned()
 
     def at(self, answer: Any, tuned: Mapping[str, float]) -> Any:
