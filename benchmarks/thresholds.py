@@ -12,8 +12,7 @@ on signal-free frames. Prints a table for each network; the last line is one JSO
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,9 @@ from smlmbench.study.cells import Cell
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tasks.localization import rules
+from smlmbench.tasks.localization.rules import Rule
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, evidence_of
-from smlmbench.tasks.localization.tuning import choose_threshold
+from smlmbench.tasks.localization.tuning import MIDDLE, choose_threshold
 from smlmbench.tracking.records import read_study
 from smlmbench.tracking.store import open_store
 
@@ -42,13 +42,11 @@ DIM = "dim movie"
 Found = tuple[Condition, Localizations, Localizations | None]  # condition, its candidates, those where there is nothing
 
 
-def compared() -> dict[str, rules.Rule]:
+def compared() -> dict[str, Rule]:
     """Every rule, those with a limit of false detections at each of some."""
-    limited: list[Callable[..., float]] = [rules.plateau_low, rules.every_stratum, rules.mean_of_strata, rules.precise]
-    found: dict[str, rules.Rule] = {"plateau_middle": rules.plateau_middle}
-    for rule in limited:
-        found |= {f"{rule.__name__} {limit:g}": partial(rule, limit=limit) for limit in LIMITS}
-    return found
+    limited = (rules.plateau_low, rules.every_stratum, rules.mean_of_strata, rules.precise)
+    kept = [Rule(choose, limit) for choose in limited for limit in LIMITS]
+    return {"plateau_middle": MIDDLE} | {f"{rule.name} {rule.limit:g}": rule for rule in kept}
 
 
 def candidates(cell: Cell, path: Path, materials: Materials, dim_photons: float) -> dict[str, Found]:

@@ -65,12 +65,14 @@ class Tuned:
         settings: By name, such as {"threshold": 0.4}; empty where a task tunes nothing.
         reached: The primary metric with it; NaN where nothing was tried.
         tried, curve: Every value that was tried, and the primary metric there.
+        how: By which rule, and the rule's own numbers; params of the run.
     """
 
     settings: Mapping[str, float] = field(default_factory=dict)
     reached: float = float("nan")
     tried: Sequence[float] = ()
     curve: Sequence[float] = ()
+    how: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

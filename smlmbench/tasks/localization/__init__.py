@@ -36,10 +36,9 @@ from smlmbench.tasks.contracts import (
 )
 from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sweeps, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
-from smlmbench.tasks.localization.rules import plateau_middle
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
-from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
+from smlmbench.tasks.localization.tuning import LOWEST_SCORE, MIDDLE, QUICK_THRESHOLDS, choose_threshold
 from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
@@ -118,7 +117,7 @@ class Localization(Task):
         Whatever the protocol: how a network was trained must not depend on how it is scored.
         """
         assert answer.table is not None  # noqa: S101 (`answer` gives one)
-        chosen = choose_threshold(answer.table, condition, scoring, QUICK_THRESHOLDS, rule=plateau_middle)
+        chosen = choose_threshold(answer.table, condition, scoring, QUICK_THRESHOLDS, rule=MIDDLE)
         mass, true = 1.0, emitters_of(condition)
         if answer.image is not None and true is not None and len(true):
             mass = float(answer.image.values.sum()) / len(true)

@@ -3,6 +3,7 @@
 Their names are what protocols and stores call them; `benchmarks/thresholds.py` compares them on trained networks.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,7 +42,21 @@ class Curve:
         return np.asarray(np.cumsum(loud[::-1])[::-1] == 0)
 
 
-Rule = Callable[[Curve], float]
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A function of this file, and the limit of false detections that it keeps (see `Curve.false`; inf: none)."""
+
+    choose: Callable[[Curve, float], float]
+    limit: float = math.inf
+
+    def __call__(self, curve: Curve) -> float:
+        """The threshold."""
+        return self.choose(curve, self.limit)
+
+    @property
+    def name(self) -> str:
+        """Of the function."""
+        return str(getattr(self.choose, "__name__", self.choose))
 
 
 def plateau(reached: Floats, points: float = PLATEAU_POINTS) -> tuple[int, int]:
@@ -55,8 +70,9 @@ def plateau(reached: Floats, points: float = PLATEAU_POINTS) -> tuple[int, int]:
     return low, high
 
 
-def plateau_middle(curve: Curve) -> float:
-    """The middle of the plateau of efficiency."""
+def plateau_middle(curve: Curve, limit: float = math.inf) -> float:
+    """The middle of the plateau of efficiency, whatever is false where there is nothing."""
+    del limit
     low, high = plateau(curve.reached)
     return float(0.5 * (curve.tried[low] + curve.tried[high]))
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -39,11 +38,12 @@ SPREAD = 2.0  # times the background of the darkest
 LEAST_LEVEL = 1e-3  # photons in a pixel
 
 
+MIDDLE = Rule(plateau_middle)
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "smlmbench-1": plateau_middle,
-        "smlmbench-2": partial(mean_of_strata, limit=FALSE_LIMIT),
-        "challenge-2016": plateau_middle,
+        "smlmbench-1": MIDDLE,
+        "smlmbench-2": Rule(mean_of_strata, FALSE_LIMIT),
+        "challenge-2016": MIDDLE,
     }
 )
 
@@ -64,8 +64,9 @@ def choose_threshold(
     unseen. `empty` are the candidates on the signal-free frames of the condition.
     """
     scores, rule = candidates.probability, rule or RULES[scoring.protocol]
+    how = {f"{NAME}_rule": rule.name, f"{NAME}_false_limit": f"{rule.limit:g}" if rule.limit < math.inf else "none"}
     if condition.truth is None or len(scores) == 0:
-        return Tuned({NAME: LOWEST_SCORE}, 0.0)
+        return Tuned({NAME: LOWEST_SCORE}, 0.0, how=how)
     look = _Look(candidates, condition, scoring, empty)
     curve = look.at(np.unique(np.concatenate([[LOWEST_SCORE], np.quantile(scores, np.linspace(0, 0.98, steps - 1))])))
     low, high = plateau(curve.reached)
@@ -73,9 +74,9 @@ def choose_threshold(
     curve = _joined(curve, look.at(np.linspace(*ends, steps // 2 + 2)[1:-1]))
     chosen, best = rule(curve), int(np.argmax(curve.reached))
     value = float(look.at(np.array([chosen])).reached[0])
-    if rule is plateau_middle and value < curve.reached[best] - PLATEAU_POINTS:
+    if rule is MIDDLE and value < curve.reached[best] - PLATEAU_POINTS:
         chosen, value = float(curve.tried[best]), float(curve.reached[best])
-    return Tuned({NAME: chosen}, value, curve.tried.tolist(), curve.reached.tolist())
+    return Tuned({NAME: chosen}, value, curve.tried.tolist(), curve.reached.tolist(), how)
 
 
 class _Look:
