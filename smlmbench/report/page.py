@@ -167,10 +167,11 @@ def _rankings(asked: Sequence[Asked], boards: Sequence[Board]) -> list[tuple[str
 
 
 def _across(plan: Mapping[str, Any], boards: Sequence[Board]) -> dict[int, list[Drawing]]:
-    """Figures over all boards of a task, by the place of its first board."""
+    """Figures over all boards of a task and protocol, by the place of their first board."""
     found: dict[int, list[Drawing]] = {}
-    for name in dict.fromkeys(board.asked.name for board in boards):
-        own = [place for place, board in enumerate(boards) if board.asked.name == name]
+    sorts = [(board.asked.name, board.protocol or boards[0].protocol) for board in boards]
+    for sort in dict.fromkeys(sorts):
+        own = [place for place, other in enumerate(sorts) if other == sort]
         task = boards[own[0]].asked.task
         arms = {data: str(facts.get("arm") or "") for data, facts in plan.get("data", {}).items()}
         told = [Told(boards[k].data, arms.get(boards[k].data, ""), of(boards[k]), boards[k].facts) for k in own]
@@ -186,7 +187,7 @@ def _parts(
     return [
         {
             "board": board,
-            "other_protocol": any(earlier.data == board.data for earlier in boards[:place]),
+            "other_protocol": board.protocol not in ("", boards[0].protocol),
             "leaderboard": board_table(board) if board.entries else None,
             "numbers": numbers_table(board) if board.entries else None,
             "timings": device_table(board),

@@ -65,12 +65,14 @@ class Tuned:
         settings: By name, such as {"threshold": 0.4}; empty where a task tunes nothing.
         reached: The primary metric with it; NaN where nothing was tried.
         tried, curve: Every value that was tried, and the primary metric there.
+        how: By which rule, and the rule's own numbers; params of the run.
     """
 
     settings: Mapping[str, float] = field(default_factory=dict)
     reached: float = float("nan")
     tried: Sequence[float] = ()
     curve: Sequence[float] = ()
+    how: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +208,11 @@ class Task(ABC):
         """What a reference says about a frozen set."""
         return reference(condition)
 
-    def tune(self, answer: Any, condition: Condition, scoring: Scoring) -> Tuned:
-        """Choose on validation, from an answer without tuning; by default there is nothing to choose."""
-        del answer, condition, scoring
+    def tune(
+        self, answer: Any, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
+    ) -> Tuned:
+        """Choose on validation, from answers without tuning to it and to its further sets; by default nothing."""
+        del answer, condition, scoring, extras
         return Tuned()
 
     def at(self, answer: Any, tuned: Mapping[str, float]) -> Any:

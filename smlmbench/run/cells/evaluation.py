@@ -21,7 +21,7 @@ from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import Answers, Model, Scores, Tuned
+from smlmbench.tasks.contracts import Answers, Chosen, Model, Scores, Tuned
 
 OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]
@@ -43,11 +43,12 @@ def choose_on_validation(
 ) -> tuple[Tuned, Scores]:
     """Let the task tune on the whole validation set, keep that with the network, score validation there; fp32."""
     task, validation = tasks.load(cell.task, catalog), splits.validation
-    found = task.answer(answering(trained), validation, on_units=_progress(validation, on_frames))
-    chosen = task.tune(found, validation, cell.scoring)
+    found = answers_of(task, answering(trained), validation, None, on_frames)
+    chosen = task.tune(found.own, validation, cell.scoring, found.extras)
     trained.tuned = dict(chosen.settings)
-    kept = task.finish(task.at(found, chosen.settings), validation)
-    return chosen, task.score(kept, validation, cell.scoring)
+    kept = task.finish(task.at(found.own, chosen.settings), validation)
+    extras = {name: task.at(answer, chosen.settings) for name, answer in found.extras.items()}
+    return chosen, task.score(kept, validation, cell.scoring, extras)
 
 
 def score_conditions(
@@ -67,7 +68,7 @@ def score_conditions(
 
 
 def answers_of(
-    task: Task, model: Model, condition: Condition, tuned: Mapping[str, float], on_frames: OnFrames = lambda *_: None
+    task: Task, model: Model, condition: Condition, tuned: Chosen, on_frames: OnFrames = lambda *_: None
 ) -> Answers:
     """What a network says about a condition and its further sets."""
     own = task.answer(model, condition, tuned, on_units=_progress(condition, on_frames))

@@ -20,6 +20,7 @@ from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import Task
+from smlmbench.tasks.contracts import Tuned
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.claims import Row, claim
 from smlmbench.tracking.records import record_of
@@ -88,16 +89,17 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
     session.reporter.line(f"{describe(cell)}: {'scoring' if score_only else 'training'}")
     on_frames = _frames_reporter(cell, session)
     if score_only:
+        run.set_tags({names.NOT_TIMED: "{}"})  # the gate's reasons were of the earlier scores
         trained, content = _stored(run, session)
     else:
         _log_plan(cell, run, splits)
         trained, content = _trained(cell, session, run, _events(cell, session, run, task, watch))
     on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
-    content["facts"]["tuned"] = dict(trained.tuned)
+    content["facts"] |= {"tuned": dict(trained.tuned), "protocol": cell.scoring.protocol}
     if (sigma_nm := splits.validation.told.get("psf_sigma_nm")) is not None:
         content["facts"]["psf_sigma_nm"] = float(sigma_nm)
     _log_checkpoint(run, content)
-    _log_tuned(run, cell.scoring, trained)
+    _log_tuned(run, cell.scoring, trained, on_validation[0])
     evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
     log_evaluation(run, evaluation, splits.tests, cell.scoring, task, int(content["facts"]["samples_seen"]))
     for name, (answer, scores) in answer_applied(trained, cell, catalog, on_frames).items():
@@ -168,8 +170,8 @@ def _trained(cell: Cell, session: Session, run: Run, events: Events) -> tuple[Tr
     return trained, checkpoint_of(trained.network, trainee.given, model, output, facts)
 
 
-def _log_tuned(run: Run, scoring: Scoring, trained: Trained) -> None:
-    tuned = {"threshold": "none", **{name: f"{value:.6g}" for name, value in trained.tuned.items()}}
+def _log_tuned(run: Run, scoring: Scoring, trained: Trained, chosen: Tuned) -> None:
+    tuned = {"threshold": "none", **{name: f"{value:.6g}" for name, value in chosen.settings.items()}, **chosen.how}
     params = {**tuned, "protocol": scoring.protocol, "matcher": scoring.matcher}
     run.log_params({**params, "infer_device": str(next(trained.network.parameters()).device)})
 

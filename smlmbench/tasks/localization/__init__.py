@@ -36,9 +36,9 @@ from smlmbench.tasks.contracts import (
 )
 from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sweeps, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
-from smlmbench.tasks.localization.scoring import emitters_of, profiles, whole_evidence
+from smlmbench.tasks.localization.scoring import SIGNAL_FREE, emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
-from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
+from smlmbench.tasks.localization.tuning import LOWEST_SCORE, MIDDLE, QUICK_THRESHOLDS, choose_threshold
 from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
@@ -84,10 +84,13 @@ class Localization(Task):
         rule = str(reference.settings.get("label_rule", "floor"))
         return replace(found, grid_nm=_grid_nm(condition, reference.output), label_rule=rule)
 
-    def tune(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Tuned:
-        """The threshold: the middle of the plateau of efficiency."""
+    def tune(
+        self, answer: Prediction, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
+    ) -> Tuned:
+        """The threshold, by the rule of the protocol."""
         assert answer.table is not None  # noqa: S101 (`answer` gives one)
-        return choose_threshold(answer.table, condition, scoring)
+        empty = (extras or {}).get(SIGNAL_FREE)
+        return choose_threshold(answer.table, condition, scoring, empty=None if empty is None else empty.table)
 
     def at(self, answer: Prediction, tuned: Mapping[str, float]) -> Prediction:
         """The candidates above the threshold."""
@@ -109,9 +112,12 @@ class Localization(Task):
         return Photometry(known, stated)
 
     def watch(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Watch:
-        """Efficiency at a quickly chosen threshold, and the image's mass over the number of emitters."""
+        """Efficiency in the middle of its plateau, found quickly, and the image's mass over the number of emitters.
+
+        Whatever the protocol: how a network was trained must not depend on how it is scored.
+        """
         assert answer.table is not None  # noqa: S101 (`answer` gives one)
-        chosen = choose_threshold(answer.table, condition, scoring, QUICK_THRESHOLDS)
+        chosen = choose_threshold(answer.table, condition, scoring, QUICK_THRESHOLDS, rule=MIDDLE)
         mass, true = 1.0, emitters_of(condition)
         if answer.image is not None and true is not None and len(true):
             mass = float(answer.image.values.sum()) / len(true)
