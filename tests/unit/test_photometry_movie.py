@@ -258,7 +258,13 @@ def told(monkeypatch, tmp_path):
         "pixel_size_nm": 100.0,
     }
     state = {
-        "facts": {"model": {"name": "spikes"}, "task": "localization", "calibrated": True, "psf_sigma_nm": 130.0},
+        "facts": {
+            "model": {"name": "spikes"},
+            "task": "localization",
+            "seen": {},
+            "calibrated": True,
+            "psf_sigma_nm": 130.0,
+        },
         "context": 1,
     }
 
