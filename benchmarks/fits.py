@@ -1,6 +1,6 @@
 """Whether the comparison of a movie with what a network was trained on tells which movies the network does not suit.
 
-python benchmarks/fits.py STUDY.yaml --store STORE [--data NAME] [--movies 60] [--frames 60] [--field 64] [--seed 0]
+python benchmarks/fits.py STUDY.yaml --store STORE [--data NAME] [--movies 60] [--frames 60] [--scored 20] [--field 64]
 
 For every trained row of a study (of localization, on simulated data), movies are simulated: matched ones, each with one
 background, width and density drawn from what was trained on, and shifted ones, each with one thing moved out of it.
@@ -165,7 +165,8 @@ def movie(facts: Mapping[str, Any], shift: Shift, seed: int, size: tuple[int, in
 class Judged:
     """One trained row: what its training saw, and its efficiency on a movie."""
 
-    def __init__(self, cell: Cell, checkpoint: Path, materials: Materials) -> None:
+    def __init__(self, cell: Cell, checkpoint: Path, materials: Materials, scored: int) -> None:
+        self.scored = scored
         self.trained = load_trained(checkpoint, materials.catalog)
         self.task, self.model = tasks.load(cell.task, materials.catalog), answering(self.trained)
         self.seen = seen_in_training(cell, materials)
@@ -173,12 +174,13 @@ class Judged:
 
     def __call__(self, condition: Condition) -> tuple[float, list[str]]:
         """Efficiency, and what is told."""
-        answer = self.task.answer(self.model, condition, self.trained.tuned)
+        some = condition.part(0, min(self.scored, condition.frames.n_frames))
+        answer = self.task.answer(self.model, some, self.trained.tuned, whole=False)
         fit = self.task.fits(self.seen, condition.frames)
         assert fit is not None
         table: Localizations = answer.table
-        fit.found(0, condition.frames.n_frames, table)
-        scores = self.task.score(answer, condition, Scoring())
+        fit.found(0, some.frames.n_frames, table)
+        scores = self.task.score(answer, some, Scoring())
         return scores.values.get("efficiency", float("nan")), list(fit.facts["lines"])
 
 
@@ -205,6 +207,7 @@ def judge(cell: Cell, judged: Judged, asked: argparse.Namespace) -> dict[str, An
         drawn_facts = base | one_draw(source, 1000 + number + asked.seed)
         efficiency, lines = judged(movie(drawn_facts, Shift("matched"), number + asked.seed, size, judged.known))
         matched.append(efficiency)
+        print(f"  matched {number}: {efficiency:.1f}", flush=True)
         alarms += bool(lines)
         for line in lines:
             print(f"  false alarm: movie {number} ({efficiency:.1f}): {line}", flush=True)
@@ -239,12 +242,13 @@ def main() -> None:
     parser.add_argument("--data", help="one data entry of the study; default: all")
     parser.add_argument("--movies", type=int, default=60, help="matched ones, and at most so many shifted ones")
     parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--scored", type=int, default=20, help="frames of each that the network is run on")
     parser.add_argument("--field", type=int, default=64, help="side in pixels")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     said = {}
     for cell, path, materials in rows(asked):
-        said[f"{cell.data.name} {cell.cell_id}"] = judge(cell, Judged(cell, path, materials), asked)
+        said[f"{cell.data.name} {cell.cell_id}"] = judge(cell, Judged(cell, path, materials, asked.scored), asked)
     print(json.dumps(said))
 
 

@@ -19,8 +19,8 @@ from smlmbench.references.peaks_gaussian import START_SIGMA_PX, fitted, maxima, 
 from smlmbench.tasks.localization.looks import LEAST_PX, SIDE_PX, Scale, looks, patches_of
 
 VERSION = 1
-LEVELS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
-LOWEST, LOW, TENTH, MIDDLE, NINTH, HIGH, HIGHEST = range(len(LEVELS))
+LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+LOWEST, LOW, TENTH, _, _, QUARTER, NINTH, HIGH, HIGHEST = range(len(LEVELS))
 FEW = 20  # spots whose median says something
 SAMPLES, PIXELS = 512, 2**20  # of a training; of a movie
 SURE, ENOUGH, SHARE = 8.0, 20, 0.5  # height of spots that are to be found; how many there must be; how many of them
@@ -30,13 +30,14 @@ SURE, ENOUGH, SHARE = 8.0, 20, 0.5  # height of spots that are to be found; how 
 class Quantity:
     """How a quantity of a movie is held against a training: its words, and which levels of the training bound it.
 
-    `margin` widens the range by a factor; `{}` of the words is the number.
+    `margin` widens the range by a factor, and by `slack` at least; `{}` of the words is the number.
     """
 
     said: str
     low: int | None
     high: int
     margin: float
+    slack: float = 0.0
     spots: bool = False  # whether it is of spots, which may be few
     unless: tuple[str, ...] = ()  # not told beside these, which explain it
     scale: float = 1.0  # of the number for people
@@ -44,17 +45,15 @@ class Quantity:
 
 SPECTRUM_UNLESS = ("background", "brightness", "width", "elongation", "noise", "uneven", "density")
 QUANTITIES = {
-    "background": Quantity("background {} photons a pixel", LOWEST, HIGHEST, 0.3),
+    "background": Quantity("background {} photons a pixel", LOWEST, HIGHEST, 0.3, 1.0),
     "brightness": Quantity("spots of {} photons (median)", TENTH, NINTH, 0.0, spots=True),
     "width": Quantity("spots {} nm wide (standard deviation)", LOW, HIGH, 0.05, spots=True),
-    "elongation": Quantity("spots {} % longer than wide", None, HIGH, 0.1, spots=True, scale=100.0),
+    "elongation": Quantity("spots {} % longer than wide", None, QUARTER, 0.1, 0.08, spots=True, scale=100.0),
     "noise": Quantity("pixel noise {} times (variance) what light and camera make", LOWEST, HIGHEST, 0.15),
-    "uneven": Quantity("background uneven by {} times the pixel noise", None, HIGHEST, 0.3),
-    "density": Quantity("{} spots per um2", None, HIGH, 0.0),
-    "coarse": Quantity("structure above 11 px {} times the pixel noise", LOWEST, HIGHEST, 0.3, unless=SPECTRUM_UNLESS),
-    "middle": Quantity(
-        "structure of 3 to 11 px {} times the pixel noise", LOWEST, HIGHEST, 0.3, unless=SPECTRUM_UNLESS
-    ),
+    "uneven": Quantity("background uneven by {} times the pixel noise", None, HIGH, 0.6),
+    "density": Quantity("{} spots per um2", None, HIGH, 0.25),
+    "coarse": Quantity("structure above 11 px {} times the pixel noise", None, HIGHEST, 0.3, unless=SPECTRUM_UNLESS),
+    "middle": Quantity("structure of 3 to 11 px {} times the pixel noise", None, HIGHEST, 0.3, unless=SPECTRUM_UNLESS),
     "fine": Quantity("structure below 3 px {} times the pixel noise", LOWEST, HIGHEST, 0.3, unless=SPECTRUM_UNLESS),
 }
 
@@ -124,7 +123,8 @@ class Fits:
         how, levels = QUANTITIES[name], self._quantiles[name]
         value = float(np.mean(values) if name == "density" else np.median(values))
         low, high = None if how.low is None else levels[how.low], levels[how.high]
-        outside = value > high * (1 + how.margin) or (low is not None and value < low / (1 + how.margin))
+        outside = value > max(high * (1 + how.margin), high + how.slack)
+        outside |= low is not None and value < min(low / (1 + how.margin), low - how.slack)
         most = _shown(how.scale * high)
         trained = f"{most} at most" if low is None else f"{_shown(how.scale * low)} to {most}"
         said = f"{how.said.format(_shown(how.scale * value))}; trained on {trained}"

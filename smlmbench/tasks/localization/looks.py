@@ -23,6 +23,7 @@ PATCHES, SPOTS = 512, 1500  # that are measured at most
 PLACE_PX = 8  # side of the places whose levels make the unevenness
 DARKEST = 1.0  # photons^2 of a pixel's variance
 CLEAR = 12.0  # height over the noise of spots whose shape is known to some per cent
+ROUND = 0.25  # elongation of spots that are not two
 APART = 4.0  # in sigma: from a spot that stands alone to the next
 BANDS = {"coarse": (0.02, 0.09), "middle": (0.09, 0.3), "fine": (0.3, 0.71)}  # cycles per pixel
 
@@ -58,8 +59,8 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
     Returns:
         By quantity: of each patch `background` (median), `noise` (variance over the expected one), `uneven` (spread of
         the level over places, in deviations of a pixel), `coarse`, `middle` and `fine` (root of the power in a band,
-        in that unit), `density` per um2; of each spot `brightness`; of each clear spot that stands alone `width` in nm
-        and `elongation`.
+        in that unit), `density` per um2; of each spot `brightness`; of each clear spot that stands alone `elongation`,
+        and of those of them that are not two `width` in nm.
     """
     patches = patches[evenly(len(patches), PATCHES)]
     values = patches.astype(np.float64)
@@ -73,6 +74,7 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
     spots = fitted(patches, seen.select(rows), plan)
     good = spots.plausible
     shaped = good & alone[rows] & (spots.maxima.height > CLEAR)
+    elongation = _elongation(spots, scale.noise)
     return {
         "background": level,
         "noise": noise**2 / np.maximum(expected, DARKEST),
@@ -80,15 +82,15 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
         **{name: np.sqrt(power) / noise for name, power in _bands(values).items()},
         "density": counts / (patches[0].size * (scale.pixel_nm / 1000) ** 2),
         "brightness": spots.fits.photons[good],
-        "width": spots.fits.sigma_px[shaped] * scale.pixel_nm,
-        "elongation": _elongation(spots)[shaped],
+        "width": spots.fits.sigma_px[shaped & (elongation < ROUND)] * scale.pixel_nm,
+        "elongation": elongation[shaped],
     }
 
 
 def _spread(values: Floats) -> Floats:
-    """Half of what holds two thirds of the levels (medians) of the places in patches (m, h, w)."""
+    """Half of what holds two thirds of the levels of the places in patches (m, h, w); a spot leaves a quarter free."""
     places = patches_of(values, PLACE_PX)
-    levels = np.median(places, axis=(1, 2)).reshape(len(values), -1)
+    levels = np.quantile(places, 0.25, axis=(1, 2)).reshape(len(values), -1)
     low, high = np.quantile(levels, [0.16, 0.84], axis=1)
     return np.asarray((high - low) / 2)
 
@@ -113,8 +115,8 @@ def _alone(frame: Ints, row: Ints, column: Ints, apart_px: float) -> NDArray[np.
     return alone
 
 
-def _elongation(spots: Spots) -> Floats:
-    """Relative difference of the longer and the shorter axis (n,), whatever their direction; noise makes some.
+def _elongation(spots: Spots, noise: Noise) -> Floats:
+    """Relative difference of the longer and the shorter axis (n,), whatever their direction, beyond what noise makes.
 
     Of what a round Gaussian leaves in the window, the parts along its two derivatives that stretch it: by opposite
     widths along x and y, and along the diagonals.
@@ -127,10 +129,13 @@ def _elongation(spots: Spots) -> Floats:
         made: Floats = fits.photons[:, None, None] * down[:, :, None] * across[:, None, :]
         return made
 
-    left = spots.windows - image(along_y, along_x) - fits.background[:, None, None]
+    model = image(along_y, along_x) + fits.background[:, None, None]
+    variance = noise.excess * np.maximum(model, 0) + noise.added
     modes = (image(along_y, x_by_sigma) - image(y_by_sigma, along_x), image(y_by_place, x_by_place))
-    upright, slanted = (
-        (left * mode).sum(axis=(1, 2)) / np.maximum((mode**2).sum(axis=(1, 2)), 1e-12) for mode in modes
-    )
-    found: Floats = 2 * np.hypot(upright, slanted / (2 * fits.sigma_px)) / fits.sigma_px
+    squared = np.zeros(len(fits.sigma_px))
+    for mode, length in zip(modes, (1.0, 2 * fits.sigma_px), strict=True):
+        power = np.maximum((mode**2).sum(axis=(1, 2)), 1e-12)
+        part = ((spots.windows - model) * mode).sum(axis=(1, 2)) / power
+        squared += (part**2 - (mode**2 * variance).sum(axis=(1, 2)) / power**2) / length**2
+    found: Floats = 2 * np.sqrt(np.maximum(squared, 0)) / fits.sigma_px
     return found
