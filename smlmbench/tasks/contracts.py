@@ -6,7 +6,7 @@ has a default that suits a task with nothing to tune, no further frozen sets and
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
-(further frozen sets that sources draw for it), `doubts` and `compares` (True where it has a method of that name).
+(further frozen sets that sources draw for it), `doubts`, `compares`, `fits` (True where it has a method of that name).
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
@@ -25,6 +26,7 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.fits import Fitting
 from smlmbench.tasks.measuring import Measuring
 from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
@@ -233,6 +235,19 @@ class Task(ABC):
     def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Measuring | None:
         """What `finish` measures of a streamed movie, or None; `known` is as `Condition.told`, `stated` the user's."""
         del known, stated
+        return None
+
+    def seen(self, inputs: Iterable[NDArray[np.float32]], known: Mapping[str, float]) -> dict[str, Any]:
+        """What a training saw, as plain values for its checkpoint, from blocks of its samples (n, H, W).
+
+        `known` is as `Condition.told`; empty where the task says nothing of it.
+        """
+        del inputs, known
+        return {}
+
+    def fits(self, seen: Mapping[str, Any], frames: Frames) -> Fitting | None:
+        """A movie beside what a training saw; None where nothing can be compared."""
+        del seen, frames
         return None
 
     # Numbers

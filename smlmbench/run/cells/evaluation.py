@@ -17,6 +17,7 @@ from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.registry import Catalog
+from smlmbench.run.fits import compared
 from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
@@ -128,12 +129,15 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
 
 def answer_applied(
     trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames
-) -> dict[str, tuple[Any, Scores]]:
-    """Answers to the movies without truth of a cell's data entry, and what can be said of them, by their file name."""
+) -> dict[str, tuple[Any, Scores, Mapping[str, Any] | None]]:
+    """Answers to the movies without truth of a cell's data entry, by their file name.
+
+    With each what can be said of it, and how the movie compares with the training (None where nothing does).
+    """
     task, model, made = tasks.load(cell.task, catalog), answering(trained), {}
     for one in data.applied(cell.data, cell.root_seed, catalog).values():
         found = task.finish(task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames)), one)
-        made[one.name] = found, task.score(found, one, cell.scoring)
+        made[one.name] = found, task.score(found, one, cell.scoring), compared(task, trained.facts, one.frames, found)
     return made
 
 

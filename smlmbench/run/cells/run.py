@@ -15,6 +15,7 @@ from smlmbench.run.cells.evaluation import Evaluation, OnFrames, answer_applied,
 from smlmbench.run.cells.logging import block_of, log_answer, log_evaluation
 from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
 from smlmbench.run.cells.training import Events, train_cell
+from smlmbench.run.fits import seen_in_training
 from smlmbench.run.materials import Splits
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
@@ -98,13 +99,17 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
     content["facts"] |= {"tuned": dict(trained.tuned), "protocol": cell.scoring.protocol}
     if (sigma_nm := splits.validation.told.get("psf_sigma_nm")) is not None:
         content["facts"]["psf_sigma_nm"] = float(sigma_nm)
+    if "seen" not in content["facts"]:
+        content["facts"]["seen"] = trained.facts["seen"] = seen_in_training(cell, session.materials)
     _log_checkpoint(run, content)
     _log_tuned(run, cell.scoring, trained, on_validation[0])
     evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
     log_evaluation(run, evaluation, splits.tests, cell.scoring, task, int(content["facts"]["samples_seen"]))
-    for name, (answer, scores) in answer_applied(trained, cell, catalog, on_frames).items():
+    for name, (answer, scores, fit) in answer_applied(trained, cell, catalog, on_frames).items():
         log_answer(run, answer, name, task, folder="applied")
-        run.log_dict(block_of(scores), f"applied/{name}.json")
+        run.log_dict(block_of(scores) | ({} if fit is None else {"fit": fit}), f"applied/{name}.json")
+        for line in () if fit is None else fit["lines"]:
+            session.reporter.line(f"{describe(cell)}: {name}: {line}")
     session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation)}")
 
 

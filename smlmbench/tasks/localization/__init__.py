@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlmbench import statistics
 from smlmbench.data.contracts import Condition
@@ -17,6 +18,7 @@ from smlmbench.formats.options import TableOptions
 from smlmbench.formats.tiff_image import write_raster
 from smlmbench.metrics.pooling import SUMS
 from smlmbench.metrics.ratios import ratio
+from smlmbench.movies import Frames
 from smlmbench.predictions import Floats, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
@@ -34,7 +36,7 @@ from smlmbench.tasks.contracts import (
     Tuned,
     Watch,
 )
-from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sweeps, tuning
+from smlmbench.tasks.localization import comparing, fits, gate, limits, pairing, pictures, sweeps, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
@@ -57,6 +59,7 @@ CARD = {
         "default_for": ["emitters"],
         "extras": ["signal_free"],
         "compares": True,
+        "fits": True,
         "doubts": True,
     },
 }  # fmt: skip
@@ -110,6 +113,14 @@ class Localization(Task):
     def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Photometry:
         """Photons, background and uncertainty."""
         return Photometry(known, stated)
+
+    def seen(self, inputs: Iterable[NDArray[np.float32]], known: Mapping[str, float]) -> dict[str, Any]:
+        """How its frames and spots look."""
+        return fits.seen(inputs, known)
+
+    def fits(self, seen: Mapping[str, Any], frames: Frames) -> fits.Fits | None:
+        """How those of a movie look, and how many spots a fitter sees there."""
+        return fits.Fits(seen, frames) if fits.comparable(seen, frames) else None
 
     def watch(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Watch:
         """Efficiency in the middle of its plateau, found quickly, and the image's mass over the number of emitters.
