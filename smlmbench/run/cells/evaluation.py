@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench import data, tasks
+from smlmbench import tasks
 from smlmbench.data.contracts import Condition
 from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
@@ -43,7 +43,7 @@ def choose_on_validation(
 ) -> tuple[Tuned, Scores]:
     """Let the task tune on the whole validation set, keep that with the network, score validation there; fp32."""
     task, validation = tasks.load(cell.task, catalog), splits.validation
-    found = task.answer(answering(trained), validation, on_units=_progress(validation, on_frames))
+    found = task.answer(answering(trained), validation, on_units=progress(validation, on_frames))
     chosen = task.tune(found, validation, cell.scoring)
     trained.tuned = dict(chosen.settings)
     kept = task.finish(task.at(found, chosen.settings), validation)
@@ -70,7 +70,7 @@ def answers_of(
     task: Task, model: Model, condition: Condition, tuned: Mapping[str, float], on_frames: OnFrames = lambda *_: None
 ) -> Answers:
     """What a network says about a condition and its further sets."""
-    own = task.answer(model, condition, tuned, on_units=_progress(condition, on_frames))
+    own = task.answer(model, condition, tuned, on_units=progress(condition, on_frames))
     extras = {name: task.answer(model, extra, tuned, whole=False) for name, extra in condition.extras.items()}
     return Answers(own, extras)
 
@@ -106,13 +106,16 @@ class Referee:
         return self.module.predict(condition, self.settings, output, seed)
 
 
+def referee_of(reference: Reference, catalog: Catalog) -> Referee:
+    """A planned reference, ready to answer."""
+    picked, scope = reference.reference, (reference.root_seed, reference.reference.name)
+    return Referee(catalog.module("references", picked.name), picked.settings, reference.output.settings, scope)
+
+
 def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog) -> Evaluation:
     """Score a row that needs no training on every condition."""
-    task, picked = tasks.load(reference.task, catalog), reference.reference
-    one_movie = bool(catalog.card("references", picked.name).facts.get("one_movie"))
-    module = catalog.module("references", picked.name)
-    referee = Referee(module, picked.settings, reference.output.settings, (reference.root_seed, picked.name))
-    made = Evaluation()
+    task, referee, made = tasks.load(reference.task, catalog), referee_of(reference, catalog), Evaluation()
+    one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
     for name, condition in conditions.items():
         found = task.refer(referee, condition)
         further = {} if one_movie else condition.extras
@@ -125,16 +128,6 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
     return made
 
 
-def answer_applied(
-    trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames
-) -> dict[str, tuple[Any, Scores]]:
-    """Answers to the movies without truth of a cell's data entry, and what can be said of them, by their file name."""
-    task, model, made = tasks.load(cell.task, catalog), answering(trained), {}
-    for one in data.applied(cell.data, cell.root_seed, catalog).values():
-        found = task.finish(task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames)), one)
-        made[one.name] = found, task.score(found, one, cell.scoring)
-    return made
-
-
-def _progress(condition: Condition, on_frames: OnFrames) -> Callable[[int], None]:
+def progress(condition: Condition, on_frames: OnFrames) -> Callable[[int], None]:
+    """Tell how many frames of a condition are done."""
     return lambda done: on_frames(condition.name, done, condition.frames.n_frames)
