@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from smlmbench.camera.reading import camera_of_file, settled
 from smlmbench.errors import ConfigError, suggest
+from smlmbench.psf.reading import names_a_file, psf_of_file
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.conditions import KEY, condition_of, is_named
 from smlmbench.study.reading.problems import Problems, Where, explain, short
@@ -16,6 +17,7 @@ from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
 Written = Mapping[str, Any]
 DESCRIBED = {"psf": "psf", "structure": "structures"}  # keys that hold a registered thing with its settings
+FILED = {"psf": psf_of_file}  # and what reads the YAML that may stand in their place
 CAMERA_FILES = (".yaml", ".yml")
 UNCALIBRATED = "uncalibrated"
 
@@ -200,6 +202,12 @@ class Entries:
         for key in [key for key in DESCRIBED if key in form.keys]:
             given = fields.pop(key, form.model.model_fields[key].default)
             told = self._quiet() if quiet[key] else self.choices
+            try:
+                given = self._of_file(key, given)
+            except ConfigError as error:
+                told.problems.add((*place, key), str(error))
+                usable = False
+                continue
             filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
             if given is not None and filled is not None:
                 filled |= self._named_files(DESCRIBED[key], (*place, key), filled)
@@ -208,6 +216,12 @@ class Entries:
             else:
                 usable = False
         return usable
+
+    def _of_file(self, key: str, given: Any) -> Any:
+        """A registered thing as it is written, or as the file says that stands in its place."""
+        if key in FILED and names_a_file(given):
+            return FILED[key](self._resolved(given), self.choices.catalog)
+        return given
 
     def _named_files(self, room: str, place: Where, filled: Mapping[str, Any]) -> dict[str, str]:
         """Files that a registered thing names (facts `files` and `needs` on its card), from the folder of the study."""

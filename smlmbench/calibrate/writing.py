@@ -1,0 +1,93 @@
+"""What was measured, as files: a camera and optics that commands and studies take by name, the numbers as JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smlmbench.calibrate.contracts import Measured, Number
+from smlmbench.calibrate.telling import interval
+from smlmbench.errors import unwritable
+from smlmbench.version import __version__
+
+CAMERA, OPTICS, DRIFT, RECORD, FIGURE = "camera.yaml", "optics.yaml", "drift.csv", "calibration.json", "calibration.png"
+DIGITS = 5
+
+
+def camera_text(measured: Measured, *, stated: bool) -> str:
+    """`camera.yaml`: each fact with its interval, or that it was stated or assumed."""
+    found = measured.camera
+    numbers = {} if stated else {
+        "baseline_adu": found.baseline_adu, "e_per_adu": found.e_per_adu, "read_noise_e": found.read_noise_e
+    }  # fmt: skip
+    facts = {
+        key: (value, _why(key, numbers, found.excess, stated=stated)) for key, value in measured.camera_facts.items()
+    }
+    said = [] if stated else [text for text in measured.doubts if "camera" in text]
+    return _text(f"Camera of {measured.name}", [*said, *found.doubts], facts)
+
+
+def _why(key: str, numbers: Mapping[str, Number], excess: float, *, stated: bool) -> str:
+    if stated:
+        return "as stated"
+    if key not in numbers:
+        return "stated by --em-gain" if key == "em_gain" and excess > 1 else ""
+    number = numbers[key]
+    said = interval(number) if number.known else f"assumed: {number.why}"
+    return f"{said}, before the gain of the register" if key != "baseline_adu" and excess > 1 and number.known else said
+
+
+def optics_text(measured: Measured) -> str:
+    """`optics.yaml`: the Gaussian of the movie's spots; "" where no width was measured."""
+    spots = measured.spots
+    if not spots.sigma_nm.known:
+        return ""
+    facts = {
+        "name": ("gaussian", f"seen with pixels of {measured.pixel_size_nm:g} nm"),
+        "sigma_nm": (spots.sigma_nm.value, f"{interval(spots.sigma_nm)}, {spots.counted} spots"),
+    }
+    spread = spots.sigma_spread
+    said = [f"widths differ by {100 * spread.value:.2g} % beyond noise"] if spread.known else []
+    return _text(f"Optics of {measured.name}", [*said, *spots.doubts], facts)
+
+
+def _text(title: str, said: list[str], facts: Mapping[str, tuple[Any, str]]) -> str:
+    """YAML with a comment beside every value."""
+    head = [f"# {title}, measured by smlmbench {__version__}; intervals are of 95 %", *(f"# {each}" for each in said)]
+    body = []
+    for key, (value, comment) in facts.items():
+        written = yaml.safe_dump({key: rounded(value)}, sort_keys=False, allow_unicode=True).rstrip("\n")
+        body.append(f"{written}  # {comment}" if comment and "\n" not in written else written)
+    return "\n".join([*head, *body]) + "\n"
+
+
+def rounded(value: Any) -> Any:
+    """A number to five digits; all else as it is."""
+    if isinstance(value, float) and math.isfinite(value) and value:
+        return float(f"{value:.{DIGITS}g}")
+    return value
+
+
+def record_text(told: Mapping[str, Any]) -> str:
+    """`calibration.json`; what is not finite is null."""
+    said = {"program": "smlmbench", "version": __version__, **told}
+    return json.dumps(_finite(said), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text (FormatError: it cannot be written)."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise unwritable("file", path, error) from None
