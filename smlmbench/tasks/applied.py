@@ -15,17 +15,27 @@ class Untrue:
         values, reasons: Finite numbers, and why others cannot be computed, by name.
         profiles: What changes along an axis, by name: columns of one length, None where a place has no number.
         pictures: PNG or SVG by name.
+        lines: Sentences on the movie itself, whoever answers.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    lines: Sequence[str] = ()
 
     @property
     def block(self) -> dict[str, Any]:
         """As a file holds it, without the pictures."""
-        return {"values": dict(self.values), "reasons": dict(self.reasons), "profiles": dict(self.profiles)}
+        found = {name: dict(getattr(self, name)) for name in ("values", "reasons", "profiles")}
+        return found | {"lines": list(self.lines)}
+
+    def joined(self, other: "Untrue") -> "Untrue":
+        """Both together."""
+        both = (
+            {**getattr(self, name), **getattr(other, name)} for name in ("values", "reasons", "profiles", "pictures")
+        )
+        return Untrue(*both, (*self.lines, *other.lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,11 @@ class AppliedRow:
         """Why there is no such number, or empty."""
         blocks = (self.stored.get("alone") or {}, self.stored)
         return next((str(said[name]) for block in blocks if name in (said := block.get("reasons") or {})), "")
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """Sentences on the movie."""
+        return (self.stored.get("alone") or {}).get("lines") or ()
 
     def profile(self, name: str) -> Mapping[str, Sequence[float | None]]:
         """Columns of a profile; empty where there is none."""

@@ -326,9 +326,12 @@ class Task(ABC):
         del boards
         return ()
 
-    def applied(self, answer: Any, condition: Condition) -> Untrue:
-        """What can be said of an answer to a movie without truth beyond `score`, where the movie is at hand."""
-        del answer, condition
+    def applied(self, answer: Any, condition: Condition, taught: Condition) -> Untrue:
+        """What can be said of an answer to a movie without truth beyond `score`, where the movie is at hand.
+
+        `taught` is the validation set of the data that rows were trained on.
+        """
+        del answer, condition, taught
         return Untrue()
 
     def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:

@@ -9,9 +9,9 @@ from smlmbench.data.contracts import Condition
 from smlmbench.errors import SmlmBenchError
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
-from smlmbench.registry import Catalog
 from smlmbench.run.cells.evaluation import OnFrames, progress, referee_of
 from smlmbench.run.cells.logging import block_of, log_answer
+from smlmbench.run.materials import Materials
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import Task
@@ -33,35 +33,40 @@ class Applied:
     why: str = ""
 
 
-def of_cell(trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames) -> Iterator[Applied]:
+def of_cell(trained: Trained, cell: Cell, materials: Materials, on_frames: OnFrames) -> Iterator[Applied]:
     """What a trained network says of the movies without truth of its data entry."""
+    catalog, taught = materials.catalog, materials.splits(cell).validation
     task, model = tasks.load(cell.task, catalog), answering(trained)
 
     def answer(one: Condition) -> Any:
         return task.finish(task.answer(model, one, trained.tuned, on_units=progress(one, on_frames)), one)
 
     for one in data.applied(cell.data, cell.root_seed, catalog).values():
-        yield _said(task, answer, one, cell.scoring)
+        yield _said(task, answer, (one, taught), cell.scoring)
 
 
-def of_reference(reference: Reference, catalog: Catalog) -> Iterator[Applied]:
+def of_reference(reference: Reference, materials: Materials) -> Iterator[Applied]:
     """The same of a reference that fits (fact `timed`); others know a truth, or make nothing of one movie.
 
     A movie that it refuses has the reason.
     """
+    catalog, taught = materials.catalog, materials.splits(reference).validation
     if not catalog.card("references", reference.reference.name).facts.get("timed"):
         return
     task, referee = tasks.load(reference.task, catalog), referee_of(reference, catalog)
     for one in data.applied(reference.data, reference.root_seed, catalog).values():
         try:
-            yield _said(task, lambda one: task.refer(referee, one), one, reference.scoring)
+            yield _said(task, lambda one: task.refer(referee, one), (one, taught), reference.scoring)
         except SmlmBenchError as error:
             yield Applied(one.name, why=str(error))
 
 
-def _said(task: Task, answer: Callable[[Condition], Any], one: Condition, scoring: Scoring) -> Applied:
+def _said(
+    task: Task, answer: Callable[[Condition], Any], sets: tuple[Condition, Condition], scoring: Scoring
+) -> Applied:
+    one, taught = sets
     found = answer(one)
-    return Applied(one.name, found, task.score(found, one, scoring), task.applied(found, one))
+    return Applied(one.name, found, task.score(found, one, scoring), task.applied(found, one, taught))
 
 
 def log_applied(run: Run, applied: Applied, task: Task) -> None:

@@ -30,7 +30,7 @@ def run_reference(reference: Reference, session: Session) -> str:
             evaluation = evaluate_reference(reference, tests, session.catalog)
             task = tasks.load(reference.task, session.catalog)
             log_evaluation(run, evaluation, tests, reference.scoring, task)
-            for applied in of_reference(reference, session.catalog):
+            for applied in of_reference(reference, session.materials):
                 log_applied(run, applied, task)
                 if applied.why:
                     session.reporter.line(f"{where} {name}: {applied.name}: not answered: {applied.why}")

@@ -101,7 +101,7 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
     _log_tuned(run, cell.scoring, trained)
     evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
     log_evaluation(run, evaluation, splits.tests, cell.scoring, task, int(content["facts"]["samples_seen"]))
-    for applied in of_cell(trained, cell, catalog, on_frames):
+    for applied in of_cell(trained, cell, session.materials, on_frames):
         log_applied(run, applied, task)
     session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation)}")
 

@@ -37,6 +37,7 @@ from smlmbench.tasks.contracts import (
 )
 from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sweeps, tuning
 from smlmbench.tasks.localization.applied import alone
+from smlmbench.tasks.localization.applied.likeness import likeness_of
 from smlmbench.tasks.localization.applied.page import movie_part
 from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import emitters_of, profiles, whole_evidence
@@ -182,9 +183,9 @@ class Localization(Task):
         """A sweep over densities, the physical limit in the same figure."""
         return sweeps.drawings(boards)
 
-    def applied(self, answer: Prediction, condition: Condition) -> Untrue:
-        """Resolution of its own parts, shapes of spots, counts and brightness over the movie, the error map."""
-        return alone(answer, condition)
+    def applied(self, answer: Prediction, condition: Condition, taught: Condition) -> Untrue:
+        """Resolution of its own parts, shapes of spots, counts and brightness over the movie, drift, the error map."""
+        return alone(answer, condition).joined(likeness_of(condition, taught))
 
     def movie(self, rows: Sequence[AppliedRow]) -> MoviePart:
         """All of that, and how rows agree."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlmbench.calibrate.drift import find_drift
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition
 from smlmbench.figures import Tile, strip
@@ -24,7 +25,8 @@ BEYOND, OTHER_WIDTH, FAINT = 0.95, 3.841, 3.0  # rank, deviance (95 % of like on
 BARS = 20
 SHOWN_PX = 512
 ERRORS = "errors"  # name of the picture
-MOST_LINKED = 500_000
+MOST_LINKED, MOST_DRIFTING = 500_000, 200_000
+POINTS = 50  # of a drift
 
 
 def alone(answer: Prediction, condition: Condition) -> Untrue:
@@ -33,9 +35,8 @@ def alone(answer: Prediction, condition: Condition) -> Untrue:
     table = answer.table
     if table is None:
         return found
-    for part in (over_time(table), spreads(table), _parts(table), _shapes(table, condition)):
-        values, profiles = {**found.values, **part.values}, {**found.profiles, **part.profiles}
-        found = Untrue(values, {**found.reasons, **part.reasons}, profiles, found.pictures)
+    for part in (over_time(table), spreads(table), _parts(table), _drift(table), _shapes(table, condition)):
+        found = found.joined(part)
     return found
 
 
@@ -63,6 +64,18 @@ def _parts(table: Localizations) -> Untrue:
         "high_nm": [float(one.max()) if len(one) > 1 else None for _, one in known],
     }
     return Untrue(values, {k: v for k, v in named.items() if isinstance(v, str)}, {"sections": profile})
+
+
+def _drift(table: Localizations) -> Untrue:
+    """The way of the sample as the row's own table tells it."""
+    found = find_drift(table.select(np.arange(0, len(table), max(1, -(-len(table) // MOST_DRIFTING)))))
+    if not len(found.frame):
+        return Untrue(reasons={"drift_nm": found.error_nm.why})
+    values = {"drift_nm": float(np.hypot(found.x_nm, found.y_nm).max())}
+    values |= {"drift_error_nm": found.error_nm.value} if found.error_nm.known else {}
+    some = np.unique(np.linspace(0, len(found.frame) - 1, POINTS).astype(np.int64))
+    way = {name: getattr(found, name)[some].tolist() for name in ("frame", "x_nm", "y_nm")}
+    return Untrue(values, profiles={"drift": way})
 
 
 def _shapes(table: Localizations, condition: Condition) -> Untrue:

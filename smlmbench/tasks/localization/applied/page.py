@@ -7,6 +7,7 @@ from smlmbench.predictions import Localizations, Prediction
 from smlmbench.tasks.applied import AppliedRow, Grid, MoviePart
 from smlmbench.tasks.localization.applied import ERRORS
 from smlmbench.tasks.localization.applied.agreement import matrix
+from smlmbench.tasks.localization.applied.likeness import TRAINING
 from smlmbench.tasks.localization.applied.verdicts import UNKNOWN, moving, shaped
 from smlmbench.tasks.sections import Drawing
 
@@ -21,7 +22,9 @@ def movie_part(rows: Sequence[AppliedRow]) -> MoviePart:
     tables = {row.label: table for row in rows if (table := _table(row)) is not None}
     agreement = matrix(tables)
     grids = (_numbers(rows), *(() if agreement is None else (agreement,)))
-    drawings = [one for make in (_sections, _shapes, _over_time, _spreads) if (one := make(rows)) is not None]
+    drawings = [
+        one for make in (_likeness, _sections, _shapes, _over_time, _drift, _spreads) if (one := make(rows)) is not None
+    ]
     return MoviePart(tuple(_sentences(rows)), grids, (*drawings, *_errors(rows)), UNKNOWN)
 
 
@@ -31,6 +34,7 @@ def _table(row: AppliedRow) -> Localizations | None:
 
 
 def _sentences(rows: Sequence[AppliedRow]) -> Iterator[str]:
+    yield from dict.fromkeys(line for row in rows for line in row.lines)
     for row in rows:
         said = [text for text in (moving(row), shaped(row)) if text]
         if said:
@@ -48,6 +52,7 @@ def _numbers(rows: Sequence[AppliedRow]) -> Grid:
         "FRC odd/even nm": _three("odd_even_nm"),
         "FRC blocks nm": _three("blocks_nm"),
         "FRC halves nm": _three("halves_nm"),
+        "Drift nm": _three("drift_nm"),
         "RSP": _three("rsp"),
         "RSE": _three("rse"),
         "Odd shapes (of 5 %)": _share("shape_beyond"),
@@ -123,6 +128,23 @@ def _shapes(rows: Sequence[AppliedRow]) -> Drawing | None:
 def _over_time(rows: Sequence[AppliedRow]) -> Drawing | None:
     points = [one for name, panel in LOOKS.items() for one in _points(rows, "over_time", "frame", name, panel)]
     return _drawn(points, "frame", "What each row finds over the movie.") if points else None
+
+
+def _drift(rows: Sequence[AppliedRow]) -> Drawing | None:
+    ways = {"x_nm": "drift along x (nm)", "y_nm": "drift along y (nm)"}
+    points = [one for name, panel in ways.items() for one in _points(rows, "drift", "frame", name, panel)]
+    said = "Drift of the sample as each row's own table tells it (blocks of frames laid over one another)."
+    return _drawn(points, "frame", said) if points else None
+
+
+def _likeness(rows: Sequence[AppliedRow]) -> Drawing | None:
+    """The movie beside the training, which is one figure for all rows."""
+    image = next((row.pictures[TRAINING] for row in rows if TRAINING in row.pictures), None)
+    if image is None:
+        return None
+    caption = "Frames of the movie (real) beside those of the training (simulated), and what is measured of both."
+    said = " ".join(dict.fromkeys(line for row in rows for line in row.lines))
+    return Drawing(caption, f"{caption} {said}", image)
 
 
 def _spreads(rows: Sequence[AppliedRow]) -> Drawing | None:

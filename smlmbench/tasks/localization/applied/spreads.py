@@ -6,7 +6,7 @@ from smlmbench.predictions import Floats, Localizations
 from smlmbench.tasks.applied import Untrue
 
 STRETCHES = 20  # of a movie
-PER_DECADE, EXPONENTS = 16, (-3, 7)  # bars over logarithmic axes, the same for every row
+PER_DECADE, EXPONENTS = {"photons": 16, "background": 48, "uncertainty_nm": 16}, (-3, 7)  # bars, alike for all rows
 LEVELS = {"low": 0.05, "middle": 0.5, "high": 0.95}
 QUANTITIES = ("photons", "background", "uncertainty_nm")
 
@@ -48,9 +48,8 @@ def over_time(table: Localizations) -> Untrue:
 def spreads(table: Localizations) -> Untrue:
     """Medians, 5 and 95 % points and bars over a logarithmic axis; the reason where a column is empty."""
     values, reasons, profiles = dict[str, float](), dict[str, str](), dict[str, dict[str, list[float]]]()
-    steps = (EXPONENTS[1] - EXPONENTS[0]) * PER_DECADE
-    edges = np.logspace(*EXPONENTS, steps + 1)
     for name in QUANTITIES:
+        edges = np.logspace(*EXPONENTS, (EXPONENTS[1] - EXPONENTS[0]) * PER_DECADE[name] + 1)
         given = quantity(table, name)
         given = given[np.isfinite(given)]
         if not len(given):
