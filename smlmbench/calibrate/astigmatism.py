@@ -1,17 +1,18 @@
 """Widths of a bead along both axes in every plane of a scan, and the astigmatic curve through them.
 
 Each plane is fitted by a Gaussian of two widths that is integrated over pixels. The curve is that of the PSF
-`astigmatic` (Huang et al. 2008, doi:10.1126/science.1153529), with one focus for each bead; planes count by their errors,
-outliers little. Intervals are those of the fit, or of the beads where these differ by more.
+`astigmatic` (Huang et al. 2008, doi:10.1126/science.1153529), with one focus for each bead; planes count by their
+errors, outliers little. Intervals are those of the fit, or of the beads where these differ by more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
+from scipy import optimize
 from scipy.stats import t as student
 
 from smlmbench.calibrate.contracts import Number
@@ -19,9 +20,10 @@ from smlmbench.predictions import Floats
 from smlmbench.references.fitting import axis
 
 EXPLAINED, FEWEST = 0.7, 7  # of a plane's light, for its widths to count; planes
-WIDEST = 2.2  # of the narrowest width: beyond it a bead is no Gaussian
+WIDEST = 3.0  # of the narrowest width: beyond it a bead is no Gaussian
 PRIOR = 0.3  # of the cubic and quartic terms
 FLOOR = 0.01  # error of a width, as a share of it: beads are no perfect Gaussians
+WIDTH_ERROR = 0.005  # of widths and depth of focus, that no fit tells: pixels, the way of counting light
 NAMES = ("sigma_x_nm", "sigma_y_nm", "focus_nm", "depth_of_focus_nm", "cubic_x", "cubic_y", "quartic_x", "quartic_y")
 FLAT = 0.1  # of the depth of focus: foci that are nearer to each other are one
 
@@ -146,6 +148,11 @@ def curve_of(widths: Sequence[Widths]) -> Curve | None:
     return Curve(numbers, middle, max(min(below, above), 1.0), float(np.sqrt(np.mean(misfit**2))))
 
 
+def least_squares(left: Callable[[Floats], Floats], start: Floats, **more: Any) -> Any:
+    """Of SciPy, whose stubs know sparse matrices only."""
+    return optimize.least_squares(left, start, **more)
+
+
 def _near(one: Widths) -> Widths:
     """Planes not too far from focus, which follow each other."""
     if not len(one.z_nm):
@@ -182,18 +189,19 @@ def _numbers(found: Any, used: Sequence[Widths]) -> dict[str, Number]:
     by_beads, factor = np.zeros_like(by_fit), 1.96
     if len(used) > 2:
         ends = np.cumsum([0, *(2 * len(one.z_nm) for one in used)])
-        sums = np.array([jacobian[a:b].T @ left[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)])
+        sums = np.array([jacobian[a:b].T @ left[a:b] for a, b in pairwise(ends)])
         by_beads = np.diag(inverse @ (sums.T @ sums) @ inverse) * len(used) / (len(used) - 1)
         factor = float(student.ppf(0.975, len(used) - 1)) if (by_beads > by_fit).any() else factor
-    error = factor * np.sqrt(np.maximum(by_fit, by_beads))
     values = found.x
+    floor = np.array([WIDTH_ERROR * values[at] if at in (0, 1, 3) else 0.0 for at in range(len(values))])
+    error = factor * np.sqrt(np.maximum(by_fit, by_beads) + floor**2)
     return {
         name: Number(float(values[at]), float(values[at] - error[at]), float(values[at] + error[at]))
         for at, name in enumerate(NAMES)
     }
 
 
-def likeness(curve: Curve, planes: NDArray[np.floating], step_nm: float, first: int, pixel_size_nm: float) -> float:
+def likeness(curve: Curve, planes: NDArray[np.floating], step_nm: float, first: int) -> float:
     """Share of the light of planes (n, side, side), numbers from `first` on, that a Gaussian with this curve explains.
 
     Widths of the curve are in px; each plane's place, brightness and background are free.

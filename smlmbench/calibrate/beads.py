@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import least_squares
 
 from smlmbench.calibrate.astigmatism import Curve, Widths, curve_of, likeness, widths_of
 from smlmbench.errors import ConfigError
@@ -24,6 +23,7 @@ APART = 1.6  # half windows to the next one
 FEWEST_PLANES = 7
 MOST_SHIFT = 4.0  # px and planes
 ALIKE, ROUNDS = 0.9, 2
+STEPS, STILL = 8, 0.005
 GAUSSIAN = 0.95  # of the light in range that widths must explain
 SMOOTH = 1.5
 
@@ -89,12 +89,14 @@ def measure_beads(name: str, stack: NDArray[np.floating], step_nm: float, pixel_
     widths = tuple(widths_of(cut[number], abs(step_nm)) for number in range(len(cut)) if alike[number] >= ALIKE)
     curve = curve_of(widths)
     mean, lowest = _lit(mean)
-    sharpest = int((mean**2).sum((1, 2)).argmax()) + lowest
-    focus = sharpest if curve is None else round(curve.focus_nm / abs(step_nm))
-    focus = min(max(focus, lowest + 1), lowest + len(mean) - 2) - lowest
+    explained = math.nan if curve is None else likeness(curve, mean, abs(step_nm), lowest)
+    focus = (len(mean) - 1) // 2
+    if curve is not None and explained >= GAUSSIAN:
+        focus = min(max(round(curve.focus_nm / abs(step_nm)) - lowest, 1), len(mean) - 2)
+    else:
+        doubts.append("no Gaussian of two widths: z = 0 is the middle of the scan")
     range_nm = min(focus, len(mean) - 1 - focus) * abs(step_nm)
-    explained = math.nan if curve is None else likeness(curve, mean, abs(step_nm), lowest, pixel_size_nm)
-    if curve is not None and curve.flat:
+    if curve is not None and curve.flat and explained >= GAUSSIAN:
         doubts.append("both widths change alike with depth: above and below focus are not told apart")
     return BeadsFound(
         name, mean.astype(np.float32), abs(step_nm), pixel_size_nm, focus, range_nm, found, used,
@@ -168,16 +170,21 @@ def _laid_over(beads: list[Floats]) -> tuple[Floats, int, Floats]:
 
 
 def _moved(bead: Floats, mean: Floats) -> tuple[Floats, float]:
-    """A bead shifted onto the mean, and the share of its light that the mean explains."""
+    """A bead shifted onto the mean (Gauss-Newton), and the share of its light that the mean explains."""
     spline = ndimage.spline_filter(bead, order=3)
     inner = (slice(None), slice(1, -1), slice(1, -1))
+    wanted = mean[inner].ravel()
+    slopes = np.column_stack([-np.gradient(mean, axis=along)[inner].ravel() for along in range(3)])
+    by = np.zeros(3)
 
-    def shifted(by: Floats) -> Floats:
+    def shifted() -> Floats:
         return np.asarray(ndimage.shift(spline, by, order=3, mode="nearest", prefilter=False), dtype=np.float64)
 
-    def left(by: Floats) -> Floats:
-        return (shifted(by)[inner] - mean[inner]).ravel() / np.sqrt((mean**2).sum())
-
-    found = least_squares(left, np.zeros(3), bounds=(-MOST_SHIFT, MOST_SHIFT), diff_step=1e-2, max_nfev=30)
-    spread = float(((mean[inner] - mean[inner].mean()) ** 2).sum() / (mean**2).sum())
-    return shifted(found.x), 1 - float((found.fun**2).sum()) / spread
+    for _ in range(STEPS):
+        step = np.linalg.lstsq(slopes, wanted - shifted()[inner].ravel(), rcond=None)[0]
+        by = (by + step).clip(-MOST_SHIFT, MOST_SHIFT)
+        if np.abs(step).max() < STILL:
+            break
+    moved = shifted()
+    left = ((moved[inner].ravel() - wanted) ** 2).sum()
+    return moved, 1 - float(left / ((wanted - wanted.mean()) ** 2).sum())

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench import psf
+from smlmbench.calibrate.beads import BeadsFound
 from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.seen import Detector, Seen, look
 from smlmbench.calibrate.spots import sampled
 from smlmbench.camera import Camera
-from smlmbench.figures.likeness import Curve, likeness
+from smlmbench.figures.likeness import Curve, Picture, likeness, shown
 from smlmbench.formats import open_movie
 from smlmbench.movies import calibrated, window
 from smlmbench.predictions import Floats
@@ -24,6 +25,7 @@ from smlmbench.study.sources import SimulateSource
 
 PIXELS = 2**19  # of real frames, and as many simulated ones
 RINGS, FEWEST_FRAMES = 16, 4
+MOST_BEADS = 5  # drawn
 ALONE = 4.0  # sigma from one spot to the next
 SEED = 7
 CLEAR = {"pixel values": 0.06, "power spectrum": 0.35, "spot width": 0.15, "spot photons": 0.15}
@@ -242,6 +244,18 @@ def figure_of(measured: Measured, check: Check) -> bytes:
     curves = list(check.curves)
     if (drift := measured.drift) is not None and len(drift.frame):
         curves.append(Curve("drift", "frame", drift.frame, {"x (nm)": drift.x_nm, "y (nm)": drift.y_nm}))
-    return likeness(
-        check.real, check.simulated, curves, f"{measured.name}: real and simulated", pixel_nm=measured.pixel_size_nm
-    )
+    ends = shown(check.real)
+    pictures = [Picture("real", check.real, ends), Picture("simulated", check.simulated, ends)]
+    return likeness(pictures, curves, f"{measured.name}: real and simulated", pixel_nm=measured.pixel_size_nm)
+
+
+def figure_of_beads(found: BeadsFound) -> bytes:
+    """Planes of the mean bead and the widths of all of them by depth, as a PNG."""
+    step = max(1, len(found.stack) // 8)
+    planes = [max(found.focus - 2 * step, 0), found.focus, min(found.focus + 2 * step, len(found.stack) - 1)]
+    pictures = [Picture(f"z {(at - found.focus) * found.step_nm:+.0f} nm", found.stack[at]) for at in planes]
+    curves = []
+    for number, one in enumerate(found.widths[:MOST_BEADS]):
+        lines = {name: at * found.pixel_size_nm for name, at in (("x", one.x_px), ("y", one.y_px))}
+        curves.append(Curve(f"widths of bead {number + 1} (nm)", "depth from the first plane (nm)", one.z_nm, lines))
+    return likeness(pictures, curves, f"{found.name}: mean bead and widths", pixel_nm=found.pixel_size_nm, unit="")

@@ -6,7 +6,8 @@ autocorrelation at r, a Gaussian of sqrt(2) sigma (the second cumulant of Dertin
 doi:10.1073/pnas.0907866106). Structure does not enter, nor what stays; noise enters at r = 0 alone, which is left out.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,26 +19,35 @@ from smlmbench.predictions import Floats
 RANGE_PX = (0.35, 6.0)  # widths that are looked for
 REACH = 3.0  # in sigma: distances that are looked at
 FARTHEST_PX = 20
+PARTS = 8  # of the frames, which tell the error
 FEW_FRAMES = 4  # below, spots are compared with the mean of their frame
 
 
 @dataclass(frozen=True, slots=True)
 class Flicker:
-    """Width in camera pixels; density per pixel times mean square photons; share of the covariance that it explains."""
+    """Width in camera pixels; density per pixel times mean square photons; share of the covariance that it explains.
+
+    `error` is the standard error of the logarithm of the width, infinite where there are too few frames to tell.
+    """
 
     sigma_px: float
     power: float
     explained: float
+    error: float = math.inf
 
 
 def flicker(tiles: NDArray[np.float32]) -> Flicker:
     """The one Gaussian that explains the covariance of pixels in tiles (T, F, H, W) over their F frames."""
     lags = _covariance(tiles)
-    found = Flicker(FARTHEST_PX / REACH / 2, 0.0, 0.0)
+    found, reach = Flicker(FARTHEST_PX / REACH / 2, 0.0, 0.0), 0
     for _ in range(3):  # from far to near, so that slow changes over the field do not count as a spot
         reach = int(np.clip(np.ceil(REACH * found.sigma_px), 3, len(lags) // 2))
         found = _fitted(lags, reach)
-    return found
+    parts = np.array_split(np.arange(tiles.shape[1]), PARTS)
+    if len(parts[-1]) < FEW_FRAMES:
+        return found
+    each = [np.log(_fitted(_covariance(tiles[:, part]), reach).sigma_px) for part in parts]
+    return replace(found, error=float(np.std(each, ddof=1)) / PARTS**0.5)
 
 
 def _covariance(tiles: NDArray[np.float32]) -> Floats:

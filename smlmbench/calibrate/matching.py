@@ -18,33 +18,27 @@ from smlmbench.predictions import Floats
 from smlmbench.psf.contracts import Canvas, Spots
 from smlmbench.psf.gaussian import Gaussian
 
-ROUNDS, KEPT = 6, 3  # scenes that are drawn, and the last of them whose answers are averaged
+ROUNDS, COARSE, KEPT = 7, 3, 3  # scenes that are drawn, the first of them, and the last whose answers are averaged
+SHARES = np.array([0, 0.05, 0.15, 0.25, 0.375, 0.5, 0.625, 0.75, 0.85, 0.95, 1])
+DAMPING = 0.7
 MARGIN = 4.0  # in sigma: emitters around the field whose light falls on it
 FEW_WIDTHS = 20
 LEAST_SEEN = 0.25  # share of emitters that make a maximum of their own, below which counting says nothing
-LOW, MIDDLE, HIGH = 0.05, 0.5, 0.95
 STEP = 1.0  # the most by which a logarithm is changed at once
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Emitters anywhere, in camera pixels and photo-electrons.
-
-    Logarithms of photons are `middle` plus the `shape` (sorted, its median 0), times `below` or `above` by its sign.
-    """
+    """Emitters anywhere, in camera pixels and photo-electrons; logarithms of their photons at `SHARES` of them."""
 
     sigma_px: float
     per_pixel: float
     level: float
-    middle: float
-    below: float
-    above: float
-    shape: Floats
+    logs: Floats
 
     def photons(self, share: Floats) -> Floats:
         """Photons by share of the emitters that are dimmer."""
-        away = np.quantile(self.shape, share)
-        return np.asarray(np.exp(self.middle + away * np.where(away < 0, self.below, self.above)))
+        return np.asarray(np.exp(np.interp(share, SHARES, self.logs)))
 
 
 def draw(scene: Scene, shape: tuple[int, int, int], noise: Noise, draws: np.random.Generator) -> NDArray[np.float32]:
@@ -74,9 +68,7 @@ class Look:
     """What is compared: logarithms of maxima per pixel, of photons and widths; the spread of the latter; the level."""
 
     count: float
-    low: float
-    middle: float
-    high: float
+    logs: Floats
     width: float
     spread: float
     level: float
@@ -84,10 +76,10 @@ class Look:
     @classmethod
     def of(cls, seen: Seen) -> "Look":
         """The numbers of what was seen, with at least one fit."""
-        low, middle, high = np.quantile(np.log(seen.photons), [LOW, MIDDLE, HIGH]).tolist()
         enough = len(seen.widths) >= FEW_WIDTHS
         narrow, width, wide = np.quantile(np.log(seen.widths), [0.159, 0.5, 0.841]).tolist() if enough else [np.nan] * 3
-        return cls(float(np.log(seen.per_pixel)), low, middle, high, width, (wide - narrow) / 2, seen.level)
+        logs = np.quantile(np.log(seen.photons), SHARES)
+        return cls(float(np.log(seen.per_pixel)), logs, width, (wide - narrow) / 2, seen.level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,41 +96,49 @@ def match(seen: Seen, start: Scene, detector: Detector, side_px: tuple[int, int]
     """Find the scene; None where the detector loses sight of it."""
     draws, wanted = np.random.default_rng(seed), Look.of(seen)
     scene, answers = start, []
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         shown = look(draw(scene, (seen.n_frames, *side_px), detector.noise, draws), detector)
         if not len(shown.photons):
             return None
         got = Look.of(shown)
         share = shown.per_pixel / scene.per_pixel
-        scene = _changed(scene, wanted, got, share)
+        scene = _changed(scene, wanted, got, share, fine=turn >= COARSE)
         answers.append((scene, share, got.spread, len(shown.photons)))
     kept = answers[-KEPT:]
-    mean: dict[str, Any] = {name: float(np.mean([getattr(each[0], name) for each in kept])) for name in NUMBERS}
+    mean: dict[str, Any] = {name: np.mean([getattr(each[0], name) for each in kept], axis=0) for name in NUMBERS}
     _, shares, spreads, fits = zip(*kept, strict=True)
     return Match(replace(scene, **mean), float(np.mean(shares)), float(np.mean(spreads)), int(np.sum(fits)))
 
 
-NUMBERS = ("sigma_px", "per_pixel", "level", "middle", "below", "above")
+NUMBERS = ("sigma_px", "per_pixel", "level", "logs")
 
 
-def _changed(scene: Scene, wanted: Look, got: Look, share: float) -> Scene:
+def _changed(scene: Scene, wanted: Look, got: Look, share: float, *, fine: bool) -> Scene:
     """A scene in which more is seen of what was too little."""
 
     def by(step: float) -> float:
         return float(np.exp(np.clip(step, -STEP, STEP))) if np.isfinite(step) else 1.0
 
-    def scaled(scale: float, own: float, other: float, reach: float) -> float:
-        """Of a side of the photons' spread, of which noise makes its part in squares."""
-        squares = (scale * reach) ** 2 + own**2 - other**2
-        return float(np.sqrt(max(squares, 0.0)) / reach) if reach > 0 else scale
-
-    down, up = np.abs(np.quantile(scene.shape, [LOW, HIGH])).tolist()
     return replace(
         scene,
         sigma_px=scene.sigma_px * by(wanted.width - got.width),
         per_pixel=scene.per_pixel * by((wanted.count - got.count) / max(min(share, 1.0), LEAST_SEEN)),
         level=scene.level + wanted.level - got.level,
-        middle=scene.middle + float(np.clip(wanted.middle - got.middle, -STEP, STEP)),
-        below=scaled(scene.below, wanted.middle - wanted.low, got.middle - got.low, down),
-        above=scaled(scene.above, wanted.high - wanted.middle, got.high - got.middle, up),
+        logs=_fine(scene.logs, wanted.logs, got.logs) if fine else _coarse(scene.logs, wanted.logs, got.logs),
     )
+
+
+def _coarse(own: Floats, wanted: Floats, got: Floats) -> Floats:
+    """Photons moved by their median and stretched on both sides of it, where noise makes its part in squares."""
+    middle = len(SHARES) // 2
+    found = own - own[middle]
+    for side, end in ((slice(middle), 1), (slice(middle + 1, None), -2)):
+        reach = found[end]
+        squares = reach**2 + (wanted[end] - wanted[middle]) ** 2 - (got[end] - got[middle]) ** 2
+        found[side] *= np.sqrt(max(squares, 0.0)) / abs(reach) if reach else 1.0
+    return np.asarray(found + own[middle] + np.clip(wanted[middle] - got[middle], -STEP, STEP))
+
+
+def _fine(own: Floats, wanted: Floats, got: Floats) -> Floats:
+    """Photons moved share by share."""
+    return np.sort(own + DAMPING * np.clip(wanted - got, -STEP, STEP))

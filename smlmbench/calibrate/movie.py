@@ -2,11 +2,14 @@
 
 import math
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 
-from smlmbench.calibrate.contracts import CameraFound, Measured, SpotsFound
+from smlmbench.calibrate.background import measure_background
+from smlmbench.calibrate.camera import facts as facts_of
+from smlmbench.calibrate.camera import measure_camera
+from smlmbench.calibrate.contracts import CameraFound, Measured
 from smlmbench.calibrate.drift import find_drift
+from smlmbench.calibrate.spots import measure_spots
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
@@ -54,18 +57,17 @@ def measured(
             black = open_movie(dark, catalog=catalog)
             opened.callback(black.close)
             darkness = calibrated(black, None)
-        camera_py = import_module("smlmbench.calibrate.camera")
         known = excess if camera is None else camera.noise.excess
-        found: CameraFound = camera_py.measure_camera(counts, darkness, known)
+        found = measure_camera(counts, darkness, known)
         if camera is not None:
             camera.check((movie.height, movie.width))
             used, doubts = camera, _against(camera, found)
         else:
-            used, doubts = _found(path, found, camera_py.facts(found))
+            used, doubts = _found(path, found, facts_of(found))
         photons = window(calibrated(movie, used), frames=frames)
-        spots: SpotsFound = import_module("smlmbench.calibrate.spots").measure_spots(photons, pixel_size_nm, used.noise)
+        spots = measure_spots(photons, pixel_size_nm, used.noise)
         sigma_px = spots.sigma_nm.value / pixel_size_nm if spots.sigma_nm.known else USUAL_SIGMA_PX
-        background = import_module("smlmbench.calibrate.background").measure_background(photons, sigma_px)
+        background = measure_background(photons, sigma_px)
         if background.level.value < 0:
             doubts += (f"the background is {background.level.value:.3g} photons: the baseline is too high",)
         drift = find_drift(localized(photons, pixel_size_nm, sigma_px, catalog))

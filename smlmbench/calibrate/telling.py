@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from smlmbench.calibrate.beads import BeadsFound
 from smlmbench.calibrate.contracts import DriftFound, Measured, Number
+
+BEAD_FACTS = ("name", "step_nm", "pixel_size_nm", "focus", "range_nm", "found", "used", "alike", "explained", "doubts")
 
 
 class Line(NamedTuple):
@@ -58,6 +61,26 @@ def lines(measured: Measured) -> list[Line]:
     return [*found, way, _line("  its standard error (nm)", drift.error_nm, "two halves of the field")]
 
 
+def bead_lines(found: BeadsFound) -> list[Line]:
+    """All numbers of a scan of beads."""
+    planes, side = found.stack.shape[:2]
+    told = [
+        Line("beads", f"{found.used} of {found.found}", "", "stand alone and are alike"),
+        Line(
+            "mean of them", f"{planes} planes of {side} x {side} px", "", f"explains {100 * found.alike:.1f} % of each"
+        ),
+        Line("depths (nm)", f"-{found.range_nm:g} to {found.range_nm:g}", "", f"z = 0 at plane {found.focus}"),
+    ]
+    if (curve := found.curve) is None:
+        return [*told, Line("Gaussian widths", "unknown", "too few planes look like a Gaussian", "")]
+    fits = "fits" if found.gaussian else "does not describe these optics"
+    told.append(Line("astigmatic Gaussian", fits, "", f"explains {100 * found.explained:.1f} % of the light"))
+    if not found.gaussian:
+        return told
+    held = f"-{curve.range_nm:g} to {curve.range_nm:g} nm"
+    return [*told, *(_line(f"  {name}", number, held) for name, number in curve.numbers.items())]
+
+
 def doubts(measured: Measured) -> list[str]:
     """What is in doubt or was assumed, each once."""
     drift = () if measured.drift is None else measured.drift.doubts
@@ -71,6 +94,14 @@ def plain(measured: Measured) -> dict[str, Any]:
         end, most = _ends(drift) if len(drift.frame) else (math.nan, math.nan)
         told["drift"] = {"end_nm": end, "largest_nm": most, "error_nm": asdict(drift.error_nm), "doubts": drift.doubts}
     return told
+
+
+def plain_beads(found: BeadsFound) -> dict[str, Any]:
+    """All of a scan as plain values, but the stack, which is a file."""
+    planes = [{name: getattr(one, name).tolist() for name in one.__slots__} for one in found.widths]
+    told = {name: getattr(found, name) for name in BEAD_FACTS}
+    curve = None if found.curve is None else asdict(found.curve)
+    return {**told, "gaussian": found.gaussian, "curve": curve, "widths": planes}
 
 
 def _ends(drift: DriftFound) -> tuple[float, float]:

@@ -8,12 +8,14 @@ from typing import Any
 
 import yaml
 
+from smlmbench.calibrate.beads import BeadsFound
 from smlmbench.calibrate.contracts import Measured, Number
 from smlmbench.calibrate.telling import interval
 from smlmbench.errors import unwritable
 from smlmbench.version import __version__
 
 CAMERA, OPTICS, DRIFT, RECORD, FIGURE = "camera.yaml", "optics.yaml", "drift.csv", "calibration.json", "calibration.png"
+BEAD, BEAD_OPTICS = "bead.tif", "optics-beads.yaml"
 DIGITS = 5
 
 
@@ -52,6 +54,39 @@ def optics_text(measured: Measured) -> str:
     spread = spots.sigma_spread
     said = [f"widths differ by {100 * spread.value:.2g} % beyond noise"] if spread.known else []
     return _text(f"Optics of {measured.name}", [*said, *spots.doubts], facts)
+
+
+def bead_optics_text(found: BeadsFound, *, measured: bool) -> str:
+    """`optics.yaml` of a scan: the stack itself (`measured`), or the astigmatic Gaussian through its widths."""
+    said = list(found.doubts)
+    if measured or found.curve is None:
+        facts: dict[str, tuple[Any, str]] = {
+            "name": ("beads", f"{found.used} of {found.found} beads, laid over one another"),
+            "path": (BEAD, "beside this file"),
+            "step_nm": (found.step_nm, "as stated"),
+            "pixel_size_nm": (found.pixel_size_nm, "as stated"),
+            "focus_plane": (found.focus, "z = 0"),
+            "range_nm": (found.range_nm, "planes on both sides"),
+        }
+    else:
+        comments = {name: interval(number) for name, number in found.curve.numbers.items()}
+        numbers = {name: (value, comments[name]) for name, value in found.curve.settings().items()}
+        facts = {
+            "name": ("astigmatic", f"explains {100 * found.explained:.1f} % of the light of {found.used} beads"),
+            **numbers,
+            "range_nm": (found.curve.range_nm, "planes on both sides in which widths were measured"),
+        }
+    return _text(f"Optics of {found.name}", said, facts)
+
+
+def write_stack(path: Path, found: BeadsFound) -> None:
+    """Write the mean bead as a TIFF stack of 32-bit floats (FormatError: it cannot be written)."""
+    import tifffile
+
+    try:
+        tifffile.imwrite(path, found.stack, photometric="minisblack")
+    except OSError as error:
+        raise unwritable("stack", path, error) from None
 
 
 def _text(title: str, said: list[str], facts: Mapping[str, tuple[Any, str]]) -> str:

@@ -218,7 +218,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     sigma_px = optics.sigma_nm / source.pixel_size_nm
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "psf_sigma_nm": optics.sigma_nm, "background_photons": background}
-    told |= source.camera.noise.told()
+    told |= source.noise.told()
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),

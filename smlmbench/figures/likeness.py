@@ -1,6 +1,6 @@
-"""Simulated frames beside real ones: one frame of each, curves of both, and a curve of its own such as drift."""
+"""Frames beside each other, such as real and simulated ones or planes of a bead, and curves of both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,38 +25,53 @@ class Curve:
     title: str
     x_label: str
     x: ArrayLike
-    lines: dict[str, ArrayLike]
+    lines: Mapping[str, ArrayLike]
     log_y: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame (H, W) with its name, shown between two values; None: between its own."""
+
+    name: str
+    image: ArrayLike
+    ends: tuple[float, float] | None = None
+
+
 def likeness(
-    real: ArrayLike,
-    simulated: ArrayLike,
+    pictures: Sequence[Picture],
     curves: Sequence[Curve],
     title: str,
     *,
     pixel_nm: float,
+    unit: str = "photons",
     image_format: ImageFormat = "png",
 ) -> bytes:
-    """Draw two frames (H, W) in photons on one scale of grey, and the curves."""
-    images = [checked("real", real), checked("simulated", simulated)]
-    low, high = np.quantile(images[0], [LEFT_OUT, 1 - LEFT_OUT])
-    rows = -(-(2 + len(curves)) // COLUMNS)
+    """Draw frames in grey, and curves."""
+    rows = -(-(len(pictures) + len(curves)) // COLUMNS)
     with drawing_style():
         figure = new_figure(WIDE, 2.75 * rows + 0.4)
         figure.suptitle(title, fontsize=11, fontweight="bold")
         axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-        for axis, image, name in zip(axes, images, ("real", "simulated"), strict=False):
+        for axis, picture in zip(axes, pictures, strict=False):
+            image = checked(picture.name, picture.image)
+            low, high = picture.ends or shown(image)
             height, width = (side * pixel_nm for side in image.shape)
-            look = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-9), "extent": (0, width, height, 0)}
-            axis.imshow(image, **look)
-            axis.set(title=name, xlabel=f"{low:.0f} to {high:.0f} photons", xticks=[], yticks=[])
+            axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), extent=(0, width, height, 0))
+            axis.set(title=picture.name, xlabel=f"{low:.3g} to {high:.3g} {unit}", xticks=[], yticks=[])
+            axis.grid(visible=False)
             draw_scale_bar(axis, width, height, "white", in_px=False)
-        for axis, curve in zip(axes[2:], curves, strict=False):
+        for axis, curve in zip(axes[len(pictures) :], curves, strict=False):
             _draw(axis, curve)
-        for axis in axes[2 + len(curves) :]:
+        for axis in axes[len(pictures) + len(curves) :]:
             axis.set_visible(False)
         return save(figure, image_format)
+
+
+def shown(image: ArrayLike) -> tuple[float, float]:
+    """Values between which an image is shown."""
+    low, high = np.quantile(np.asarray(image), [LEFT_OUT, 1 - LEFT_OUT])
+    return float(low), float(high)
 
 
 def _draw(axis: "Axes", curve: Curve) -> None:

@@ -1,32 +1,40 @@
-"""What a movie says of itself, written as files that commands and studies take."""
+"""What a movie, or a scan of beads, says of itself, written as files that commands and studies take."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smlmbench.calibrate.check import Check, check_movie, figure_of
+from smlmbench.calibrate.beads import BeadsFound, measure_beads
+from smlmbench.calibrate.check import Check, check_movie, figure_of, figure_of_beads
 from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.movie import measured
-from smlmbench.calibrate.telling import doubts, plain
+from smlmbench.calibrate.telling import doubts, plain, plain_beads
 from smlmbench.calibrate.writing import (
+    BEAD,
+    BEAD_OPTICS,
     CAMERA,
     DRIFT,
     FIGURE,
     OPTICS,
     RECORD,
+    bead_optics_text,
     camera_text,
     optics_text,
     record_text,
+    write_stack,
     write_text,
 )
 from smlmbench.camera import Camera
 from smlmbench.errors import ConfigError
+from smlmbench.formats import open_movie
 from smlmbench.formats.drift import write_drift
+from smlmbench.movies import calibrated, window
 from smlmbench.registry import Catalog
 from smlmbench.run.using.projecting import write_bytes
 from smlmbench.run.using.replacing import INSTEAD, check_free, make_folder
 
 FILES = (CAMERA, OPTICS, DRIFT, RECORD, FIGURE)
+BEAD_FILES = (OPTICS, BEAD_OPTICS, BEAD, RECORD, FIGURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,45 @@ def calibrate_movie(wanted: Wanted, catalog: Catalog) -> Calibrated:
     check = check_movie(found, wanted.movie, catalog, wanted.frames)
     done = Calibrated(found, check)
     return done if wanted.output is None else Calibrated(found, check, _write(done, wanted, wanted.output))
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedBeads:
+    """What was found in a scan of beads, and the files."""
+
+    found: BeadsFound
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """All numbers as plain values."""
+        return plain_beads(self.found)
+
+
+def calibrate_beads(wanted: Wanted, step_nm: float, catalog: Catalog) -> CalibratedBeads:
+    """Measure a scan of beads and write what was found.
+
+    Raises:
+        ConfigError: No scan, or no bead that stands alone.
+        FormatError, SizeError: Files that cannot be read, or exist and are not to be replaced; no such frames.
+    """
+    if wanted.output is not None:
+        check_output(wanted.output, BEAD_FILES, overwrite=wanted.overwrite)
+    movie = open_movie(wanted.movie, catalog=catalog)
+    try:
+        part = window(calibrated(movie, wanted.camera), frames=wanted.frames)
+        found = measure_beads(wanted.movie.name, part.read(0, part.n_frames), step_nm, wanted.pixel_size_nm)
+    finally:
+        movie.close()
+    if wanted.output is None:
+        return CalibratedBeads(found)
+    make_folder(wanted.output)
+    paths = {name: wanted.output / name for name in BEAD_FILES}
+    write_stack(paths[BEAD], found)
+    write_text(paths[OPTICS], bead_optics_text(found, measured=not found.gaussian))
+    write_text(paths[BEAD_OPTICS], bead_optics_text(found, measured=True))
+    write_bytes(paths[FIGURE], figure_of_beads(found))
+    write_text(paths[RECORD], record_text(plain_beads(found)))
+    return CalibratedBeads(found, paths)
 
 
 def _write(done: Calibrated, wanted: Wanted, folder: Path) -> dict[str, Path]:

@@ -168,9 +168,13 @@ class Entries:
             fields = self._with_path(fields, key.split("."))
         if fields.get("camera", UNCALIBRATED) != UNCALIBRATED:
             noted = self.problems if "camera" in own else Problems("")
-            fields["camera"] = self._camera((*place, "camera"), fields["camera"], noted)
-            if fields["camera"] is None:
+            given, at = fields["camera"], (*place, "camera")
+            listed = isinstance(given, list)
+            places = [(*at, number) for number in range(len(given))] if listed else [at]
+            read = [self._camera(*each, noted) for each in zip(places, given if listed else [given], strict=True)]
+            if None in read:
                 return None
+            fields["camera"] = read if listed else read[0]
         for key, room in form.named.items():
             if own.get(key) is not None:
                 self.choices.registered(room, (*place, key), own[key])
