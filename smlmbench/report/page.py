@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from smlmbench.report.applied import movie_sections
 from smlmbench.report.boards.frame import csv_text, lines, of
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
@@ -121,7 +122,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
     explained = {name: text for board in boards for name, text in board.section.protocols.items()}
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))
     counts = Counter(row.status for row in rows)
-    parts = _parts(boards, history, _across(plan, boards))
+    parts = _parts(boards, history, _across(plan, boards), plan)
     names = dict.fromkeys(one.name for one in asked)
     said = [(board.asked.name, text) for board in boards for text in board.section.reading]
     # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
@@ -181,7 +182,7 @@ def _across(plan: Mapping[str, Any], boards: Sequence[Board]) -> dict[int, list[
 
 
 def _parts(
-    boards: Sequence[Board], history: History | None, across: Mapping[int, list[Drawing]]
+    boards: Sequence[Board], history: History | None, across: Mapping[int, list[Drawing]], plan: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Each board with its tables and figures, as the templates name them."""
     return [
@@ -196,6 +197,7 @@ def _parts(
             "distillation": distillation_table(board),
             "findings": findings(board),
             "drawings": [*across.get(place, ()), *_figures(board, history)],
+            "movies": movie_sections(board, plan),
             "conditions": [_facts(name, facts) for name, facts in board.facts.items() if facts],
         }
         for place, board in enumerate(boards)

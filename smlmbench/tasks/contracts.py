@@ -26,6 +26,7 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.fits import Fitting
 from smlmbench.tasks.measuring import Measuring
 from smlmbench.tasks.sections import Drawing, Section, Told
@@ -343,6 +344,19 @@ class Task(ABC):
         """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""
         del boards
         return ()
+
+    def applied(self, answer: Any, condition: Condition, taught: Condition) -> Untrue:
+        """What can be said of an answer to a movie without truth beyond `score`, where the movie is at hand.
+
+        `taught` is the validation set of the data that rows were trained on.
+        """
+        del answer, condition, taught
+        return Untrue()
+
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:
+        """The page's part for a movie without truth, from what is stored of every row; None: nothing is said."""
+        del rows
+        return None
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """What a unit holds and how many on average, for rates such as `emitters_per_s`; None where nothing counts."""

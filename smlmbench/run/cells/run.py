@@ -11,8 +11,9 @@ from smlmbench.errors import CollapsedError, FormatError, PrunedError, StoreLost
 from smlmbench.inference.allocator import place
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
 from smlmbench.inference.devices import resolve_device
-from smlmbench.run.cells.evaluation import Evaluation, OnFrames, answer_applied, choose_on_validation, score_conditions
-from smlmbench.run.cells.logging import block_of, log_answer, log_evaluation
+from smlmbench.run.cells.applied import log_applied, of_cell
+from smlmbench.run.cells.evaluation import Evaluation, OnFrames, choose_on_validation, score_conditions
+from smlmbench.run.cells.logging import log_evaluation
 from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
 from smlmbench.run.cells.training import Events, train_cell
 from smlmbench.run.fits import seen_in_training
@@ -105,11 +106,10 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
     _log_tuned(run, cell.scoring, trained, on_validation[0])
     evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
     log_evaluation(run, evaluation, splits.tests, cell.scoring, task, int(content["facts"]["samples_seen"]))
-    for name, (answer, scores, fit) in answer_applied(trained, cell, catalog, on_frames).items():
-        log_answer(run, answer, name, task, folder="applied")
-        run.log_dict(block_of(scores) | ({} if fit is None else {"fit": fit}), f"applied/{name}.json")
-        for line in () if fit is None else fit["lines"]:
-            session.reporter.line(f"{describe(cell)}: {name}: {line}")
+    for applied in of_cell(trained, cell, session.materials, on_frames):
+        log_applied(run, applied, task)
+        for line in applied.fit.get("lines", ()):
+            session.reporter.line(f"{describe(cell)}: {applied.name}: {line}")
     session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation)}")
 
 

@@ -23,6 +23,7 @@ from smlmbench.predictions import Floats, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.contracts import (
     MOST_LOST,
     Answers,
@@ -37,6 +38,9 @@ from smlmbench.tasks.contracts import (
     Watch,
 )
 from smlmbench.tasks.localization import comparing, fits, gate, limits, pairing, pictures, sweeps, tuning
+from smlmbench.tasks.localization.applied import alone
+from smlmbench.tasks.localization.applied.likeness import likeness_of
+from smlmbench.tasks.localization.applied.page import movie_part
 from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
@@ -195,6 +199,14 @@ class Localization(Task):
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
         """A sweep over densities, the physical limit in the same figure."""
         return sweeps.drawings(boards)
+
+    def applied(self, answer: Prediction, condition: Condition, taught: Condition) -> Untrue:
+        """Resolution of its own parts, shapes of spots, counts and brightness over the movie, drift, the error map."""
+        return alone(answer, condition).joined(likeness_of(condition, taught))
+
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart:
+        """All of that, and how rows agree."""
+        return movie_part(rows)
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """Emitters in a frame."""

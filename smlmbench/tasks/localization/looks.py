@@ -133,7 +133,8 @@ def _elongation(spots: Spots, noise: Noise) -> Floats:
     variance = noise.excess * np.maximum(model, 0) + noise.added
     modes = (image(along_y, x_by_sigma) - image(y_by_sigma, along_x), image(y_by_place, x_by_place))
     squared = np.zeros(len(fits.sigma_px))
-    for mode, length in zip(modes, (1.0, 2 * fits.sigma_px), strict=True):
+    lengths: tuple[Floats, Floats] = (np.ones(len(fits.sigma_px)), 2 * fits.sigma_px)
+    for mode, length in zip(modes, lengths, strict=True):
         power = np.maximum((mode**2).sum(axis=(1, 2)), 1e-12)
         part = ((spots.windows - model) * mode).sum(axis=(1, 2)) / power
         squared += (part**2 - (mode**2 * variance).sum(axis=(1, 2)) / power**2) / length**2
