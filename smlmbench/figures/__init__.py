@@ -8,7 +8,7 @@ from smlmbench.figures.charts import bars, curves, device_heat_map, scatter_accu
 from smlmbench.figures.frame import Panels, panel, projection, triplet, uint8_panel
 from smlmbench.figures.pictures import scale_bar_nm
 from smlmbench.figures.style import ImageFormat
-from smlmbench.figures.sweeps import sweep
+from smlmbench.figures.sweeps import sheet, sweep
 
 __all__ = ["ImageFormat", "Panels", "bars", "curves", "device_heat_map", "panel", "projection", "scale_bar_nm",
-           "scatter_accuracy_latency", "sensitivity", "sweep", "triplet", "uint8_panel"]  # fmt: skip
+           "scatter_accuracy_latency", "sensitivity", "sheet", "sweep", "triplet", "uint8_panel"]  # fmt: skip

@@ -31,7 +31,8 @@ from smlmbench.study.sources.structures import notes_on, structure_content
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
-LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
+LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None,
+         "read_as": None, "told_sigma_nm": None}  # fmt: skip
 
 
 class SimulateSource(Description):
@@ -59,6 +60,8 @@ class SimulateSource(Description):
     background: Background | None = None
     hot_pixels: Share = 0.0  # the same ones in all frames of a movie
     empty_frames: Share = 0.0  # without emitters; the density is that of the others
+    read_as: Camera | None = None  # the camera that the user states, where it is another one
+    told_sigma_nm: Positive | None = None  # the width that rows are told, where it is not that of the PSF
     draws: Literal["fast", "frozen"] = "fast"
     frozen: Frozen | None = None  # of a named condition; not written in a study
 

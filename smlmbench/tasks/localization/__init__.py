@@ -34,7 +34,7 @@ from smlmbench.tasks.contracts import (
     Tuned,
     Watch,
 )
-from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sweeps, tuning
+from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sheet, sweeps, tuning
 from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
@@ -171,13 +171,12 @@ class Localization(Task):
         return pictures.panels(answer, condition)
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
-        """The headline pair above 1 emitter/um2, the protocols."""
-        del frame
-        return section(tuple(self.card.facts["headline"]), conditions)
+        """The headline pair above 1 emitter/um2, the protocols, the robustness sheet."""
+        return section(tuple(self.card.facts["headline"]), frame, conditions)
 
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
-        """A sweep over densities, the physical limit in the same figure."""
-        return sweeps.drawings(boards)
+        """Robustness sheets, and a sweep over densities with the physical limit."""
+        return [*sheet.drawings(boards), *sweeps.drawings(boards)]
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """Emitters in a frame."""
