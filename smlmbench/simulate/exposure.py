@@ -56,8 +56,7 @@ def seen(source: SimulateSource, expected: torch.Tensor, chance: Chance) -> torc
     """Frames float32 that the camera makes of expected photo-electrons, through the inverse of the stated one."""
     if source.draws == "frozen":
         expected = (expected * EXPECTED_GRID).round() / EXPECTED_GRID
-    stated = source.camera if source.read_as is None else source.read_as
-    return stated.photons_of(_exposed(source.camera, expected, chance)).float()
+    return source.stated_camera.photons_of(_exposed(source.camera, expected, chance)).float()
 
 
 class _Answered(TorchFunctionMode):

@@ -35,7 +35,7 @@ from smlmbench.study.sources.simulate import SimulateSource
 Step = float | str
 Changed = Mapping[str, Any]  # fields of a description
 FACTOR = "x"
-OILED_NA, WAVELENGTH_NM = 1.45, 670.0  # of the pupil that stands for a Gaussian; narrower ones have a shorter wave
+MOST_NA, WAVELENGTH_NM = 1.2, 670.0  # of the pupil that stands for a Gaussian; a narrow one has a shorter wave
 WIDTHS = ("sigma_nm", "sigma_x_nm", "sigma_y_nm")
 LENGTHS = ("wavelength_nm", "reach_nm", "blur_nm")  # that scale an image in focus
 KINDS = {"emccd": "decode-example", "scmos": "hamamatsu-orca-flash4-v3"}
@@ -118,8 +118,8 @@ def pupil(centre: Centre, deepest_nm: float = 0.0) -> Centre:
     if set(own) != {"name", "sigma_nm"} or not isinstance(own["sigma_nm"], int | float):
         raise SenselessError(f"PSF '{own['name']}' is neither a pupil nor a Gaussian of one width")
     waves = math.pi * math.sqrt(2) * own["sigma_nm"]  # times NA: wavelength
-    na = min(OILED_NA, round(WAVELENGTH_NM / waves, 4))
-    name, wavelength_nm = "scalar_pupil", WAVELENGTH_NM if na < OILED_NA else round(waves * na, 1)
+    na = min(MOST_NA, round(WAVELENGTH_NM / waves, 4))
+    name, wavelength_nm = "scalar_pupil", WAVELENGTH_NM if na < MOST_NA else round(waves * na, 1)
     depths = {"z_min_nm": 0.0, "z_max_nm": max(DEEPEST_NM, deepest_nm)}
     settings = {"na": na, "wavelength_nm": wavelength_nm, **depths}
     filled = centre.catalog.card("psf", name).fill("psf", settings)

@@ -105,7 +105,8 @@ class SimulateSource(Description):
     def check(self, look: Look) -> list[Note]:
         """Depths that the PSF does not know, photons of no table or of nobody counted, structures, maps."""
         placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
-        maps = unfit_maps(self.camera, (), [(self.field_px, self.field_px)])
+        shapes, cameras = [(self.field_px, self.field_px)], dict.fromkeys((self.camera, self.stated_camera))
+        maps = [note for camera in cameras for note in unfit_maps(camera, (), shapes)]
         notes = [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed, *maps]
         return [((self.kind, *place), said) for place, said in notes]
 
@@ -144,6 +145,11 @@ class SimulateSource(Description):
             return []
         said = f"no molecule reaches min_photons {self.min_photons:g}, by which density is counted"
         return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
+
+    @property
+    def stated_camera(self) -> Camera:
+        """The camera by which its frames are read back."""
+        return self.camera if self.read_as is None else self.read_as
 
     @property
     def depths_nm(self) -> tuple[float, float]:

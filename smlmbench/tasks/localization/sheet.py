@@ -150,7 +150,7 @@ def listing(frame: "pd.DataFrame", conditions: Facts) -> Listing:
             step, worst = one.neighbours(), min((point for point in one.points), key=lambda point: point[1])
             moved = ", ".join(f"{one.said(at)}: {_signed(value - one.start)}" for at, value in step)
             lowest = f"{one.said(worst[0])}: {_plain(worst[1])} ({_signed(worst[1] - one.start)})"
-            said = "nowhere lower" if worst[0] == one.base else lowest
+            said = "nowhere lower" if worst[1] >= one.start else lowest
             rows.setdefault(one.axis, []).append(
                 (_spoken(one.axis), label, _plain(one.start), moved, _breaking(one), said)
             )
