@@ -20,7 +20,7 @@ from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
-from smlmbench.report.tables.board import board_table, numbers_table
+from smlmbench.report.tables.board import board_table, listing_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
 from smlmbench.report.tables.distillation import distillation_table, findings
 from smlmbench.report.tables.formats import formats_table
@@ -194,11 +194,12 @@ def _parts(
             "timings": device_table(board),
             "formats": formats_table(board),
             "contrasts": contrast_table(board),
+            "listings": [listing_table(one) for one in board.section.listings if one.rows],
             "distillation": distillation_table(board),
             "findings": findings(board),
             "drawings": [*across.get(place, ()), *_figures(board, history)],
             "movies": movie_sections(board, plan),
-            "conditions": [_facts(name, facts) for name, facts in board.facts.items() if facts],
+            "conditions": [_facts(name, facts) for name in board.conditions if (facts := board.facts.get(name))],
         }
         for place, board in enumerate(boards)
     ]

@@ -28,6 +28,7 @@ from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.fits import Fitting
+from smlmbench.tasks.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.measuring import Measuring
 from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 OnUnits = Callable[[int], None] | None
 Chosen = Mapping[str, float] | None
-GATE_SEED = 20_160
-MOST_LOST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +93,6 @@ class Watch:
     mass: float
     numbers: Mapping[str, float]
     tuned: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Whether a reduced number format counts beside fp32, its scores for people, and why it does not count, or empty.
-
-    The numbers are for the store; one of fp32 has the suffix `_fp32`.
-    """
-
-    passed: bool
-    told: str
-    reason: str
-    numbers: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What a row says about a condition and about the further sets of it."""
-
-    own: Any
-    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(Protocol):

@@ -21,7 +21,8 @@ from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import Answers, Chosen, Model, Scores, Tuned
+from smlmbench.tasks.contracts import Chosen, Model, Scores, Tuned
+from smlmbench.tasks.gating import Answers
 
 OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]
@@ -57,7 +58,7 @@ def score_conditions(
     """Score every test condition with what was tuned."""
     task, model, made = tasks.load(cell.task, catalog), answering(trained), Evaluation(*tuned)
     for name, condition in splits.tests.items():
-        drawn = example_picture(task, model, condition, trained.tuned)
+        drawn = None if condition.apart else example_picture(task, model, condition, trained.tuned)
         if drawn is not None:
             made.pictures[name] = drawn
         found = answers_of(task, model, condition, trained.tuned, on_frames)
@@ -123,7 +124,8 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
         extras = {extra: task.refer(referee, frozen) for extra, frozen in further.items()}
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
         made.answers[name] = found
-        drawn = _drawn(task, found, condition) if task.example(condition) is not None else None
+        shown = not condition.apart and task.example(condition) is not None
+        drawn = _drawn(task, found, condition) if shown else None
         if drawn is not None:
             made.pictures[name] = drawn
     return made

@@ -1,7 +1,7 @@
 """One cell as a run of the store: claim it, train or only score it, log everything, end it."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -110,12 +110,13 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
         log_applied(run, applied, task)
         for line in applied.fit.get("lines", ()):
             session.reporter.line(f"{describe(cell)}: {applied.name}: {line}")
-    session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation)}")
+    apart = {name for name, condition in splits.tests.items() if condition.apart}
+    session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation, apart)}")
 
 
-def _reached(task: Task, evaluation: Evaluation) -> str:
-    """The primary metric on every condition, and what was tuned."""
-    scored = evaluation.tests
+def _reached(task: Task, evaluation: Evaluation, apart: Collection[str]) -> str:
+    """The primary metric on every condition that is not apart, and what was tuned."""
+    scored = {name: scores for name, scores in evaluation.tests.items() if name not in apart}
     if not scored and evaluation.validation is not None:
         scored = {"val": evaluation.validation}
     told = ", ".join(

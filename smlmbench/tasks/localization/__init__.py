@@ -25,10 +25,7 @@ from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.contracts import (
-    MOST_LOST,
-    Answers,
     Chosen,
-    Gate,
     Model,
     OnUnits,
     Referee,
@@ -37,7 +34,8 @@ from smlmbench.tasks.contracts import (
     Tuned,
     Watch,
 )
-from smlmbench.tasks.localization import comparing, fits, gate, limits, pairing, pictures, sweeps, tuning
+from smlmbench.tasks.gating import MOST_LOST, Answers, Gate
+from smlmbench.tasks.localization import comparing, fits, gate, limits, pairing, pictures, sheet, sweeps, tuning
 from smlmbench.tasks.localization.applied import alone
 from smlmbench.tasks.localization.applied.likeness import likeness_of
 from smlmbench.tasks.localization.applied.page import movie_part
@@ -192,13 +190,12 @@ class Localization(Task):
         return pictures.panels(answer, condition)
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
-        """The headline pair above 1 emitter/um2, the protocols."""
-        del frame
-        return section(tuple(self.card.facts["headline"]), conditions)
+        """The headline pair above 1 emitter/um2, the protocols, the robustness sheet."""
+        return section(tuple(self.card.facts["headline"]), frame, conditions)
 
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
-        """A sweep over densities, the physical limit in the same figure."""
-        return sweeps.drawings(boards)
+        """Robustness sheets, and a sweep over densities with the physical limit."""
+        return [*sheet.drawings(boards), *sweeps.drawings(boards)]
 
     def applied(self, answer: Prediction, condition: Condition, taught: Condition) -> Untrue:
         """Resolution of its own parts, shapes of spots, counts and brightness over the movie, drift, the error map."""
