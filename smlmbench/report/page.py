@@ -185,10 +185,11 @@ def _parts(
     boards: Sequence[Board], history: History | None, across: Mapping[int, list[Drawing]], plan: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Each board with its tables and figures, as the templates name them."""
+    usual = {board.asked.name: board.protocol for board in reversed(boards)}  # of the first board of each task
     return [
         {
             "board": board,
-            "other_protocol": board.protocol not in ("", boards[0].protocol),
+            "other_protocol": board.protocol not in ("", usual[board.asked.name]),
             "leaderboard": board_table(board) if board.entries else None,
             "numbers": numbers_table(board) if board.entries else None,
             "timings": device_table(board),
