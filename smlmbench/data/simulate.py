@@ -219,7 +219,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     min_photons = float(truths.faintest_photons(source.min_photons, background, sigma_px))
     told = {"pixel_size_nm": source.pixel_size_nm, "background_photons": background}
     told["psf_sigma_nm"] = source.told_sigma_nm or optics.sigma_nm
-    told |= source.stated_camera.noise.told()
+    told |= source.noise.told()
     drawn = Condition(
         name=name,
         frames=ArrayFrames(frames),

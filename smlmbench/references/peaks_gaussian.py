@@ -101,7 +101,7 @@ def _plan(condition: Condition, settings: Settings) -> Plan:
 
 def _localize(frames: NDArray[np.float32], plan: Plan, pixel_size_nm: float) -> dict[str, Floats | Ints]:
     """Columns of one block of frames (F, H, W)."""
-    frame, row, column, height = _maxima(frames, plan)
+    frame, row, column, height = maxima(frames, plan.sigma_px, plan.threshold)
     half = plan.side // 2
     top = np.clip(row - half, 0, frames.shape[1] - plan.side)
     left = np.clip(column - half, 0, frames.shape[2] - plan.side)
@@ -126,15 +126,15 @@ def _localize(frames: NDArray[np.float32], plan: Plan, pixel_size_nm: float) -> 
     return {name: values[kept] for name, values in columns.items()}
 
 
-def _maxima(frames: NDArray[np.float32], plan: Plan) -> tuple[Ints, Ints, Ints, Floats]:
-    """Frame, row, column and height over noise of the local maxima above the threshold."""
+def maxima(frames: NDArray[np.float32], sigma_px: float, threshold: float) -> tuple[Ints, Ints, Ints, Floats]:
+    """Frame, row, column and height over noise of the local maxima of frames (F, H, W) above the threshold."""
     values = frames.astype(np.float64)
-    band = _band(values, plan.sigma_px)
-    noise = _noise(values)[:, None, None] * _gain(frames.shape[1], frames.shape[2], plan.sigma_px)
+    band = _band(values, sigma_px)
+    noise = white_noise(values)[:, None, None] * _gain(frames.shape[1], frames.shape[2], sigma_px)
     # a frame that is constant but for rounding has no maxima
     noise = np.maximum(noise, 1e-6 * np.abs(values).max(axis=(1, 2), keepdims=True) + 1e-12)
-    near = 2 * max(1, round(plan.sigma_px)) + 1
-    peaks = (band == ndimage.maximum_filter(band, (1, near, near))) & (band > plan.threshold * noise)
+    near = 2 * max(1, round(sigma_px)) + 1
+    peaks = (band == ndimage.maximum_filter(band, (1, near, near))) & (band > threshold * noise)
     frame, row, column = np.nonzero(peaks)
     return frame, row, column, (band / noise)[frame, row, column]
 
@@ -147,8 +147,8 @@ def _band(values: Floats, sigma_px: float) -> Floats:
     return band
 
 
-def _noise(values: Floats) -> Floats:
-    """Standard deviation of a pixel's noise in each frame (F,), from the part of it that no spot has.
+def white_noise(values: Floats) -> Floats:
+    """Standard deviation of a pixel's noise in each of frames (F, H, W), from the part of it that no spot has.
 
     A small frame says little of it: there the noise is at least that of all frames together.
     """
