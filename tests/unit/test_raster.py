@@ -67,9 +67,7 @@ def test_a_shared_label_lies_in_the_pixels_around_the_emitter():
     spikes = spikes_at([31.25 + 2.5], [56.25], label_rule="shared")  # 0.2 right of the middle of fine pixel (4, 2)
     assert spikes.nonzero().tolist() == [[4, 2], [4, 3]]
     assert spikes[4, 2:4].tolist() == pytest.approx([80, 20], abs=1e-3)
-    corner = spikes_at(
-        [1.0], [799.0], label_rule="shared"
-    )  # the outermost pixels have it whole
+    corner = spikes_at([1.0], [799.0], label_rule="shared")  # the outermost pixels have it whole
     assert corner[63, 0].item() == pytest.approx(100)
     with pytest.raises(ConfigError, match="binary"):
         spikes_at([1.0], [1.0], label_rule="shared", collisions="binary")
