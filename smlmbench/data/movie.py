@@ -18,6 +18,7 @@ from smlmbench.errors import ConfigError, PairingError
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.sources import MovieSource
+from smlmbench.study.sources.region import Region
 from smlmbench.truths.emitters import Emitters, faintest_photons, is_target
 
 CARD = {
@@ -79,8 +80,10 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
 class MovieFrames:
     """Frames of a part of an open movie; the file is closed when the last reference to them goes."""
 
-    def __init__(self, movie: movies.Movie, camera: Camera | None, block: Block) -> None:
-        self._frames = movies.window(movies.calibrated(movie, camera), frames=block.frames, columns=block.columns)
+    def __init__(self, movie: movies.Movie, camera: Camera | None, block: Block, region: Region) -> None:
+        used = movies.calibrated(movie, camera)
+        whole = movies.window(used, frames=region.frames, columns=region.columns, rows=region.rows)
+        self._frames = movies.window(whole, frames=block.frames, columns=block.columns)
         self.n_frames, self.height, self.width = self._frames.n_frames, self._frames.height, self._frames.width
         self.close = weakref.finalize(self, movie.close)
 
@@ -99,14 +102,18 @@ def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localiz
             mended = movie.scan()
             movie.tell()
         truth = _read_truth(source, source.truth, movie, camera, catalog) if source.truth is not None else None
+        region = source.region((movie.n_frames, movie.height, movie.width))
+        if truth is not None:
+            truth = cut(truth, Block(region.frames, region.columns, region.rows), source.pixel_size_nm)
         gap = 0 if source.track == "iid" else frame_shift(truth, iid=False)
-        block = block_of(source.part, movie.n_frames, movie.width, gap)
+        n_frames, _, width = region.shape
+        block = block_of(source.part, n_frames, width, gap)
     except BaseException:
         movie.close()
         raise
     if truth is not None:
-        truth = cut(truth, block, pixel_size_nm=source.pixel_size_nm, height=movie.height)
-    return MovieFrames(movie, camera, block), truth, mended
+        truth = cut(truth, block, source.pixel_size_nm)
+    return MovieFrames(movie, camera, block, region), truth, mended
 
 
 def _read_truth(
