@@ -107,6 +107,7 @@ def command(asked: _Asked) -> None:
 
     catalog = Catalog(asked.plugins or ())
     find(asked.movie, "movie", catalog=catalog)
+    from smlmbench.run.pace import Pace
     from smlmbench.run.progress import Reporter
     from smlmbench.run.slots import Slots, check_slots
     from smlmbench.run.using.asking import Wanted, request_of
@@ -127,12 +128,14 @@ def command(asked: _Asked) -> None:
     request, left = request_of(wanted, asked.movie, lambda: _shape(asked.movie, wanted, catalog), catalog, asked.output)
     writing: dict[str, Any] = {"table_format": asked.table_format, "overwrite": asked.overwrite}
     with Reporter(quiet=asked.as_json) as reporter:
-        crew = Crew(slots, reporter)
+        crew, pace = Crew(slots, reporter), Pace()
         reporter.start(f"predicting {asked.movie.name}", 1)
 
         def advance(done: int, total: int) -> None:
             while left:  # once, and only where nothing was refused
                 note(left.pop(0))
+            if said := pace.said(done, total):
+                note(said)
             reporter.advance(done, total)
 
         if isinstance(request, FitRequest):
