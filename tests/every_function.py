@@ -1,5 +1,7 @@
 """Every function of `import smlmbench` once, in the order of a person's work; run beside tiny.yaml."""
 
+import tifffile
+
 import smlmbench
 
 camera = {"kind": "scmos", "baseline_adu": 100, "e_per_adu": 0.5, "read_noise_e": 1.6}
@@ -16,6 +18,9 @@ movie, truth = smlmbench.simulate(study, 20, condition="low", seed=5)
 found = smlmbench.predict("fid_storm", movie, camera=camera, threshold=0.0, store="store", device="cpu")
 fitted = smlmbench.predict("peaks_gaussian", movie, camera=camera, pixel_size_nm=100)
 scores = smlmbench.evaluate(fitted, truth)
+
+tifffile.imwrite("drawn.tif", smlmbench.simulate(study, 60, condition="low", seed=6)[0])
+calibrated = smlmbench.calibrate("drawn.tif", 100, camera=camera)
 
 exported = smlmbench.export("fid_storm", "onnx", "exported", store="store")
 again = smlmbench.predict(exported.files[0], movie, camera=camera, threshold=0.0, frames=(5, 15))

@@ -96,7 +96,7 @@ def find_drift(table: Localizations, blocks: int | None = None) -> DriftFound:
 
 def _unknown(why: str) -> DriftFound:
     empty = np.empty(0)
-    return DriftFound(np.empty(0, dtype=np.int64), empty, empty, Number.unknown(why), (why,))
+    return DriftFound(np.empty(0, dtype=np.int64), empty, empty, Number.unknown(why))
 
 
 def _cut(table: Localizations, count: int, halves: NDArray[np.bool_] | None = None) -> _Blocks:
