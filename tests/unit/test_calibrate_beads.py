@@ -78,8 +78,15 @@ def test_one_bead_is_enough_and_its_doubt_is_said():
 
 
 def test_what_is_no_gaussian_becomes_the_measured_stack():
-    settings = {"name": "scalar_pupil", "mask": "tetrapod", "z_min_nm": -1000.0, "z_max_nm": 1000.0}
-    deep = measure_beads("deep.tif", scan(settings, step_nm=100.0, field_px=64), 100.0, 100.0)
+    """Two lobes that turn around each other with depth."""
+    y, x = np.mgrid[:40, :40] - 19.6
+    stack = np.full((21, 40, 40), 100.0)
+    for plane, angle in zip(stack, np.linspace(0, np.pi, 21), strict=True):
+        for sign in (-4, 4):
+            plane += 900 * np.exp(-((x - sign * np.cos(angle)) ** 2 + (y - sign * np.sin(angle)) ** 2) / 4)
+    stack = np.random.default_rng(2).poisson(stack).astype(np.float64)
+    deep = measure_beads("deep.tif", stack, 100.0, 100.0)
+    assert (deep.focus, deep.range_nm) == (10, 1000.0)
     assert not deep.gaussian
     assert any("no Gaussian of two widths" in doubt for doubt in deep.doubts)
     assert "name: beads" in bead_optics_text(deep, measured=not deep.gaussian)
