@@ -81,9 +81,9 @@ def test_what_is_no_gaussian_becomes_the_measured_stack():
     """Two lobes that turn around each other with depth."""
     y, x = np.mgrid[:40, :40] - 19.6
     stack = np.full((21, 40, 40), 100.0)
-    for plane, angle in zip(stack, np.linspace(0, np.pi, 21), strict=True):
+    for number, angle in enumerate(np.linspace(0, np.pi, 21)):
         for sign in (-4, 4):
-            plane += 900 * np.exp(-((x - sign * np.cos(angle)) ** 2 + (y - sign * np.sin(angle)) ** 2) / 4)
+            stack[number] += 900 * np.exp(-((x - sign * np.cos(angle)) ** 2 + (y - sign * np.sin(angle)) ** 2) / 4)
     stack = np.random.default_rng(2).poisson(stack).astype(np.float64)
     deep = measure_beads("deep.tif", stack, 100.0, 100.0)
     assert (deep.focus, deep.range_nm) == (10, 1000.0)
