@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         run,
         runs,
         simulate,
+        write_study,
     )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "run",
     "runs",
     "simulate",
+    "write_study",
 ]
 
 
