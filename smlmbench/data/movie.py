@@ -1,6 +1,7 @@
 """Samples of a user's movie and truth table."""
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.parts import Block, block_of, cut
 from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError, PairingError
+from smlmbench.formats.drift import at_frames, read_drift
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.sources import MovieSource
@@ -124,6 +126,9 @@ def _read_truth(
         source.pixel_size_nm, camera, source.columns, source.first_frame, movie.n_frames, field_nm, source.origin
     )
     table = formats.read_table(path, catalog=catalog, format=source.truth_format, options=options)
+    if source.drift is not None:
+        x_nm, y_nm = at_frames(read_drift(source.drift, source.pixel_size_nm), table.frame)
+        table = replace(table, x_nm=table.x_nm + x_nm, y_nm=table.y_nm + y_nm)
     inside = (table.x_nm >= 0) & (table.x_nm < field_nm[0]) & (table.y_nm >= 0) & (table.y_nm < field_nm[1])
     n_outside = len(table) - int(np.count_nonzero(inside))
     if n_outside > len(table) / 2:

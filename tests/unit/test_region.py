@@ -1,11 +1,15 @@
 """A part of a movie: a rectangle and a range of frames, with the positions of the whole movie's table."""
 
+from dataclasses import replace
+
 import pytest
 from study_fakes import write_movie, write_study
 from test_data_movie import held, stream_of, write
 
-from smlmbench.errors import ConfigError
+from smlmbench.errors import ConfigError, FormatError
+from smlmbench.formats import TableOptions, read_table
 from smlmbench.registry import Catalog
+from smlmbench.run.using.converting import Conversion, convert
 from smlmbench.study.load import load_study
 from smlmbench.study.sources import MovieSource
 
@@ -52,6 +56,38 @@ def test_it_counts_for_the_identity_where_it_is_stated(tmp_path):
     assert not {"roi", "frames"} & set(whole.identity(catalog))
     assert part.identity(catalog)["roi"] == ROI
     assert part.identity(catalog)["frames"] == {"first": 1, "last": 5}
+
+
+def test_a_drift_that_the_table_lacks_goes_back_on_its_positions(tmp_path):
+    (tmp_path / "drift.csv").write_text("frame,x_nm,y_nm\n0,0,0\n10,100,-50\n19,100,-50\n")
+    given = write(tmp_path)
+    table = held(MovieSource(**given, drift=tmp_path / "drift.csv", track="iid")).truth.table
+    plain = held(MovieSource(**given, track="iid")).truth.table
+    moved = table.x_nm - plain.x_nm, table.y_nm - plain.y_nm
+    assert moved[0][[0, 5, 19]].tolist() == pytest.approx([0, 50, 100])
+    assert moved[1][[0, 5, 19]].tolist() == pytest.approx([0, -25, -50])
+    assert "drift_sha256" in MovieSource(**given, drift=tmp_path / "drift.csv").identity(Catalog())
+    assert "drift_sha256" not in MovieSource(**given).identity(Catalog())
+
+
+def test_a_test_movie_has_a_part_of_its_own(tmp_path):
+    train = write_movie(tmp_path) | {"roi": {**ROI, "x_px": 50}, "frames": "1:9", "crop_px": 16, "track": "iid"}
+    test = {"b": {key: write_movie(tmp_path, "b")[key] for key in ("movie", "truth")}}
+    entry = load_study(write_study(tmp_path, data=[{"name": "own", "train": train, "test": test}])).study.data[0]
+    assert (entry.test["b"].roi, entry.test["b"].frames) == (None, None)
+
+
+def test_a_drift_is_taken_away_from_a_table(tmp_path):
+    (tmp_path / "drift.txt").write_text("0 0\n0.5 -1\n")
+    (tmp_path / "a.csv").write_text("frame,x_nm,y_nm\n0,500,600\n1,500,600\n")
+    known = TableOptions(pixel_size_nm=100, first_frame=0)
+    asked = Conversion(tmp_path / "a.csv", tmp_path / "b.csv", known=known, drift=tmp_path / "drift.txt")
+    convert(replace(asked, target_format="smlmbench_csv"), Catalog())
+    moved = read_table(tmp_path / "b.csv", catalog=Catalog())
+    assert moved.x_nm.tolist() == [500, 450]
+    assert moved.y_nm.tolist() == [600, 700]
+    with pytest.raises(FormatError, match="positions of a table alone"):
+        convert(replace(asked, source=write(tmp_path)["movie"], target=tmp_path / "c.tif"), Catalog())
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ class MovieSource(Description):
     columns: dict[str, str] | None = None  # own names: {frame: ..., x_nm: ..., y_nm: ...}; the unit is the key's
     first_frame: int | None = None  # its number in the table; by default the format's
     origin: Literal["corner", "centre"] | None = None  # where the table's (0, 0) is in the first pixel; the format's
+    drift: Path | None = None  # table of it, where it is taken away from the truth: positions go back with their light
     misfit: Literal["stop", "warn"] = "stop"  # where the table clearly fits the movie otherwise than stated
     pixel_size_nm: Positive
     camera: Camera | Literal["uncalibrated"]
@@ -114,17 +115,19 @@ class MovieSource(Description):
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
-        files = {"movie": "movie", "truth": "table"}
+        files = {"movie": "movie", "truth": "table", "drift": "drift table"}
         way = "{movie: FILE, truth: FILE, ...}"
-        return Form(cls, way, cls.written("part"), own=tuple(files), files=files, named={"truth_format": "formats"})
+        own, named = (*files, "roi", "frames"), {"truth_format": "formats"}
+        return Form(cls, way, cls.written("part"), own=own, files=files, named=named)
 
     def content(self) -> dict[str, Any]:
         """Its files count by their bytes; how it was cut is said by the part, what became of bad pixels where it is."""
         table = file_digest(self.truth) if self.truth is not None else None
-        digests = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
+        digests: dict[str, Any] = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
         silent = {"origin": self.origin is None, "bad_pixels": self.bad_pixels == "refuse"}
+        digests |= {} if self.drift is None else {"drift_sha256": file_digest(self.drift)}
         silent |= {"roi": self.roi is None, "frames": self.frames is None}
-        apart = {"movie", "truth", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
+        apart = {"movie", "truth", "drift", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
         return {**described(self, *apart), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,6 +157,8 @@ class MovieSource(Description):
                 find(self.truth, "table", catalog=look.catalog, format=named, takes_columns=own)
             except (SmlmBenchError, OSError) as error:
                 table = [(("truth",), unreadable(self.truth, error))]
+        if self.drift is not None and (gone := missing(self.drift, "drift table")):
+            notes.append((("drift",), gone))
         return [*notes, *table]
 
     def beside(self, others: Mapping[Place, Description], look: Look) -> list[Note]:
