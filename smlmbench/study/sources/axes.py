@@ -228,8 +228,7 @@ def not_a_centre(source: SimulateSource) -> str | None:
     stated: dict[str, Any] = {key: getattr(source, key) for key in ("density_per_um2", "background_photons")}
     stated |= {f"psf.{key}": one for key, one in source.psf.items() if isinstance(one, Mapping) and "min" in one}
     ranges = [key for key, value in stated.items() if not isinstance(value, int | float)]
-    if not isinstance(source.camera, Camera):
-        ranges.append("camera")
+    ranges += ["camera"] if source.more_cameras else []
     if source.frozen is not None:
         return "is a frozen condition, which is drawn as its file states; write out what it simulates"
     return f"has several values of {' and '.join(ranges)}; state one of each there" if ranges else None
