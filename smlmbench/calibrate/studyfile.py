@@ -16,13 +16,13 @@ from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.ranges import REACH, Ranges, cameras
 from smlmbench.calibrate.telling import doubts
 
-NORMALISATION = "photon_scale"  # of photons inside the networks
+NORMALISATION = "noise_scaled"  # of photons inside the networks: brightness, background and gain do least harm
 MODELS: tuple[dict[str, Any], ...] = (
     {"name": "fid_storm", "blocks": 5},
     {"name": "deep_storm", "width": 0.25},
     {"name": "srcnn", "width": 0.25},
 )
-LOSS = {"name": "l1l2", "lambda": 200}
+LOSS = {"name": "l1l2", "lambda": 800}
 BATCH, VALIDATIONS = 8, 5
 LARGEST_TIMED_PX = 128
 WIDTH = 118  # of a line of comment
@@ -103,6 +103,7 @@ def _data(measured: Measured, ranges: Ranges, budget: Budget, place: Place) -> I
     if len(several) == 1:
         yield f"        camera: {_flow(several[0])}"
     else:
+        yield from _comment("Yours first, which the movie is read with; another, so that other noise does no harm.", 8)
         yield "        camera:"
         yield from (f"          - {_flow(camera)}" for camera in several)
     yield f"        field_px: {budget.field_px}"

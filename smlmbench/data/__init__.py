@@ -24,9 +24,10 @@ def training_set(data_plan: DataPlan, scope: Scope, catalog: Catalog) -> Trainin
     return made
 
 
-def validation(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> Condition:
-    """The frozen validation set of a data entry; it does not depend on the repeat."""
-    return _condition("val", data_plan.val, data_plan.train_identity, Asked("val", root_seed), catalog)
+def validation(data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()) -> Condition:
+    """The frozen validation set of a data entry with further sets; it depends on neither them nor the repeat."""
+    asked = Asked("val", root_seed, tuple(extras))
+    return _condition("val", data_plan.val, data_plan.train_identity, asked, catalog)
 
 
 def holdout(data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()) -> Condition | None:

@@ -47,7 +47,7 @@ def _metrics_json(
     tuned: dict[str, Any] = {}
     if (chosen := evaluation.tuned) is not None:
         curve = {"tried": list(chosen.tried), "reached": list(chosen.curve)}
-        tuned = {**chosen.settings, **{f"{name}_curve": curve for name in chosen.settings}}
+        tuned = {**chosen.settings, **chosen.how, **{f"{name}_curve": curve for name in chosen.settings}}
     return {
         "protocol": scoring.protocol,
         "matcher": scoring.matcher,

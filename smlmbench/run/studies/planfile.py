@@ -34,7 +34,13 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
             for name, (_, entry) in data.items()
         },
         "data": {
-            name: {"task": task, "train": dict(entry.train_identity), "kind": entry.train.kind, "arm": entry.arm}
+            name: {
+                "task": task,
+                "train": dict(entry.train_identity),
+                "kind": entry.train.kind,
+                "arm": entry.arm,
+                "apply": [path.name for path in entry.apply],
+            }
             for name, (task, entry) in data.items()
         },
         "plugins": [str(path) for path in study.plugins],

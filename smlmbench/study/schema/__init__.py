@@ -81,7 +81,7 @@ class Training(Strict):
 class Scoring(Strict):
     """Headline protocol and its options by name (PROTOCOL section 1)."""
 
-    protocol: Literal["smlmbench-1", "challenge-2016"] = "smlmbench-1"
+    protocol: Literal["smlmbench-1", "smlmbench-2", "challenge-2016"] = "smlmbench-2"
     matcher: Literal["greedy", "hungarian"] = "greedy"
     lateral_nm: Annotated[float, Field(gt=0)] = 250.0
     axial_nm: Annotated[float, Field(gt=0)] = 500.0

@@ -11,14 +11,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DENSE_PER_UM2 = 1.0  # above, chance pairs inflate the primary metric, and the headline is a pair
+MATCHING = (
+    "Detections and true emitters are paired frame by frame, nearest first, within 250 nm laterally and 500 nm "
+    "axially (inclusive). Pairing uses the full field; what is counted lies strictly inside a border of 450 nm, "
+    "a pair by its true emitter. Emitters dimmer than the data's min_photons are neutral. Counts and squared "
+    "errors are pooled over all frames before any ratio is formed. Efficiency is "
+    "100 − √((100 − JAC)² + (RMSE/nm)²) with JAC in percent and the radial RMSE; it may be negative, and no "
+    "detection gives 0."
+)
 PROTOCOLS = {
-    "smlmbench-1": (
-        "Detections and true emitters are paired frame by frame, nearest first, within 250 nm laterally and 500 nm "
-        "axially (inclusive). Pairing uses the full field; what is counted lies strictly inside a border of 450 nm, "
-        "a pair by its true emitter. Emitters dimmer than the data's min_photons are neutral. Counts and squared "
-        "errors are pooled over all frames before any ratio is formed. Efficiency is "
-        "100 − √((100 − JAC)² + (RMSE/nm)²) with JAC in percent and the radial RMSE; it may be negative, and no "
-        "detection gives 0."
+    "smlmbench-1": f"{MATCHING} The threshold of a network is the middle of the plateau of efficiency on validation.",
+    "smlmbench-2": (
+        f"{MATCHING} The threshold of a network is the lowest on the plateau of the mean efficiency of strata of "
+        "brightness on validation, each weighing the same, among those with few false detections on frames without "
+        "emitters, at every background."
     ),
     "challenge-2016": (
         "The rules of the 2016 localization microscopy challenge: both tables are cut at a 450 nm border before they "
