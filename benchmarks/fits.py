@@ -1,6 +1,6 @@
 """Whether the comparison of a movie with what a network was trained on tells which movies the network does not suit.
 
-python benchmarks/fits.py STUDY.yaml --store STORE [--data NAME] [--movies 60] [--frames 60] [--scored 20] [--field 64] [--quick]
+python benchmarks/fits.py STUDY.yaml --store STORE [--data NAME] [--movies 60] [--scored 20] [--quick]
 
 For every trained row of a study (of localization, on simulated data), movies are simulated: matched ones, each with one
 background, width and density drawn from what was trained on, and shifted ones, each with one thing moved out of it.

@@ -72,9 +72,9 @@ def test_training_stores_what_it_saw_and_the_run_tells_of_its_applied_movies(tra
     assert outside["same.tif"] == []
     assert "background" in outside["bright.tif"]
     assert "elongation" in outside["lens.tif"]
-    assert any(": bright.tif: background 50" in line for line in trained.lines)
+    assert any(": bright.tif: background 5" in line for line in trained.lines)
     page = trained.finished.report.read_text(encoding="utf-8")
-    assert "bright.tif: background 50" in page
+    assert "bright.tif: background 5" in page
     assert "lens.tif: spots " in page
     assert "same.tif: background" not in page
 
@@ -94,7 +94,7 @@ def test_predict_tells_it_once_and_writes_it_beside_the_table(trained):
     assert "bright_fit.json" in record["files"]
     again = trained.predict("bright.tif")  # nothing is left to do
     assert json.loads(again.stdout)["fit"] == stored
-    assert "background 50" in again.stderr
+    assert "background 5" in again.stderr
     same = trained.predict("same.tif")
     assert "trained on" not in same.stderr
     assert not any(one["outside"] for one in json.loads(same.stdout)["fit"]["compared"].values())
@@ -123,7 +123,7 @@ def test_workers_tell_the_same(trained):
 
 def test_the_function_and_the_figure_warn_too(trained, monkeypatch):
     given = {"camera": trained.folder / "camera.yaml", "runtime": "eager"}
-    with pytest.warns(UnlikeWarning, match=r"background 50.* photons a pixel; trained on"):
+    with pytest.warns(UnlikeWarning, match=r"background 5.* photons a pixel; trained on"):
         smlmbench.predict(trained.checkpoint, trained.folder / "bright.tif", **given)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnlikeWarning)
