@@ -8,7 +8,7 @@ from smlmbench.calibrate.seen import Detector
 from smlmbench.calibrate.spots import sampled
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition
-from smlmbench.figures.likeness import likeness
+from smlmbench.figures.likeness import Picture, likeness, shown
 from smlmbench.references.peaks_gaussian import START_SIGMA_PX
 from smlmbench.tasks.applied import Untrue
 
@@ -34,7 +34,9 @@ def likeness_of(condition: Condition, taught: Condition) -> Untrue:
     found = compared(real, trained, Detector(sigma_nm / nm, ALONE, noise), nm)
     said = "; ".join(found.differ)
     line = f"the movie clearly differs from the training: {said}" if said else "the movie looks like the training"
-    image = likeness(found.real, found.simulated, found.curves, line[:120], pixel_nm=nm)
+    ends = shown(found.real)
+    pictures = [Picture("the movie (real)", found.real, ends), Picture("training (simulated)", found.simulated, ends)]
+    image = likeness(pictures, found.curves, "The movie and what rows were trained on", pixel_nm=nm)
     return Untrue(pictures={TRAINING: image}, lines=(f"{line[0].upper()}{line[1:]}.",))
 
 
