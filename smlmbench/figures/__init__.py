@@ -10,8 +10,8 @@ from smlmbench.figures.outlines import outlines
 from smlmbench.figures.pictures import scale_bar_nm
 from smlmbench.figures.strip import Tile, strip
 from smlmbench.figures.style import ImageFormat
-from smlmbench.figures.sweeps import sweep
+from smlmbench.figures.sweeps import sheet, sweep
 
-__all__ = ["ImageFormat", "Panels", "Tile", "bars", "curves", "device_heat_map", "outlines", "panel",
-           "projection", "scale_bar_nm", "scatter_accuracy_latency", "sensitivity", "strip", "sweep", "triplet",
+__all__ = ["ImageFormat", "Panels", "Tile", "bars", "curves", "device_heat_map", "outlines", "panel", "projection",
+           "scale_bar_nm", "scatter_accuracy_latency", "sensitivity", "sheet", "strip", "sweep", "triplet",
            "uint8_panel"]  # fmt: skip

@@ -53,16 +53,16 @@ def exposed(
 
 
 def seen(source: SimulateSource, expected: torch.Tensor, chance: Chance) -> torch.Tensor:
-    """Frames float32 that the cameras make of expected photo-electrons, each of one of them, through its inverse."""
+    """Frames float32 that the cameras make of expected photo-electrons, each of one, through the inverse as stated."""
     if source.draws == "frozen":
         expected = (expected * EXPECTED_GRID).round() / EXPECTED_GRID
     if not source.more_cameras:
-        return source.camera.photons_of(_exposed(source.camera, expected, chance)).float()
+        return source.stated_camera.photons_of(_exposed(source.camera, expected, chance)).float()
     found = torch.empty(expected.shape)
     own = (chance.uniform(len(expected)) * len(source.cameras)).long()
     for number in sorted(set(own.tolist())):
-        camera = source.cameras[number]
-        found[own == number] = camera.photons_of(_exposed(camera, expected[own == number], chance)).float()
+        camera, its = source.cameras[number], own == number
+        found[its] = (source.read_as or camera).photons_of(_exposed(camera, expected[its], chance)).float()
     return found
 
 

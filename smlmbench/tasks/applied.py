@@ -32,10 +32,9 @@ class Untrue:
 
     def joined(self, other: "Untrue") -> "Untrue":
         """Both together."""
-        both = (
-            {**getattr(self, name), **getattr(other, name)} for name in ("values", "reasons", "profiles", "pictures")
-        )
-        return Untrue(*both, (*self.lines, *other.lines))
+        names = ("values", "reasons", "profiles", "pictures")
+        both: dict[str, Any] = {name: {**getattr(self, name), **getattr(other, name)} for name in names}
+        return Untrue(**both, lines=(*self.lines, *other.lines))
 
 
 @dataclass(frozen=True, slots=True)

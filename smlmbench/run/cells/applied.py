@@ -1,7 +1,7 @@
 """Movies without truth: answered by every row that can, and what can be said of the answers, stored with the run."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from smlmbench import data, tasks
@@ -11,6 +11,7 @@ from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.run.cells.evaluation import OnFrames, progress, referee_of
 from smlmbench.run.cells.logging import block_of, log_answer
+from smlmbench.run.fits import compared
 from smlmbench.run.materials import Materials
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.study.schema import Scoring
@@ -31,6 +32,7 @@ class Applied:
     scores: Scores | None = None
     alone: Untrue | None = None
     why: str = ""
+    fit: Mapping[str, Any] = field(default_factory=dict)  # beside the training; empty where nothing is compared
 
 
 def of_cell(trained: Trained, cell: Cell, materials: Materials, on_frames: OnFrames) -> Iterator[Applied]:
@@ -42,7 +44,8 @@ def of_cell(trained: Trained, cell: Cell, materials: Materials, on_frames: OnFra
         return task.finish(task.answer(model, one, trained.tuned, on_units=progress(one, on_frames)), one)
 
     for one in data.applied(cell.data, cell.root_seed, catalog).values():
-        yield _said(task, answer, (one, taught), cell.scoring)
+        said = _said(task, answer, (one, taught), cell.scoring)
+        yield replace(said, fit=compared(task, trained.facts, one.frames, said.answer) or {})
 
 
 def of_reference(reference: Reference, materials: Materials) -> Iterator[Applied]:
@@ -79,4 +82,5 @@ def log_applied(run: Run, applied: Applied, task: Task) -> None:
         block |= {"alone": applied.alone.block}
         for name, image in applied.alone.pictures.items():
             run.log_bytes(image, f"{FOLDER}/{applied.name}.{name}.png")
+    block |= {"fit": applied.fit} if applied.fit else {}
     run.log_dict(block, f"{FOLDER}/{applied.name}.json")

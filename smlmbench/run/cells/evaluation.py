@@ -21,7 +21,8 @@ from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import Answers, Model, Scores, Tuned
+from smlmbench.tasks.contracts import Chosen, Model, Scores, Tuned
+from smlmbench.tasks.gating import Answers
 
 OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]
@@ -43,11 +44,12 @@ def choose_on_validation(
 ) -> tuple[Tuned, Scores]:
     """Let the task tune on the whole validation set, keep that with the network, score validation there; fp32."""
     task, validation = tasks.load(cell.task, catalog), splits.validation
-    found = task.answer(answering(trained), validation, on_units=progress(validation, on_frames))
-    chosen = task.tune(found, validation, cell.scoring)
+    found = answers_of(task, answering(trained), validation, None, on_frames)
+    chosen = task.tune(found.own, validation, cell.scoring, found.extras)
     trained.tuned = dict(chosen.settings)
-    kept = task.finish(task.at(found, chosen.settings), validation)
-    return chosen, task.score(kept, validation, cell.scoring)
+    kept = task.finish(task.at(found.own, chosen.settings), validation)
+    extras = {name: task.at(answer, chosen.settings) for name, answer in found.extras.items()}
+    return chosen, task.score(kept, validation, cell.scoring, extras)
 
 
 def score_conditions(
@@ -56,7 +58,7 @@ def score_conditions(
     """Score every test condition with what was tuned."""
     task, model, made = tasks.load(cell.task, catalog), answering(trained), Evaluation(*tuned)
     for name, condition in splits.tests.items():
-        drawn = example_picture(task, model, condition, trained.tuned)
+        drawn = None if condition.apart else example_picture(task, model, condition, trained.tuned)
         if drawn is not None:
             made.pictures[name] = drawn
         found = answers_of(task, model, condition, trained.tuned, on_frames)
@@ -67,7 +69,7 @@ def score_conditions(
 
 
 def answers_of(
-    task: Task, model: Model, condition: Condition, tuned: Mapping[str, float], on_frames: OnFrames = lambda *_: None
+    task: Task, model: Model, condition: Condition, tuned: Chosen, on_frames: OnFrames = lambda *_: None
 ) -> Answers:
     """What a network says about a condition and its further sets."""
     own = task.answer(model, condition, tuned, on_units=progress(condition, on_frames))
@@ -122,7 +124,8 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
         extras = {extra: task.refer(referee, frozen) for extra, frozen in further.items()}
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
         made.answers[name] = found
-        drawn = _drawn(task, found, condition) if task.example(condition) is not None else None
+        shown = not condition.apart and task.example(condition) is not None
+        drawn = _drawn(task, found, condition) if shown else None
         if drawn is not None:
             made.pictures[name] = drawn
     return made

@@ -12,7 +12,9 @@ from smlmbench.psf.reading import names_a_file, psf_of_file
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.conditions import KEY, condition_of, is_named
 from smlmbench.study.reading.problems import Problems, Where, explain, short
-from smlmbench.study.schema import DataEntry
+from smlmbench.study.reading.robustness import KEY as KEY_SHEET
+from smlmbench.study.reading.robustness import SheetReader
+from smlmbench.study.schema import DataEntry, Sheet
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
 Written = Mapping[str, Any]
@@ -73,6 +75,8 @@ class Entries:
         if raw.get("val") is not None:
             fields["val"] = self._source((*where, "val"), raw["val"], base)
         fields["test"] = self._tests((*where, "test"), raw.get("test"), base)
+        if raw.get(KEY_SHEET) is not None:
+            fields["test"], fields[KEY_SHEET] = self._sheet((*where, KEY_SHEET), raw[KEY_SHEET], fields["test"], base)
         fields["apply"] = self._apply((*where, "apply"), raw.get("apply"))
         fields |= {"arm": raw["arm"]} if "arm" in raw else {}
         filled = {**fields, "train": fields.get("train") or SimulateSource()}
@@ -88,6 +92,14 @@ class Entries:
             return {}
         read = {name: self._source((*where, name), item, base) for name, item in raw.items()}
         return {name: source for name, source in read.items() if source is not None}
+
+    def _sheet(
+        self, where: Where, raw: Any, tests: dict[str, Description], base: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Description], Sheet | None]:
+        def read(place: Where, given: Any) -> Description | None:
+            return self._source(place, given, base)
+
+        return SheetReader(where, read, self.sources, self.choices.catalog, self.problems)(raw, tests)
 
     def _apply(self, where: Where, raw: Any) -> list[Path]:
         if raw is None:

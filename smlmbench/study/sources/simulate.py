@@ -39,6 +39,8 @@ LATER: Mapping[str, Any] = {
     "draws": "fast",
     "frozen": None,
     "more_cameras": [],
+    "read_as": None,
+    "told_sigma_nm": None,
 }
 
 
@@ -68,6 +70,8 @@ class SimulateSource(Description):
     background: Background | None = None
     hot_pixels: Share = 0.0  # the same ones in all frames of a movie
     empty_frames: Share = 0.0  # without emitters; the density is that of the others
+    read_as: Camera | None = None  # the camera that the user states, where it is another one
+    told_sigma_nm: Positive | None = None  # the width that rows are told, where it is not that of the PSF
     draws: Literal["fast", "frozen"] = "fast"
     frozen: Frozen | None = None  # of a named condition; not written in a study
 
@@ -125,7 +129,8 @@ class SimulateSource(Description):
     def check(self, look: Look) -> list[Note]:
         """Depths that the PSF does not know, photons of no table or of nobody counted, structures, maps."""
         placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
-        maps = unfit_maps(self.camera, (), [(self.field_px, self.field_px)])
+        shapes, cameras = [(self.field_px, self.field_px)], dict.fromkeys((self.camera, self.stated_camera))
+        maps = [note for camera in cameras for note in unfit_maps(camera, (), shapes)]
         notes = [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed, *maps]
         return [((self.kind, *place), said) for place, said in notes]
 
@@ -171,8 +176,15 @@ class SimulateSource(Description):
         return (self.camera, *self.more_cameras)
 
     @property
-    def noise(self) -> Noise:
-        """Of a pixel, in the mean over its cameras."""
+    def stated_camera(self) -> Camera:
+        """The camera by which its frames are read back; where it has several, the first one's are."""
+        return self.camera if self.read_as is None else self.read_as
+
+    @property
+    def stated_noise(self) -> Noise:
+        """Of a pixel as stated, in the mean over its cameras."""
+        if self.read_as is not None:
+            return self.read_as.noise
         noises = [camera.noise for camera in self.cameras]
         excess, added = (sum(parts) / len(noises) for parts in zip(*((n.excess, n.added) for n in noises), strict=True))
         return Noise(excess, added)

@@ -1,0 +1,123 @@
+"""Rules that pick a threshold from what a validation set says at each of many: pure functions of a `Curve`.
+
+Their names are what protocols and stores call them; `benchmarks/thresholds.py` compares them on trained networks.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlmbench.predictions import Floats
+
+PLATEAU_POINTS = 0.2  # of efficiency
+PRECISE = 0.98
+PRECISE_POINTS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What validation says at each threshold.
+
+    Attributes:
+        tried: (n,) thresholds, ascending.
+        reached: (n,) efficiency there, over all emitters.
+        strata: (n, S) efficiency within each stratum of brightness, dimmest first; S is 0 where the truth has none.
+        false: (n, B) false detections on signal-free frames over the emitters that count in as large an area of
+            validation, by stratum of background; B is 0 where there are no such frames.
+        precision: (n,), NaN where nothing is found.
+    """
+
+    tried: Floats
+    reached: Floats
+    strata: Floats
+    false: Floats
+    precision: Floats
+
+    def quiet(self, limit: float) -> NDArray[np.bool_]:
+        """Thresholds from which on no stratum of background has more false detections than the limit (n,)."""
+        loud = np.asarray((self.false > limit).any(axis=1))
+        return np.asarray(np.cumsum(loud[::-1])[::-1] == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A function of this file, and the limit of false detections that it keeps (see `Curve.false`; inf: none)."""
+
+    choose: Callable[[Curve, float], float]
+    limit: float = math.inf
+
+    def __call__(self, curve: Curve) -> float:
+        """The threshold."""
+        return self.choose(curve, self.limit)
+
+    @property
+    def name(self) -> str:
+        """Of the function."""
+        return str(getattr(self.choose, "__name__", self.choose))
+
+
+def plateau(reached: Floats, points: float = PLATEAU_POINTS) -> tuple[int, int]:
+    """First and last number of the values around the best one that lose at most `points` without interruption."""
+    low = high = int(np.argmax(reached))
+    good = reached >= reached[low] - points
+    while low > 0 and good[low - 1]:
+        low -= 1
+    while high + 1 < len(reached) and good[high + 1]:
+        high += 1
+    return low, high
+
+
+def plateau_middle(curve: Curve, limit: float = math.inf) -> float:
+    """The middle of the plateau of efficiency, whatever is false where there is nothing."""
+    del limit
+    low, high = plateau(curve.reached)
+    return float(0.5 * (curve.tried[low] + curve.tried[high]))
+
+
+def plateau_low(curve: Curve, limit: float) -> float:
+    """The lowest threshold on the plateau that keeps false detections within a limit; its top where none does."""
+    low, high = plateau(curve.reached)
+    on = np.arange(len(curve.tried))
+    return _lowest(curve, (low <= on) & (on <= high), limit)
+
+
+def every_stratum(curve: Curve, limit: float) -> float:
+    """The lowest quiet threshold at which the stratum that loses most, against its own best threshold, loses least."""
+    strata = _strata(curve)
+    lost = (strata.max(axis=0) - strata).max(axis=1)
+    return _lowest(curve, _near(-lost, curve.quiet(limit)), limit)
+
+
+def mean_of_strata(curve: Curve, limit: float) -> float:
+    """The lowest quiet threshold on the plateau of the mean over strata, in which each weighs the same."""
+    return _lowest(curve, _near(_strata(curve).mean(axis=1), curve.quiet(limit)), limit)
+
+
+def precise(curve: Curve, limit: float) -> float:
+    """The lowest quiet threshold with a precision of 0.98 that loses at most a point of efficiency."""
+    near = curve.reached >= curve.reached.max() - PRECISE_POINTS
+    return _lowest(curve, near & (curve.precision >= PRECISE), limit)
+
+
+def _near(values: Floats, quiet: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the quiet ones are on their plateau; all where none is quiet."""
+    if not quiet.any():
+        return np.ones_like(quiet)
+    low, high = plateau(np.where(quiet, values, -np.inf))
+    on = np.arange(len(values))
+    return np.asarray((low <= on) & (on <= high))
+
+
+def _lowest(curve: Curve, good: NDArray[np.bool_], limit: float) -> float:
+    """The lowest good and quiet threshold; where none is quiet the highest good one, where none is good the highest."""
+    both = good & curve.quiet(limit)
+    if both.any():
+        return float(curve.tried[both][0])
+    return float(curve.tried[good][-1] if good.any() else curve.tried[-1])
+
+
+def _strata(curve: Curve) -> Floats:
+    return curve.strata if curve.strata.shape[1] else curve.reached[:, None]
