@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 from smlmbench.version import __version__
 
 if TYPE_CHECKING:
-    from smlmbench.api import evaluate, export, leaderboard, load_study, models, plan, predict, run, runs, simulate
+    from smlmbench.api import (
+        evaluate,
+        export,
+        leaderboard,
+        load_study,
+        models,
+        plan,
+        predict,
+        run,
+        runs,
+        simulate,
+        write_study,
+    )
 
 __all__ = [
     "__version__",
@@ -26,6 +38,7 @@ __all__ = [
     "run",
     "runs",
     "simulate",
+    "write_study",
 ]
 
 

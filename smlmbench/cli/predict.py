@@ -159,7 +159,8 @@ def _say(asked: _Asked, written: "Written") -> None:
     if asked.as_json:
         names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
         measured = {} if written.measured is None else {"measured": asdict(written.measured)}
-        emit_json({name: getattr(written, name) for name in names} | measured)
+        fit = {} if written.fit is None else {"fit": written.fit}
+        emit_json({name: getattr(written, name) for name in names} | measured | fit)
         return
     if written.resumed:
         note(f"continued after {written.resumed} frames of an earlier command")

@@ -65,3 +65,25 @@ class Reading(TypedDict, total=False):
     truth_as: Mapping[str, Any]
     label_rule: Literal["floor", "ds"]
     widefield: Path | None
+
+
+class Studying(TypedDict, total=False):
+    """Further options of `write_study`, as those of the command `study`.
+
+    Attributes:
+        dark: Movie of dark frames of the same camera.
+        em_gain: Of a gain register, where no camera is stated.
+        frames: First frame and the one after the last that are measured, from 0.
+        truth: Table of the movie's positions: a test condition of the study.
+        samples: Of each training.
+        minutes: Instead of samples: about how long the study may take on two cores.
+        overwrite: Replace the file.
+    """
+
+    dark: Path | None
+    em_gain: float | None
+    frames: tuple[int, int] | None
+    truth: Path | None
+    samples: int | None
+    minutes: float | None
+    overwrite: bool
