@@ -24,3 +24,7 @@ calibrated = smlmbench.calibrate("drawn.tif", 100, camera=camera)
 
 exported = smlmbench.export("fid_storm", "onnx", "exported", store="store")
 again = smlmbench.predict(exported.files[0], movie, camera=camera, threshold=0.0, frames=(5, 15))
+
+cells, _ = smlmbench.simulate({"density_per_um2": 0.3, "photons": 2000, "field_px": 32, "camera": camera}, 100)
+tifffile.imwrite("cells.tif", cells, photometric="minisblack")
+written = smlmbench.write_study("cells.tif", "cells.yaml", 100, camera)
