@@ -68,7 +68,9 @@ class Calibrated:
 
 
 def check_output(output: Path, files: tuple[str, ...], *, overwrite: bool) -> None:
-    """Refuse, before the work, a folder with such files (FormatError)."""
+    """Refuse, before the work, a folder with such files, or a file in its place (FormatError)."""
+    if output.exists() and not output.is_dir():
+        make_folder(output)
     if not overwrite:
         check_free([output / name for name in files], INSTEAD)
 
