@@ -12,15 +12,15 @@ from typing import Any
 from smlmbench.calibrate.contracts import BackgroundFound, Measured, Number, SpotsFound
 from smlmbench.errors import ConfigError
 
-# How far training reaches beyond what was found, as factors. All of it is drawn on a logarithmic scale, so that a wide
-# range takes little from its middle.
-PHOTONS = (0.25, 3.0)  # of the 5th and of the 95th percentile: dimmer ones are there, and were not seen
-BACKGROUND = (0.25, 5.0)  # of the darkest and of the brightest: other days and other places of the sample
-SIGMA = 0.25  # share of the width up and down: focus, depth, colour
+# How far training reaches beyond what was found, as factors. Photons and background are drawn on a logarithmic scale,
+# on which a wide range takes little from its middle.
+PHOTONS = (0.1, 5.0)  # of the 5th and of the 95th percentile: dimmer ones are there, and were not seen
+BACKGROUND = (0.2, 5.0)  # of the darkest and of the brightest: other days and other places of the sample
+SIGMA = 0.23  # share of the width up and down: focus, depth, colour
 DENSITY = (0.5, 2.0)
-# Sparse movies teach little: training goes up to this many emitters for each area of a spot (4 pi sigma^2), where one
-# in fifteen overlaps, and begins at a share of that.
-CROWD, SPARSEST = 0.065, 0.1
+# Sparse movies teach little: training goes up to this many emitters for each area of a spot (4 pi sigma^2), where a
+# third overlaps, and begins at shares of that: not above the first, not below the second.
+CROWD, SPARSE, SPARSEST = 0.35, 0.05, 0.01
 STRUCTURE = 1.5  # times what was found
 SEEN_STRUCTURE = 0.05  # smaller shares of the background are not told apart from a flat one
 # Gradient noise whose largest share is 1 differs by this from place to place (10 px) where its cells have 20 px.
@@ -29,11 +29,17 @@ LEAST_BACKGROUND = 0.1  # photons; a logarithmic range does not begin at 0
 MIN_PHOTONS = 100.0  # the protocol's: dimmer emitters are not counted, unless the movie's own are dimmer
 NORMAL_90 = 3.29  # standard deviations between the 5th and the 95th percentile
 
+# A camera whose noise differs from the movie's own, by its kind: half of the frames are drawn with it.
+OTHERS: dict[str, dict[str, Any]] = {
+    "scmos": {"kind": "emccd", "baseline_adu": 100, "e_per_adu": 45, "em_gain": 300, "read_noise_e": 74.4},
+    "emccd": {"kind": "scmos", "baseline_adu": 100, "e_per_adu": 0.5, "read_noise_e": 1.6},
+}
+
 # What is taken where a number could not be measured.
 ASSUMED_SIGMA_PX, ASSUMED_SIGMA = 1.2, 0.35
 ASSUMED_PHOTONS = (300.0, 10_000.0)
 ASSUMED_BACKGROUND = (5.0, 300.0)
-ASSUMED_CROWD = CROWD / 2
+ASSUMED_CROWD = CROWD / 10
 
 # Conditions beside `as-measured`, one step off each.
 DIM, WIDE, BRIGHT = 0.4, 1.2, 3.0
@@ -83,7 +89,7 @@ def ranges_of(measured: Measured) -> Ranges:
     dark, level, bright = scene.background
     train = {
         "structure": "uniform",
-        "density_per_um2": _log(max(DENSITY[0] * scene.density, SPARSEST * densest), densest),
+        "density_per_um2": _log(min(max(DENSITY[0] * scene.density, SPARSEST * densest), SPARSE * densest), densest),
         "photons": _log(PHOTONS[0] * dimmest, PHOTONS[1] * brightest),
         "min_photons": _rounded(min(MIN_PHOTONS, DIM * dimmest)),
         **_track(measured.spots),
@@ -111,10 +117,12 @@ def ranges_of(measured: Measured) -> Ranges:
 
 
 def cameras(measured: Measured) -> tuple[dict[str, Any], ...]:
-    """Facts of the cameras that training is drawn with, the movie's own first."""
+    """Facts of the cameras that training is drawn with, the movie's own first; with maps of pixels it alone."""
     facts = measured.camera_facts
-    counted = {} if facts.get("kind") == "ideal" else {"baseline_adu": 0, "e_per_adu": 1}
-    return ({"kind": facts.get("kind"), **counted, **facts},)
+    kind = str(facts.get("kind"))
+    counted = {} if kind == "ideal" else {"baseline_adu": 0, "e_per_adu": 1}
+    own = {"kind": kind, **counted, **facts}
+    return (own,) if "maps" in facts or kind not in OTHERS else (own, dict(OTHERS[kind]))
 
 
 def _scene(measured: Measured, assumed: list[str]) -> _Scene:
@@ -250,7 +258,7 @@ def _span(ends: tuple[float, float]) -> str:
 
 
 def _taken(what: str, number: Number, taken: str) -> str:
-    why = f" ({number.why})" if number.why else ""
+    why = f" ({number.why})" if number.why not in ("", "not measured") else ""
     return f"{what} not measured{why}; {taken} assumed"
 
 

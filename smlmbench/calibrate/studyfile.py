@@ -4,7 +4,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.ranges import REACH, Ranges, cameras
 from smlmbench.calibrate.telling import doubts
 
-NORMALISATION = "photon_scale"  # of photons inside the networks
+NORMALISATION = "noise_scaled"  # of photons inside the networks: brightness, background and gain do least harm
 MODELS: tuple[dict[str, Any], ...] = (
     {"name": "fid_storm", "blocks": 5},
     {"name": "deep_storm", "width": 0.25},
     {"name": "srcnn", "width": 0.25},
 )
-LOSS = {"name": "l1l2", "lambda": 200}
+LOSS = {"name": "l1l2", "lambda": 800}
 BATCH, VALIDATIONS = 8, 5
 LARGEST_TIMED_PX = 128
 WIDTH = 118  # of a line of comment
@@ -55,6 +55,11 @@ def study_text(measured: Measured, ranges: Ranges, budget: Budget, place: Place)
     )
 
 
+def doubtful(measured: Measured) -> list[str]:
+    """What is in doubt of the numbers that a study draws from: all but the drift."""
+    return doubts(replace(measured, drift=None))
+
+
 def study_name(text: str) -> str:
     """A name that a study or data set may have, of any text."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:80] or "my-movie"
@@ -78,7 +83,7 @@ def _head(measured: Measured, ranges: Ranges, budget: Budget, place: Place) -> I
     )
     for said in (*ranges.assumed, "depth not measured; a flat sample in focus assumed"):
         yield from _comment(f"Not known: {said}.")
-    for doubt in doubts(measured):
+    for doubt in doubtful(measured):
         yield from _comment(f"Doubtful: {doubt}.")
     yield f"study: {_flow(study_name(place.file.stem))}"
     yield "seed: 1"
@@ -103,6 +108,7 @@ def _data(measured: Measured, ranges: Ranges, budget: Budget, place: Place) -> I
     if len(several) == 1:
         yield f"        camera: {_flow(several[0])}"
     else:
+        yield from _comment("Yours first, which the movie is read with; another, so that other noise does no harm.", 8)
         yield "        camera:"
         yield from (f"          - {_flow(camera)}" for camera in several)
     yield f"        field_px: {budget.field_px}"

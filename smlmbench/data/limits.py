@@ -11,16 +11,7 @@ from smlmbench.psf.contracts import Psf
 from smlmbench.study.sources import MovieSource, SimulateSource
 
 # that train and test share
-SIMULATOR = (
-    "psf",
-    "cameras",
-    "read_as",
-    "pixel_size_nm",
-    "photons",
-    "background_photons",
-    "background",
-    "z_nm",
-)
+SIMULATOR = ("psf", "cameras", "read_as", "pixel_size_nm", "photons", "background_photons", "background", "z_nm")
 
 
 def simulated(source: SimulateSource, optics: Psf, table: Localizations, taught: Any = None) -> Limit | str:

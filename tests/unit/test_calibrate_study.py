@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import smlmbench
 from smlmbench.calibrate.budget import LEAST, budget
-from smlmbench.calibrate.contracts import BackgroundFound, CameraFound, Measured, Number, SpotsFound
-from smlmbench.calibrate.ranges import CELL_PX, ranges_of
-from smlmbench.calibrate.studyfile import Place, study_text
+from smlmbench.calibrate.contracts import BackgroundFound, CameraFound, DriftFound, Measured, Number, SpotsFound
+from smlmbench.calibrate.ranges import CELL_PX, PHOTONS, cameras, ranges_of
+from smlmbench.calibrate.studyfile import NORMALISATION, Place, study_text
 from smlmbench.errors import ConfigError
 from smlmbench.psf.draws import quantile
 from smlmbench.study.load import load_study
@@ -76,7 +76,7 @@ def test_the_study_loads_plans_and_says_where_its_numbers_are_from(tmp_path):
     plan = make_plan(loaded)
     assert loaded.study.study == "mine"
     assert [cell.model.name for cell in plan.cells] == ["fid_storm", "deep_storm", "srcnn"]
-    assert {cell.model.settings["normalisation"] for cell in plan.cells} == {"photon_scale"}
+    assert {cell.model.settings["normalisation"] for cell in plan.cells} == {NORMALISATION}
     assert "peaks_gaussian" in {row.reference.name for row in plan.references}
     assert plan.skipped == []
     assert [line for line in plan.warnings if "repeats 1" not in line] == []
@@ -126,11 +126,18 @@ def test_what_is_unknown_is_assumed_in_words_and_all_else_stays_as_measured(tmp_
     assert "Not known: density not measured (too few spots);" in flat
     train = loaded.study.data[0].train
     assert train.psf["sigma_nm"] == {"min": 125, "max": 259, "law": "uniform"}
-    assert train.photons.max == 108_000
+    assert train.photons.max == PHOTONS[1] * 36_000
     _, loaded = written(found(photons=NOTHING, photons_range=(np.nan, np.nan)), tmp_path)
     assert loaded.study.data[0].train.photons.max > loaded.study.data[0].train.photons.min > 0
     _, loaded = written(with_background(level=NOTHING, over_frames=(np.nan, np.nan)), tmp_path)
     assert loaded.study.data[0].train.background_photons.max == 300
+
+
+def test_what_is_in_doubt_stands_in_the_head_but_for_the_drift_that_nothing_is_drawn_from(tmp_path):
+    nowhere = DriftFound(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), NOTHING, ("too few for a drift",))
+    text, _ = written(replace(found(doubts=("spots merge",)), doubts=("the gain is odd",), drift=nowhere), tmp_path)
+    assert "# Doubtful: the gain is odd.\n# Doubtful: spots merge.\n" in text
+    assert "drift" not in text
 
 
 def test_a_movie_that_says_nothing_and_a_baseline_that_is_too_high_are_refused():
@@ -164,6 +171,20 @@ def test_a_structured_background_is_as_structured_where_it_is_tested():
     assert places.std() / places.mean() == pytest.approx(0.1, rel=0.15)
     assert ranges.train["background"]["cell_um"] == pytest.approx(CELL_PX * 0.16)
     assert "background" not in ranges_of(with_background(0.01)).train
+
+
+def test_training_sees_another_camera_and_tests_the_movies_own(tmp_path):
+    _, loaded = written(found(), tmp_path)
+    (entry,) = loaded.study.data
+    assert [camera.kind for camera in entry.train.cameras] == ["scmos", "emccd"]
+    assert {tuple(camera.kind for camera in test.cameras) for test in entry.test.values()} == {("scmos",)}
+    register = {"kind": "emccd", "baseline_adu": 100.0, "e_per_adu": 45.0, "em_gain": 300.0, "read_noise_e": 74.4}
+    assert [one["kind"] for one in cameras(replace(found(), camera_facts=register))] == ["emccd", "scmos"]
+    mapped = {**CAMERA, "maps": {"offset_adu": "o.tif"}}
+    assert cameras(replace(found(), camera_facts=mapped)) == (mapped,)
+    assert cameras(replace(found(), camera_facts={"kind": "ideal"})) == ({"kind": "ideal"},)
+    shown = replace(found(), camera_facts={"kind": "scmos", "read_noise_e": 1.0})
+    assert cameras(shown)[0] == {"kind": "scmos", "baseline_adu": 0, "e_per_adu": 1, "read_noise_e": 1.0}
 
 
 def test_dim_movies_count_their_own_emitters():

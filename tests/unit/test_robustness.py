@@ -137,6 +137,10 @@ def test_what_makes_no_sense_is_left_out_with_the_reason(tmp_path):
             "has several values of background_photons",
         ),
         ({"at": {"simulate": {"psf": {"name": "gaussian", "sigma_nm": {"min": 90, "max": 150}}}}}, "psf.sigma_nm"),
+        (
+            {"at": {"simulate": {"camera": [CAMERA, {"kind": "ideal"}]}}},
+            "'centre' has several values of camera; state one",
+        ),
     ],
 )
 def test_a_wrong_block_is_refused_in_one_line(tmp_path, given, said):

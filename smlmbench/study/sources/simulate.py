@@ -129,8 +129,8 @@ class SimulateSource(Description):
     def check(self, look: Look) -> list[Note]:
         """Depths that the PSF does not know, photons of no table or of nobody counted, structures, maps."""
         placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
-        shapes, cameras = [(self.field_px, self.field_px)], dict.fromkeys((self.camera, self.stated_camera))
-        maps = [note for camera in cameras for note in unfit_maps(camera, (), shapes)]
+        shapes, read_as = [(self.field_px, self.field_px)], () if self.read_as is None else (self.read_as,)
+        maps = [note for camera in (*self.cameras, *read_as) for note in unfit_maps(camera, (), shapes)]
         notes = [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed, *maps]
         return [((self.kind, *place), said) for place, said in notes]
 
@@ -175,17 +175,14 @@ class SimulateSource(Description):
         """All its cameras."""
         return (self.camera, *self.more_cameras)
 
-    @property
-    def stated_camera(self) -> Camera:
-        """The camera by which its frames are read back; where it has several, the first one's are."""
-        return self.camera if self.read_as is None else self.read_as
+    def read_by(self, camera: Camera) -> Camera:
+        """By which camera frames of this one are read back."""
+        return camera if self.read_as is None else self.read_as
 
     @property
-    def stated_noise(self) -> Noise:
-        """Of a pixel as stated, in the mean over its cameras."""
-        if self.read_as is not None:
-            return self.read_as.noise
-        noises = [camera.noise for camera in self.cameras]
+    def noise(self) -> Noise:
+        """Of a pixel, in the mean over its cameras as they are stated."""
+        noises = [self.read_by(camera).noise for camera in self.cameras]
         excess, added = (sum(parts) / len(noises) for parts in zip(*((n.excess, n.added) for n in noises), strict=True))
         return Noise(excess, added)
 

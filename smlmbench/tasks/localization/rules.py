@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smlmbench.predictions import Floats
 
 PLATEAU_POINTS = 0.2  # of efficiency
+MOST_LOST = 2.0  # points of efficiency that a limit of false detections may cost
 PRECISE = 0.98
 PRECISE_POINTS = 1.0
 
@@ -35,11 +36,6 @@ class Curve:
     strata: Floats
     false: Floats
     precision: Floats
-
-    def quiet(self, limit: float) -> NDArray[np.bool_]:
-        """Thresholds from which on no stratum of background has more false detections than the limit (n,)."""
-        loud = np.asarray((self.false > limit).any(axis=1))
-        return np.asarray(np.cumsum(loud[::-1])[::-1] == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +74,21 @@ def plateau_middle(curve: Curve, limit: float = math.inf) -> float:
 
 
 def plateau_low(curve: Curve, limit: float) -> float:
-    """The lowest threshold on the plateau that keeps false detections within a limit; its top where none does."""
-    low, high = plateau(curve.reached)
-    on = np.arange(len(curve.tried))
-    return _lowest(curve, (low <= on) & (on <= high), limit)
+    """The lowest threshold on the plateau that is quiet."""
+    return _lowest(curve, _plateau_of(curve.reached), limit)
 
 
 def every_stratum(curve: Curve, limit: float) -> float:
     """The lowest quiet threshold at which the stratum that loses most, against its own best threshold, loses least."""
     strata = _strata(curve)
     lost = (strata.max(axis=0) - strata).max(axis=1)
-    return _lowest(curve, _near(-lost, curve.quiet(limit)), limit)
+    return _lowest(curve, _plateau_of(np.where(_quiet(curve, limit), -lost, -np.inf)), limit)
 
 
 def mean_of_strata(curve: Curve, limit: float) -> float:
-    """The lowest quiet threshold on the plateau of the mean over strata, in which each weighs the same."""
-    return _lowest(curve, _near(_strata(curve).mean(axis=1), curve.quiet(limit)), limit)
+    """The lowest threshold on the plateau of the mean over strata, each weighing the same, of those that are quiet."""
+    mean = _strata(curve).mean(axis=1)
+    return _lowest(curve, _plateau_of(np.where(_quiet(curve, limit), mean, -np.inf)), limit)
 
 
 def precise(curve: Curve, limit: float) -> float:
@@ -102,21 +97,26 @@ def precise(curve: Curve, limit: float) -> float:
     return _lowest(curve, near & (curve.precision >= PRECISE), limit)
 
 
-def _near(values: Floats, quiet: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of the quiet ones are on their plateau; all where none is quiet."""
-    if not quiet.any():
-        return np.ones_like(quiet)
-    low, high = plateau(np.where(quiet, values, -np.inf))
+def _quiet(curve: Curve, limit: float) -> NDArray[np.bool_]:
+    """Thresholds from which on no background has more false detections than the limit, at `MOST_LOST` points at most.
+
+    Of a network that sees something on frames without emitters at every threshold, nearly nothing would be left.
+    """
+    loud = np.asarray((curve.false > limit).any(axis=1))
+    above = np.cumsum(loud[::-1])[::-1] == 0
+    return np.asarray(above & (curve.reached >= curve.reached.max() - MOST_LOST))
+
+
+def _plateau_of(values: Floats) -> NDArray[np.bool_]:
+    low, high = plateau(values)
     on = np.arange(len(values))
     return np.asarray((low <= on) & (on <= high))
 
 
 def _lowest(curve: Curve, good: NDArray[np.bool_], limit: float) -> float:
-    """The lowest good and quiet threshold; where none is quiet the highest good one, where none is good the highest."""
-    both = good & curve.quiet(limit)
-    if both.any():
-        return float(curve.tried[both][0])
-    return float(curve.tried[good][-1] if good.any() else curve.tried[-1])
+    """The lowest good and quiet threshold; where there is none, the highest on the plateau of efficiency."""
+    both = good & _quiet(curve, limit)
+    return float(curve.tried[both][0] if both.any() else curve.tried[plateau(curve.reached)[1]])
 
 
 def _strata(curve: Curve) -> Floats:

@@ -66,7 +66,7 @@ def section(headline: tuple[str, ...], frame: "pd.DataFrame", conditions: Mappin
         against="nmse_star",
         reading=READING,
         protocols=PROTOCOLS,
-        notes=said_of(whole),
+        notes=(*said_of(whole), *sheet.notes(conditions)),
         also={"false": "False / 1000 µm²", "emitters_per_s": "Emitters/s"},
         words={sheet.COLUMN: sheet.column(named, conditions)} if swept else {},
         listings=(sheet.listing(named, conditions),) if swept else (),

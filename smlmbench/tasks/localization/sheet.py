@@ -25,6 +25,19 @@ NARROW = 3.0  # ratio of the outermost factors, below which an axis is drawn lin
 LOWEST = -10.0  # drawn
 TITLES = ("Axis", "Row", "Begins at", "One step", COLUMN, "Worst case")
 Facts = Mapping[str, Mapping[str, Any]]
+READING = (
+    "The robustness sheet changes one thing of '{centre}' at a time; what was trained, and its threshold, stay. A row "
+    "breaks where efficiency has fallen by 10, interpolated between two steps, so no finer than these and their "
+    "intervals (all measured numbers, below). Rows that are told a width are told that of '{centre}'."
+)
+OF_PUPIL = (
+    "Aberrations and defocus are counted from 'pupil': a scalar pupil whose spot is as bright at its peak as the "
+    "stated Gaussian, which has no phase to change."
+)
+OF_PIXEL = (
+    "Pixel size: the true one over the stated one. Errors are in the stated scale; that this scale itself is wrong "
+    "moves every row's positions alike and is not counted."
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,16 @@ def has(conditions: Facts) -> bool:
     return any("axis" in facts for facts in conditions.values())
 
 
+def notes(conditions: Facts) -> tuple[str, ...]:
+    """Sentences on how the sheet is read."""
+    if not has(conditions):
+        return ()
+    centre = next((name for name, facts in conditions.items() if facts.get("centre")), "the centre")
+    axes = {facts.get("axis") for facts in conditions.values()}
+    beside = [text for axis, text in (("pupil", OF_PUPIL), ("pixel_size", OF_PIXEL)) if axis in axes]
+    return (" ".join([READING.format(centre=centre), *beside]),)
+
+
 def curves(own: "pd.DataFrame", conditions: Facts) -> list[Curve]:
     """Curves of one row, from its lines of the board; axes of which the beginning or every step is unknown are out."""
     known = own[(own["metric"] == METRIC) & own["value"].notna()]
@@ -170,10 +193,10 @@ def _breaking(one: Curve) -> str:
 
 
 def drawings(boards: Sequence[Told]) -> list[Drawing]:
-    """One figure of all sheets of a page; none where none was run."""
+    """One figure of all sheets of a page, of each data entry under its first protocol; none where none was run."""
     from smlmbench.figures import sheet
 
-    told = [board for board in boards if has(board.conditions)]
+    told = list({board.data: board for board in reversed(boards) if has(board.conditions)}.values())[::-1]
     arms = ["", *dict.fromkeys(_arm(board, told) for board in told if _arm(board, told))]
     drawn = list(_lines(told, arms))
     if not drawn:
