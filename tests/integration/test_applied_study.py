@@ -12,6 +12,10 @@ import torch
 
 from smlmbench.camera import Camera
 from smlmbench.report.publish import report_study
+from smlmbench.run.cells.applied import of_reference
+from smlmbench.run.materials import Materials
+from smlmbench.study.load import load_study
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.records import read_study
 from smlmbench.tracking.store import open_store
 
@@ -102,13 +106,12 @@ def test_the_page_has_the_part_and_needs_neither_the_movie_nor_other_files(done)
     assert "mine.tif: a movie without truth" in finished.report.with_suffix(".md").read_text(encoding="utf-8")
 
 
-def test_a_movie_that_the_fitter_refuses_has_the_reason(done, tmp_path, empty_store):
+def test_a_movie_that_the_fitter_refuses_has_the_reason(tmp_path):
     tifffile.imwrite(tmp_path / "small.tif", np.full((8, 4, 40), 100, np.uint16))
     (sim,) = tiny_study.yaml.safe_load(tiny_study.STUDY)["data"]
-    path = tiny_study.write(
-        tmp_path, data=[sim | {"apply": ["small.tif"]}], models=[], references=["peaks_gaussian"], timing=None
-    )
-    store = open_store(shutil.copytree(empty_store, tmp_path / "mlruns"))
-    finished, lines = tiny_study.run(path, store)
-    assert finished.failed_references == []
-    assert any("small.tif: not answered: frames of 40 x 4 px" in line for line in lines)
+    loaded = load_study(tiny_study.write(tmp_path, data=[sim | {"apply": ["small.tif"]}]))
+    references = {row.reference.name: row for row in make_plan(loaded).references}
+    (refused,) = of_reference(references["peaks_gaussian"], Materials(loaded.catalog))
+    assert refused.why.startswith("frames of 40 x 4 px")
+    assert refused.answer is None
+    assert list(of_reference(references["truth"], Materials(loaded.catalog))) == []

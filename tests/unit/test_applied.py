@@ -83,6 +83,12 @@ def test_drift_and_blinking_are_told_apart(change, drifts, stays):
     assert ("agree" in said) is not (drifts or stays)
 
 
+def test_a_resolution_at_the_limit_of_the_grid_is_that_or_better():
+    assert "agree (≤ 5, 61, 62 nm)" in moving(
+        row(**(QUIET | {"odd_even_nm": 5.0, "splits_least_nm": 5.0}), frc_limit_nm=5.0)
+    )
+
+
 def test_without_numbers_the_reason_is_said():
     assert moving(row(reasons={"blocks_nm": "12 positions"})) == "Fourier ring correlation: n/a (12 positions)."
     assert shaped(row(reasons={"shape_beyond": "no camera"})) == "Shapes of spots: n/a (no camera)."

@@ -8,7 +8,7 @@ from smlmbench.tasks.applied import AppliedRow, Grid, MoviePart
 from smlmbench.tasks.localization.applied import ERRORS
 from smlmbench.tasks.localization.applied.agreement import matrix
 from smlmbench.tasks.localization.applied.likeness import TRAINING
-from smlmbench.tasks.localization.applied.verdicts import UNKNOWN, moving, shaped
+from smlmbench.tasks.localization.applied.verdicts import UNKNOWN, moving, resolution, shaped
 from smlmbench.tasks.sections import Drawing
 
 EXPECTED = "expected"
@@ -49,9 +49,9 @@ def _numbers(rows: Sequence[AppliedRow]) -> Grid:
         "Photons (5–95 %)": _range("photons"),
         "Background": _three("background_middle"),
         "Uncertainty nm": _three("uncertainty_nm_middle"),
-        "FRC odd/even nm": _three("odd_even_nm"),
-        "FRC blocks nm": _three("blocks_nm"),
-        "FRC halves nm": _three("halves_nm"),
+        "FRC odd/even nm": lambda row: resolution(row, row.value("odd_even_nm")),
+        "FRC blocks nm": lambda row: resolution(row, row.value("blocks_nm")),
+        "FRC halves nm": lambda row: resolution(row, row.value("halves_nm")),
         "Drift nm": _three("drift_nm"),
         "RSP": _three("rsp"),
         "RSE": _three("rse"),

@@ -19,6 +19,13 @@ UNKNOWN = (
 )
 
 
+def resolution(row: AppliedRow, value: float | None) -> str:
+    """A resolution in nm; one at the limit of its grid is that or better."""
+    if value is None:
+        return "n/a"
+    return f"{'≤ ' if value <= (row.value('frc_limit_nm') or 0.0) else ''}{value:.3g}"
+
+
 def moving(row: AppliedRow) -> str:
     """Drift and blinking told apart, from the resolutions of odd and even frames, of blocks and of halves."""
     odd, blocks, halves = (row.value(f"{name}_nm") for name in ("odd_even", "blocks", "halves"))
@@ -46,7 +53,7 @@ def moving(row: AppliedRow) -> str:
         )
     if said:
         return f"Resolution: {'; '.join(said)}."
-    numbers = ", ".join("n/a" if one is None else f"{one:.3g}" for one in (odd, blocks, halves))
+    numbers = ", ".join(resolution(row, one) for one in (odd, blocks, halves))
     return (
         f"Resolution: odd and even frames, alternating blocks and halves agree ({numbers} nm):"
         " neither drift nor molecules that stay on show in them."
