@@ -27,8 +27,9 @@ CARD = {
         "amplitude": {"default": 100.0, "min": 0.001, "help": "mass of one emitter in the targets (A)"},
         "label_rule": {
             "default": "floor",
-            "choices": ["floor", "ds"],
-            "help": "floor: the pixel that contains the emitter; ds: Deep-STORM's own files, half a fine pixel off",
+            "choices": ["floor", "shared", "ds"],
+            "help": "floor: the pixel that contains the emitter; shared: the four around it, so that their centroid is "
+            "its position; ds: Deep-STORM's own files, half a fine pixel off",
         },
         "collisions": {
             "default": "sum",
@@ -80,23 +81,34 @@ def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     fine_nm = truth.pixel_size_nm / upsampling
     x, y = truth.x_nm / fine_nm, truth.y_nm / fine_nm
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    column, row = (_label(at, settings["label_rule"], size) for at, size in ((x, width), (y, height)))
+    rule, binary = settings["label_rule"], settings["collisions"] == "binary"
+    if rule == "shared" and binary:
+        raise ConfigError("raster: label_rule shared divides an emitter, collisions binary counts it whole; take sum")
+    columns, rows = (_labels(at, rule, size) for at, size in ((x, width), (y, height)))
     size = count * height * width
     # What lies outside goes behind the last pixel: to select rows, a card would have to tell how many there are.
-    at = torch.where(inside, (truth.sample * height + row) * width + column, size)
+    both = [(row, column, down * across) for row, down in rows for column, across in columns]
+    places = [torch.where(inside, (truth.sample * height + row) * width + column, size) for row, column, _ in both]
+    at = torch.cat(places)
     spikes = torch.zeros(size + 1, device=batch.inputs.device)
-    drawn = torch.full(at.shape, amplitude, device=spikes.device)
-    if settings["collisions"] == "binary":
+    drawn = torch.cat([amplitude * share for *_, share in both]).to(spikes)
+    if binary:
         spikes.scatter_(0, at, drawn)
     else:
         spikes.index_add_(0, at, drawn)
     return {"spikes": spikes[:size].view(count, 1, height, width)}
 
 
-def _label(at: Tensor, rule: str, size: int) -> Tensor:
-    # ds is MATLAB's clamp(round(x), 1, N), counted from 0.
-    index = torch.floor(at + 0.5) - 1 if rule == "ds" else torch.floor(at)
-    return index.long().clamp_(0, size - 1)
+def _labels(at: Tensor, rule: str, size: int) -> list[tuple[Tensor, Tensor]]:
+    """Pixels along one axis that an emitter is drawn in, with its share in each."""
+    if rule == "shared":
+        low = torch.floor(at - 0.5)
+        beyond = at - 0.5 - low
+        pairs = [(low, 1 - beyond), (low + 1, beyond)]
+    else:
+        # ds is MATLAB's clamp(round(x), 1, N), counted from 0.
+        pairs = [(torch.floor(at + 0.5) - 1 if rule == "ds" else torch.floor(at), torch.ones_like(at))]
+    return [(index.long().clamp_(0, size - 1), share) for index, share in pairs]
 
 
 def image(raw: Tensor, settings: Mapping[str, Any]) -> Tensor:

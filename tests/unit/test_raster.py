@@ -63,8 +63,30 @@ def test_label_rules(rule, x_nm, column):
     assert spikes.nonzero().tolist() == [[2 if rule == "floor" else 1, column]]
 
 
-def test_emitters_outside_are_dropped_under_both_rules():
-    for rule in ("floor", "ds"):
+def test_a_shared_label_lies_in_the_pixels_around_the_emitter():
+    spikes = spikes_at([31.25 + 2.5], [56.25], label_rule="shared")  # 0.2 right of the middle of fine pixel (4, 2)
+    assert spikes.nonzero().tolist() == [[4, 2], [4, 3]]
+    assert spikes[4, 2:4].tolist() == pytest.approx([80, 20], abs=1e-3)
+    corner = spikes_at([1.0], [799.0], label_rule="shared")  # the outermost pixels have it whole
+    assert corner[63, 0].item() == pytest.approx(100)
+    with pytest.raises(ConfigError, match="binary"):
+        spikes_at([1.0], [1.0], label_rule="shared", collisions="binary")
+
+
+def test_shared_labels_give_positions_back_wherever_they_are_in_a_pixel():
+    at = torch.linspace(300, 400, 501)
+    emitters = batch(at, at.flip(0), torch.arange(501), frames=501)
+    chosen = filled(label_rule="shared")
+    spikes = raster.targets(emitters, chosen)["spikes"]
+    assert spikes.sum(dim=(1, 2, 3)).numpy() == pytest.approx(np.full(501, 100.0), rel=1e-5)
+    found = raster.decode(spikes, chosen, 0.5)
+    assert len(found) == 501
+    assert np.abs(found.x_nm - at.double().numpy()).max() < 0.01
+    assert np.abs(found.y_nm - at.flip(0).double().numpy()).max() < 0.01
+
+
+def test_emitters_outside_are_dropped_under_every_rule():
+    for rule in ("floor", "shared", "ds"):
         assert not spikes_at([-0.1, 800.0, 5.0, 5.0], [5.0, 5.0, -1.0, 801.0], label_rule=rule).any()
 
 
