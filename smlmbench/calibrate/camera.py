@@ -34,7 +34,7 @@ def measure_camera(counts: Frames, dark: Frames | None = None, excess: float = 1
     baseline, noise = _dark_numbers(known)
     look = look_at(counts)
     doubts += look.doubts
-    line = look.why or line_of(look, None)
+    line = look.why or line_of(look, None, excess)
     if isinstance(line, str):
         none = Number.unknown(line)
         return CameraFound(baseline, none, none, none, excess, doubts)
@@ -47,7 +47,7 @@ def measure_camera(counts: Frames, dark: Frames | None = None, excess: float = 1
             most = READ_NOISE[excess > 1][1]
             doubts = (*doubts, f"without dark frames baseline_e holds for a read noise up to {most:g} photo-electrons")
         return CameraFound(baseline, gain, Number.unknown(NEEDS_DARK), light, excess, doubts)
-    through = line_of(look, (known.mean, known.variance))
+    through = line_of(look, (known.mean, known.variance), excess)
     gain = Number.unknown(through) if isinstance(through, str) else _gain(through, excess)
     read, light = (_times(number, gain) for number in (noise, baseline))
     return CameraFound(baseline, gain, read, light, excess, doubts + _disagreement(line, known))

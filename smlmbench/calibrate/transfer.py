@@ -24,15 +24,18 @@ PIXELS = 2**22  # looked at
 BAND_PIXELS = 2**19  # of a larger frame a band of rows
 GROUPS, TILE = 20, 32
 FEWEST = 4000  # filtered pixels
-FIRST, STEP, WIDENS = 5.0, 3.0, 0.15  # widths of bins in standard deviations of the mean's noise, or over their height
+STEP, WIDENS = 3.0, 0.15  # widths of bins in standard deviations of the mean's noise, or over their height
+# Width of the first bin, without a register and with one: read noise moves no variance, and is not known here.
+FIRST = {False: 5.0, True: 3.5}
 SPIKE = 40.0  # squares above this many of their median come from no noise
 WHITE, DIM = 0.14, 0.25  # logarithm of the variance at two frequencies, one over the other; in the darkest places
 CHANCE = 13.0  # three standard deviations of it, for one pixel
-SYSTEMATIC = 0.01  # of the gain: what spots leave at the highest frequency
+CONFIRMS, CLOSE = 0.5, 0.01  # two orders agree: within this share of the 95 % interval of their ratio, or of it
+SYSTEMATIC = 0.02  # of the gain: what spots leave at the highest frequency
 PILED, NEAR = 5.0, 0.005  # cut off: more pixels at the last count than so many times those in this share beside it
 CUT_BELOW = 0.01
 SMALLEST = max(WHITE_ORDER, ORDERS[0]) + 2
-MEDIAN_OF, ROUNDS = 4000, 5
+MEDIAN_OF, DENSITY_OF, ROUNDS = 4000, 2**19, 5
 TOO_FEW = f"fewer than {FEWEST} pixels whose noise can be measured; give more frames"
 Point = tuple[float, float]
 
@@ -153,8 +156,13 @@ def _coloured(look: Look) -> str:
     )
 
 
-def _transfer(look: Look, order: int) -> Transfer | None:
-    """Bins of the variance over the mean; None where pixels are too few."""
+def _transfer(look: Look, order: int, skew: float) -> Transfer | None:
+    """Bins of the variance over the mean; None where pixels are too few.
+
+    Noise that lifts a pixel into a bin lifts its variance, too, along the line itself where it is that of a Poisson
+    number; behind a register by `1 + skew` times as much, for which the means are moved by what noise has added to them
+    (Tweedie's formula: the variance times the slope of the density of means).
+    """
     if min(look.pairs.shape[2:]) <= order:
         return None
     weights, reach = _weights(order) ** 2, order // 2
@@ -164,12 +172,18 @@ def _transfer(look: Look, order: int) -> Transfer | None:
         return None
     level = _inner(look.pairs.mean(axis=1), weights, weights)[usable]
     variance = rough_variance(look.difference, order)[usable]
-    edges = _edges(level, variance, float((weights @ weights) ** 2))
+    edges, spreads = _edges(level, variance, float((weights @ weights) ** 2), FIRST[skew > 0])
     found = np.digitize(level, edges)
+    ordered = np.sort(level[:: 1 + len(level) // DENSITY_OF])
+    near = np.searchsorted(ordered, edges + spreads / 2) - np.searchsorted(ordered, edges - spreads / 2)
+    entered = near * spreads * (len(level) / len(ordered))  # the sum over pixels of what noise has lifted over an edge
+    pixels = np.bincount(found, minlength=1 + len(edges))
+    added = skew * (np.append(0, entered) - np.append(entered, 0)) / np.maximum(1, pixels)
     kept = variance <= SPIKE * _medians(variance, found)[found]
     bins = len(edges) + 1
     key = (_groups(look.cut.shape)[inside][usable] * bins + found)[kept]
-    sums = (np.bincount(key, values, GROUPS * bins) for values in (None, level[kept], variance[kept]))
+    moved = level[kept] + added[found[kept]]
+    sums = (np.bincount(key, values, GROUPS * bins) for values in (None, moved, variance[kept]))
     return Transfer(*(np.asarray(each, dtype=np.float64).reshape(GROUPS, bins) for each in sums))
 
 
@@ -186,8 +200,10 @@ def _pairs(frames: Frames) -> NDArray[np.float32]:
     return found
 
 
-def _edges(level: NDArray[np.float32], variance: NDArray[np.float32], share: float) -> Floats:
-    """Upper edges of the bins of the mean but the last; the first bin takes in the noise of the background.
+def _edges(
+    level: NDArray[np.float32], variance: NDArray[np.float32], share: float, first: float
+) -> tuple[Floats, Floats]:
+    """Edges between bins of the mean, and its noise there; the first bin takes in the noise of the background.
 
     `share` is the variance of the mean over that of a pixel, of one frame.
     """
@@ -195,11 +211,11 @@ def _edges(level: NDArray[np.float32], variance: NDArray[np.float32], share: flo
     dim = level <= np.quantile(level, 0.5)
     floor = float(variance[dim].mean())
     slope = max(0.0, float(variance[~dim].mean()) - floor) / max(1e-12, float(level[~dim].mean() - level[dim].mean()))
-    edges = [low + FIRST * math.sqrt(floor * share / 2)]
+    edges, spreads = [low + first * math.sqrt(floor * share / 2)], [math.sqrt(floor * share / 2)]
     while edges[-1] < high:
-        spread = math.sqrt((floor + slope * (edges[-1] - low)) * share / 2)
-        edges.append(edges[-1] + max(STEP * spread, WIDENS * (edges[-1] - low)))
-    return np.array(edges)
+        edges.append(edges[-1] + max(STEP * spreads[-1], WIDENS * (edges[-1] - low)))
+        spreads.append(math.sqrt((floor + slope * (edges[-1] - low)) * share / 2))
+    return np.array(edges), np.array(spreads)
 
 
 def _medians(variance: NDArray[np.float32], found: NDArray[np.int64]) -> Floats:
@@ -220,11 +236,12 @@ def _groups(shape: tuple[int, ...]) -> NDArray[np.int64]:
     return np.asarray(tile % GROUPS)
 
 
-def line_of(look: Look, through: Point | None) -> Line | str:
+def line_of(look: Look, through: Point | None, excess: float) -> Line | str:
     """The line of the lowest order that the next one confirms; in words where there are too few pixels."""
+    skew = (excess - 1) / 2  # third cumulants of a Poisson number behind a register: 6 mu, of variance 2 mu
     best: Line | None = None
     for order in ORDERS:
-        found = _transfer(look, order)
+        found = _transfer(look, order, skew)
         if found is None:
             break
         slope, at = _fitted(*found.without(), through)
@@ -232,7 +249,7 @@ def line_of(look: Look, through: Point | None) -> Line | str:
         line = Line(found, slope, at, slopes, ats)
         if best is not None and best.slope > 0 and slope > 0:
             away = math.log(slope / best.slope)
-            if abs(away) <= max(SYSTEMATIC, jackknifed(np.log(slopes / best.slopes), away) / 2):
+            if abs(away) <= max(CLOSE, CONFIRMS * jackknifed(np.log(slopes / best.slopes), away)):
                 return replace(best, leak=abs(away))
         best = line
     return TOO_FEW if best is None else best

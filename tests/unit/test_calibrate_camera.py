@@ -21,10 +21,10 @@ def frames_of(counts):
     return calibrated(ArrayMovie(counts), None)
 
 
-def movie(camera, frames=200, **more):
+def movie(camera, frames=200, seed=3, **more):
     told = {"density_per_um2": 1.0, "background_photons": 20.0, "photons": {"min": 500, "max": 3000}, "field_px": 64}
     source = described({**told, "psf": {"name": "gaussian", "sigma_nm": 120.0}, "camera": camera, **more})
-    return draw_frames(source, frames, 3, Catalog())[0]
+    return draw_frames(source, frames, seed, Catalog())[0]
 
 
 def darkness(camera, frames=60, side=48):
@@ -65,6 +65,20 @@ def test_behind_a_register_the_number_is_photo_electrons_per_count(multiplied):
     assert found.e_per_adu.value == pytest.approx(45 / 300, rel=0.04)
     assert found.read_noise_e.value == pytest.approx(74.4 / 300, rel=0.06)
     assert measure_camera(frames_of(multiplied), frames_of(darkness(EMCCD))).e_per_adu.value < 0.6 * 45 / 300
+
+
+def test_noise_that_lifts_mean_and_variance_together_makes_no_slope():
+    dim = {"density_per_um2": 0.05, "background_photons": 2.0, "photons": {"min": 200, "max": 1000}}
+    found = [measure_camera(frames_of(movie(EMCCD, seed=seed, **dim)), None, 2.0).e_per_adu for seed in range(4)]
+    assert np.mean([number.value for number in found]) == pytest.approx(0.15, rel=0.06)
+    assert sum(number.low < 0.15 < number.high for number in found) >= 3
+
+
+def test_a_pattern_that_is_fixed_to_the_pixels_is_no_noise(counts):
+    pattern = np.random.default_rng(0).integers(0, 21, counts.shape[1:]).astype(np.uint16)
+    plain, shifted = measure_camera(frames_of(counts)), measure_camera(frames_of(counts + pattern))
+    assert shifted.e_per_adu.value == pytest.approx(plain.e_per_adu.value, rel=0.1)
+    assert shifted.baseline_e.low < 0.46 * 110 < shifted.baseline_e.high
 
 
 @pytest.mark.parametrize("em_gain", [None, 120.0])
