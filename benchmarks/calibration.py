@@ -98,6 +98,11 @@ def level_of(source: SimulateSource) -> float:
     return float((flat if light is None else light).median())
 
 
+def told_of(number: Number, true: float) -> str:
+    """The number over the true one, marked where its interval misses."""
+    return f"{number.value / true:.3f}{'' if number.low <= true <= number.high else '!'}"
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -114,7 +119,7 @@ def main() -> None:
         source = case.source
         told = f"{source.camera.kind} {source.density_per_um2:.2f}/um2 background {source.background_photons:.3g}"
         light = f"photons {source.photons.max:.4g} {getattr(source.background, 'name', 'flat')}"  # type: ignore[union-attr]
-        said = " ".join(f"{numbers[-1][0].value / numbers[-1][1]:.3f}" for numbers in every.values())
+        said = " ".join(told_of(*numbers[-1]) for numbers in every.values())
         print(f"{told} {light}: {said}", flush=True)
     found = {}
     for name, pairs in every.items():

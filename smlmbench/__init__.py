@@ -1,8 +1,8 @@
 """smlmbench: a benchmark harness for deep learning in single-molecule localization microscopy.
 
 The functions of `__all__` are those of `smlmbench.api`, loaded when one is used. Where a room has a function's name
-(`run`, `models`, `simulate`, `export`), the attribute is the function, and what is in the room is imported from it:
-`from smlmbench.models import fid_storm`.
+(`run`, `models`, `simulate`, `export`, `calibrate`), the attribute is the function, and what is in the room is imported
+from it: `from smlmbench.models import fid_storm`.
 """
 
 import sys
@@ -13,6 +13,7 @@ from smlmbench.version import __version__
 
 if TYPE_CHECKING:
     from smlmbench.api import (
+        calibrate,
         evaluate,
         export,
         leaderboard,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "calibrate",
     "evaluate",
     "export",
     "leaderboard",

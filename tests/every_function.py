@@ -19,6 +19,9 @@ found = smlmbench.predict("fid_storm", movie, camera=camera, threshold=0.0, stor
 fitted = smlmbench.predict("peaks_gaussian", movie, camera=camera, pixel_size_nm=100)
 scores = smlmbench.evaluate(fitted, truth)
 
+tifffile.imwrite("drawn.tif", smlmbench.simulate(study, 60, condition="low", seed=6)[0])
+calibrated = smlmbench.calibrate("drawn.tif", 100, camera=camera)
+
 exported = smlmbench.export("fid_storm", "onnx", "exported", store="store")
 again = smlmbench.predict(exported.files[0], movie, camera=camera, threshold=0.0, frames=(5, 15))
 

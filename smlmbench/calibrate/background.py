@@ -1,16 +1,16 @@
 """Light without spots, from the dark side of its distribution in every place and frame.
 
-Spots only add light. In a place of about 10 px the background B is solved for from what lies below it: the mean of
-values < B + a s is B - s phi(a) / Phi(a) where they are normal with a standard deviation s, which is measured apart.
-Values are means over 3 x 3 px, whose noise is nearly normal where a pixel holds a photon or so. Spots that are dim, and
-the tails of bright ones, hide below the cut; there are the more of them, the more stand above it.
+Spots only add light. In a place of about 10 px the background B is solved for from what lies below it: where values
+are normal with a standard deviation s, those < B + a s have the mean B - s l, l = phi(a) / Phi(a), and the variance
+s^2 (1 - a l - l^2). Values are means over 3 x 3 px, whose noise is nearly normal where a pixel holds a photon or so.
+Spots that are dim, and the tails of bright ones, hide below the cut; there are the more of them, the more stand above.
 """
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, special
+from scipy import ndimage
 
 from smlmbench.calibrate.contracts import BackgroundFound, Number
 from smlmbench.calibrate.transfer import GROUPS, jackknifed, rough_variance
@@ -18,13 +18,16 @@ from smlmbench.movies import Frames
 from smlmbench.predictions import Floats
 
 BLOCK, PLACE = 3, 4  # px, and blocks
-PIXELS, FEWEST_FRAMES, BATCH = 2**21, 4, 2**19  # looked at
+PIXELS, MOST_PIXELS, BATCH = 2**21, 2**24, 2**19  # looked at
+FEWEST_FRAMES, ENOUGH_FRAMES = 4, 32
 ORDER = 4
-CUT, ROUNDS = 1.0, 12
+CUT, ROUNDS = 1.0, 16
+BELOW = math.exp(-(CUT**2) / 2) / math.sqrt(2 * math.pi) / 0.8413447460685429  # phi(a) / Phi(a)
+MOST_SPREAD = 2.0
 BRIGHT = 2.5  # standard deviations above the background: not noise
 # Of simulated movies of 0.01 to 1 emitters per um2, bias / s = HIDDEN * logarithm(values / values of noise) - SMALL;
 # the second is that of 16 values.
-HIDDEN, SMALL = 0.66, 0.07
+HIDDEN, SMALL = 0.75, 0.05
 UNSURE, SYSTEMATIC = 0.5, 0.02  # of the correction for spots, and of the level
 MOST_HIDDEN = 2.5
 OVER = (5.0, 95.0)
@@ -62,20 +65,25 @@ def _levels(frames: Frames, side: int) -> tuple[Floats, float]:
     """Background of each frame and place that is looked at (frames, places), and the usual correction for spots."""
     blocks, variance = _blocks(frames)
     noise = _of_places(_tiled(blocks, side), _tiled(variance, side))
-    levels, bright = _dark_side(_tiled(blocks, side), noise)
+    found = _dark_side(_tiled(blocks, side), noise)
     if len(blocks) >= STEADY_FRAMES:
-        levels, bright = _dark_side(_tiled(blocks - _steady(blocks, levels, side), side), noise)
+        even = _dark_side(_tiled(blocks - _steady(blocks, found[0], side), side), noise)
+        explained = even[1].mean(axis=0) < found[1].mean(axis=0)  # else spots are there too often to be told from light
+        levels, bright, spread = (np.where(explained, *both) for both in zip(even, found, strict=True))
+    else:
+        levels, bright, spread = found
     crowd = np.minimum(-np.log(np.maximum(1 - bright.mean(axis=0), 1e-9)), MOST_HIDDEN)
-    correction = noise * HIDDEN * crowd
-    return levels + SMALL * noise - correction, float(np.median(correction))
+    correction = spread * HIDDEN * crowd
+    return levels + SMALL * spread - correction, float(np.median(correction))
 
 
 def _blocks(frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Frames spread over a movie as means over blocks (n, rows, columns), and the variance of a pixel there."""
-    count = min(frames.n_frames, max(FEWEST_FRAMES, PIXELS // (frames.height * frames.width)))
+    size = frames.height * frames.width
+    count = min(frames.n_frames, max(FEWEST_FRAMES, PIXELS // size, min(ENOUGH_FRAMES, MOST_PIXELS // size)))
     numbers = np.unique(np.linspace(0, frames.n_frames - 1, count).astype(int))
     means, variances, edge = [], [], ORDER // 2
-    for batch in np.array_split(numbers, min(len(numbers), -(-len(numbers) * frames.height * frames.width // BATCH))):
+    for batch in np.array_split(numbers, min(len(numbers), -(-len(numbers) * size // BATCH))):
         some = np.concatenate([frames.read(number, number + 1) for number in batch.tolist()])
         rough = np.pad(rough_variance(some, ORDER), ((0, 0), (edge, edge), (edge, edge)), mode="edge")
         means.append(_meaned(some))
@@ -90,15 +98,22 @@ def _of_places(blocks: NDArray[np.float32], variance: NDArray[np.float32]) -> Fl
     return np.asarray(np.sqrt(usual) / BLOCK, dtype=np.float64)
 
 
-def _dark_side(blocks: NDArray[np.float32], noise: Floats) -> tuple[Floats, Floats]:
-    """Background of places (n, places) by their blocks (n, places, blocks), and the share of blocks above noise."""
-    below = math.exp(-(CUT**2) / 2) / math.sqrt(2 * math.pi) / float(special.ndtr(CUT)) * noise
-    lowest = blocks.min(axis=2)
+def _dark_side(blocks: NDArray[np.float32], noise: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of places with blocks (n, places, blocks): background and share of blocks above noise (n, places); spread (n, 1).
+
+    The spread is that of the blocks' dark side, at least the noise and at most twice as much: light may have structure
+    within places that is not the same in all frames.
+    """
+    lowest, spread = blocks.min(axis=2), noise
     found = np.quantile(blocks, 0.25, axis=2) + 0.67 * noise
     for _ in range(ROUNDS):
-        cut = np.maximum(found + CUT * noise, lowest)[..., None]
-        found = np.mean(blocks, axis=2, where=blocks <= cut) + below
-    return np.asarray(found, dtype=np.float64), (blocks > (found + BRIGHT * noise)[..., None]).mean(axis=2)
+        below = blocks <= np.maximum(found + CUT * spread, lowest)[..., None]
+        middle, count = np.mean(blocks, axis=2, where=below), below.sum(axis=2)
+        squares = np.sum((blocks - middle[..., None]) ** 2, axis=2, where=below).sum(axis=1, keepdims=True)
+        variance = squares / np.maximum(1, count - 1).sum(axis=1, keepdims=True) / (1 - CUT * BELOW - BELOW**2)
+        spread = np.clip(np.sqrt(variance), noise, MOST_SPREAD * noise)
+        found = np.asarray(middle + BELOW * spread, dtype=np.float64)
+    return found, (blocks > (found + BRIGHT * spread)[..., None]).mean(axis=2), spread
 
 
 def _steady(blocks: NDArray[np.float32], levels: Floats, side: int) -> NDArray[np.float32]:

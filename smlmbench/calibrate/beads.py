@@ -20,7 +20,7 @@ from smlmbench.predictions import Floats
 BRIGHT, DIM = 8.0, 0.15  # standard deviations of the mean's noise, and share of the brightest
 EDGE, ROOM, LEAST_HALF = 0.015, 1.3, 4  # of the brightest ring, where a bead ends; window beyond it; px
 APART = 1.6  # half windows to the next one
-FEWEST_PLANES = 7
+FEWEST_PLANES, MOST_BEADS = 7, 25
 MOST_SHIFT = 4.0  # px and planes
 ALIKE, ROUNDS = 0.9, 2
 STEPS, STILL = 8, 0.005
@@ -82,7 +82,7 @@ def measure_beads(name: str, stack: NDArray[np.floating], step_nm: float, pixel_
     planes = np.asarray(stack, dtype=np.float64)[:: 1 if step_nm > 0 else -1]
     clean = planes - np.median(planes, axis=(1, 2), keepdims=True)
     places, half, found = _places(name, clean)
-    cut = [clean[:, y - half : y + half + 1, x - half : x + half + 1] for y, x in places]
+    cut = [clean[:, y - half : y + half + 1, x - half : x + half + 1] for y, x in places[:MOST_BEADS]]
     cut = [each - _rim(each)[:, None, None] for each in cut]
     mean, used, alike = _laid_over(cut)
     doubts = [] if used > 1 else ["one bead alone: how beads differ over the field is not known"]
@@ -157,14 +157,15 @@ def _lit(mean: Floats) -> tuple[Floats, int]:
 def _laid_over(beads: list[Floats]) -> tuple[Floats, int, Floats]:
     """Mean of beads (planes, side, side), how many it is of, and the share of each that it explains."""
     scaled = [each / each.sum() * len(each) for each in beads]
-    mean, alike = scaled[0], np.ones(len(beads))
     if len(beads) == 1:
-        return mean, 1, alike
+        return scaled[0], 1, np.ones(1)
+    usual = int(np.median(np.corrcoef([each.ravel() for each in scaled]), axis=1).argmax())
+    mean = scaled[usual]  # most like the others
     for _ in range(ROUNDS):
         moved = [_moved(each, mean) for each in scaled]
         alike = np.array([share for _, share in moved])
         if (alike >= ALIKE).sum() < 2:
-            return scaled[0], 1, np.where(np.arange(len(beads)) == 0, 1.0, alike * (alike < ALIKE))
+            return scaled[usual], 1, np.where(np.arange(len(beads)) == usual, 1.0, 0.0)
         mean = np.mean([each for each, share in moved if share >= ALIKE], axis=0)
     return mean, int((alike >= ALIKE).sum()), alike
 

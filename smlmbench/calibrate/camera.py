@@ -43,6 +43,9 @@ def measure_camera(counts: Frames, dark: Frames | None = None, excess: float = 1
         baseline = noise = Number.unknown("the dark frames are not this movie's")
     if known is None:
         gain, light = _without_dark(line, excess)
+        if light.known:
+            most = READ_NOISE[excess > 1][1]
+            doubts = (*doubts, f"without dark frames baseline_e holds for a read noise up to {most:g} photo-electrons")
         return CameraFound(baseline, gain, Number.unknown(NEEDS_DARK), light, excess, doubts)
     through = line_of(look, (known.mean, known.variance))
     gain = Number.unknown(through) if isinstance(through, str) else _gain(through, excess)

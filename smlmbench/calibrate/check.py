@@ -156,11 +156,8 @@ def compared(
     }
     clear = [name for name, value in distances.items() if value > max(CLEAR[name], least.get(name, 0.0))]
     differ = tuple(f"{name} ({distances[name]:.2g}; {told[name]})" for name in clear)
-    at = int(
-        np.abs(np.bincount(seen["real"].frame, minlength=len(real)) - len(seen["real"].frame) / len(real)).argmin()
-    )
     curves = _curves(own, other, seen, (frequency, power), pixel_size_nm)
-    return Check(distances, differ, real[at], simulated[0], curves)
+    return Check(distances, differ, _usual(real, seen["real"]), _usual(simulated, seen["simulated"]), curves)
 
 
 def kolmogorov(one: Floats | NDArray[np.float32], other: Floats | NDArray[np.float32]) -> float:
@@ -170,6 +167,13 @@ def kolmogorov(one: Floats | NDArray[np.float32], other: Floats | NDArray[np.flo
     both = np.concatenate([one, other])
     below = [np.searchsorted(np.sort(each), both, side="right") / len(each) for each in (one, other)]
     return float(np.abs(below[0] - below[1]).max())
+
+
+def _usual(frames: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
+    """A frame that is as crowded as most, with a spot in it."""
+    counts = np.bincount(seen.frame, minlength=len(frames))
+    shown: NDArray[np.float32] = frames[int(np.abs(counts - max(counts.mean(), 1)).argmin())]
+    return shown
 
 
 def _chance(one: int, other: int) -> float:

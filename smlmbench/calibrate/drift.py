@@ -29,7 +29,7 @@ __all__ = ["Drift", "find_drift", "read_drift", "undrifted", "write_drift"]
 EACH = 250  # localizations of a block
 MOST_BLOCKS, FEWEST_BLOCKS, FEW_BLOCKS = 20, 2, 6
 PASSES = 2  # in the second, what moved within a block is still
-MOST_PLACES = 20_000  # of a block; more are thinned out
+MOST_PLACES, MOST_PAIRS = 20_000, 50_000  # of a block, and of two; more are thinned out
 COARSE_NM, FINE_NM = 600.0, 250.0  # displacements that are looked at
 CELL_NM, KERNEL_NM = 25.0, 25.0
 NEIGHBOURS = 3  # blocks that the first search lays over one another
@@ -96,7 +96,7 @@ def find_drift(table: Localizations, blocks: int | None = None) -> DriftFound:
 
 def _unknown(why: str) -> DriftFound:
     empty = np.empty(0)
-    return DriftFound(np.empty(0, dtype=np.int64), empty, empty, Number.unknown(why), (why,))
+    return DriftFound(np.empty(0, dtype=np.int64), empty, empty, Number.unknown(why))
 
 
 def _cut(table: Localizations, count: int, halves: NDArray[np.bool_] | None = None) -> _Blocks:
@@ -105,9 +105,11 @@ def _cut(table: Localizations, count: int, halves: NDArray[np.bool_] | None = No
     edges = ordered[np.linspace(0, len(ordered) - 1, count + 1).astype(int)[1:-1]]
     number = np.searchsorted(edges, table.frame, side="right")
     places, frames = [], []
+    area = max(float(np.ptp(table.x_nm) * np.ptp(table.y_nm)), 1.0)
+    most = int(min(MOST_PLACES, np.sqrt(MOST_PAIRS * area / np.pi) / COARSE_NM)) + 1
     for block in range(count):
         part = np.flatnonzero((number == block) & (True if halves is None else halves))
-        part = part[:: max(1, -(-len(part) // MOST_PLACES))]
+        part = part[:: max(1, -(-len(part) // most))]
         places.append(np.column_stack([table.x_nm[part], table.y_nm[part]]))
         frames.append(table.frame[part])
     return _Blocks(places, frames, np.array([each.mean() if len(each) else np.nan for each in frames]))
@@ -197,7 +199,9 @@ def _curve(middle: Floats, values: Floats, frame: Ints) -> Floats:
     """A spline through the middles, straight beyond the first and the last of them."""
     spline = CubicSpline(middle, values, bc_type="natural")
     held = frame.clip(middle[0], middle[-1])
-    return np.asarray(spline(held) + (frame - held) * spline(held, 1), dtype=np.float64)
+    slopes = np.diff(values) / np.diff(middle)  # of blocks, which are less noisy than those of the spline
+    beyond = np.where(frame < middle[0], slopes[0], slopes[-1]) * (frame - held)
+    return np.asarray(spline(held) + beyond, dtype=np.float64)
 
 
 def _error(table: Localizations, count: int) -> Number:

@@ -21,6 +21,7 @@ from smlmbench.registry import Catalog
 
 USUAL_SIGMA_PX = 1.3  # where no spot tells its width
 FITTED_PIXELS, STRETCHES = 2**25, 48  # of the movie, for its drift
+ALWAYS = ("kind", "baseline_adu", "e_per_adu")  # facts of a camera that are told at their defaults too
 FAR = 0.1  # share by which a stated camera must leave the interval that was measured
 
 
@@ -71,7 +72,8 @@ def measured(
         if background.level.value < 0:
             doubts += (f"the background is {background.level.value:.3g} photons: the baseline is too high",)
         drift = find_drift(localized(photons, pixel_size_nm, sigma_px, catalog))
-    facts = used.model_dump(mode="json", exclude_defaults=True) | {"kind": used.kind}
+    facts = used.model_dump(mode="json", exclude_defaults=True)
+    facts = {key: getattr(used, key) for key in ALWAYS[: 1 if used.kind == "ideal" else None]} | facts
     size = (photons.n_frames, photons.height, photons.width)
     return Measured(path.name, *size, pixel_size_nm, facts, found, background, spots, drift, doubts)
 

@@ -4,7 +4,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ def study_text(measured: Measured, ranges: Ranges, budget: Budget, place: Place)
     )
 
 
+def doubtful(measured: Measured) -> list[str]:
+    """What is in doubt of the numbers that a study draws from: all but the drift."""
+    return doubts(replace(measured, drift=None))
+
+
 def study_name(text: str) -> str:
     """A name that a study or data set may have, of any text."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:80] or "my-movie"
@@ -78,7 +83,7 @@ def _head(measured: Measured, ranges: Ranges, budget: Budget, place: Place) -> I
     )
     for said in (*ranges.assumed, "depth not measured; a flat sample in focus assumed"):
         yield from _comment(f"Not known: {said}.")
-    for doubt in doubts(measured):
+    for doubt in doubtful(measured):
         yield from _comment(f"Doubtful: {doubt}.")
     yield f"study: {_flow(study_name(place.file.stem))}"
     yield "seed: 1"

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from smlmbench.calibrate.beads import BeadsFound
 from smlmbench.calibrate.contracts import DriftFound, Measured, Number
+
+if TYPE_CHECKING:
+    from smlmbench.calibrate.beads import BeadsFound
 
 BEAD_FACTS = ("name", "step_nm", "pixel_size_nm", "focus", "range_nm", "found", "used", "alike", "explained", "doubts")
 
@@ -61,7 +63,7 @@ def lines(measured: Measured) -> list[Line]:
     return [*found, way, _line("  its standard error (nm)", drift.error_nm, "two halves of the field")]
 
 
-def bead_lines(found: BeadsFound) -> list[Line]:
+def bead_lines(found: "BeadsFound") -> list[Line]:
     """All numbers of a scan of beads."""
     planes, side = found.stack.shape[:2]
     told = [
@@ -96,7 +98,7 @@ def plain(measured: Measured) -> dict[str, Any]:
     return told
 
 
-def plain_beads(found: BeadsFound) -> dict[str, Any]:
+def plain_beads(found: "BeadsFound") -> dict[str, Any]:
     """All of a scan as plain values, but the stack, which is a file."""
     planes = [{name: getattr(one, name).tolist() for name in one.__slots__} for one in found.widths]
     told = {name: getattr(found, name) for name in BEAD_FACTS}

@@ -20,7 +20,7 @@ from smlmbench.predictions import Floats
 
 ORDERS = (4, 8, 12)  # of the filter: the higher, the less of a spot and the fewer pixels that are independent
 WHITE_ORDER = 8
-PIXELS = 2**21  # looked at
+PIXELS = 2**22  # looked at
 BAND_PIXELS = 2**19  # of a larger frame a band of rows
 GROUPS, TILE = 20, 32
 FEWEST = 4000  # filtered pixels

@@ -58,7 +58,7 @@ def likeness(
             low, high = picture.ends or shown(image)
             height, width = (side * pixel_nm for side in image.shape)
             axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), extent=(0, width, height, 0))
-            axis.set(title=picture.name, xlabel=f"{low:.3g} to {high:.3g} {unit}", xticks=[], yticks=[])
+            axis.set(title=picture.name, xlabel=f"{low:.4g} to {high:.4g} {unit}", xticks=[], yticks=[])
             axis.grid(visible=False)
             draw_scale_bar(axis, width, height, "white", in_px=False)
         for axis, curve in zip(axes[len(pictures) :], curves, strict=False):

@@ -24,8 +24,9 @@ NOT_HERE = {"smlmbench ui"}
 CAMERA = {"kind": "scmos", "baseline_adu": 100, "e_per_adu": 0.5, "read_noise_e": 1.6}
 CONDITIONS = ("as-measured", "dim", "wide", "bright-background")
 # The study of a movie, as it was written but for its size.
-TINY = ["models=[{name: fid_storm, blocks: 1, width: 0.25}]", "training.samples=64", "training.validations=1",
-        "data.0.val.simulate.frames=20", *(f"data.0.test.{name}.simulate.frames=12" for name in CONDITIONS),
+TINY = ["models=[{name: fid_storm, blocks: 1, width: 0.25}]", "training.samples=480", "training.lr=3e-3",
+        "training.validations=1", "data.0.val.simulate.frames=20",
+        *(f"data.0.test.{name}.simulate.frames=12" for name in CONDITIONS),
         "references=[blank, peaks_gaussian]", "log_models=none"]  # fmt: skip
 
 

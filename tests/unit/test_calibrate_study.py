@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import smlmbench
 from smlmbench.calibrate.budget import LEAST, budget
-from smlmbench.calibrate.contracts import BackgroundFound, CameraFound, Measured, Number, SpotsFound
+from smlmbench.calibrate.contracts import BackgroundFound, CameraFound, DriftFound, Measured, Number, SpotsFound
 from smlmbench.calibrate.ranges import CELL_PX, PHOTONS, cameras, ranges_of
 from smlmbench.calibrate.studyfile import NORMALISATION, Place, study_text
 from smlmbench.errors import ConfigError
@@ -131,6 +131,13 @@ def test_what_is_unknown_is_assumed_in_words_and_all_else_stays_as_measured(tmp_
     assert loaded.study.data[0].train.photons.max > loaded.study.data[0].train.photons.min > 0
     _, loaded = written(with_background(level=NOTHING, over_frames=(np.nan, np.nan)), tmp_path)
     assert loaded.study.data[0].train.background_photons.max == 300
+
+
+def test_what_is_in_doubt_stands_in_the_head_but_for_the_drift_that_nothing_is_drawn_from(tmp_path):
+    nowhere = DriftFound(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), NOTHING, ("too few for a drift",))
+    text, _ = written(replace(found(doubts=("spots merge",)), doubts=("the gain is odd",), drift=nowhere), tmp_path)
+    assert "# Doubtful: the gain is odd.\n# Doubtful: spots merge.\n" in text
+    assert "drift" not in text
 
 
 def test_a_movie_that_says_nothing_and_a_baseline_that_is_too_high_are_refused():

@@ -9,7 +9,7 @@ import smlmbench
 from smlmbench import tasks
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import ArrayFrames
-from smlmbench.errors import UnlikeWarning
+from smlmbench.errors import FormatError, UnlikeWarning
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.fits import fitting
@@ -145,9 +145,24 @@ def test_small_movies_of_any_shape_are_compared(trained):
         pixels = np.random.default_rng(0).poisson(20, shape).astype(np.float32)
         assert Fits(trained, ArrayFrames(pixels)).lines == []
         assert any("background 1" in line for line in Fits(trained, ArrayFrames(5 * pixels)).lines)
-    for few in (np.zeros((3, 7, 40), np.float32), np.zeros((3, 2, 40, 40), np.float32)):
-        assert not fits.comparable(trained, ArrayFrames(few))
+    channels = Fits(trained, ArrayFrames(np.full((30, 2, 40, 40), 500, np.float32)))
+    assert (channels.lines, channels.facts["counted"]["frames"]) == ([], 0)
+    assert not fits.comparable(trained, ArrayFrames(np.zeros((3, 7, 40), np.float32)))
     assert not fits.comparable({**trained, "version": 0}, movie())
+
+
+class Damaged(ArrayFrames):
+    def read(self, start, stop):
+        if start > 20:
+            raise FormatError("page 21 is damaged")
+        return super().read(start, stop)
+
+
+def test_frames_that_cannot_be_read_are_left_to_the_prediction(trained):
+    fit = Fits(trained, Damaged(5 * movie().values))
+    assert any("background 1" in line for line in fit.lines)
+    fit.found(0, 60, table(0, 60))
+    assert 10 < fit.facts["counted"]["frames"] < 30
 
 
 # What was not found

@@ -49,6 +49,20 @@ class Predicting(TypedDict, total=False):
     psf_sigma_nm: float | None
 
 
+class Calibrating(TypedDict, total=False):
+    """Further options of `calibrate`, as those of the command.
+
+    Attributes:
+        em_gain: Of a gain register, where no camera is stated.
+        frames: First frame and the one after the last, from 0; None takes all.
+        overwrite: Replace files that exist.
+    """
+
+    em_gain: float | None
+    frames: tuple[int, int] | None
+    overwrite: bool
+
+
 class Reading(TypedDict, total=False):
     """How `evaluate` reads its files.
 

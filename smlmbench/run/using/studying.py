@@ -10,8 +10,8 @@ from smlmbench.addresses import command as command_line
 from smlmbench.calibrate.budget import Budget, budget
 from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.ranges import Ranges, ranges_of, rows_of
-from smlmbench.calibrate.studyfile import Place, study_text
-from smlmbench.calibrate.telling import doubts, plain
+from smlmbench.calibrate.studyfile import Place, doubtful, study_text
+from smlmbench.calibrate.telling import plain
 from smlmbench.errors import ConfigError, UserError, unwritable
 from smlmbench.formats import find, open_movie
 from smlmbench.registry import Catalog
@@ -42,7 +42,7 @@ class StudyWritten:
     @property
     def doubts(self) -> list[str]:
         """What was assumed, and what in the measurement is in doubt."""
-        return [*self.ranges.assumed, *doubts(self.measured)]
+        return [*self.ranges.assumed, *doubtful(self.measured)]
 
     def plain(self) -> dict[str, Any]:
         """All of it as plain values."""

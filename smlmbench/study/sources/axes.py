@@ -59,7 +59,7 @@ class Centre:
     @property
     def sigma_nm(self) -> float:
         """Width that rows are told on every axis; of a PSF that states none to a tenth of a nm."""
-        stated = (self.source.psf or {}).get("sigma_nm")
+        stated = self.source.told_sigma_nm or self.source.psf.get("sigma_nm")
         if isinstance(stated, int | float):
             return float(stated)
         return round(psf.build(self.source.psf, self.catalog).sigma_nm, 1)
@@ -164,14 +164,14 @@ def _pixel(centre: Centre, factor: float) -> Changed:
 
 def _gain(centre: Centre, factor: float) -> Changed:
     own = centre.source.camera
-    return {"camera": _camera(own, e_per_adu=own.e_per_adu / factor), "read_as": own}
+    return {"camera": _camera(own, e_per_adu=own.e_per_adu / factor), "read_as": centre.source.read_by(own)}
 
 
 def _baseline(centre: Centre, more_adu: float) -> Changed:
     own = centre.source.camera
     if own.baseline_adu + more_adu < 0:
         raise SenselessError(f"its baseline is {own.baseline_adu:g} ADU")
-    return {"camera": _camera(own, baseline_adu=own.baseline_adu + more_adu), "read_as": own}
+    return {"camera": _camera(own, baseline_adu=own.baseline_adu + more_adu), "read_as": centre.source.read_by(own)}
 
 
 def _camera(own: Camera, **changed: float) -> Camera:

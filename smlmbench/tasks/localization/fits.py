@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.camera import Noise
+from smlmbench.errors import FormatError
 from smlmbench.movies import Frames, stretches
 from smlmbench.predictions import Floats, Localizations
 from smlmbench.references.peaks_gaussian import START_SIGMA_PX, fitted, maxima, plan_for
@@ -89,9 +90,8 @@ def seen(inputs: Iterable[NDArray[np.float32]], known: Mapping[str, float]) -> d
 
 
 def comparable(trained: Mapping[str, Any], frames: Frames) -> bool:
-    """Whether frames of one channel can be held against what was stored."""
-    same = trained.get("version") == VERSION and min(frames.height, frames.width) >= LEAST_PX
-    return same and frames.read(0, 1).ndim == 3
+    """Whether frames can be held against what was stored."""
+    return trained.get("version") == VERSION and min(frames.height, frames.width) >= LEAST_PX
 
 
 def _quantiles(values: Floats) -> list[float]:
@@ -110,7 +110,7 @@ class Fits:
         for first, block in some_frames(frames):
             patches.append(patches_of(block, scale.side_px))
             self._spots |= dict(enumerate(_counted(block, scale.start_px).tolist(), first))
-        measured = looks(np.concatenate(patches), scale)
+        measured = looks(np.concatenate(patches), scale) if patches else {}
         self.compared = {
             name: self._compare(name, measured[name]) for name in QUANTITIES if self._comparable(name, measured)
         }
@@ -164,12 +164,19 @@ class Fits:
 
 
 def some_frames(frames: Frames) -> Iterable[tuple[int, NDArray[np.float32]]]:
-    """Short stretches of a movie with the number of their first frame, until they have a million pixels."""
+    """Short stretches of a movie with the number of their first frame, until they have a million pixels.
+
+    Those that cannot be read are left out, which is for the prediction to tell; frames of several channels have none.
+    """
     left = PIXELS
     for start, stop in stretches(frames):
-        if left <= 0:
+        try:
+            block = frames.read(start, stop)
+        except FormatError:
+            continue
+        if left <= 0 or block.ndim != 3:
             return
-        yield start, (block := frames.read(start, stop))
+        yield start, block
         left -= block.size
 
 

@@ -132,9 +132,8 @@ def _elongation(spots: Spots, noise: Noise) -> Floats:
     model = image(along_y, along_x) + fits.background[:, None, None]
     variance = noise.excess * np.maximum(model, 0) + noise.added
     modes = (image(along_y, x_by_sigma) - image(y_by_sigma, along_x), image(y_by_place, x_by_place))
-    squared = np.zeros(len(fits.sigma_px))
-    lengths: tuple[Floats, Floats] = (np.ones(len(fits.sigma_px)), 2 * fits.sigma_px)
-    for mode, length in zip(modes, lengths, strict=True):
+    squared, ones = np.zeros(len(fits.sigma_px)), np.ones(len(fits.sigma_px))
+    for mode, length in zip(modes, (ones, 2 * fits.sigma_px), strict=True):
         power = np.maximum((mode**2).sum(axis=(1, 2)), 1e-12)
         part = ((spots.windows - model) * mode).sum(axis=(1, 2)) / power
         squared += (part**2 - (mode**2 * variance).sum(axis=(1, 2)) / power**2) / length**2

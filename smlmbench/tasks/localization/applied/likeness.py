@@ -35,8 +35,8 @@ def likeness_of(condition: Condition, taught: Condition) -> Untrue:
     said = "; ".join(found.differ)
     line = f"the movie clearly differs from the training: {said}" if said else "the movie looks like the training"
     ends = shown(found.real)
-    pictures = [Picture("movie", found.real, ends), Picture("training", found.simulated, ends)]
-    image = likeness(pictures, found.curves, line[:120], pixel_nm=nm)
+    pictures = [Picture("the movie (real)", found.real, ends), Picture("training (simulated)", found.simulated, ends)]
+    image = likeness(pictures, found.curves, "The movie and what rows were trained on", pixel_nm=nm)
     return Untrue(pictures={TRAINING: image}, lines=(f"{line[0].upper()}{line[1:]}.",))
 
 
