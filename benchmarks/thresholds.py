@@ -44,7 +44,7 @@ Found = tuple[Condition, Localizations, Localizations | None]  # condition, its 
 
 def compared() -> dict[str, Rule]:
     """Every rule, those with a limit of false detections at each of some."""
-    limited = (rules.plateau_low, rules.every_stratum, rules.mean_of_strata, rules.precise)
+    limited = (rules.plateau_low, rules.wide_plateau_low, rules.every_stratum, rules.mean_of_strata, rules.precise)
     kept = [Rule(choose, limit) for choose in limited for limit in LIMITS]
     return {"plateau_middle": MIDDLE} | {f"{rule.name} {rule.limit:g}": rule for rule in kept}
 

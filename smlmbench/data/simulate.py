@@ -200,7 +200,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
 
     One structure is drawn for all frames (one cell), anew for every digest and role; so are molecules that persist.
     Absent `frames` are 400, for validation enough for 5,000 emitters. The further set `signal_free` is 64 frames
-    without emitters.
+    without emitters, of validation a quarter as many as it has where that is more: a threshold is chosen by them.
     """
     optics = psf.build(source.psf, catalog)
     role, digest = asked.role, digest_of(identity, asked.role)
@@ -235,7 +235,8 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
     if "signal_free" not in asked.extras:
         return drawn
     seed = derive_seed(root_seed, *scope, "signal_free")
-    empty = ArrayFrames(draw_signal_free(source, seed, SIGNAL_FREE_FRAMES, optics.channels))
+    count = max(SIGNAL_FREE_FRAMES, n_frames // 4) if role == "val" else SIGNAL_FREE_FRAMES
+    empty = ArrayFrames(draw_signal_free(source, seed, count, optics.channels))
     nothing = truths.Emitters(Localizations.empty(n_frames=empty.n_frames, field_nm=drawn.field_nm), min_photons)
     return replace(drawn, extras={"signal_free": replace(drawn, frames=empty, truth=nothing, block=1)})
 

@@ -9,6 +9,7 @@ from smlmbench.tasks.localization.rules import (
     plateau_low,
     plateau_middle,
     precise,
+    wide_plateau_low,
 )
 
 TRIED = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
@@ -26,7 +27,7 @@ def curve(reached, *, strata=None, false=None, precision=None):
     )
 
 
-LIMITED = (plateau_low, every_stratum, mean_of_strata)
+LIMITED = (plateau_low, wide_plateau_low, every_stratum, mean_of_strata)
 FLAT = [80.0, 89.9, 90.0, 90.1, 89.95, 85.0]
 QUIETER = [[0.5], [0.2], [0.06], [0.04], [0.0], [0.0]]
 
@@ -66,12 +67,13 @@ def test_where_no_threshold_is_quiet_the_highest_of_the_plateau_is_the_least_bad
         assert rule(made, limit=0.05) == 0.5
 
 
-def test_a_limit_costs_two_points_of_efficiency_at_most():
-    # Quiet from 0.5 on, where 1.9 points, or 10, are lost.
-    for lost, chosen in ((1.9, 0.5), (10.0, 0.4)):
-        reached = [90.0, 90.0, 90.0, 90.0, 90.0 - lost, 70.0]
-        made = curve(reached, false=[[0.4], [0.3], [0.2], [0.1], [0.0], [0.0]])
-        assert every_stratum(made, limit=0.05) == mean_of_strata(made, limit=0.05) == chosen
+def test_half_a_point_is_paid_for_a_lower_threshold_but_not_more():
+    reached = [88.0, 89.4, 89.5, 89.7, 90.0, 85.0]
+    assert plateau_low(curve(reached), limit=0.05) == 0.5
+    assert wide_plateau_low(curve(reached), limit=0.05) == 0.3
+    # quiet from 0.4 on; then from where more is lost, which is no choice
+    assert wide_plateau_low(curve(reached, false=[[0.4], [0.3], [0.2], [0.0], [0.0], [0.0]]), limit=0.05) == 0.4
+    assert wide_plateau_low(curve(reached, false=[[0.4], [0.3], [0.2], [0.2], [0.1], [0.0]]), limit=0.05) == 0.5
 
 
 def test_dim_emitters_weigh_as_much_as_bright_ones():

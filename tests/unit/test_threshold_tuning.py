@@ -41,14 +41,14 @@ def condition(truth, empty=None):
 
 
 def dim_and_bright():
-    """4000 emitters, 4 % of them dim; what is found of the dim ones is 29 nm off and has low scores.
+    """4000 emitters, 1 % of them dim; what is found of the dim ones is 15 nm off and has low scores.
 
-    Errors in quadrature: with the dim ones efficiency is 94, without them 96.
+    With the dim ones efficiency is 98.2 (an error of 1.8 nm), without them 98.6 (1 % missed, an error of 1 nm).
     """
-    dim = np.arange(4000) % 1000 < 40
+    dim = np.arange(4000) % 1000 < 10
     truth = table(4000, photons=np.where(dim, 200.0, 20_000.0), background_photons=np.full(4000, 100.0))
     scores = np.where(dim, np.linspace(0.2, 0.4, 4000), np.linspace(0.8, 1.0, 4000))
-    found = dataclasses.replace(truth, x_nm=truth.x_nm + np.where(dim, 29.0, 1.0), probability=scores)
+    found = dataclasses.replace(truth, x_nm=truth.x_nm + np.where(dim, 15.0, 1.0), probability=scores)
     return truth, found
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from smlmbench.predictions import Floats
 
 PLATEAU_POINTS = 0.2  # of efficiency
-MOST_LOST = 2.0  # points of efficiency that a limit of false detections may cost
+WIDE_POINTS = 0.5
 PRECISE = 0.98
 PRECISE_POINTS = 1.0
 
@@ -78,6 +78,11 @@ def plateau_low(curve: Curve, limit: float) -> float:
     return _lowest(curve, _plateau_of(curve.reached), limit)
 
 
+def wide_plateau_low(curve: Curve, limit: float) -> float:
+    """The lowest quiet threshold on a plateau that loses half a point: a small loss buys most of the dim emitters."""
+    return _lowest(curve, _plateau_of(curve.reached, WIDE_POINTS), limit)
+
+
 def every_stratum(curve: Curve, limit: float) -> float:
     """The lowest quiet threshold at which the stratum that loses most, against its own best threshold, loses least."""
     strata = _strata(curve)
@@ -98,17 +103,13 @@ def precise(curve: Curve, limit: float) -> float:
 
 
 def _quiet(curve: Curve, limit: float) -> NDArray[np.bool_]:
-    """Thresholds from which on no background has more false detections than the limit, at `MOST_LOST` points at most.
-
-    Of a network that sees something on frames without emitters at every threshold, nearly nothing would be left.
-    """
+    """Thresholds from which on no background has more false detections than the limit."""
     loud = np.asarray((curve.false > limit).any(axis=1))
-    above = np.cumsum(loud[::-1])[::-1] == 0
-    return np.asarray(above & (curve.reached >= curve.reached.max() - MOST_LOST))
+    return np.asarray(np.cumsum(loud[::-1])[::-1] == 0)
 
 
-def _plateau_of(values: Floats) -> NDArray[np.bool_]:
-    low, high = plateau(values)
+def _plateau_of(values: Floats, points: float = PLATEAU_POINTS) -> NDArray[np.bool_]:
+    low, high = plateau(values, points)
     on = np.arange(len(values))
     return np.asarray((low <= on) & (on <= high))
 

@@ -22,9 +22,9 @@ MATCHING = (
 PROTOCOLS = {
     "smlmbench-1": f"{MATCHING} The threshold of a network is the middle of the plateau of efficiency on validation.",
     "smlmbench-2": (
-        f"{MATCHING} The threshold of a network is the lowest on the plateau of the mean efficiency of strata of "
-        "brightness on validation, each weighing the same, among those with few false detections on frames without "
-        "emitters, at every background."
+        f"{MATCHING} The threshold of a network is the lowest that loses at most half a point of efficiency on "
+        "validation and has, at every background, at most one false detection on frames without emitters for ten "
+        "emitters in as many frames."
     ),
     "challenge-2016": (
         "The rules of the 2016 localization microscopy challenge: both tables are cut at a 450 nm border before they "

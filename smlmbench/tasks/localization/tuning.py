@@ -20,9 +20,9 @@ from smlmbench.tasks.localization.rules import (
     PLATEAU_POINTS,
     Curve,
     Rule,
-    mean_of_strata,
     plateau,
     plateau_middle,
+    wide_plateau_low,
 )
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, emitters_of, evidence_of
 
@@ -42,7 +42,7 @@ MIDDLE = Rule(plateau_middle)
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "smlmbench-1": MIDDLE,
-        "smlmbench-2": Rule(mean_of_strata, FALSE_LIMIT),
+        "smlmbench-2": Rule(wide_plateau_low, FALSE_LIMIT),
         "challenge-2016": MIDDLE,
     }
 )
