@@ -76,11 +76,13 @@ class Told:
 
     def _tell(self, lines: Sequence[str]) -> None:
         for number, line in enumerate(lines, 1):
-            advice = f": retrain with `{self._retrain}`" if number == len(lines) else ""
+            advice = f": retrain with `{self._retrain}`" if self._retrain and number == len(lines) else ""
             warnings.warn(f"'{self._name}': {line}{advice}", UnlikeWarning, stacklevel=4)
 
 
 def retraining(movie: Path, pixel_nm: float, *, with_camera: bool) -> str:
-    """The command that writes a study for a movie."""
+    """The command that writes a study for a movie; empty for one that is no file."""
+    if not movie.exists():
+        return ""
     pixel = ["--pixel-size-nm", f"{pixel_nm:g}"] if math.isfinite(pixel_nm) else []
     return command("smlmbench", "study", movie, *pixel, *(["--camera", "camera.yaml"] if with_camera else []))

@@ -75,7 +75,7 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
     good = spots.plausible
     shaped = good & alone[rows] & (spots.maxima.height > CLEAR)
     elongation = _elongation(spots, scale.noise)
-    return {
+    found = {
         "background": level,
         "noise": noise**2 / np.maximum(expected, DARKEST),
         "uneven": _spread(values) / noise,
@@ -85,6 +85,7 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
         "width": spots.fits.sigma_px[shaped & (elongation < ROUND)] * scale.pixel_nm,
         "elongation": elongation[shaped],
     }
+    return {name: held[np.isfinite(held)] for name, held in found.items()}
 
 
 def _spread(values: Floats) -> Floats:
