@@ -5,15 +5,17 @@ density are those of the simple scene that a detector sees as it sees the movie 
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtr
 
+from smlmbench.calibrate.blinking import measure_blinking
 from smlmbench.calibrate.contracts import Number, SpotsFound
 from smlmbench.calibrate.fluctuations import Flicker, flicker
-from smlmbench.calibrate.matching import FEW_WIDTHS, KEPT, Look, Match, Scene, match
+from smlmbench.calibrate.matching import FEW_WIDTHS, KEPT, Look, Match, Scene, Stage, match
 from smlmbench.calibrate.seen import MOST_FITS, THRESHOLD, Detector, Seen, look
 from smlmbench.camera import Noise
 from smlmbench.movies import Frames
@@ -34,7 +36,9 @@ WIDTH_FLOOR, PHOTONS_FLOOR, DENSITY_FLOOR = 0.006, 0.03, 0.03
 PHOTONS, DENSITY = (0.2, 0.3), (0.12, 0.5)
 CUT_REACH = 0.4
 UNLIKE = 0.04  # widths of spots and of the flicker that differ by more are told
+DARKEST = 0.1  # variance of a pixel
 NEAR_LIMIT = 2.0
+CROWDED = 0.6  # maxima per emitter
 SPREAD = 0.08
 
 
@@ -45,15 +49,18 @@ def measure_spots(frames_in_photons: Frames, pixel_size_nm: float, noise: Noise)
     """
     tiles = sampled(frames_in_photons)
     width = flicker(tiles)
-    stack = np.random.default_rng(SEED).permutation(tiles.reshape(-1, *tiles.shape[2:]))
-    detector, seen = _looked(stack, width.sigma_px, noise)
+    order = np.random.default_rng(SEED).permutation(tiles.shape[0] * tiles.shape[1])
+    detector, seen = _looked(tiles.reshape(-1, *tiles.shape[2:])[order], width.sigma_px, noise)
     if len(seen.photons) < FEW_ALONE:
         return _nothing(seen)
     start = Scene(detector.sigma_px, seen.per_pixel, seen.level, Look.of(seen).logs)
-    found = match(seen, start, detector, stack.shape[1:], SEED)
+    stage = Stage.of(tiles, width.sigma_px, noise).part(order[: seen.n_frames])
+    found = match(seen, start, detector, stage, SEED)
     if found is None:
         return _nothing(seen)
-    return _told(seen, found, width, detector, pixel_size_nm)
+    told = _told(seen, found, width, detector, pixel_size_nm)
+    on, off = measure_blinking(frames_in_photons, pixel_size_nm, noise, told)
+    return replace(told, on_frames=on, off_frames=off)
 
 
 def _nothing(seen: Seen) -> SpotsFound:
@@ -94,11 +101,11 @@ def _told(seen: Seen, found: Match, width: Flicker, detector: Detector, pixel_si
         sigma_spread=spread,
         photons=_number(float(scene.photons(np.array(0.5))), middle, PHOTONS_FLOOR, photons),
         photons_range=tuple(scene.photons(np.array([0.05, 0.95])).tolist()),
-        density_per_um2=_number(scene.per_pixel / (pixel_size_nm / 1000) ** 2, count, DENSITY_FLOOR, density),
-        on_frames=Number.unknown("not measured"),
-        off_frames=Number.unknown("not measured"),
+        density_per_um2=_number(float(scene.per_pixel) / (pixel_size_nm / 1000) ** 2, count, DENSITY_FLOOR, density),
+        on_frames=Number.unknown("not looked at"),
+        off_frames=Number.unknown("not looked at"),
         counted=len(seen.photons),
-        doubts=(*doubts, *_spread_doubts(spread), *_missed(seen, limit)),
+        doubts=(*doubts, *_spread_doubts(spread), *_missed(seen, limit), *_crowded(found.share)),
     )
 
 
@@ -145,7 +152,17 @@ def _spread_doubts(spread: Number) -> list[str]:
 def dimmest(detector: Detector, level: float) -> float:
     """Photons of a spot that is as high as the threshold on an even background."""
     noise = detector.noise
-    return THRESHOLD * math.sqrt(4 * math.pi * detector.sigma_px**2 * (noise.excess * max(level, 0.0) + noise.added))
+    variance = max(noise.excess * level + noise.added, DARKEST)
+    return THRESHOLD * math.sqrt(4 * math.pi * detector.sigma_px**2 * variance)
+
+
+def _crowded(share: float) -> list[str]:
+    if share >= CROWDED:
+        return []
+    return [
+        f"only {share:.0%} of the emitters make a spot of their own: photons and density are those of a simulated scene"
+        " that looks like the movie, within wide bounds"
+    ]
 
 
 def _missed(seen: Seen, limit: float) -> list[str]:
