@@ -1,8 +1,8 @@
 """smlmbench: a benchmark harness for deep learning in single-molecule localization microscopy.
 
 The functions of `__all__` are those of `smlmbench.api`, loaded when one is used. Where a room has a function's name
-(`run`, `models`, `simulate`, `export`), the attribute is the function, and what is in the room is imported from it:
-`from smlmbench.models import fid_storm`.
+(`run`, `models`, `simulate`, `export`, `calibrate`), the attribute is the function, and what is in the room is imported
+from it: `from smlmbench.models import fid_storm`.
 """
 
 import sys
@@ -12,10 +12,24 @@ from typing import TYPE_CHECKING, Any
 from smlmbench.version import __version__
 
 if TYPE_CHECKING:
-    from smlmbench.api import evaluate, export, leaderboard, load_study, models, plan, predict, run, runs, simulate
+    from smlmbench.api import (
+        calibrate,
+        evaluate,
+        export,
+        leaderboard,
+        load_study,
+        models,
+        plan,
+        predict,
+        run,
+        runs,
+        simulate,
+        write_study,
+    )
 
 __all__ = [
     "__version__",
+    "calibrate",
     "evaluate",
     "export",
     "leaderboard",
@@ -26,6 +40,7 @@ __all__ = [
     "run",
     "runs",
     "simulate",
+    "write_study",
 ]
 
 

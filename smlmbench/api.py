@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from smlmbench.registry import Catalog
+from smlmbench.run.using.calibration import calibrate as calibrate
 from smlmbench.run.using.options import Predicting, Reading, Running
+from smlmbench.run.using.studying import write_study as write_study
 from smlmbench.study.load import Loaded
 from smlmbench.study.load import load_study as load_study
 

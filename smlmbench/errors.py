@@ -21,6 +21,10 @@ class DoubtWarning(LossWarning):
     """A number was made with something that is not known, or that the data contradict; not an error."""
 
 
+class UnlikeWarning(DoubtWarning):
+    """A movie is unlike what a network was trained on, or the network does not find what is there; not an error."""
+
+
 class SmlmBenchError(Exception):
     """Base of all errors of this package."""
 

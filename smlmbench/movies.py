@@ -177,17 +177,21 @@ class CalibratedFrames:
 
 
 class WindowedFrames:
-    """A range of frames and columns of other frames, counted from 0 in both; build with `window`."""
+    """A range of frames, columns and rows of other frames, counted from 0 in each; build with `window`."""
 
-    def __init__(self, source: Frames, frames: tuple[int, int], columns: tuple[int, int]) -> None:
-        self.source, self.first, self.columns = source, frames[0], slice(*columns)
-        self.n_frames, self.height, self.width = frames[1] - frames[0], source.height, columns[1] - columns[0]
+    def __init__(
+        self, source: Frames, frames: tuple[int, int], columns: tuple[int, int], rows: tuple[int, int]
+    ) -> None:
+        self.source, self.first = source, frames[0]
+        whole = rows == (0, source.height)  # spectra have no rows
+        self.inside = (..., slice(*columns)) if whole else (..., slice(*rows), slice(*columns))
+        self.n_frames, self.height, self.width = (stop - start for start, stop in (frames, rows, columns))
         self.axes: int = getattr(source, "axes", 2)
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop - 1 of the window as (n, height, width) float32."""
         check_block(start, stop, self.n_frames)
-        return np.ascontiguousarray(self.source.read(self.first + start, self.first + stop)[..., self.columns])
+        return np.ascontiguousarray(self.source.read(self.first + start, self.first + stop)[self.inside])
 
 
 def calibrated(movie: Movie, camera: Calibration | None) -> CalibratedFrames:
@@ -196,15 +200,20 @@ def calibrated(movie: Movie, camera: Calibration | None) -> CalibratedFrames:
 
 
 def window(
-    source: Frames, *, frames: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
+    source: Frames,
+    *,
+    frames: tuple[int, int] | None = None,
+    columns: tuple[int, int] | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> WindowedFrames:
-    """See a part of a movie without copying it: first and the one after the last, None for all; columns in camera px.
+    """See a part of a movie without copying it: first and the one after the last, None for all; sides in camera px.
 
     Raises:
         SizeError: An empty range, or one that leaves the movie.
     """
     picked = []
-    for what, given, size in (("frames", frames, source.n_frames), ("columns", columns, source.width)):
+    wanted = (("frames", frames, source.n_frames), ("columns", columns, source.width), ("rows", rows, source.height))
+    for what, given, size in wanted:
         start, stop = (0, size) if given is None else given
         if not 0 <= start < stop <= size:
             raise SizeError(f"{what} {start}:{stop} are not a part of 0:{size}; give 0 <= start < stop <= {size}")

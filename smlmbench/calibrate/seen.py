@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smlmbench.camera import Noise
 from smlmbench.predictions import Floats, Ints
 from smlmbench.references.fitting import Fits, fit
-from smlmbench.references.peaks_gaussian import maxima
+from smlmbench.references.peaks_gaussian import maxima, plan_for
 from smlmbench.references.photometry import Places, pairs
 
 THRESHOLD = 5.0  # standard deviations of the filtered frame's noise
@@ -57,7 +57,8 @@ class Seen:
 def look(frames: NDArray[np.float32], detector: Detector) -> Seen:
     """Detect on frames (F, H, W) in photo-electrons, and fit up to 1500 spots that stand alone."""
     n_frames, height, width = frames.shape
-    frame, line, column, _ = maxima(frames, detector.sigma_px, THRESHOLD)
+    found = maxima(frames, plan_for(height, width, detector.sigma_px, THRESHOLD))
+    frame, line, column = found.frame, found.row, found.column
     places = Places(frame, *(np.asarray(at + 0.5, dtype=np.float64) for at in (column, line)))
     half = detector.half_px
     alone = np.ones(len(frame), dtype=bool)

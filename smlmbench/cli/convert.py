@@ -34,6 +34,9 @@ class _Asked:
         Literal["median"] | None,
         Option(help="Replace pixels of a movie that are NaN or infinite by their neighbours'; default: kept."),
     ] = None
+    drift: Annotated[
+        Path | None, Option(help="Drift table that is taken away from positions: frame, x_nm, y_nm; or Picasso's .txt.")
+    ] = None
     overwrite: Overwrite = False
     plugins: Plugins = None
     as_json: AsJson = False
@@ -46,6 +49,8 @@ def command(asked: _Asked) -> None:
     Formats: `smlmbench list formats`. Movies become BigTIFF above 4 GB and are never held in memory.
 
     Example: smlmbench convert locs.hdf5 locs.csv --to thunderstorm_csv
+
+    Example: smlmbench convert cells_locs.csv undrifted.csv --drift calibration/drift.csv
     """
     from smlmbench.formats import TableOptions
     from smlmbench.registry import Catalog
@@ -70,6 +75,7 @@ def command(asked: _Asked) -> None:
         asked.variable,
         asked.overwrite,
         asked.bad_pixels,
+        asked.drift,
     )
     with Reporter(quiet=asked.as_json) as reporter:
         reporter.start(f"converting {asked.source.name}", 1)

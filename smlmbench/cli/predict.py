@@ -25,7 +25,10 @@ from smlmbench.cli.output import emit, emit_json, note
 from smlmbench.cli.run import job_script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from smlmbench.registry import Catalog
+    from smlmbench.run.progress import Reporter
     from smlmbench.run.using.asking import Wanted
     from smlmbench.run.using.writing import Written
 
@@ -129,12 +132,7 @@ def command(asked: _Asked) -> None:
     with Reporter(quiet=asked.as_json) as reporter:
         crew = Crew(slots, reporter)
         reporter.start(f"predicting {asked.movie.name}", 1)
-
-        def advance(done: int, total: int) -> None:
-            while left:  # once, and only where nothing was refused
-                note(left.pop(0))
-            reporter.advance(done, total)
-
+        advance = _advance(left, reporter)
         if isinstance(request, FitRequest):
             written = fit_movie(replace(request, **writing), catalog, advance, crew)
         else:
@@ -142,6 +140,22 @@ def command(asked: _Asked) -> None:
     if isinstance(request, FitRequest) and request.camera is None:
         note("smlmbench: note: no --camera, so photons, background and precision are left out")
     _say(asked, written)
+
+
+def _advance(left: list[str], reporter: "Reporter") -> "Callable[[int, int], None]":
+    """Tells what is `left` to say once nothing was refused, then how long the movie takes, and draws the progress."""
+    from smlmbench.run.pace import Pace
+
+    pace = Pace()
+
+    def advance(done: int, total: int) -> None:
+        while left:
+            note(left.pop(0))
+        if said := pace.said(done, total):
+            note(said)
+        reporter.advance(done, total)
+
+    return advance
 
 
 def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, int]:
@@ -159,7 +173,8 @@ def _say(asked: _Asked, written: "Written") -> None:
     if asked.as_json:
         names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
         measured = {} if written.measured is None else {"measured": asdict(written.measured)}
-        emit_json({name: getattr(written, name) for name in names} | measured)
+        fit = {} if written.fit is None else {"fit": written.fit}
+        emit_json({name: getattr(written, name) for name in names} | measured | fit)
         return
     if written.resumed:
         note(f"continued after {written.resumed} frames of an earlier command")

@@ -1,6 +1,7 @@
 """Data sources: descriptions become samples, one file per kind."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from smlmbench.data.contracts import Asked, Condition, Scope, TrainingSet
@@ -23,9 +24,10 @@ def training_set(data_plan: DataPlan, scope: Scope, catalog: Catalog) -> Trainin
     return made
 
 
-def validation(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> Condition:
-    """The frozen validation set of a data entry; it does not depend on the repeat."""
-    return _condition("val", data_plan.val, data_plan.train_identity, Asked("val", root_seed), catalog)
+def validation(data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()) -> Condition:
+    """The frozen validation set of a data entry with further sets; it depends on neither them nor the repeat."""
+    asked = Asked("val", root_seed, tuple(extras))
+    return _condition("val", data_plan.val, data_plan.train_identity, asked, catalog)
 
 
 def holdout(data_plan: DataPlan, root_seed: int, catalog: Catalog, extras: Sequence[str] = ()) -> Condition | None:
@@ -41,10 +43,12 @@ def conditions(
 ) -> dict[str, Condition]:
     """The frozen test conditions of a data entry, by name; `extras` are further sets that the task wants of each."""
     asked = Asked("test", root_seed, tuple(extras), taught=data_plan.train)
-    return {
-        name: _condition(name, source, data_plan.test_identity[name], asked, catalog)
-        for name, source in data_plan.tests.items()
-    }
+    steps = {} if data_plan.sheet is None else data_plan.sheet.steps
+    made = {}
+    for name, source in data_plan.tests.items():
+        found = _condition(name, source, data_plan.test_identity[name], asked, catalog)
+        made[name] = replace(found, apart=name in steps)
+    return made
 
 
 def applied(data_plan: DataPlan, root_seed: int, catalog: Catalog) -> dict[str, Condition]:

@@ -149,6 +149,7 @@ class Condition:
         truth_kind: simulated, pseudo, designed, unstated or none.
         calibrated: False where the inputs are camera counts.
         shared_structure: True where train and test show the same structure (not ranked).
+        apart: A step of a robustness sheet, which counts in no mean over conditions and has no picture.
         extras: Further sets that the task asked for, by name.
     """
 
@@ -162,6 +163,7 @@ class Condition:
     truth_kind: str = "unstated"
     calibrated: bool = True
     shared_structure: bool = False
+    apart: bool = False
     extras: Mapping[str, "Condition"] = field(default_factory=dict)
 
     @property

@@ -1,6 +1,7 @@
 """Samples of a user's movie and truth table."""
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from smlmbench.data.facts import facts, frame_shift
 from smlmbench.data.parts import Block, block_of, cut
 from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError, PairingError
+from smlmbench.formats.drift import at_frames, read_drift
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.study.sources import MovieSource
+from smlmbench.study.sources.region import Region
 from smlmbench.truths.emitters import Emitters, faintest_photons, is_target
 
 CARD = {
@@ -79,8 +82,10 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
 class MovieFrames:
     """Frames of a part of an open movie; the file is closed when the last reference to them goes."""
 
-    def __init__(self, movie: movies.Movie, camera: Camera | None, block: Block) -> None:
-        self._frames = movies.window(movies.calibrated(movie, camera), frames=block.frames, columns=block.columns)
+    def __init__(self, movie: movies.Movie, camera: Camera | None, block: Block, region: Region) -> None:
+        used = movies.calibrated(movie, camera)
+        whole = movies.window(used, frames=region.frames, columns=region.columns, rows=region.rows)
+        self._frames = movies.window(whole, frames=block.frames, columns=block.columns)
         self.n_frames, self.height, self.width = self._frames.n_frames, self._frames.height, self._frames.width
         self.close = weakref.finalize(self, movie.close)
 
@@ -99,14 +104,18 @@ def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localiz
             mended = movie.scan()
             movie.tell()
         truth = _read_truth(source, source.truth, movie, camera, catalog) if source.truth is not None else None
+        region = source.region((movie.n_frames, movie.height, movie.width))
+        if truth is not None:
+            truth = cut(truth, Block(region.frames, region.columns, region.rows), source.pixel_size_nm)
         gap = 0 if source.track == "iid" else frame_shift(truth, iid=False)
-        block = block_of(source.part, movie.n_frames, movie.width, gap)
+        n_frames, _, width = region.shape
+        block = block_of(source.part, n_frames, width, gap)
     except BaseException:
         movie.close()
         raise
     if truth is not None:
-        truth = cut(truth, block, pixel_size_nm=source.pixel_size_nm, height=movie.height)
-    return MovieFrames(movie, camera, block), truth, mended
+        truth = cut(truth, block, source.pixel_size_nm)
+    return MovieFrames(movie, camera, block, region), truth, mended
 
 
 def _read_truth(
@@ -117,6 +126,9 @@ def _read_truth(
         source.pixel_size_nm, camera, source.columns, source.first_frame, movie.n_frames, field_nm, source.origin
     )
     table = formats.read_table(path, catalog=catalog, format=source.truth_format, options=options)
+    if source.drift is not None:
+        x_nm, y_nm = at_frames(read_drift(source.drift, source.pixel_size_nm), table.frame)
+        table = replace(table, x_nm=table.x_nm + x_nm, y_nm=table.y_nm + y_nm)
     inside = (table.x_nm >= 0) & (table.x_nm < field_nm[0]) & (table.y_nm >= 0) & (table.y_nm < field_nm[1])
     n_outside = len(table) - int(np.count_nonzero(inside))
     if n_outside > len(table) / 2:

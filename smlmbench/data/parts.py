@@ -11,10 +11,11 @@ SMALLEST_PX = 8
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Frames and columns that a part keeps, first and one after the last."""
+    """Frames, columns and rows (None: all) that a part keeps, first and one after the last."""
 
     frames: tuple[int, int]
     columns: tuple[int, int]
+    rows: tuple[int, int] | None = None
 
 
 def block_of(part: Part | None, n_frames: int, width: int, gap_frames: int = 0) -> Block:
@@ -50,12 +51,14 @@ def _third(part: Part, size: int, *, gap: int, least: int) -> tuple[int, int]:
     return start, start + length
 
 
-def cut(truth: Localizations, block: Block, *, pixel_size_nm: float, height: int) -> Localizations:
-    """The emitters inside a block, counted from its first frame and column; those outside the field are dropped."""
+def cut(truth: Localizations, block: Block, pixel_size_nm: float) -> Localizations:
+    """The emitters inside a block, counted from its first frame, column and row; others are dropped."""
     first, stop = block.frames
     left, right = (column * pixel_size_nm for column in block.columns)
-    field_nm = (right - left, height * pixel_size_nm)
+    rows = block.rows
+    upper, lower = (0.0, truth.field_nm[1]) if rows is None else (row * pixel_size_nm for row in rows)
     inside = (truth.frame >= first) & (truth.frame < stop)
-    inside &= (truth.x_nm >= left) & (truth.x_nm < right) & (truth.y_nm >= 0) & (truth.y_nm < field_nm[1])
+    inside &= (truth.x_nm >= left) & (truth.x_nm < right) & (truth.y_nm >= upper) & (truth.y_nm < lower)
     kept = truth.select(inside)
-    return replace(kept, frame=kept.frame - first, x_nm=kept.x_nm - left, n_frames=stop - first, field_nm=field_nm)
+    moved = replace(kept, frame=kept.frame - first, x_nm=kept.x_nm - left, y_nm=kept.y_nm - upper)
+    return replace(moved, n_frames=stop - first, field_nm=(right - left, lower - upper))

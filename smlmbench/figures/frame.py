@@ -83,7 +83,7 @@ def projection(
         figure = new_figure(6.4, min(9.0, 5.4 * height / width + 0.5))
         axis = figure.subplots()
         look = {"cmap": "inferno", "vmin": low, "vmax": max(high, low + 1e-12)}
-        _show(axis, pixels, (width, height), look, title, unit)
+        show(axis, pixels, (width, height), look, title, unit)
         draw_scale_bar(axis, width, height, "white", in_px=not math.isfinite(pixel_nm))
         return save(figure, image_format)
 
@@ -137,19 +137,20 @@ def _show_images(
     fine = fine[::-1]
     brightness = PowerNorm(0.5, vmin=0, vmax=max(map(peak, fine)), clip=True)
     grey = {"cmap": "gray", "vmin": float(camera.min()), "vmax": max(float(camera.max()), float(camera.min()) + 1e-12)}
-    _show(axes[0], camera, size, grey, "Input", shown.unit)
+    show(axes[0], camera, size, grey, "Input", shown.unit)
     for axis, image, name in zip(axes[1:], fine, ("Prediction", "Truth"), strict=False):
-        _show(axis, image, size, {"cmap": "inferno", "norm": brightness}, f"{name}{remark}", shown.fine_unit)
+        show(axis, image, size, {"cmap": "inferno", "norm": brightness}, f"{name}{remark}", shown.fine_unit)
     if len(fine) > 1:
         error = fine[0] - fine[1]
         largest = max(peak(np.abs(error)), 1e-12)
         look = {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}
-        _show(axes[3], error, size, look, "Prediction − truth", shown.fine_unit)
+        show(axes[3], error, size, look, "Prediction − truth", shown.fine_unit)
 
 
-def _show(
+def show(
     axis: "Axes", image: NDArray[np.float64], size: tuple[float, float], look: dict[str, Any], title: str, unit: str
 ) -> None:
+    """Draw an image of a field of `size` (width, height) with the scale of its values, in a `unit`."""
     drawn = axis.imshow(image, extent=(0, size[0], size[1], 0), interpolation="nearest", **look)
     axis.set(title=title, xticks=[], yticks=[])
     axis.grid(visible=False)

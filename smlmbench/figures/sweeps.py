@@ -1,17 +1,21 @@
-"""Numbers along a sweep of conditions: one panel for each number, one line for each row and arm."""
+"""Numbers along a sweep of conditions, one panel for each number, and along the axes of a robustness sheet."""
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.figures.layout import Rows, logarithmic, tidy
+from smlmbench.figures.layout import Rows, facets, logarithmic, tidy
 from smlmbench.figures.style import INK, WIDE, ImageFormat, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from pandas import DataFrame
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 PLAIN: dict[str, Any] = {"color": INK, "linewidth": 1.8, "zorder": 4}
 HEIGHT = 3.6
+ROW_HEIGHT = 2.1
+CROSS: dict[str, Any] = {"marker": "x", "s": 60, "linewidths": 2.2, "zorder": 5}
 
 
 def sweep(rows: Rows, arms: list[str], *, x_label: str, log: bool = True, image_format: ImageFormat = "svg") -> bytes:
@@ -30,9 +34,46 @@ def sweep(rows: Rows, arms: list[str], *, x_label: str, log: bool = True, image_
             axis.set(title=name, xlabel=x_label)
             if log:
                 logarithmic(axis, list(frame["x"]))
-        handles = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+        _legend(figure, axes)
         return save(figure, image_format)
+
+
+def sheet(
+    rows: Rows,
+    marks: Rows,
+    arms: list[str],
+    *,
+    logs: Collection[str],
+    y_label: str,
+    lowest: float,
+    image_format: ImageFormat = "svg",
+) -> bytes:
+    """Draw small multiples that share y, each with its own x.
+
+    Rows are as in `sweep`; where x are names, `note` holds them. `marks` are crosses on the lines, `logs` the panels
+    with a logarithmic x; y is cut below `lowest`.
+    """
+    frame, crosses = tidy(rows).dropna(subset=["x", "y"]), tidy(marks)
+    with drawing_style():
+        figure, panels = facets(frame, ROW_HEIGHT, most=5, sharex=False)
+        for axis, own in panels:
+            _lines(axis, own.sort_values("x", kind="stable"), arms)
+            here = crosses[crosses["panel"] == own["panel"].iloc[0]]
+            axis.scatter(here["x"], here["y"].clip(lower=lowest), c=here["colour"], **CROSS)
+            if own["panel"].iloc[0] in logs:
+                logarithmic(axis, list(own["x"]))
+            if (own["note"] != "").any():
+                named = own.drop_duplicates("x")
+                axis.set_xticks(list(named["x"]), list(named["note"]))
+        panels[0][0].set_ylim(bottom=max(lowest, float(frame["y"].min()) - 3))
+        figure.supylabel(y_label)
+        _legend(figure, [axis for axis, _ in panels])
+        return save(figure, image_format)
+
+
+def _legend(figure: "Figure", axes: "Iterable[Axes]") -> None:
+    handles = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
 
 
 def _lines(axis: "Axes", frame: "DataFrame", arms: list[str]) -> None:

@@ -122,15 +122,18 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         context=given.context,
         keep_table=bool(task.card.facts.get("keeps_table", True)),
         multiple_px=multiple,
-        halo_px=halo_of(catalog, name, settings, given.upsampling),
+        halo_px=halo_of(catalog, name, settings, given.upsampling, network),
         bytes_per_px=bytes_per_px(network, multiple, given.channels),
     )
 
 
-def halo_of(catalog: Catalog, model: str, settings: Mapping[str, Any], upsampling: int) -> int | None:
+def halo_of(
+    catalog: Catalog, model: str, settings: Mapping[str, Any], upsampling: int, network: nn.Module
+) -> int | None:
     """Camera pixels to every side that a network's answer depends on; None where its file does not say.
 
-    Source: `receptive_field_px(settings, upsampling)` of the model's file, else the card's figure for upsampling 8.
+    Source: `receptive_field_px(settings, upsampling)` of the model's file, else the card's figure for upsampling 8;
+    with what its modules say that they see around a pixel before that (`reach_px`).
     """
     card, told = catalog.card("models", model), getattr(catalog.module("models", model), "receptive_field_px", None)
     if told is not None:
@@ -139,4 +142,4 @@ def halo_of(catalog: Catalog, model: str, settings: Mapping[str, Any], upsamplin
         across = float(getattr(card, "receptive_field_px", 0.0))
     else:
         return None
-    return math.ceil((across - 1) / 2)
+    return math.ceil((across - 1) / 2) + sum(int(getattr(part, "reach_px", 0)) for part in network.modules())

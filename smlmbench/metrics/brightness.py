@@ -8,7 +8,7 @@ from smlmbench.metrics.evidence import Evidence, Tables, tables_of
 from smlmbench.metrics.ratios import recall, rmse_nm
 from smlmbench.metrics.reasons import NO_EMITTER, NO_PAIR, NOTHING
 from smlmbench.metrics.strata import Profile, profile_of, sums_of
-from smlmbench.predictions import Floats, Ints
+from smlmbench.predictions import Floats, Ints, Localizations
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -75,14 +75,19 @@ def profile(evidence: Evidence) -> dict[str, Profile]:
     return {"brightness": profile_of(tables, split[0], split[1].tolist(), "brightness")}
 
 
+def brightness_of(truth: Localizations) -> Floats:
+    """Photons over the square root of background (n,), NaN where unknown; photons alone where no row has background."""
+    if not np.isfinite(truth.background_photons).any():
+        return truth.photons
+    return truth.photons / np.sqrt(np.maximum(truth.background_photons, LEAST_BACKGROUND))
+
+
 def _split(tables: Tables, count: int) -> tuple[Ints, Floats] | str:
     """Stratum of each true emitter (-1: none) and the edges between them, or why there are none."""
     truth, counted = tables.truth, tables.roles.truth_counted
     if not counted.any():
         return NO_EMITTER if tables.roles.found_counted.any() else NOTHING
-    brightness = truth.photons
-    if np.isfinite(truth.background_photons).any():
-        brightness = brightness / np.sqrt(np.maximum(truth.background_photons, LEAST_BACKGROUND))
+    brightness = brightness_of(truth)
     known = counted & np.isfinite(brightness)
     if not known.any():
         return "the true table has no photons"

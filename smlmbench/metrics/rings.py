@@ -1,5 +1,6 @@
 """Correlation of two images ring by ring of spatial frequency, and the resolution that it states (Fourier rings)."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,18 +42,29 @@ def ring_correlation(first: Spectrum, second: Spectrum) -> Floats:
 
     It is sum Re(A B*) / sqrt(sum |A|^2 sum |B|^2) over the ring of the whole plane, 0 where one is dark.
     """
-    side = len(first)
-    down, across = np.fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1.0)
-    rings = np.rint(np.hypot(down, across)).astype(np.int64).ravel()
-    twice = np.where((across == 0) | (2 * across == side), 1.0, 2.0)  # the other half of the plane has the same
+    return correlated(ring_products(first, second), ring_products(first, first), ring_products(second, second))
 
-    def total(terms: Image) -> Floats:
-        every = np.bincount(rings, weights=(terms * twice).ravel())
-        return np.asarray(every[1 : side // 2 + 1])
 
-    power = np.sqrt(total(np.abs(first) ** 2)) * np.sqrt(total(np.abs(second) ** 2))
-    shared = total((first * second.conj()).real)
+def correlated(shared: Floats, first: Floats, second: Floats) -> Floats:
+    """The correlation from products of two spectra in rings (..., R): of both, and of each with itself."""
+    power = np.sqrt(first) * np.sqrt(second)
     found: Floats = np.divide(shared, power, out=np.zeros_like(shared), where=power > 0)
+    return found
+
+
+def ring_products(first: Spectrum, second: Spectrum) -> Floats:
+    """Sums of Re(A B*) over the rings; those of sums of spectra are sums of these."""
+    side, across = len(first), np.arange(len(first) // 2 + 1)
+    twice = np.where((across == 0) | (2 * across == side), 1.0, 2.0)  # the other half of the plane has the same
+    terms = np.abs(first) ** 2 if first is second else (first * second.conj()).real
+    return np.asarray(np.bincount(_rings(side), weights=(terms * twice).ravel())[1 : side // 2 + 1])
+
+
+@lru_cache(maxsize=1)
+def _rings(side: int) -> NDArray[np.int32]:
+    """The ring of each place of a spectrum."""
+    down, across = np.fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1.0)
+    found: NDArray[np.int32] = np.rint(np.hypot(down, across)).astype(np.int32).ravel()
     return found
 
 

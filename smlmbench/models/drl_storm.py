@@ -41,7 +41,7 @@ CARD = {
         },
         "normalisation": {
             "default": "train_zscore",
-            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
+            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore", "noise_scaled"],
             "help": "how photons are scaled",
         },
         "zero_last": {"default": True, "help": "start from all-zero outputs of both stages; not with seed"},

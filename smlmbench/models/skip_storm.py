@@ -20,7 +20,7 @@ CARD = {
         "width": {"default": 1.0, "min": 0.03125, "max": 4.0, "help": "multiplies the channels 32, 64, 128, 512"},
         "normalisation": {
             "default": "train_zscore",
-            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
+            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore", "noise_scaled"],
             "help": "how photons are scaled; the skip carries the scaled frame",
         },
         "zero_last": {"default": True, "help": "start from an all-zero output; not with seed"},

@@ -32,7 +32,7 @@ CARD = {
         "width": {"default": 1.0, "min": 0.03125, "max": 4.0, "help": "multiplies the channels 64, 32"},
         "normalisation": {
             "default": "train_zscore",
-            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"],
+            "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore", "noise_scaled"],
             "help": "how photons are scaled",
         },
         "zero_last": {"default": True, "help": "start from an all-zero output; not with seed"},

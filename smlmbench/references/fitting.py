@@ -36,22 +36,22 @@ def fit(windows: NDArray[np.float32], x_px: Floats, y_px: Floats, sigma_px: floa
     `sigma_px` is the width, or where its fit starts (`free_sigma`).
     """
     values = np.asarray(windows, dtype=np.float64)
-    found = _start(values, x_px, y_px, sigma_px)
+    found = started(values, x_px, y_px, sigma_px)
     n_free = 5 if free_sigma else 4
     damping = np.full(len(values), DAMPING[0])
     settled = np.zeros(len(values), dtype=bool)
-    model, slopes = _model(found, values.shape[1], n_free)
+    model, slopes = modelled(found, values.shape[1], n_free)
     misfit = ((values - model) ** 2).sum(axis=(1, 2))
     for _ in range(ROUNDS):
         rows = np.flatnonzero(~settled)
         if not len(rows):
             break
-        step = _step(slopes[rows], (values[rows] - model[rows]).reshape(len(rows), -1), damping[rows])
+        step = stepped(slopes[rows], (values[rows] - model[rows]).reshape(len(rows), -1), damping[rows])
         trial = found[rows].copy()
         trial[:, :n_free] += step
         usable = np.isfinite(trial).all(axis=1) & (trial[:, SIGMA] > 0.1 * sigma_px)
         trial[~usable] = found[rows][~usable]
-        new_model, new_slopes = _model(trial, values.shape[1], n_free)
+        new_model, new_slopes = modelled(trial, values.shape[1], n_free)
         new_misfit = ((values[rows] - new_model) ** 2).sum(axis=(1, 2))
         better = usable & (new_misfit <= misfit[rows])
         taken = rows[better]
@@ -64,7 +64,7 @@ def fit(windows: NDArray[np.float32], x_px: Floats, y_px: Floats, sigma_px: floa
     return Fits(found[:, X], found[:, Y], found[:, PHOTONS], found[:, BACKGROUND], found[:, SIGMA], good)
 
 
-def _start(values: Floats, x_px: Floats, y_px: Floats, sigma_px: float) -> Floats:
+def started(values: Floats, x_px: Floats, y_px: Floats, sigma_px: float) -> Floats:
     """Parameters (n, 5) from the median of the rim as background and the pixel at the place as peak."""
     n = len(values)
     rim = np.concatenate((values[:, 0], values[:, -1], values[:, 1:-1, 0], values[:, 1:-1, -1]), axis=1)
@@ -88,7 +88,7 @@ def axis(place: Floats, sigma: Floats, side: int) -> tuple[Floats, Floats, Float
     return light, -np.diff(bell, axis=1), -np.diff(scaled * bell, axis=1)
 
 
-def _model(found: Floats, side: int, n_free: int) -> tuple[Floats, Floats]:
+def modelled(found: Floats, side: int, n_free: int) -> tuple[Floats, Floats]:
     """Expected pixels (n, s, s) and their derivatives (n, s * s, n_free)."""
     along_x, x_by_place, x_by_sigma = axis(found[:, X], found[:, SIGMA], side)
     along_y, y_by_place, y_by_sigma = axis(found[:, Y], found[:, SIGMA], side)
@@ -106,7 +106,7 @@ def _model(found: Floats, side: int, n_free: int) -> tuple[Floats, Floats]:
     return model, slopes.reshape(len(found), side * side, n_free)
 
 
-def _step(slopes: Floats, residual: Floats, damping: Floats) -> Floats:
+def stepped(slopes: Floats, residual: Floats, damping: Floats) -> Floats:
     """Damped Gauss-Newton step (n, n_free)."""
     transposed = slopes.transpose(0, 2, 1)
     normal = transposed @ slopes

@@ -7,7 +7,7 @@ doi:10.1038/nmeth.1447.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,42 @@ class Plan:
     free_sigma: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Maxima:
+    """Local maxima above the threshold, (n,): frame, row, column, and height over the noise."""
+
+    frame: Ints
+    row: Ints
+    column: Ints
+    height: Floats
+
+    def select(self, rows: NDArray[np.generic]) -> "Maxima":
+        """Some of them."""
+        return Maxima(self.frame[rows], self.row[rows], self.column[rows], self.height[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """Maxima with what was fitted to the window of each (n, s, s), whose first pixel is at `top`, `left`."""
+
+    maxima: Maxima
+    windows: NDArray[np.float32]
+    top: Ints
+    left: Ints
+    fits: Fits
+    plausible: NDArray[np.bool_]  # settled near the maximum inside the frame, with light and a width near the start
+
+    @property
+    def x_px(self) -> Floats:
+        """From the left edge of the frame."""
+        return self.fits.x_px + self.left
+
+    @property
+    def y_px(self) -> Floats:
+        """From the upper edge of the frame."""
+        return self.fits.y_px + self.top
+
+
 def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Detect and fit; the probability column is the height of the maximum in standard deviations of the noise.
 
@@ -86,57 +122,68 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
 
 
 def _plan(condition: Condition, settings: Settings) -> Plan:
-    pixel, height, width = condition.pixel_size_nm, condition.frames.height, condition.frames.width
+    pixel, frames = condition.pixel_size_nm, condition.frames
+    sigma_nm = settings["sigma_nm"] or condition.told.get("psf_sigma_nm") or START_SIGMA_PX * pixel
+    plan = plan_for(frames.height, frames.width, sigma_nm / pixel, settings["threshold"], settings["window_px"])
+    return replace(plan, free_sigma=settings["free_sigma"])
+
+
+def plan_for(height: int, width: int, sigma_px: float, threshold: float = 5.0, window_px: float | None = None) -> Plan:
+    """How frames of a size are fitted, with a free width (SizeError: below 5 x 5 px)."""
     if min(height, width) < SMALLEST_PX:
         raise SizeError(
             f"frames of {width} x {height} px are smaller than the window that is fitted, {SMALLEST_PX} x {SMALLEST_PX}"
             " px; give a larger part of the movie, or leave this fitter out"
         )
-    sigma_nm = settings["sigma_nm"] or condition.told.get("psf_sigma_nm") or START_SIGMA_PX * pixel
-    sigma_px = sigma_nm / pixel
-    side = int(settings["window_px"] or max(SMALLEST_PX, 2 * math.ceil(2.3 * sigma_px) + 1))
+    side = int(window_px or max(SMALLEST_PX, 2 * math.ceil(2.3 * sigma_px) + 1))
     side = min(side - (side + 1) % 2, height, width)
-    return Plan(sigma_px, side, settings["threshold"], settings["free_sigma"])
+    return Plan(sigma_px, side, threshold, free_sigma=True)
 
 
 def _localize(frames: NDArray[np.float32], plan: Plan, pixel_size_nm: float) -> dict[str, Floats | Ints]:
     """Columns of one block of frames (F, H, W)."""
-    frame, row, column, height = maxima(frames, plan.sigma_px, plan.threshold)
-    half = plan.side // 2
-    top = np.clip(row - half, 0, frames.shape[1] - plan.side)
-    left = np.clip(column - half, 0, frames.shape[2] - plan.side)
-    span = np.arange(plan.side)
-    windows = frames[frame[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :]]
-    x_start, y_start = (np.asarray(place + 0.5, dtype=np.float64) for place in (column - left, row - top))
-    fits = fit(windows, x_start, y_start, plan.sigma_px, free_sigma=plan.free_sigma)
-    x_px, y_px = fits.x_px + left, fits.y_px + top
-    kept = _plausible(fits, x_px - column - 0.5, y_px - row - 0.5, plan)
-    kept &= (x_px >= 0) & (x_px < frames.shape[2]) & (y_px >= 0) & (y_px < frames.shape[1])
-    precision = _precision_px(fits) * pixel_size_nm
+    found = fitted(frames, maxima(frames, plan), plan)
+    precision = _precision_px(found.fits) * pixel_size_nm
     columns: dict[str, Floats | Ints] = {
-        "frame": frame,
-        "x_nm": x_px * pixel_size_nm,
-        "y_nm": y_px * pixel_size_nm,
-        "photons": fits.photons,
-        "background_photons": fits.background,
-        "probability": height,
+        "frame": found.maxima.frame,
+        "x_nm": found.x_px * pixel_size_nm,
+        "y_nm": found.y_px * pixel_size_nm,
+        "photons": found.fits.photons,
+        "background_photons": found.fits.background,
+        "probability": found.maxima.height,
         "sigma_x_nm": precision,
         "sigma_y_nm": precision,
     }
-    return {name: values[kept] for name, values in columns.items()}
+    return {name: values[found.plausible] for name, values in columns.items()}
 
 
-def maxima(frames: NDArray[np.float32], sigma_px: float, threshold: float) -> tuple[Ints, Ints, Ints, Floats]:
-    """Frame, row, column and height over noise of the local maxima of frames (F, H, W) above the threshold."""
+def fitted(frames: NDArray[np.float32], seen: Maxima, plan: Plan) -> Spots:
+    """Fit maxima of frames (F, H, W)."""
+    half, (_, tall, wide) = plan.side // 2, frames.shape
+    top = np.clip(seen.row - half, 0, tall - plan.side)
+    left = np.clip(seen.column - half, 0, wide - plan.side)
+    span = np.arange(plan.side)
+    windows = frames[seen.frame[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :]]
+    x_start = np.asarray(seen.column - left + 0.5, dtype=np.float64)
+    y_start = np.asarray(seen.row - top + 0.5, dtype=np.float64)
+    fits = fit(windows, x_start, y_start, plan.sigma_px, free_sigma=plan.free_sigma)
+    x_px, y_px = fits.x_px + left, fits.y_px + top
+    kept = _plausible(fits, x_px - seen.column - 0.5, y_px - seen.row - 0.5, plan)
+    kept &= (x_px >= 0) & (x_px < wide) & (y_px >= 0) & (y_px < tall)
+    return Spots(seen, windows, top, left, fits, kept)
+
+
+def maxima(frames: NDArray[np.float32], plan: Plan) -> Maxima:
+    """The local maxima of filtered frames (F, H, W) above the threshold."""
     values = frames.astype(np.float64)
-    band = _band(values, sigma_px)
-    noise = white_noise(values)[:, None, None] * _gain(frames.shape[1], frames.shape[2], sigma_px)
+    band = _band(values, plan.sigma_px)
+    noise = pixel_noise(values)[:, None, None] * _gain(frames.shape[1], frames.shape[2], plan.sigma_px)
     # a frame that is constant but for rounding has no maxima
     noise = np.maximum(noise, 1e-6 * np.abs(values).max(axis=(1, 2), keepdims=True) + 1e-12)
-    near = 2 * max(1, round(sigma_px)) + 1
-    peaks = (band == ndimage.maximum_filter(band, (1, near, near))) & (band > threshold * noise)
+    near = 2 * max(1, round(plan.sigma_px)) + 1
+    peaks = (band == ndimage.maximum_filter(band, (1, near, near))) & (band > plan.threshold * noise)
     frame, row, column = np.nonzero(peaks)
-    return frame, row, column, (band / noise)[frame, row, column]
+    return Maxima(frame, row, column, (band / noise)[frame, row, column])
 
 
 def _band(values: Floats, sigma_px: float) -> Floats:
@@ -147,8 +194,8 @@ def _band(values: Floats, sigma_px: float) -> Floats:
     return band
 
 
-def white_noise(values: Floats) -> Floats:
-    """Standard deviation of a pixel's noise in each of frames (F, H, W), from the part of it that no spot has.
+def pixel_noise(values: Floats) -> Floats:
+    """Standard deviation of a pixel's noise in each frame (F,), from the part of it that no spot has.
 
     A small frame says little of it: there the noise is at least that of all frames together.
     """

@@ -9,6 +9,7 @@ from smlmbench.addresses import command as command_line
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Board, Entry, Record, Row
 from smlmbench.report.words import milliseconds, recipe
+from smlmbench.tracking.tags import NOT_TIMED
 
 NAME = re.compile(
     r"^device/(?P<device>[a-z]+)_(?P<runtime>.+)_(?P<number_format>fp32|fp64|bf16|int8)_(?P<size>\d+)px_latency_ms$"
@@ -16,7 +17,6 @@ NAME = re.compile(
 SINGLE = "fp32"
 PLAIN = "eager"  # the plain loop, which all other ways have to beat
 TWIN = f"_{SINGLE}"  # suffix of the number of fp32 beside that of a reduced format
-NOT_TIMED = "smlmbench.not_timed"
 REAL_TIME_MS = (10.0, 30.0)
 CLASSICAL = "classical"
 

@@ -3,8 +3,9 @@
 from collections import Counter
 from itertools import product
 
-from smlmbench.report.model import Board, Entry
+from smlmbench.report.model import Board, Entry, read_json
 
+APPLIED = "applied"  # folder of a run's movies without truth
 UNFINISHED = ("planned", "running", "interrupted")
 
 
@@ -42,6 +43,16 @@ def halved(entry: Entry) -> list[str]:
     if not any(parts):
         return []
     return [f"{sum(parts)} of {len(parts)} repeats saw each batch in halves, for want of memory on their device"]
+
+
+def unlike(entry: Entry) -> list[str]:
+    """Say which movies without truth are unlike what a line was trained on, and in what; as its task said it."""
+    said: dict[str, None] = {}
+    for run in [row.run for row in entry.scored_rows if row.run is not None]:
+        for file in filter(lambda name: name.endswith(".json"), run.artifacts(APPLIED)):
+            lines = read_json(run.artifact(file)).get("fit", {}).get("lines", [])
+            said |= dict.fromkeys(f"{file.removeprefix(f'{APPLIED}/').removesuffix('.json')}: {line}" for line in lines)
+    return list(said)
 
 
 def mixed_formats(entry: Entry) -> list[str]:

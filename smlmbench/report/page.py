@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from smlmbench.report.applied import movie_sections
 from smlmbench.report.boards.frame import csv_text, lines, of
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
@@ -19,7 +20,7 @@ from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
-from smlmbench.report.tables.board import board_table, numbers_table
+from smlmbench.report.tables.board import board_table, listing_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
 from smlmbench.report.tables.distillation import distillation_table, findings
 from smlmbench.report.tables.formats import formats_table
@@ -121,7 +122,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
     explained = {name: text for board in boards for name, text in board.section.protocols.items()}
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))
     counts = Counter(row.status for row in rows)
-    parts = _parts(boards, history, _across(plan, boards))
+    parts = _parts(boards, history, _across(plan, boards), plan)
     names = dict.fromkeys(one.name for one in asked)
     said = [(board.asked.name, text) for board in boards for text in board.section.reading]
     # With one task the page needs no headings of tasks, and what to know of it stands with the rest at the end.
@@ -167,10 +168,11 @@ def _rankings(asked: Sequence[Asked], boards: Sequence[Board]) -> list[tuple[str
 
 
 def _across(plan: Mapping[str, Any], boards: Sequence[Board]) -> dict[int, list[Drawing]]:
-    """Figures over all boards of a task, by the place of its first board."""
+    """Figures over all boards of a task and protocol, by the place of their first board."""
     found: dict[int, list[Drawing]] = {}
-    for name in dict.fromkeys(board.asked.name for board in boards):
-        own = [place for place, board in enumerate(boards) if board.asked.name == name]
+    sorts = [(board.asked.name, board.protocol or boards[0].protocol) for board in boards]
+    for sort in dict.fromkeys(sorts):
+        own = [place for place, other in enumerate(sorts) if other == sort]
         task = boards[own[0]].asked.task
         arms = {data: str(facts.get("arm") or "") for data, facts in plan.get("data", {}).items()}
         told = [Told(boards[k].data, arms.get(boards[k].data, ""), of(boards[k]), boards[k].facts) for k in own]
@@ -180,22 +182,25 @@ def _across(plan: Mapping[str, Any], boards: Sequence[Board]) -> dict[int, list[
 
 
 def _parts(
-    boards: Sequence[Board], history: History | None, across: Mapping[int, list[Drawing]]
+    boards: Sequence[Board], history: History | None, across: Mapping[int, list[Drawing]], plan: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Each board with its tables and figures, as the templates name them."""
+    usual = {board.asked.name: board.protocol for board in reversed(boards)}  # of the first board of each task
     return [
         {
             "board": board,
-            "other_protocol": any(earlier.data == board.data for earlier in boards[:place]),
+            "other_protocol": board.protocol not in ("", usual[board.asked.name]),
             "leaderboard": board_table(board) if board.entries else None,
             "numbers": numbers_table(board) if board.entries else None,
             "timings": device_table(board),
             "formats": formats_table(board),
             "contrasts": contrast_table(board),
+            "listings": [listing_table(one) for one in board.section.listings if one.rows],
             "distillation": distillation_table(board),
             "findings": findings(board),
             "drawings": [*across.get(place, ()), *_figures(board, history)],
-            "conditions": [_facts(name, facts) for name, facts in board.facts.items() if facts],
+            "movies": movie_sections(board, plan),
+            "conditions": [_facts(name, facts) for name in board.conditions if (facts := board.facts.get(name))],
         }
         for place, board in enumerate(boards)
     ]

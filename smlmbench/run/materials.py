@@ -47,7 +47,9 @@ class Materials:
         plan, extras, asked = row.data, self._extras(row), (row.root_seed, self.catalog)
         content = [plan.train_identity, plan.test_identity, row.root_seed, extras]
         return self._once(
-            "splits", content, lambda: Splits(data.validation(plan, *asked), data.conditions(plan, *asked, extras))
+            "splits",
+            content,
+            lambda: Splits(data.validation(plan, *asked, extras), data.conditions(plan, *asked, extras)),
         )
 
     def holdout(self, cell: Cell) -> Condition | None:

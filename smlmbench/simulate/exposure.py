@@ -53,10 +53,18 @@ def exposed(
 
 
 def seen(source: SimulateSource, expected: torch.Tensor, chance: Chance) -> torch.Tensor:
-    """Frames float32 that the camera makes of expected photo-electrons, through its inverse."""
+    """Frames float32 that the cameras make of expected photo-electrons, each of one of them, as they are read back."""
     if source.draws == "frozen":
         expected = (expected * EXPECTED_GRID).round() / EXPECTED_GRID
-    return source.camera.photons_of(_exposed(source.camera, expected, chance)).float()
+    if not source.more_cameras:
+        return source.read_by(source.camera).photons_of(_exposed(source.camera, expected, chance)).float()
+    found = torch.empty(expected.shape)
+    own = (chance.uniform(len(expected)) * len(source.cameras)).long()
+    for number in sorted(set(own.tolist())):
+        camera = source.cameras[number]
+        adu = _exposed(camera, expected[own == number], chance)
+        found[own == number] = source.read_by(camera).photons_of(adu).float()
+    return found
 
 
 class _Answered(TorchFunctionMode):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from smlmbench.registry import Catalog
 from smlmbench.registry.cards import Strict
 from smlmbench.study.reading.choices import WEIGHT
-from smlmbench.study.schema import Scoring, Training
+from smlmbench.study.schema import Scoring, Sheet, Training
 from smlmbench.study.sources import Source
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class DataPlan(Strict):
     train: Source
     val: Source
     tests: dict[str, Source]
+    sheet: Sheet | None = None
     apply: list[Path] = []
     train_identity: dict[str, Any]
     test_identity: dict[str, dict[str, Any]]

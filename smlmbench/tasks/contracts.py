@@ -6,7 +6,7 @@ has a default that suits a task with nothing to tune, no further frozen sets and
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
-(further frozen sets that sources draw for it), `doubts` and `compares` (True where it has a method of that name).
+(further frozen sets that sources draw for it), `doubts`, `compares`, `fits` (True where it has a method of that name).
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
@@ -25,6 +26,9 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
+from smlmbench.tasks.fits import Fitting
+from smlmbench.tasks.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.measuring import Measuring
 from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
@@ -35,8 +39,6 @@ if TYPE_CHECKING:
 
 OnUnits = Callable[[int], None] | None
 Chosen = Mapping[str, float] | None
-GATE_SEED = 20_160
-MOST_LOST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,14 @@ class Tuned:
         settings: By name, such as {"threshold": 0.4}; empty where a task tunes nothing.
         reached: The primary metric with it; NaN where nothing was tried.
         tried, curve: Every value that was tried, and the primary metric there.
+        how: By which rule, and the rule's own numbers; params of the run.
     """
 
     settings: Mapping[str, float] = field(default_factory=dict)
     reached: float = float("nan")
     tried: Sequence[float] = ()
     curve: Sequence[float] = ()
+    how: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +93,6 @@ class Watch:
     mass: float
     numbers: Mapping[str, float]
     tuned: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Whether a reduced number format counts beside fp32, its scores for people, and why it does not count, or empty.
-
-    The numbers are for the store; one of fp32 has the suffix `_fp32`.
-    """
-
-    passed: bool
-    told: str
-    reason: str
-    numbers: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What a row says about a condition and about the further sets of it."""
-
-    own: Any
-    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -206,9 +189,11 @@ class Task(ABC):
         """What a reference says about a frozen set."""
         return reference(condition)
 
-    def tune(self, answer: Any, condition: Condition, scoring: Scoring) -> Tuned:
-        """Choose on validation, from an answer without tuning; by default there is nothing to choose."""
-        del answer, condition, scoring
+    def tune(
+        self, answer: Any, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
+    ) -> Tuned:
+        """Choose on validation, from answers without tuning to it and to its further sets; by default nothing."""
+        del answer, condition, scoring, extras
         return Tuned()
 
     def at(self, answer: Any, tuned: Mapping[str, float]) -> Any:
@@ -229,6 +214,19 @@ class Task(ABC):
     def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Measuring | None:
         """What `finish` measures of a streamed movie, or None; `known` is as `Condition.told`, `stated` the user's."""
         del known, stated
+        return None
+
+    def seen(self, inputs: Iterable[NDArray[np.float32]], known: Mapping[str, float]) -> dict[str, Any]:
+        """What a training saw, as plain values for its checkpoint, from blocks of its samples (n, H, W).
+
+        `known` is as `Condition.told`; empty where the task says nothing of it.
+        """
+        del inputs, known
+        return {}
+
+    def fits(self, seen: Mapping[str, Any], frames: Frames) -> Fitting | None:
+        """A movie beside what a training saw; None where nothing can be compared."""
+        del seen, frames
         return None
 
     # Numbers
@@ -324,6 +322,19 @@ class Task(ABC):
         """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""
         del boards
         return ()
+
+    def applied(self, answer: Any, condition: Condition, taught: Condition) -> Untrue:
+        """What can be said of an answer to a movie without truth beyond `score`, where the movie is at hand.
+
+        `taught` is the validation set of the data that rows were trained on.
+        """
+        del answer, condition, taught
+        return Untrue()
+
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:
+        """The page's part for a movie without truth, from what is stored of every row; None: nothing is said."""
+        del rows
+        return None
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """What a unit holds and how many on average, for rates such as `emitters_per_s`; None where nothing counts."""

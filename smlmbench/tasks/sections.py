@@ -18,6 +18,15 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """A table of a task's section: caption, headings, and a text for each of them in every row."""
+
+    caption: str
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """What a task says of its part of a page.
 
@@ -31,6 +40,8 @@ class Section:
         protocols: What each protocol means, by its id.
         also: Titles of numbers that are stored without a metric's card, by name.
         beside: What stands beside a condition's name in the table's heading, by condition.
+        words: Further columns of the board, by title: what stands in a line, by its label.
+        listings: Tables of its own, below the board.
     """
 
     columns: tuple[str, ...] = ()
@@ -46,6 +57,8 @@ class Section:
     drawings: tuple[Drawing, ...] = ()
     also: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    listings: tuple[Listing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

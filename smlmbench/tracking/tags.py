@@ -17,6 +17,7 @@ OUTCOME = "smlmbench.outcome"
 REASON = "smlmbench.reason"
 TRAINED = "smlmbench.trained"
 SUPERSEDED_BY = "smlmbench.superseded_by"
+NOT_TIMED = "smlmbench.not_timed"  # why, by metric, as JSON
 NOT_LOGGED = "smlmbench.not_logged"
 PARAM = "smlmbench.param."
 SOURCE = {"mlflow.source.name": "smlmbench", "mlflow.source.type": "LOCAL"}

@@ -88,6 +88,7 @@ def checkpoint(path, catalog, name, context, threshold):
     output = {**catalog.card("outputs", "raster").fill("raster", {"upsampling": 2}), "pixel_size_nm": 100.0}
     facts = {
         "task": "localization",
+        "seen": {},
         "threshold": threshold,
         "calibrated": True,
         "cell_id": "abc",

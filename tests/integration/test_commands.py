@@ -164,13 +164,13 @@ def test_predict_writes_a_table_and_an_image_that_evaluate_scores(files, tmp_pat
     scored = invoke("evaluate", table, files["truth"], *field, "--json")
     assert scored.exit_code == 0, scored.output
     content = json.loads(scored.stdout)
-    assert content["protocol"] == "smlmbench-1"
+    assert content["protocol"] == "smlmbench-2"
     assert content["values"]["recall"] > 0.6
     assert content["values"]["precision"] > 0.6
     assert 0 < content["values"]["rmse_nm"] < 120
     assert content["reasons"]["rmse_axial_nm"]
     whole = invoke("evaluate", table, files["truth"], "--matcher", "hungarian", "--truth-format", "thunderstorm_csv")
-    assert "smlmbench-1, hungarian matcher, border 0 nm" in whole.stdout
+    assert "smlmbench-2, hungarian matcher, border 0 nm" in whole.stdout
     perfect = json.loads(invoke("evaluate", files["truth"], files["truth"], "--json").stdout)["values"]
     assert (perfect["efficiency"], perfect["jaccard"]) == (100, 1)
     by_image = json.loads(invoke("evaluate", image, files["truth"], *field, "--fine-pixel-nm", "50", "--json").stdout)

@@ -55,6 +55,9 @@ TESTED = {
     *("run/using/asking.py smlmbench time", "inference/loading.py smlmbench export"),
     *("study/planning/spaces.py smlmbench search", "run/slots.py mlflow server"),
     "cli/report.py *",
+    *("run/using/studying.py smlmbench list", "run/using/studying.py smlmbench calibrate"),
+    *("cli/study.py smlmbench plan", "cli/study.py smlmbench run"),
+    *(f"calibrate/studyfile.py smlmbench {name}" for name in ("plan", "run", "predict")),
 }
 
 
@@ -232,6 +235,26 @@ def test_commands_of_a_search(place, empty_store):
             assert b"tiny sim" in answer(f"http://127.0.0.1:{port}/api/studies")
         finally:
             process.kill()
+
+
+def test_a_study_for_a_movie_and_the_camera_that_it_lacks(place, monkeypatch):
+    scene = {"density_per_um2": 0.3, "photons": 2000, "psf": {"name": "gaussian", "sigma_nm": 130}, "field_px": 32}
+    movie, _ = smlmbench.simulate({**scene, "camera": {"kind": "scmos", "baseline_adu": 100, "read_noise_e": 1.6}}, 100)
+    tifffile.imwrite("my cells.tif", movie, photometric="minisblack")
+    stated = ["study", "my cells.tif", "--pixel-size-nm", "100"]
+    cameras, calibrate = shown(CliRunner().invoke(app, stated).stderr)
+    assert "emccd" in ran(cameras).stdout
+    assert "photo-electrons a count" in ran(calibrate).stdout
+    done = CliRunner().invoke(app, [*stated, "--camera", "{kind: scmos, baseline_adu: 100, read_noise_e: 1.6}"])
+    plan, run = shown(done.stdout)
+    head = [line.removeprefix("# ") for line in Path("my cells.yaml").read_text(encoding="utf-8").splitlines()[:12]]
+    plan_again, run_again, predict = [line for line in head if line.startswith("smlmbench ")]
+    assert (plan_again, run_again.partition("  ")[0]) == (plan, run)
+    assert "3 cells" in ran(plan).stdout
+    for line in (run, predict):
+        _, name, *words = shlex.split(line)
+        context = typer.main.get_command(group).get_command(None, name).make_context(name, words)
+        assert str(context.params.get("study") or context.params.get("movie")).startswith("my cells.")
 
 
 def answer(url):

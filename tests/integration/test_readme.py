@@ -7,17 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tifffile
 import yaml
 from typer.testing import CliRunner
 
 import smlmbench
 from smlmbench.cli import app
+from smlmbench.formats import write_table
+from smlmbench.registry import Catalog
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # `ui` serves until it is stopped: test_ui.py starts it.
 NOT_HERE = {"smlmbench ui"}
+CAMERA = {"kind": "scmos", "baseline_adu": 100, "e_per_adu": 0.5, "read_noise_e": 1.6}
+CONDITIONS = ("as-measured", "dim", "wide", "bright-background")
+# The study of a movie, as it was written but for its size.
+TINY = ["models=[{name: fid_storm, blocks: 1, width: 0.25}]", "training.samples=480", "training.lr=3e-3",
+        "training.validations=1", "data.0.val.simulate.frames=20",
+        *(f"data.0.test.{name}.simulate.frames=12" for name in CONDITIONS),
+        "references=[blank, peaks_gaussian]", "log_models=none"]  # fmt: skip
 
 
 def commands() -> list[str]:
@@ -53,6 +63,7 @@ def folder(tmp_path_factory, empty_store):
     place = tmp_path_factory.mktemp("readme")
     tiny_quickstart(place / "experiments" / "quickstart.yaml")
     shutil.copytree(empty_store, place / "mlruns")
+    own_movie(place)
     (model,) = [text for text in python_blocks() if "CARD" in text]
     (place / "my_net.py").write_text(model, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -60,6 +71,16 @@ def folder(tmp_path_factory, empty_store):
         result = CliRunner().invoke(app, ["run", "experiments/quickstart.yaml"])
     assert result.exit_code == 0, result.output
     return place
+
+
+def own_movie(place: Path) -> None:
+    """A user's movie, its dark frames and its positions."""
+    scene = {"density_per_um2": 0.3, "psf": {"name": "gaussian", "sigma_nm": 130}, "camera": CAMERA, "field_px": 32}
+    movie, truth = smlmbench.simulate({**scene, "photons": {"min": 1000, "max": 4000}}, 150)
+    dark, _ = smlmbench.simulate({**scene, "density_per_um2": 1e-9, "background_photons": 0}, 40)
+    for name, frames in (("cells", movie), ("dark", dark)):
+        tifffile.imwrite(place / f"{name}.tif", frames, photometric="minisblack")
+    write_table(truth, place / "truth.csv", catalog=Catalog(), format="thunderstorm_csv")
 
 
 def run_name(place: Path) -> str:
@@ -71,7 +92,20 @@ def run_name(place: Path) -> str:
 
 def test_the_readme_has_the_commands_that_a_newcomer_needs():
     named = {line.split()[1] for line in commands()}
-    assert {"plan", "simulate", "predict", "evaluate", "report", "time", "check", "list", "doctor"} <= named
+    assert {
+        "calibrate",
+        "study",
+        "run",
+        "plan",
+        "simulate",
+        "predict",
+        "evaluate",
+        "report",
+        "time",
+        "check",
+        "list",
+        "doctor",
+    } <= named
     setups = [line for line in README.splitlines() if line.startswith("python3 -m venv ")]
     assert len(setups) == 2
     assert "smlmbench run experiments/quickstart.yaml" in setups[0]
@@ -87,6 +121,8 @@ def test_each_command_of_the_readme_runs(line, folder, monkeypatch):
         words[words.index("RUN")] = run_name(folder)
     if words[0] == "time":
         words += ["--set", "fid_storm.blocks=1", "--set", "deep_storm.width=0.03125", "--sizes", "16"]
+    if words[:2] == ["run", "cells.yaml"]:
+        words += [word for text in TINY for word in ("--set", text)]
     if words[0] == "evaluate" and not Path(words[1]).exists():
         pytest.fail(f"{words[1]} was not written by the commands before")
     result = CliRunner().invoke(app, words)

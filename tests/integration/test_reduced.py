@@ -46,6 +46,13 @@ def cell(tmp_path_factory):
     return make_plan(loaded).cells[0]
 
 
+def test_a_verdict_of_the_gate_belongs_to_how_a_cell_is_scored_a_time_of_fp32_does_not(cell):
+    other = cell.model_copy(update={"eval_id": "0" * 12})
+    for number_format, same in (("fp32", True), ("int8", False)):
+        keys = {timings._key(one, ("cpu", "eager", number_format), 16, 1) for one in (cell, other)}
+        assert (len(keys) == 1) is same
+
+
 def condition():
     rng = np.random.default_rng(0)
     frames = np.full((40, SIDE, SIDE), 10.0, dtype=np.float32)

@@ -19,6 +19,7 @@ from smlmbench.run.cells import training as training_cell
 from smlmbench.run.studies import picks, study
 from smlmbench.run.timing import fitters as fitter_timings
 from smlmbench.run.timing import timings
+from smlmbench.tasks.localization.tuning import RULES
 from smlmbench.tracking.records import cell_runs, metric_history, read_study
 
 pytestmark = pytest.mark.usefixtures("short_timing")
@@ -28,6 +29,7 @@ PARAMS = {
     *("number_format", "upsampling", "n_params", "protocol", "matcher", "threshold", "samples_seen", "train_s"),
     *("device", "threads"),
 }
+RULE = RULES["smlmbench-2"].name
 ALL = {"done": 3, "failed": 1, "collapsed": 1, "skipped": 1}
 
 
@@ -95,7 +97,7 @@ def test_a_reference_has_the_same_names_and_a_time_where_it_is_a_program(done):
 def test_metrics_json_says_what_is_known_and_what_is_not(done):
     row = done.row("fid_storm")
     content = row.json("metrics.json")
-    assert content["protocol"] == row.params["protocol"] == "smlmbench-1"
+    assert content["protocol"] == row.params["protocol"] == "smlmbench-2"
     for condition in ("low", "high"):
         block = content["test"][condition]
         assert block["values"]["efficiency"] == row.metrics[f"test.{condition}/efficiency"]
@@ -203,6 +205,27 @@ def test_another_test_section_is_scored_without_training(done, tmp_path):
     low = [{key: value for key, value in row.metrics.items() if key.startswith("test.low/")} for row in (before, after)]
     assert low[0] != low[1]
     assert len(after.artifact("per_frame/low.csv").read_text().splitlines()) == 1 + 5
+
+
+@pytest.mark.usefixtures("nothing_trains")
+def test_another_protocol_scores_anew_from_the_checkpoints_without_training(done, tmp_path):
+    store = done.copy(tmp_path)
+    finished, _ = run(done.path, store, sets=("scoring.protocol=smlmbench-1",))
+    assert finished.statuses == ALL
+    again = read_study(store, "tiny")
+    after = {row.run_id: row for row in again.rows("cell") if row.status == "done"}
+    before = {row.run_id: row for row in done.record.rows("cell") if row.status == "done"}
+    assert set(after) == set(before)
+    for run_id, row in after.items():
+        assert row.eval_id != before[run_id].eval_id
+        said = [one.params[name] for one in (before[run_id], row) for name in ("protocol", "threshold_rule")]
+        assert said == ["smlmbench-2", RULE, "smlmbench-1", "plateau_middle"]
+        assert before[run_id].params["threshold_false_limit"] != row.params["threshold_false_limit"] == "none"
+        assert row.json("metrics.json")["protocol"] == "smlmbench-1"
+        assert torch.load(row.artifact("best.pt"), weights_only=True)["facts"]["protocol"] == "smlmbench-1"
+    csv = (finished.report.parent / "leaderboard.csv").read_text(encoding="utf-8")
+    assert "smlmbench-1" in csv
+    assert "smlmbench-2" not in csv
 
 
 def test_failed_rows_are_repeated_on_demand(done, tmp_path):

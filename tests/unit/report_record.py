@@ -37,6 +37,10 @@ class FakeRun:
         path = self.folder / relative
         return path if path.exists() else None
 
+    def artifacts(self, relative=""):
+        files = [path for path in (self.folder / relative).rglob("*") if path.is_file()]
+        return sorted(path.relative_to(self.folder).as_posix() for path in files)
+
 
 @dataclass
 class FakeRecord:

@@ -208,6 +208,20 @@ def test_absent_frames_are_400_for_tests_and_5000_emitters_for_validation():
     assert len(made.truth) == pytest.approx(5000, rel=0.06)
 
 
+def test_validation_has_frames_without_emitters_at_all_its_backgrounds_and_is_the_same_without():
+    law = {"min": 5, "max": 300, "law": "log_uniform"}
+    source = SimulateSource(field_px=16, density_per_um2=3.0, background_photons=law)
+    plain, made = (frozen(source, role="val", extras=extras) for extras in ((), ("signal_free",)))
+    assert (made.digest, made.frames.n_frames) == (plain.digest, plain.frames.n_frames)
+    assert np.array_equal(made.frames.values, plain.frames.values)
+    assert np.array_equal(made.truth.table.x_nm, plain.truth.table.x_nm)
+    dark = made.extras["signal_free"].frames.values
+    assert len(dark) == plain.frames.n_frames // 4 > 64
+    level = np.median(dark.reshape(len(dark), -1), axis=1)
+    assert np.histogram(level, [5, 20, 75, 300])[0].min() > len(dark) / 6
+    assert len(frozen(source, role="holdout", extras=("signal_free",)).extras["signal_free"].frames.values) == 64
+
+
 def test_a_frozen_set_of_filaments_shows_one_structure_that_training_never_saw():
     source = SimulateSource(
         structure={"name": "filaments", "filaments": 16, "width_nm": 5}, density_per_um2=2.0, frames=130

@@ -128,6 +128,7 @@ def test_a_new_compression_names_its_package_and_a_big_file_is_read() -> None:
     assert len(sixth_pixels("23-zstd-btf/x.btf")) == 5
 
 
+@pytest.mark.filterwarnings("ignore:what the network was trained on was not stored")
 def test_two_days_of_one_name_are_two_results(tmp_path: Path) -> None:
     camera = read_camera("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5}")
     folder = DATA / "24-same-name-two-days"

@@ -138,6 +138,7 @@ def network_and_movie(folder):
         {"name": "raster", "version": 1, "settings": output},
         {
             "task": "localization",
+            "seen": {},
             "threshold": 0.0,
             "calibrated": True,
             "cell_id": "abcdef012345",

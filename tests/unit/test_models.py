@@ -6,7 +6,7 @@ from torch import nn
 
 from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import ConfigError
-from smlmbench.models.normalisation import Normalisation
+from smlmbench.models.normalisation import KINDS, Normalisation
 from smlmbench.registry import Catalog
 
 STATISTICS = Statistics(mean=20.0, std=8.0, low=4.0, high=120.0)
@@ -277,10 +277,41 @@ def test_normalisation_formulas(kind, expected):
     torch.testing.assert_close(Normalisation(kind, STATISTICS)(frames).flatten(), torch.tensor(expected))
 
 
-@pytest.mark.parametrize("kind", ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_normalisation_survives_constant_frames_and_flat_statistics(kind):
     flat = Normalisation(kind, Statistics(mean=0.0, std=0.0, low=0.0, high=0.0))
     assert flat(torch.full((2, 1, 4, 4), 9.0)).isfinite().all()
+
+
+def test_scaling_by_noise_takes_the_local_background_out_of_a_flat_frame():
+    frames = torch.full((1, 1, 40, 40), 15.625)  # sqrt(15.625 + .375) = 4
+    frames[..., 20, 20] = 99.625  # sqrt(99.625 + .375) = 10
+    scaled = Normalisation("noise_scaled", STATISTICS)(frames)[0, 0]
+    assert scaled[0, 0].item() == pytest.approx(0, abs=1e-6)
+    # of the bright pixel the first mean keeps 84 / 225, the second what is below one standard deviation of that
+    mean = 15.625 + 84 / 225
+    background = 15.625 + (mean + (mean + 1) ** 0.5 - 15.625) / 225
+    assert scaled[20, 20].item() == pytest.approx((10 - (background + 0.375) ** 0.5) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("level", [10.0, 100.0, 1000.0])
+def test_scaled_by_noise_any_background_has_the_same_noise(level):
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.poisson(torch.full((4, 1, 64, 64), level), generator=generator)
+    scaled = Normalisation("noise_scaled", STATISTICS)(frames)
+    assert scaled.std().item() == pytest.approx(0.25, rel=0.04)
+    assert abs(scaled.mean().item()) < 0.03  # cutting leaves the background 0.08 standard deviations low
+
+
+def test_what_scaling_by_noise_sees_is_what_it_says():
+    frames = torch.full((1, 1, 61, 61), 10.0)
+    frames[..., ::2, ::2] = 50.0  # cut off where the mean says, which is what reaches farthest
+    frames[..., 1::2, 1::2] = 50.0
+    frames.requires_grad_()
+    normalise = Normalisation("noise_scaled", STATISTICS)
+    normalise(frames)[0, 0, 30, 30].backward()
+    seen = frames.grad[0, 0].nonzero()
+    assert int((seen - 30).abs().max()) == normalise.reach_px == 14
 
 
 def test_frame_normalisation_uses_each_frame_alone():

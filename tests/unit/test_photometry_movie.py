@@ -252,15 +252,10 @@ def told(monkeypatch, tmp_path):
     pixels[:, 0, 0] = np.arange(LONG)  # far from every spot
     tifffile.imwrite(tmp_path / "movie.tif", pixels, photometric="minisblack")
     (tmp_path / "best.pt").write_bytes(b"stands for a network")
-    settings = {
-        **CATALOG.card("outputs", "raster").fill("raster", {}),
-        "upsampling": UPSAMPLING,
-        "pixel_size_nm": 100.0,
-    }
-    state = {
-        "facts": {"model": {"name": "spikes"}, "task": "localization", "calibrated": True, "psf_sigma_nm": 130.0},
-        "context": 1,
-    }
+    filled = CATALOG.card("outputs", "raster").fill("raster", {})
+    settings = filled | {"upsampling": UPSAMPLING, "pixel_size_nm": 100.0}
+    facts = {"model": {"name": "spikes"}, "task": "localization", "calibrated": True, "psf_sigma_nm": 130.0}
+    state = {"facts": {**facts, "seen": {}}, "context": 1}
 
     def load(path, catalog, device, runtime, number_format):
         read_out = ReadOut(catalog.module("outputs", "raster"), settings, 0.5, context=state["context"])

@@ -235,13 +235,14 @@ def test_a_row_above_a_bound_that_knew_the_truth_is_questioned(builder):
     assert not any("best reference" in sentence for sentence in board.answer)
 
 
-def test_numbers_of_two_protocols_never_share_a_board(builder):
+@pytest.mark.parametrize("protocol", ["challenge-2016", "smlmbench-2"])
+def test_numbers_of_two_protocols_never_share_a_board(builder, protocol):
     builder.trained("new", [0.9, 0.9])
-    builder.done(builder.cell("old"), {"low": frames(0.8, 20)}, val=80.0, protocol="challenge-2016")
+    builder.done(builder.cell("old"), {"low": frames(0.8, 20)}, val=80.0, protocol=protocol)
     boards = make_boards(builder.plan, join(builder.record))
     assert [(board.protocol, [e.name for e in board.entries]) for board in boards] == [
         ("smlmbench-1", ["new"]),
-        ("challenge-2016", ["old"]),
+        (protocol, ["old"]),
     ]
 
 

@@ -12,6 +12,7 @@ from report_record import Builder, FakeRecord, frames
 from smlmbench.errors import StoreError
 from smlmbench.figures import Panels, panel
 from smlmbench.report.page import build_report
+from smlmbench.tasks.localization import Localization
 
 ATTACK = '"><script>alert(1)</script>|=HYPERLINK("http://x")'
 LOADING = {"src", "srcset", "action", "data", "poster", "background", "formaction"}
@@ -213,14 +214,27 @@ def test_the_csv_holds_every_number_under_the_names_of_the_store(whole):
     assert lines[3]["picked"] == "no"
 
 
-def test_numbers_of_another_protocol_have_columns_of_their_own(builder, tmp_path):
-    builder.done(builder.cell("old"), {"low": {"efficiency": 12.5}}, val=1.0, protocol="challenge-2016")
+@pytest.mark.parametrize("protocol", ["challenge-2016", "smlmbench-2"])
+def test_numbers_of_another_protocol_have_columns_of_their_own(builder, tmp_path, protocol):
+    builder.done(builder.cell("old"), {"low": {"efficiency": 12.5}}, val=1.0, protocol=protocol)
     files = build_report(builder.record, tmp_path / "out")
     lines = list(csv.DictReader(io.StringIO(files.csv.read_text(encoding="utf-8"))))
     old = next(line for line in lines if line["model"] == "old")
     assert old["test.low/efficiency"] == ""
-    assert float(old["test.low/efficiency [challenge-2016]"]) == 12.5
-    assert "under challenge-2016" in files.html.read_text(encoding="utf-8")
+    assert float(old[f"test.low/efficiency [{protocol}]"]) == 12.5
+    assert f"under {protocol}" in files.html.read_text(encoding="utf-8")
+
+
+def test_protocols_of_different_data_entries_are_told_apart_and_share_no_figure(tmp_path, monkeypatch):
+    made = Builder(tmp_path)
+    made.plan["conditions"] = dict.fromkeys("abc", SPARSE)
+    for name, protocol in (("a", "smlmbench-1"), ("b", "smlmbench-2"), ("c", "smlmbench-1")):
+        made.done(made.cell("net", data=name), {"low": {"efficiency": 50.0}}, val=1.0, protocol=protocol)
+    shared = []
+    monkeypatch.setattr(Localization, "across", lambda _, told: shared.append([one.data for one in told]) or ())
+    page = build_report(made.record, tmp_path / "out").html.read_text(encoding="utf-8")
+    assert sorted(shared) == [["a", "c"], ["b"]]
+    assert page.count("under smlmbench-2</span>") == 1
 
 
 def test_markdown_and_latex_hold_the_board(files):

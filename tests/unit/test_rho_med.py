@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from scipy.special import ndtr
@@ -24,7 +25,7 @@ from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.study.sources import MovieSource, SimulateSource
-from smlmbench.tasks.contracts import Answers
+from smlmbench.tasks.gating import Answers
 from smlmbench.truths.bounds import Bounds, lateral_nm
 from smlmbench.truths.emitters import Emitters
 
@@ -146,10 +147,11 @@ def test_who_is_too_close_is_told_apart_from_who_is_dim():
     assert facts["resolvable_fraction"] == pytest.approx(2 / 5)
     assert facts["closer_than_bound"] == pytest.approx(2 / 5)
     assert facts["bound_prior"] == 0.0
-    said = " ".join(TASK.section(None, {"a": facts, "b": {"density_per_um2": 2.0}}).notes)
+    nothing = pd.DataFrame({"row": []})
+    said = " ".join(TASK.section(nothing, {"a": facts, "b": {"density_per_um2": 2.0}}).notes)
     assert "40.0 % on a" in said
     assert "bound_free on a" in said
-    assert TASK.section(None, {"b": {"density_per_um2": 2.0}}).notes == ()
+    assert TASK.section(nothing, {"b": {"density_per_um2": 2.0}}).notes == ()
 
 
 @pytest.mark.parametrize("photons", [500, 1000])
@@ -192,7 +194,12 @@ def test_the_prior_is_quoted_where_train_and_test_share_the_simulator():
     plan = type(
         "Plan",
         (),
-        {"train": alike, "tests": {"same": alike, "other": other}, "test_identity": {"same": {}, "other": {"o": 1}}},
+        {
+            "train": alike,
+            "tests": {"same": alike, "other": other},
+            "test_identity": {"same": {}, "other": {"o": 1}},
+            "sheet": None,
+        },
     )
     drawn = conditions(plan, 0, CATALOG)
     assert drawn["same"].truth.bounds.prior is not None

@@ -385,8 +385,8 @@ def test_the_ids_of_stored_rows_are_fixed(tmp_path, monkeypatch):
 
 
 IDS = {
-    "sim": ("555d71ab4cc5", "c3b0061ee8f0"),
-    "movie": ("b36410e26e57", "865563066e00"),
-    "pairs": ("0652e7c04065", "609aae907ba8"),
+    "sim": ("555d71ab4cc5", "17a00200f020"),
+    "movie": ("b36410e26e57", "98c50098d525"),
+    "pairs": ("0652e7c04065", "2fe83659b1b4"),
 }
-REFERENCE_IDS = {"sim": "fc87cbc80e19", "movie": "965212080699", "pairs": "a26137cc14e1"}
+REFERENCE_IDS = {"sim": "8c3cc667b672", "movie": "5618de87feb9", "pairs": "c4e7afafd16c"}

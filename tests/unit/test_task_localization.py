@@ -18,7 +18,7 @@ from smlmbench.outputs import raster
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import Answers
+from smlmbench.tasks.gating import Answers
 from smlmbench.tasks.localization import choose_threshold, tuning
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE
 from smlmbench.truths.emitters import Emitters
@@ -27,6 +27,7 @@ from smlmbench.truths.target_images import TargetImages
 CATALOG = Catalog()
 TASK = tasks.load("localization", CATALOG)
 BARE = Scoring(border_nm=0)
+FIRST = Scoring(protocol="smlmbench-1", border_nm=0)
 SIDE_PX = 64
 
 
@@ -71,7 +72,7 @@ def test_the_threshold_is_the_middle_of_the_gap_between_right_and_wrong():
     truth = spread(200)
     found = candidates(truth, np.linspace(0.8, 1.0, 200), np.linspace(0.05, 0.4, 400))
     for steps in (50, 16):
-        chosen = choose_threshold(found, condition(truth), BARE, steps)
+        chosen = choose_threshold(found, condition(truth), FIRST, steps)
         assert chosen.settings["threshold"] == pytest.approx(0.6, abs=0.03)
         assert chosen.reached == 100.0
         assert chosen.tried == sorted(chosen.tried)
@@ -84,21 +85,21 @@ def test_the_threshold_is_the_middle_of_the_plateau_not_the_peak():
     truth = spread(1000, n_frames=20)
     truth = table(truth.x_nm, truth.y_nm, truth.frame, n_frames=20, photons=truth.photons)
     found = candidates(truth, np.linspace(0.9, 1.0, 1000), [*np.linspace(0.05, 0.3, 200), 0.8])
-    chosen = choose_threshold(found, condition(truth, n_frames=20), BARE)
+    chosen = choose_threshold(found, condition(truth, n_frames=20), FIRST)
     assert chosen.settings["threshold"] == pytest.approx(0.6, abs=0.03)
     assert chosen.reached == pytest.approx(100 - 100 / 1001)
 
 
 def test_a_plateau_ends_where_it_is_interrupted(monkeypatch):
     # Efficiency against the lowest score that is kept: good below 0.3 and from 0.5 on, where it is best.
-    def curve(found, condition, scoring):
-        lowest = found.probability.min(initial=2.0)
-        return 90.0 if lowest < 0.3 else 80.0 if lowest < 0.5 else 90.1
+    def row(self, value):
+        lowest = found.probability[found.probability > value].min(initial=2.0)
+        return (90.0 if lowest < 0.3 else 80.0 if lowest < 0.5 else 90.1), np.zeros(0), 1.0, np.zeros(0)
 
-    monkeypatch.setattr(tuning, "_efficiency", curve)
+    monkeypatch.setattr(tuning._Look, "_row", row)
     truth = spread(100)
     found = table(truth.x_nm, truth.y_nm, truth.frame, probability=np.linspace(0.1, 0.9, 100))
-    chosen = choose_threshold(found, condition(truth), BARE)
+    chosen = choose_threshold(found, condition(truth), FIRST)
     assert chosen.reached == 90.1
     # From 0.5 to the last quantile that is tried, 98 % of 0.1 to 0.9.
     assert chosen.settings["threshold"] == pytest.approx((0.5 + 0.884) / 2, abs=0.02)

@@ -10,7 +10,8 @@ from smlmbench.errors import ConfigError
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.contracts import Answers, Scores, Task, Tuned, mean_of_sums, mean_over_conditions
+from smlmbench.tasks.contracts import Scores, Task, Tuned, mean_of_sums, mean_over_conditions
+from smlmbench.tasks.gating import Answers
 from smlmbench.truths.emitters import Emitters
 
 CATALOG = Catalog()

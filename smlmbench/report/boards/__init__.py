@@ -10,7 +10,7 @@ from smlmbench.report.boards.intervals import estimate
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.ranking import mark_front, rank
 from smlmbench.report.boards.rows import combination
-from smlmbench.report.flags import against_references, board_notes, halved, incomplete, mixed_formats
+from smlmbench.report.flags import against_references, board_notes, halved, incomplete, mixed_formats, unlike
 from smlmbench.report.model import Board, Entry, Row, mean
 from smlmbench.tasks.sections import Section
 
@@ -31,7 +31,8 @@ def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
         protocols = [name for name, _ in Counter(row.protocol for row in mine if row.scored).most_common()]
         for protocol in protocols or [""]:
             facts: dict[str, Mapping[str, Any]] = dict(plan.get("conditions", {}).get(data, {}))
-            board = Board(data, protocol, planned.asked(data), list(facts), facts)
+            whole = [name for name, fact in facts.items() if "axis" not in fact] or list(facts)
+            board = Board(data, protocol, planned.asked(data), whole, facts)
             board.not_ranked = _why_not_ranked(facts.values())
             _fill(board, [*(row for row in mine if row.scored and row.protocol == protocol), *unscored])
             boards.append(board)
@@ -69,7 +70,7 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     mark_front(board)
     for entry in trained:
         entry.flags += against_references(board, entry) + incomplete(entry)
-        entry.flags += halved(entry) + mixed_formats(entry)
+        entry.flags += halved(entry) + mixed_formats(entry) + unlike(entry)
     found = numbers(board)
     said = set(found["metric"][(found["line"] < len(board.entries)) & (found["condition"] != "")])
     board.columns = [name for name in board.columns if name in said]
@@ -106,7 +107,7 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
     scored = entry.scored_rows
     for metric in {board.primary: None, **board.asked.measured}:
         entry.estimates[None, metric] = estimate(scored, metric, board.conditions)
-        for condition in board.conditions:
+        for condition in board.facts:
             entry.estimates[condition, metric] = estimate(scored, metric, [condition])
     entry.validation = mean(row.validation(board.primary) for row in scored)
     return entry

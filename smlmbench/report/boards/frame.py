@@ -125,7 +125,7 @@ def _line(board: Board, entry: Entry) -> dict[str, Any]:
 def _numbers(board: Board, entry: Entry) -> Iterator[dict[str, Any]]:
     found = {
         (where, metric): (entry.get(where, metric), _facts(board, metric))
-        for where in (None, *board.conditions)
+        for where in (None, *board.facts)
         for metric in {board.primary: None, **board.asked.measured}
     }
     for metric, (unit, direction) in COSTS.items():
@@ -167,7 +167,7 @@ def _stored(row: Row, board: Board | None) -> Iterator[dict[str, Any]]:
         name: {"condition": "", "metric": name.removeprefix("test/"), "value": value, "reason": ""}
         for name, value in (row.run.metrics.items() if row.run is not None else ())
     }
-    for condition in board.conditions if board is not None else ():
+    for condition in board.facts if board is not None else ():
         prefix = f"test.{condition}/"
         parts = [name for part in ("values", "intervals", "reasons") for name in row.stored("test", condition, part)]
         logged = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]

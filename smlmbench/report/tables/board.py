@@ -1,6 +1,7 @@
 """The leaderboard of one data entry, and all its numbers, as pivots of the tidy frame."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ from smlmbench.report.boards.frame import of
 from smlmbench.report.model import LATENCY, Board, Entry, Estimate, finite
 from smlmbench.report.tables import COST, Cell, Column, Table, changed, look_of, sortable, tabulate
 from smlmbench.report.words import decimals, interval, milliseconds, number
+from smlmbench.tasks.sections import Listing
 
 # With more conditions than this (a sweep) the board shows only the primary metric of each.
 MANY_CONDITIONS = 4
@@ -70,6 +72,7 @@ def board_table(board: Board) -> Table:
         Column("Against the first", lambda entry: _gap(entry, places), first),
         Column("Latency (ms)", latency, "median per frame, batch 1; ● marks the Pareto front of the picks"),
         *(_metric(board, numbers, (group, where), name) for group, where, names in _layout(board) for name in names),
+        *(_worded(title, by_label) for title, by_label in board.section.words.items()),
         cost("Parameters", "n_params"),
         Column("Trials", lambda entry: str(entry.trials or "–"), every, group=COST),
         cost("Samples", "samples_seen", "training samples seen by one repeat"),
@@ -111,6 +114,16 @@ def _metric(board: Board, numbers: Numbers, place: tuple[str, str], name: str) -
     return Column(board.title(name), read, board.asked.help(name), group=group)
 
 
+def _worded(title: str, by_label: Mapping[str, str]) -> Column:
+    return Column(title, lambda entry: by_label.get(entry.label, ""), numeric=False, wraps=True)
+
+
+def listing_table(listing: Listing) -> Table:
+    """A table that a task made itself."""
+    columns = [Column(title, itemgetter(k), numeric=False, wraps=True) for k, title in enumerate(listing.titles)]
+    return tabulate(listing.caption, columns, listing.rows)
+
+
 def _rank(entry: Entry) -> Cell:
     return Cell("–", "ref") if entry.is_reference else Cell(entry.rank or "–", sort=entry.rank.rstrip("="))
 
@@ -150,7 +163,7 @@ def numbers_table(board: Board) -> Table:
     numbers = Numbers(board)
 
     def column(name: str) -> Column:
-        places = decimals(numbers.known(name, *board.conditions))
+        places = decimals(numbers.known(name, *board.facts))
         return Column(
             board.title(name), lambda item: numbers.cell(item[0], item[1], name, places), board.asked.help(name)
         )
@@ -158,8 +171,8 @@ def numbers_table(board: Board) -> Table:
     columns = [
         Column("Row", lambda item: item[0].label, numeric=False),
         Column("Condition", lambda item: item[1], numeric=False),
-        *(column(name) for name in board.asked.measured if len(numbers.known(name, *board.conditions))),
+        *(column(name) for name in board.asked.measured if len(numbers.known(name, *board.facts))),
     ]
-    items: Sequence[tuple[Entry, str]] = [(entry, where) for entry in board.entries for where in board.conditions]
+    items: Sequence[tuple[Entry, str]] = [(entry, where) for entry in board.entries for where in board.facts]
     caption = f"All measured numbers on {board.data}, mean over repeats"
     return tabulate(caption, columns, items, lambda item: look_of(item[0]).replace("best", "pick"))

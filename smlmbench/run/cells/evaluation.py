@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench import data, tasks
+from smlmbench import tasks
 from smlmbench.data.contracts import Condition
 from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
@@ -21,7 +21,8 @@ from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
-from smlmbench.tasks.contracts import Answers, Model, Scores, Tuned
+from smlmbench.tasks.contracts import Chosen, Model, Scores, Tuned
+from smlmbench.tasks.gating import Answers
 
 OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]
@@ -43,11 +44,12 @@ def choose_on_validation(
 ) -> tuple[Tuned, Scores]:
     """Let the task tune on the whole validation set, keep that with the network, score validation there; fp32."""
     task, validation = tasks.load(cell.task, catalog), splits.validation
-    found = task.answer(answering(trained), validation, on_units=_progress(validation, on_frames))
-    chosen = task.tune(found, validation, cell.scoring)
+    found = answers_of(task, answering(trained), validation, None, on_frames)
+    chosen = task.tune(found.own, validation, cell.scoring, found.extras)
     trained.tuned = dict(chosen.settings)
-    kept = task.finish(task.at(found, chosen.settings), validation)
-    return chosen, task.score(kept, validation, cell.scoring)
+    kept = task.finish(task.at(found.own, chosen.settings), validation)
+    extras = {name: task.at(answer, chosen.settings) for name, answer in found.extras.items()}
+    return chosen, task.score(kept, validation, cell.scoring, extras)
 
 
 def score_conditions(
@@ -56,7 +58,7 @@ def score_conditions(
     """Score every test condition with what was tuned."""
     task, model, made = tasks.load(cell.task, catalog), answering(trained), Evaluation(*tuned)
     for name, condition in splits.tests.items():
-        drawn = example_picture(task, model, condition, trained.tuned)
+        drawn = None if condition.apart else example_picture(task, model, condition, trained.tuned)
         if drawn is not None:
             made.pictures[name] = drawn
         found = answers_of(task, model, condition, trained.tuned, on_frames)
@@ -67,10 +69,10 @@ def score_conditions(
 
 
 def answers_of(
-    task: Task, model: Model, condition: Condition, tuned: Mapping[str, float], on_frames: OnFrames = lambda *_: None
+    task: Task, model: Model, condition: Condition, tuned: Chosen, on_frames: OnFrames = lambda *_: None
 ) -> Answers:
     """What a network says about a condition and its further sets."""
-    own = task.answer(model, condition, tuned, on_units=_progress(condition, on_frames))
+    own = task.answer(model, condition, tuned, on_units=progress(condition, on_frames))
     extras = {name: task.answer(model, extra, tuned, whole=False) for name, extra in condition.extras.items()}
     return Answers(own, extras)
 
@@ -106,35 +108,29 @@ class Referee:
         return self.module.predict(condition, self.settings, output, seed)
 
 
+def referee_of(reference: Reference, catalog: Catalog) -> Referee:
+    """A planned reference, ready to answer."""
+    picked, scope = reference.reference, (reference.root_seed, reference.reference.name)
+    return Referee(catalog.module("references", picked.name), picked.settings, reference.output.settings, scope)
+
+
 def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog) -> Evaluation:
     """Score a row that needs no training on every condition."""
-    task, picked = tasks.load(reference.task, catalog), reference.reference
-    one_movie = bool(catalog.card("references", picked.name).facts.get("one_movie"))
-    module = catalog.module("references", picked.name)
-    referee = Referee(module, picked.settings, reference.output.settings, (reference.root_seed, picked.name))
-    made = Evaluation()
+    task, referee, made = tasks.load(reference.task, catalog), referee_of(reference, catalog), Evaluation()
+    one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
     for name, condition in conditions.items():
         found = task.refer(referee, condition)
         further = {} if one_movie else condition.extras
         extras = {extra: task.refer(referee, frozen) for extra, frozen in further.items()}
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
         made.answers[name] = found
-        drawn = _drawn(task, found, condition) if task.example(condition) is not None else None
+        shown = not condition.apart and task.example(condition) is not None
+        drawn = _drawn(task, found, condition) if shown else None
         if drawn is not None:
             made.pictures[name] = drawn
     return made
 
 
-def answer_applied(
-    trained: Trained, cell: Cell, catalog: Catalog, on_frames: OnFrames
-) -> dict[str, tuple[Any, Scores]]:
-    """Answers to the movies without truth of a cell's data entry, and what can be said of them, by their file name."""
-    task, model, made = tasks.load(cell.task, catalog), answering(trained), {}
-    for one in data.applied(cell.data, cell.root_seed, catalog).values():
-        found = task.finish(task.answer(model, one, trained.tuned, on_units=_progress(one, on_frames)), one)
-        made[one.name] = found, task.score(found, one, cell.scoring)
-    return made
-
-
-def _progress(condition: Condition, on_frames: OnFrames) -> Callable[[int], None]:
+def progress(condition: Condition, on_frames: OnFrames) -> Callable[[int], None]:
+    """Tell how many frames of a condition are done."""
     return lambda done: on_frames(condition.name, done, condition.frames.n_frames)

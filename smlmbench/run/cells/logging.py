@@ -25,7 +25,8 @@ def log_evaluation(
     if evaluation.validation is not None:
         chosen = {f"val/{name}": value for name, value in evaluation.validation.values.items()}
         run.log_metrics(chosen, step=step)
-    run.log_metrics({f"test/{name}": value for name, value in mean_over_conditions(evaluation.tests).items()})
+    whole = {name: scores for name, scores in evaluation.tests.items() if not conditions[name].apart}
+    run.log_metrics({f"test/{name}": value for name, value in mean_over_conditions(whole).items()})
     for condition, scores in evaluation.tests.items():
         run.log_metrics({f"test.{condition}/{name}": value for name, value in scores.values.items()})
     run.log_dict(_metrics_json(evaluation, scoring, conditions, task), "metrics.json")
@@ -46,7 +47,7 @@ def _metrics_json(
     tuned: dict[str, Any] = {}
     if (chosen := evaluation.tuned) is not None:
         curve = {"tried": list(chosen.tried), "reached": list(chosen.curve)}
-        tuned = {**chosen.settings, **{f"{name}_curve": curve for name in chosen.settings}}
+        tuned = {**chosen.settings, **chosen.how, **{f"{name}_curve": curve for name in chosen.settings}}
     return {
         "protocol": scoring.protocol,
         "matcher": scoring.matcher,

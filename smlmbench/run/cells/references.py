@@ -2,6 +2,7 @@
 
 from smlmbench import tasks
 from smlmbench.errors import StoreLostError
+from smlmbench.run.cells.applied import log_applied, of_reference
 from smlmbench.run.cells.evaluation import evaluate_reference
 from smlmbench.run.cells.logging import log_evaluation
 from smlmbench.run.session import Session
@@ -27,7 +28,12 @@ def run_reference(reference: Reference, session: Session) -> str:
             for condition_name, condition in tests.items():
                 run.log_input(f"{where}.{condition_name}", condition.digest, condition_name, dict(condition.facts))
             evaluation = evaluate_reference(reference, tests, session.catalog)
-            log_evaluation(run, evaluation, tests, reference.scoring, tasks.load(reference.task, session.catalog))
+            task = tasks.load(reference.task, session.catalog)
+            log_evaluation(run, evaluation, tests, reference.scoring, task)
+            for applied in of_reference(reference, session.materials):
+                log_applied(run, applied, task)
+                if applied.why:
+                    session.reporter.line(f"{where} {name}: {applied.name}: not answered: {applied.why}")
     except StoreLostError:
         raise
     except Exception as error:

@@ -1,7 +1,7 @@
 """One cell as a run of the store: claim it, train or only score it, log everything, end it."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,15 +11,18 @@ from smlmbench.errors import CollapsedError, FormatError, PrunedError, StoreLost
 from smlmbench.inference.allocator import place
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
 from smlmbench.inference.devices import resolve_device
-from smlmbench.run.cells.evaluation import Evaluation, OnFrames, answer_applied, choose_on_validation, score_conditions
-from smlmbench.run.cells.logging import block_of, log_answer, log_evaluation
+from smlmbench.run.cells.applied import log_applied, of_cell
+from smlmbench.run.cells.evaluation import Evaluation, OnFrames, choose_on_validation, score_conditions
+from smlmbench.run.cells.logging import log_evaluation
 from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
 from smlmbench.run.cells.training import Events, train_cell
+from smlmbench.run.fits import seen_in_training
 from smlmbench.run.materials import Splits
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import Task
+from smlmbench.tasks.contracts import Tuned
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.claims import Row, claim
 from smlmbench.tracking.records import record_of
@@ -88,27 +91,32 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
     session.reporter.line(f"{describe(cell)}: {'scoring' if score_only else 'training'}")
     on_frames = _frames_reporter(cell, session)
     if score_only:
+        run.set_tags({names.NOT_TIMED: "{}"})  # the gate's reasons were of the earlier scores
         trained, content = _stored(run, session)
     else:
         _log_plan(cell, run, splits)
         trained, content = _trained(cell, session, run, _events(cell, session, run, task, watch))
     on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
-    content["facts"]["tuned"] = dict(trained.tuned)
+    content["facts"] |= {"tuned": dict(trained.tuned), "protocol": cell.scoring.protocol}
     if (sigma_nm := splits.validation.told.get("psf_sigma_nm")) is not None:
         content["facts"]["psf_sigma_nm"] = float(sigma_nm)
+    if "seen" not in content["facts"]:
+        content["facts"]["seen"] = trained.facts["seen"] = seen_in_training(cell, session.materials)
     _log_checkpoint(run, content)
-    _log_tuned(run, cell.scoring, trained)
+    _log_tuned(run, cell.scoring, trained, on_validation[0])
     evaluation = score_conditions(trained, cell, splits, catalog, on_frames, on_validation)
     log_evaluation(run, evaluation, splits.tests, cell.scoring, task, int(content["facts"]["samples_seen"]))
-    for name, (answer, scores) in answer_applied(trained, cell, catalog, on_frames).items():
-        log_answer(run, answer, name, task, folder="applied")
-        run.log_dict(block_of(scores), f"applied/{name}.json")
-    session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation)}")
+    for applied in of_cell(trained, cell, session.materials, on_frames):
+        log_applied(run, applied, task)
+        for line in applied.fit.get("lines", ()):
+            session.reporter.line(f"{describe(cell)}: {applied.name}: {line}")
+    apart = {name for name, condition in splits.tests.items() if condition.apart}
+    session.reporter.line(f"{describe(cell)}: {_reached(task, evaluation, apart)}")
 
 
-def _reached(task: Task, evaluation: Evaluation) -> str:
-    """The primary metric on every condition, and what was tuned."""
-    scored = evaluation.tests
+def _reached(task: Task, evaluation: Evaluation, apart: Collection[str]) -> str:
+    """The primary metric on every condition that is not apart, and what was tuned."""
+    scored = {name: scores for name, scores in evaluation.tests.items() if name not in apart}
     if not scored and evaluation.validation is not None:
         scored = {"val": evaluation.validation}
     told = ", ".join(
@@ -168,8 +176,8 @@ def _trained(cell: Cell, session: Session, run: Run, events: Events) -> tuple[Tr
     return trained, checkpoint_of(trained.network, trainee.given, model, output, facts)
 
 
-def _log_tuned(run: Run, scoring: Scoring, trained: Trained) -> None:
-    tuned = {"threshold": "none", **{name: f"{value:.6g}" for name, value in trained.tuned.items()}}
+def _log_tuned(run: Run, scoring: Scoring, trained: Trained, chosen: Tuned) -> None:
+    tuned = {"threshold": "none", **{name: f"{value:.6g}" for name, value in chosen.settings.items()}, **chosen.how}
     params = {**tuned, "protocol": scoring.protocol, "matcher": scoring.matcher}
     run.log_params({**params, "infer_device": str(next(trained.network.parameters()).device)})
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from smlmbench.registry import Card, Catalog, MetricCard
 from smlmbench.run.session import command_line, host, versions
-from smlmbench.study.cells import Cell, Plan, Reference
+from smlmbench.study.cells import Cell, DataPlan, Plan, Reference
 from smlmbench.study.planning.plan import plan_hash
 from smlmbench.study.planning.references import serving
 from smlmbench.study.schema import Study
@@ -28,13 +28,19 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
         "tasks": {name: _task(name, catalog) for name in dict.fromkeys(row.task for row in rows)},
         "conditions": {
             name: {
-                condition: source.condition_facts() | source.seen_in(entry.train)
+                condition: source.condition_facts() | source.seen_in(entry.train) | placed(entry, condition)
                 for condition, source in entry.tests.items()
             }
             for name, (_, entry) in data.items()
         },
         "data": {
-            name: {"task": task, "train": dict(entry.train_identity), "kind": entry.train.kind, "arm": entry.arm}
+            name: {
+                "task": task,
+                "train": dict(entry.train_identity),
+                "kind": entry.train.kind,
+                "arm": entry.arm,
+                "apply": [path.name for path in entry.apply],
+            }
             for name, (task, entry) in data.items()
         },
         "plugins": [str(path) for path in study.plugins],
@@ -44,6 +50,11 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "longer": {key: found.model_dump() for key, found in plan.longer.items()},
     }
+
+
+def placed(entry: DataPlan, condition: str) -> dict[str, Any]:
+    """Where a condition stands on a robustness sheet."""
+    return {} if entry.sheet is None else entry.sheet.facts(condition)
 
 
 def _task(name: str, catalog: Catalog) -> dict[str, Any]:

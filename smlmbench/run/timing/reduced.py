@@ -20,7 +20,7 @@ from smlmbench.run.cells.evaluation import answers_of
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
-from smlmbench.tasks.contracts import Answers, Gate
+from smlmbench.tasks.gating import Answers, Gate
 from smlmbench.timing import check_device
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
@@ -79,9 +79,9 @@ def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: S
 def _answered(
     cell: Cell, trained: Trained, models: Sequence[Answering], session: Session
 ) -> Iterator[tuple[Answers, Answers, Condition]]:
-    """Answers of the reduced format and of fp32 on each test condition."""
+    """Answers of the reduced format and of fp32 on each test condition but the steps of a robustness sheet."""
     task = tasks.load(cell.task, session.catalog)
-    for condition in session.materials.splits(cell).tests.values():
+    for condition in [one for one in session.materials.splits(cell).tests.values() if not one.apart]:
         reduced, single = (answers_of(task, model, condition, trained.tuned) for model in models)
         yield reduced, single, condition
 

@@ -34,9 +34,9 @@ from smlmbench.study.schema import Timing
 from smlmbench.timing import BUSY, check_device, host_name, threads, time_calls
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
+from smlmbench.tracking.tags import NOT_TIMED
 
 TIMED = "smlmbench.timed."
-NOT_TIMED = "smlmbench.not_timed"
 TIMED_ON = "smlmbench.timed_on"
 FRAMES = 8
 
@@ -71,8 +71,9 @@ def _key(cell: Cell, where: tuple[str, str, str], size: int, threads: int) -> st
     device, runtime, number_format = where
     on = {"device": device, "runtime": runtime, "number_format": number_format, "threads": threads, "host": host_name()}
     key = timing_id(model=cell.model, output=cell.output, shape=(1, 1, size, size), on=on)
-    # Whether a reduced format counts depends on the weights, so it belongs to one cell.
-    return key if number_format == "fp32" else short_hash({"timing": key, "cell": cell.cell_id})
+    # Whether a reduced format counts depends on the weights and on how they are scored, so it belongs to one cell.
+    gated = {"timing": key, "cell": cell.cell_id, "scored": cell.eval_id}
+    return key if number_format == "fp32" else short_hash(gated)
 
 
 def time_study(

@@ -32,6 +32,7 @@ from smlmbench.run.progress import Reporter, retell
 from smlmbench.run.slots import Slots, open_workers
 from smlmbench.run.using.measuring import Measurer
 from smlmbench.run.using.replacing import Record
+from smlmbench.tasks.fits import Fitting
 
 WAITING_BYTES = 2**31  # of images that came before their turn
 
@@ -61,6 +62,8 @@ class Source:
     look: Callable[[], None] = lambda: None  # what is learned before the first piece
     raster: Callable[[NDArray[np.float64]], Raster] | None = None  # of the summed image; None where there is none
     keeps_table: bool = True
+    first: int = 0  # number of the first frame that is asked for
+    fit: Callable[[], Fitting | None] = lambda: None  # how the movie compares with what the network was trained on
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from smlmbench import formats
 from smlmbench.errors import FormatError, UnitError, printable
+from smlmbench.formats.drift import read_drift, undrifted
 from smlmbench.formats.options import TableOptions
 from smlmbench.movies import BadPixels, mending
 from smlmbench.predictions import Localizations
@@ -32,6 +33,7 @@ class Conversion:
     variable: str | None = None  # name of the array in a .mat file
     overwrite: bool = False  # whether files that are there already may be replaced
     bad_pixels: BadPixels | None = None  # of a movie, NaN or infinite; None keeps them
+    drift: Path | None = None  # table of it, which is taken away from the positions of a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def convert(asked: Conversion, catalog: Catalog, on_frames: OnFrames = lambda _d
     files = [asked.target, *(asked.target.with_suffix(suffix) for suffix in facts.get("sidecars", []))]
     _check_target(asked, files)
     asked = replace(asked, source_format=source_format, target_format=target_format)
+    if asked.drift is not None and holds != "table":
+        raise FormatError(f"'{asked.source.name}' is a {holds}; a drift is taken away from positions of a table alone")
     work = {"table": _table, "movie": _movie, "image": _image}[holds]
     count, lost = work(asked, catalog, on_frames)
     return Converted(holds, source_format, target_format, count, files, list(map(printable, lost)))
@@ -113,6 +117,8 @@ def _table(asked: Conversion, catalog: Catalog, _on_frames: OnFrames) -> tuple[i
             asked.source, catalog=catalog, format=asked.source_format, options=known, names_unread=True
         )
     lost = [str(each.message) for each in caught]
+    if asked.drift is not None:
+        locs = undrifted(locs, read_drift(asked.drift, known.pixel_size_nm))
     if free and known.origin is None:
         lost.append("the origin is taken as the outer corner of the first pixel; give --origin centre otherwise")
     written = TableOptions(pixel_size_nm=known.pixel_size_nm, camera=known.camera)

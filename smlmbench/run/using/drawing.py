@@ -127,7 +127,7 @@ def draw_movie(
         return Drawn(movies[0], truth, len(joined))
     stack, emitters = drawn
     with _writers(scan, len(stack), source) as write:
-        write(source.camera.to_adu(stack.numpy()))
+        write(source.read_by(source.camera).to_adu(stack.numpy()))
     side_nm = source.field_px * source.pixel_size_nm
     found = emitters.localizations(n_frames=len(stack), field_nm=(side_nm, side_nm))
     _write_truth(found, known, source, catalog)
@@ -163,7 +163,7 @@ def _writers(paths: list[Path], frames: int, source: SimulateSource) -> Iterator
 
 
 def _write_truth(table: Localizations, path: Path, source: SimulateSource, catalog: Catalog) -> None:
-    options = TableOptions(pixel_size_nm=source.pixel_size_nm, camera=source.camera)
+    options = TableOptions(pixel_size_nm=source.pixel_size_nm, camera=source.read_by(source.camera))
     format = "thunderstorm_csv" if table.molecule is None else "smlmbench_csv"  # which keeps who is who
     write_table(table, path, catalog=catalog, format=format, options=options)
 
@@ -179,7 +179,7 @@ def blocks(
         count = min(BLOCK, frames - start)
         block, emitters = movie.block(start, start + count, derive_seed(seed, "movie", str(start)))
         table = emitters.localizations(n_frames=count, field_nm=(side_nm, side_nm))
-        yield source.camera.to_adu(block.numpy()), table.shifted(start, n_frames=frames)
+        yield source.read_by(source.camera).to_adu(block.numpy()), table.shifted(start, n_frames=frames)
 
 
 def _joined(tables: Sequence[Localizations], source: SimulateSource, frames: int) -> Localizations:

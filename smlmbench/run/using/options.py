@@ -49,6 +49,20 @@ class Predicting(TypedDict, total=False):
     psf_sigma_nm: float | None
 
 
+class Calibrating(TypedDict, total=False):
+    """Further options of `calibrate`, as those of the command.
+
+    Attributes:
+        em_gain: Of a gain register, where no camera is stated.
+        frames: First frame and the one after the last, from 0; None takes all.
+        overwrite: Replace files that exist.
+    """
+
+    em_gain: float | None
+    frames: tuple[int, int] | None
+    overwrite: bool
+
+
 class Reading(TypedDict, total=False):
     """How `evaluate` reads its files.
 
@@ -65,3 +79,25 @@ class Reading(TypedDict, total=False):
     truth_as: Mapping[str, Any]
     label_rule: Literal["floor", "ds"]
     widefield: Path | None
+
+
+class Studying(TypedDict, total=False):
+    """Further options of `write_study`, as those of the command `study`.
+
+    Attributes:
+        dark: Movie of dark frames of the same camera.
+        em_gain: Of a gain register, where no camera is stated.
+        frames: First frame and the one after the last that are measured, from 0.
+        truth: Table of the movie's positions: a test condition of the study.
+        samples: Of each training.
+        minutes: Instead of samples: about how long the study may take on two cores.
+        overwrite: Replace the file.
+    """
+
+    dark: Path | None
+    em_gain: float | None
+    frames: tuple[int, int] | None
+    truth: Path | None
+    samples: int | None
+    minutes: float | None
+    overwrite: bool

@@ -22,7 +22,9 @@ from smlmbench.inference.loading import Runnable, load
 from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
+from smlmbench.run.fits import fitting
 from smlmbench.run.using.blocks import Crew, Source
+from smlmbench.run.using.likeness import Told
 from smlmbench.run.using.measuring import Measurer, measurer
 from smlmbench.run.using.replacing import Record
 from smlmbench.run.using.writing import Written, write
@@ -132,6 +134,8 @@ def opened(request: Request, catalog: Catalog) -> Iterator[Source]:
             look=lambda: None if measure is None else measure.look(shown, model, read_out, device),
             raster=read_out.raster if read_out.keep_image and hasattr(read_out.output, "image") else None,
             keeps_table=read_out.keep_table,
+            first=first,
+            fit=lambda: fitting(model.facts, shown, catalog),
         )
 
 
@@ -146,10 +150,14 @@ def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localiza
     measure = _measurer(request, model, read_out, catalog)
     if measure is not None:
         measure.look(shown, model, read_out, device)
+    told = Told(lambda: fitting(model.facts, shown, catalog), request, read_out.pixel_nm)
+    told.begin()
     few = replace(read_out, keep_image=not read_out.keep_table)
     found = predict(shown, model.network, few, device=device, finish=measure)
     if measure is not None:
         measure.finish()
+    told.hear(0, shown.n_frames, found.table)
+    told.finish()
     answer = found.image if found.table is None else _renumbered(found.table, first, total)
     assert answer is not None  # noqa: S101 (`_ready` refuses a network that gives neither)
     return answer

@@ -1,6 +1,7 @@
 """One unit of one row: what it was given, what it answered, what was true."""
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,12 +9,13 @@ import numpy as np
 
 from smlmbench import tasks
 from smlmbench.data.contracts import Condition
-from smlmbench.errors import ConfigError, SizeError
+from smlmbench.errors import ConfigError, SizeError, UnlikeWarning
 from smlmbench.figures import ImageFormat, triplet
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import load_trained
 from smlmbench.inference.devices import resolve_device
 from smlmbench.registry import Catalog
+from smlmbench.run.fits import fitting
 from smlmbench.run.using.finding import describe
 from smlmbench.tasks import Task
 from smlmbench.tracking.records import RunRecord
@@ -59,6 +61,9 @@ def show(record: RunRecord, condition: Condition, look: Look, catalog: Catalog) 
     one = condition.part(number, number + 1)
     if trained is not None:
         answer, tuned = task.answer(answering(trained), one, trained.tuned), trained.tuned
+        fit = fitting(trained.facts, condition.frames, catalog, task)
+        for line in () if fit is None else fit.lines:
+            warnings.warn(f"'{condition.name}': {line}", UnlikeWarning, stacklevel=2)
     else:
         answer, tuned = _stored(record, condition.name, number, task), {}
     panels = task.panels(answer, one)

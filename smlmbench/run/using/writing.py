@@ -1,7 +1,7 @@
 """Results of a movie on disk while they come: the table and the summed image beside their record and journal."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from smlmbench.inference.journal import Journal, working_files
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
 from smlmbench.run.using.blocks import Crew, Source, make
+from smlmbench.run.using.likeness import Told
 from smlmbench.run.using.measuring import Measured
 from smlmbench.run.using.replacing import make_folder
 
@@ -31,6 +32,7 @@ class Written:
     frames: int
     resumed: int = 0  # frames that an earlier command had done
     measured: Measured | None = None
+    fit: Mapping[str, Any] | None = None  # how the movie compares with what the network was trained on
 
 
 def write(source: Source, catalog: Catalog, on_frames: Callable[[int, int], None], crew: Crew | None) -> Written:
@@ -44,7 +46,12 @@ def write(source: Source, catalog: Catalog, on_frames: Callable[[int, int], None
     """
     request, shown, record = source.request, source.shown, source.record
     table, image_path = Table(request, catalog, source.pixel_nm), request.output / f"{request.movie.stem}_sum.tif"
-    results = [*(table.files if source.keeps_table else ()), *([] if source.raster is None else [image_path])]
+    told = Told(source.fit, request, source.pixel_nm, source.first)
+    results = [
+        *(table.files if source.keeps_table else ()),
+        *([] if source.raster is None else [image_path]),
+        told.path,
+    ]
     make_folder(request.output)
     record.begin(results, working_files(table.path), overwrite=request.overwrite)
     identity = {**record.identity, "table": request.table_format, "changed": request.movie.stat().st_mtime_ns}
@@ -52,10 +59,13 @@ def write(source: Source, catalog: Catalog, on_frames: Callable[[int, int], None
 
     def take(*pieces: Piece) -> None:
         journal.add(*pieces)
+        for piece in pieces:
+            told.hear(piece.start, piece.stop, piece.table)
         on_frames(journal.done - journal.resumed, shown.n_frames - journal.resumed)
 
     try:
         if journal.done < shown.n_frames:
+            told.begin()
             source.look()
             make(source, catalog, journal.done, take, crew)
     finally:
@@ -70,11 +80,12 @@ def write(source: Source, catalog: Catalog, on_frames: Callable[[int, int], None
     image = journal.image
     if image is not None and source.raster is not None:
         write_raster(image_path, source.raster(image))
+    fit = told.write()
     record.finish(results)
     journal.close()
     measured = None if source.measure is None else source.measure.finish()
     named = (table.path if source.keeps_table else None, None if image is None else image_path)
-    return Written(*named, journal.rows, journal.done, journal.resumed, measured)
+    return Written(*named, journal.rows, journal.done, journal.resumed, measured, fit)
 
 
 class Table:

@@ -71,6 +71,9 @@ class _Rows:
         data = [_resolved(entry, part.catalog) for entry in study.data]
         around: dict[str, Any] = {"root_seed": study.seed, "scoring": study.scoring}
         around["task_version"] = part.catalog.card("tasks", part.task).version
+        for plan in data:
+            left_out = [] if plan.sheet is None else plan.sheet.left_out
+            self.notes += [f"data {plan.name}: {text}" for text in left_out]
         scored = {plan.name: eval_id(tests=plan.test_identity, **around) for plan in data}
         on_grid: dict[str, list[Combination]] = {}
         for plan in data:
@@ -141,7 +144,13 @@ def _resolved(entry: DataEntry, catalog: Catalog) -> DataPlan:
     tested = {name: source.identity(catalog) for name, source in tests.items()}
     content: dict[str, Any] = {"train": train, "val": val, "tests": tests}
     return DataPlan(
-        name=entry.name, apply=entry.apply, arm=entry.arm or "", train_identity=trained, test_identity=tested, **content
+        name=entry.name,
+        apply=entry.apply,
+        arm=entry.arm or "",
+        sheet=entry.robustness,
+        train_identity=trained,
+        test_identity=tested,
+        **content,
     )
 
 

@@ -8,14 +8,18 @@ from pydantic import ValidationError
 
 from smlmbench.camera.reading import camera_of_file, settled
 from smlmbench.errors import ConfigError, suggest
+from smlmbench.psf.reading import names_a_file, psf_of_file
 from smlmbench.study.reading.choices import Choices
 from smlmbench.study.reading.conditions import KEY, condition_of, is_named
 from smlmbench.study.reading.problems import Problems, Where, explain, short
-from smlmbench.study.schema import DataEntry
+from smlmbench.study.reading.robustness import KEY as KEY_SHEET
+from smlmbench.study.reading.robustness import SheetReader
+from smlmbench.study.schema import DataEntry, Sheet
 from smlmbench.study.sources import Description, Form, SimulateSource, forms_of
 
 Written = Mapping[str, Any]
 DESCRIBED = {"psf": "psf", "structure": "structures"}  # keys that hold a registered thing with its settings
+FILED = {"psf": psf_of_file}  # and what reads the YAML that may stand in their place
 CAMERA_FILES = (".yaml", ".yml")
 UNCALIBRATED = "uncalibrated"
 
@@ -71,6 +75,8 @@ class Entries:
         if raw.get("val") is not None:
             fields["val"] = self._source((*where, "val"), raw["val"], base)
         fields["test"] = self._tests((*where, "test"), raw.get("test"), base)
+        if raw.get(KEY_SHEET) is not None:
+            fields["test"], fields[KEY_SHEET] = self._sheet((*where, KEY_SHEET), raw[KEY_SHEET], fields["test"], base)
         fields["apply"] = self._apply((*where, "apply"), raw.get("apply"))
         fields |= {"arm": raw["arm"]} if "arm" in raw else {}
         filled = {**fields, "train": fields.get("train") or SimulateSource()}
@@ -86,6 +92,14 @@ class Entries:
             return {}
         read = {name: self._source((*where, name), item, base) for name, item in raw.items()}
         return {name: source for name, source in read.items() if source is not None}
+
+    def _sheet(
+        self, where: Where, raw: Any, tests: dict[str, Description], base: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Description], Sheet | None]:
+        def read(place: Where, given: Any) -> Description | None:
+            return self._source(place, given, base)
+
+        return SheetReader(where, read, self.sources, self.choices.catalog, self.problems)(raw, tests)
 
     def _apply(self, where: Where, raw: Any) -> list[Path]:
         if raw is None:
@@ -166,9 +180,13 @@ class Entries:
             fields = self._with_path(fields, key.split("."))
         if fields.get("camera", UNCALIBRATED) != UNCALIBRATED:
             noted = self.problems if "camera" in own else Problems("")
-            fields["camera"] = self._camera((*place, "camera"), fields["camera"], noted)
-            if fields["camera"] is None:
+            given, at = fields["camera"], (*place, "camera")
+            listed = isinstance(given, list)
+            places = [(*at, number) for number in range(len(given))] if listed else [at]
+            read = [self._camera(*each, noted) for each in zip(places, given if listed else [given], strict=True)]
+            if None in read:
                 return None
+            fields["camera"] = read if listed else read[0]
         for key, room in form.named.items():
             if own.get(key) is not None:
                 self.choices.registered(room, (*place, key), own[key])
@@ -200,6 +218,12 @@ class Entries:
         for key in [key for key in DESCRIBED if key in form.keys]:
             given = fields.pop(key, form.model.model_fields[key].default)
             told = self._quiet() if quiet[key] else self.choices
+            try:
+                given = self._of_file(key, given)
+            except ConfigError as error:
+                told.problems.add((*place, key), str(error))
+                usable = False
+                continue
             filled = told.described(DESCRIBED[key], (*place, key), given) if given is not None else None
             if given is not None and filled is not None:
                 filled |= self._named_files(DESCRIBED[key], (*place, key), filled)
@@ -208,6 +232,12 @@ class Entries:
             else:
                 usable = False
         return usable
+
+    def _of_file(self, key: str, given: Any) -> Any:
+        """A registered thing as it is written, or as the file says that stands in its place."""
+        if key in FILED and names_a_file(given):
+            return FILED[key](self._resolved(given), self.choices.catalog)
+        return given
 
     def _named_files(self, room: str, place: Where, filled: Mapping[str, Any]) -> dict[str, str]:
         """Files that a registered thing names (facts `files` and `needs` on its card), from the folder of the study."""

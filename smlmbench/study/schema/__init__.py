@@ -14,6 +14,32 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 Choice = dict[str, Any]  # {"name": registered name, setting: value or list of values}
 
 
+class Step(Strict):
+    """Where a test condition stands on a robustness sheet: what is changed (`axis`), by how much, from what.
+
+    `origin` is the condition at the step that changes nothing (`base`).
+    """
+
+    axis: str
+    step: float | str
+    base: float | str
+    origin: str
+    unit: str = ""  # x for factors
+
+
+class Sheet(Strict):
+    """A robustness sheet: its centre, and the steps around it; all are names of test conditions."""
+
+    centre: str
+    steps: dict[Name, Step] = {}
+    left_out: list[str] = []  # what makes no sense at this centre, with the reason
+
+    def facts(self, condition: str) -> dict[str, Any]:
+        """What it says of a test condition."""
+        step = self.steps.get(condition)
+        return {"centre": True} if condition == self.centre else {} if step is None else step.model_dump()
+
+
 class DataEntry(Strict):
     """One data set: training source, validation, named test conditions, movies to predict."""
 
@@ -21,6 +47,7 @@ class DataEntry(Strict):
     train: Source
     val: Source | None = None
     test: dict[Name, Source] = {}
+    robustness: Sheet | None = None  # whose conditions stand in test
     apply: list[Path] = []
     arm: Name | None = None  # of a sweep: `specialist` (trained for one condition), `generalist`; drawn as lines apart
 
@@ -54,7 +81,7 @@ class Training(Strict):
 class Scoring(Strict):
     """Headline protocol and its options by name (PROTOCOL section 1)."""
 
-    protocol: Literal["smlmbench-1", "challenge-2016"] = "smlmbench-1"
+    protocol: Literal["smlmbench-1", "smlmbench-2", "challenge-2016"] = "smlmbench-2"
     matcher: Literal["greedy", "hungarian"] = "greedy"
     lateral_nm: Annotated[float, Field(gt=0)] = 250.0
     axial_nm: Annotated[float, Field(gt=0)] = 500.0

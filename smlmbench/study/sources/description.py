@@ -53,8 +53,10 @@ class Form:
 def described(source: "Description", *apart: str) -> dict[str, Any]:
     """Plain JSON values of a source but for some fields; a camera's maps count by their bytes."""
     values: dict[str, Any] = plain(source.model_dump(mode="json", exclude=set(apart)))
-    if isinstance(source.camera, Camera) and source.camera.maps is not None:
-        values["camera"]["maps"] |= {name: file_digest(path) for name, path in source.camera.maps.files.items()}
+    for key in ("camera", "read_as"):
+        camera = getattr(source, key, None)
+        if isinstance(camera, Camera) and camera.maps is not None:
+            values[key]["maps"] |= {name: file_digest(path) for name, path in camera.maps.files.items()}
     return values
 
 

@@ -32,13 +32,13 @@ from smlmbench.study.sources.description import (
     unfit_maps,
     unreadable,
 )
+from smlmbench.study.sources.region import FrameRange, Region, Roi, Shape, region_of
 from smlmbench.truths.misfit import AS_STATED, Reading
 
 SMALLEST_PX = 8
 MIN_SCORED_PX = 8  # columns that must remain inside the scoring border
 X_WORD = re.compile(r"x.*|(?:pos|position|loc|coord|cent(?:er|re|roid))x")
 TEXT_SUFFIXES = {".csv", ".tsv", ".txt"}
-Shape = tuple[int, int, int]  # frames, height, width
 
 
 class Part(Share):
@@ -97,6 +97,7 @@ class MovieSource(Description):
     columns: dict[str, str] | None = None  # own names: {frame: ..., x_nm: ..., y_nm: ...}; the unit is the key's
     first_frame: int | None = None  # its number in the table; by default the format's
     origin: Literal["corner", "centre"] | None = None  # where the table's (0, 0) is in the first pixel; the format's
+    drift: Path | None = None  # table of it, where it is taken away from the truth: positions go back with their light
     misfit: Literal["stop", "warn"] = "stop"  # where the table clearly fits the movie otherwise than stated
     pixel_size_nm: Positive
     camera: Camera | Literal["uncalibrated"]
@@ -107,21 +108,26 @@ class MovieSource(Description):
     truth_kind: TruthKind = "unstated"  # what the table is (PROTOCOL section 2)
     min_photons: NonNegative = 100.0
     guard_px: Annotated[int, Field(ge=0)] = 16
+    roi: Roi | None = None  # of the frames; positions of the table are those of the whole frames
+    frames: FrameRange | None = None  # A:B, counted from 1; the table counts those of the whole movie
     part: Part | None = None
 
     @classmethod
     def form(cls) -> Form:
         """How it is written."""
-        files = {"movie": "movie", "truth": "table"}
+        files = {"movie": "movie", "truth": "table", "drift": "drift table"}
         way = "{movie: FILE, truth: FILE, ...}"
-        return Form(cls, way, cls.written("part"), own=tuple(files), files=files, named={"truth_format": "formats"})
+        own, named = (*files, "roi", "frames"), {"truth_format": "formats"}
+        return Form(cls, way, cls.written("part"), own=own, files=files, named=named)
 
     def content(self) -> dict[str, Any]:
         """Its files count by their bytes; how it was cut is said by the part, what became of bad pixels where it is."""
         table = file_digest(self.truth) if self.truth is not None else None
-        digests = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
+        digests: dict[str, Any] = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
         silent = {"origin": self.origin is None, "bad_pixels": self.bad_pixels == "refuse"}
-        apart = {"movie", "truth", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
+        digests |= {} if self.drift is None else {"drift_sha256": file_digest(self.drift)}
+        silent |= {"roi": self.roi is None, "frames": self.frames is None}
+        apart = {"movie", "truth", "drift", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
         return {**described(self, *apart), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,15 +137,15 @@ class MovieSource(Description):
 
     def check(self, look: Look) -> list[Note]:
         """Whether movie and table open, crops fit, and the table has positions."""
-        shape = movie_shape(self.movie, look)
+        shape, place = self._used(look)
         notes: list[Note] = []
         if isinstance(shape, str):
-            notes.append((("movie",), shape))
+            notes.append((place, shape))
         elif min(shape[1:]) < self.crop_px:
             said = f"frames of {shape[2]} x {shape[1]} px are smaller than crops of {self.crop_px} px"
             notes.append((("crop_px",), f"{said}; give at most {min(shape[1:])}"))
         else:
-            notes += unfit_maps(self.camera, (), [shape[1:]])
+            notes += unfit_maps(self.camera, (), [look.seen[self.movie][1:]])
         if self.truth is None:
             said = "required and not given; a movie without truth can only be predicted, list it under apply"
             return [*notes, (("truth",), said)]
@@ -151,6 +157,8 @@ class MovieSource(Description):
                 find(self.truth, "table", catalog=look.catalog, format=named, takes_columns=own)
             except (SmlmBenchError, OSError) as error:
                 table = [(("truth",), unreadable(self.truth, error))]
+        if self.drift is not None and (gone := missing(self.drift, "drift table")):
+            notes.append((("drift",), gone))
         return [*notes, *table]
 
     def beside(self, others: Mapping[Place, Description], look: Look) -> list[Note]:
@@ -160,7 +168,7 @@ class MovieSource(Description):
             if isinstance(other, MovieSource) and other.movie == self.movie:
                 said = f"'{other.movie.name}' is also the training movie, so scores would show memory"
                 notes.append((place, f"{said}; leave it out and it is cut from the training movie"))
-        shape = movie_shape(self.movie, look)
+        shape, _ = self._used(look)
         if isinstance(shape, str):
             return notes
         given = {place[0] for place in others}
@@ -170,6 +178,20 @@ class MovieSource(Description):
             if why is not None:
                 return [*notes, (("train",), why)]
         return notes
+
+    def region(self, shape: Shape) -> Region:
+        """What is used of its movie of this shape (ValueError: there is no such part)."""
+        return region_of(self.roi, self.frames, shape)
+
+    def _used(self, look: Look) -> tuple[Shape | str, Place]:
+        """Shape of what is used of its movie, or why there is none, and the key that says so."""
+        shape = movie_shape(self.movie, look)
+        if isinstance(shape, str):
+            return shape, ("movie",)
+        try:
+            return self.region(shape).shape, ()
+        except ValueError as error:
+            return str(error), ("frames" if str(error).startswith("frames") else "roi",)
 
     @property
     def cut_by(self) -> Part:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from smlmbench.camera import Camera
+from smlmbench.camera import Camera, Noise
 from smlmbench.camera.reading import unused_pixel
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Catalog
@@ -31,7 +31,17 @@ from smlmbench.study.sources.structures import notes_on, structure_content
 
 VAL_EMITTERS = 5_000  # PROTOCOL section 4: enough to place one threshold
 # fields that the first stores do not have, with their defaults as in plain JSON
-LATER = {"z_nm": 0, "background": None, "hot_pixels": 0, "empty_frames": 0, "draws": "fast", "frozen": None}
+LATER: Mapping[str, Any] = {
+    "z_nm": 0,
+    "background": None,
+    "hot_pixels": 0,
+    "empty_frames": 0,
+    "draws": "fast",
+    "frozen": None,
+    "more_cameras": [],
+    "read_as": None,
+    "told_sigma_nm": None,
+}
 
 
 class SimulateSource(Description):
@@ -51,7 +61,8 @@ class SimulateSource(Description):
     z_nm: float | Depth = 0.0
     pixel_size_nm: Positive = 100.0
     psf: dict[str, Any] = {"name": "gaussian"}
-    camera: Camera = Camera()
+    camera: Camera = Camera()  # written as a list, each frame is seen by one of them; movies to predict by the first
+    more_cameras: tuple[Camera, ...] = ()  # the others of the list; not written in a study
     field_px: Annotated[int, Field(ge=8, le=4096)] = 32
     frames: Annotated[int, Field(ge=1)] | None = None
     min_photons: NonNegative = 100.0
@@ -59,6 +70,8 @@ class SimulateSource(Description):
     background: Background | None = None
     hot_pixels: Share = 0.0  # the same ones in all frames of a movie
     empty_frames: Share = 0.0  # without emitters; the density is that of the others
+    read_as: Camera | None = None  # the camera that the user states, where it is another one
+    told_sigma_nm: Positive | None = None  # the width that rows are told, where it is not that of the PSF
     draws: Literal["fast", "frozen"] = "fast"
     frozen: Frozen | None = None  # of a named condition; not written in a study
 
@@ -68,6 +81,15 @@ class SimulateSource(Description):
         if isinstance(given, Mapping) and "pixel_size_nm" not in given and (size := unused_pixel(given.get("camera"))):
             raise ValueError(f"px_size {size} of DECODE's block Camera is not taken over; state pixel_size_nm")
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_cameras(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or not isinstance(cameras := given.get("camera"), list):
+            return given
+        if not cameras or any(isinstance(one, Mapping) and "maps" in one for one in cameras):
+            raise ValueError("a list of cameras holds at least one, and none with maps; give it, or one camera alone")
+        return {**given, "camera": cameras[0], "more_cameras": cameras[1:]}
 
     @field_validator("structure", mode="before")
     @classmethod
@@ -79,7 +101,12 @@ class SimulateSource(Description):
         """How it is written."""
         files = {"photons.table": "table"}
         return Form(
-            cls, "{simulate: {...}}", cls.written("frozen"), inside="a simulation", own=("frames",), files=files
+            cls,
+            "{simulate: {...}}",
+            cls.written("frozen", "more_cameras"),
+            inside="a simulation",
+            own=("frames",),
+            files=files,
         )
 
     def identity(self, catalog: Catalog) -> dict[str, Any]:
@@ -102,7 +129,8 @@ class SimulateSource(Description):
     def check(self, look: Look) -> list[Note]:
         """Depths that the PSF does not know, photons of no table or of nobody counted, structures, maps."""
         placed = notes_on(self.structure, self.field_px * self.pixel_size_nm, self.depths_nm, look.catalog)
-        maps = unfit_maps(self.camera, (), [(self.field_px, self.field_px)])
+        shapes, read_as = [(self.field_px, self.field_px)], () if self.read_as is None else (self.read_as,)
+        maps = [note for camera in (*self.cameras, *read_as) for note in unfit_maps(camera, (), shapes)]
         notes = [*self._check_depth(look), *(self._check_table() or self._check_track()), *placed, *maps]
         return [((self.kind, *place), said) for place, said in notes]
 
@@ -141,6 +169,22 @@ class SimulateSource(Description):
             return []
         said = f"no molecule reaches min_photons {self.min_photons:g}, by which density is counted"
         return [(("photons",), f"{said}; give brighter photons or a smaller min_photons")]
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """All its cameras."""
+        return (self.camera, *self.more_cameras)
+
+    def read_by(self, camera: Camera) -> Camera:
+        """By which camera frames of this one are read back."""
+        return camera if self.read_as is None else self.read_as
+
+    @property
+    def noise(self) -> Noise:
+        """Of a pixel, in the mean over its cameras as they are stated."""
+        noises = [self.read_by(camera).noise for camera in self.cameras]
+        excess, added = (sum(parts) / len(noises) for parts in zip(*((n.excess, n.added) for n in noises), strict=True))
+        return Noise(excess, added)
 
     @property
     def depths_nm(self) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlmbench import statistics
 from smlmbench.data.contracts import Condition
@@ -17,15 +18,14 @@ from smlmbench.formats.options import TableOptions
 from smlmbench.formats.tiff_image import write_raster
 from smlmbench.metrics.pooling import SUMS
 from smlmbench.metrics.ratios import ratio
+from smlmbench.movies import Frames
 from smlmbench.predictions import Floats, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
+from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.contracts import (
-    MOST_LOST,
-    Answers,
     Chosen,
-    Gate,
     Model,
     OnUnits,
     Referee,
@@ -34,11 +34,15 @@ from smlmbench.tasks.contracts import (
     Tuned,
     Watch,
 )
-from smlmbench.tasks.localization import comparing, gate, limits, pairing, pictures, sweeps, tuning
+from smlmbench.tasks.gating import MOST_LOST, Answers, Gate
+from smlmbench.tasks.localization import comparing, fits, gate, limits, pairing, pictures, sheet, sweeps, tuning
+from smlmbench.tasks.localization.applied import alone
+from smlmbench.tasks.localization.applied.likeness import likeness_of
+from smlmbench.tasks.localization.applied.page import movie_part
 from smlmbench.tasks.localization.photometry import Photometry, measured
-from smlmbench.tasks.localization.scoring import emitters_of, profiles, whole_evidence
+from smlmbench.tasks.localization.scoring import SIGNAL_FREE, emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
-from smlmbench.tasks.localization.tuning import LOWEST_SCORE, QUICK_THRESHOLDS, choose_threshold
+from smlmbench.tasks.localization.tuning import LOWEST_SCORE, MIDDLE, QUICK_THRESHOLDS, choose_threshold
 from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
@@ -57,6 +61,7 @@ CARD = {
         "default_for": ["emitters"],
         "extras": ["signal_free"],
         "compares": True,
+        "fits": True,
         "doubts": True,
     },
 }  # fmt: skip
@@ -84,10 +89,13 @@ class Localization(Task):
         rule = str(reference.settings.get("label_rule", "floor"))
         return replace(found, grid_nm=_grid_nm(condition, reference.output), label_rule=rule)
 
-    def tune(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Tuned:
-        """The threshold: the middle of the plateau of efficiency."""
+    def tune(
+        self, answer: Prediction, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
+    ) -> Tuned:
+        """The threshold, by the rule of the protocol."""
         assert answer.table is not None  # noqa: S101 (`answer` gives one)
-        return choose_threshold(answer.table, condition, scoring)
+        empty = (extras or {}).get(SIGNAL_FREE)
+        return choose_threshold(answer.table, condition, scoring, empty=None if empty is None else empty.table)
 
     def at(self, answer: Prediction, tuned: Mapping[str, float]) -> Prediction:
         """The candidates above the threshold."""
@@ -108,10 +116,21 @@ class Localization(Task):
         """Photons, background and uncertainty."""
         return Photometry(known, stated)
 
+    def seen(self, inputs: Iterable[NDArray[np.float32]], known: Mapping[str, float]) -> dict[str, Any]:
+        """How its frames and spots look."""
+        return fits.seen(inputs, known)
+
+    def fits(self, seen: Mapping[str, Any], frames: Frames) -> fits.Fits | None:
+        """How those of a movie look, and how many spots a fitter sees there."""
+        return fits.Fits(seen, frames) if fits.comparable(seen, frames) else None
+
     def watch(self, answer: Prediction, condition: Condition, scoring: Scoring) -> Watch:
-        """Efficiency at a quickly chosen threshold, and the image's mass over the number of emitters."""
+        """Efficiency in the middle of its plateau, found quickly, and the image's mass over the number of emitters.
+
+        Whatever the protocol: how a network was trained must not depend on how it is scored.
+        """
         assert answer.table is not None  # noqa: S101 (`answer` gives one)
-        chosen = choose_threshold(answer.table, condition, scoring, QUICK_THRESHOLDS)
+        chosen = choose_threshold(answer.table, condition, scoring, QUICK_THRESHOLDS, rule=MIDDLE)
         mass, true = 1.0, emitters_of(condition)
         if answer.image is not None and true is not None and len(true):
             mass = float(answer.image.values.sum()) / len(true)
@@ -171,13 +190,20 @@ class Localization(Task):
         return pictures.panels(answer, condition)
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
-        """The headline pair above 1 emitter/um2, the protocols."""
-        del frame
-        return section(tuple(self.card.facts["headline"]), conditions)
+        """The headline pair above 1 emitter/um2, the protocols, the robustness sheet."""
+        return section(tuple(self.card.facts["headline"]), frame, conditions)
 
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
-        """A sweep over densities, the physical limit in the same figure."""
-        return sweeps.drawings(boards)
+        """Robustness sheets, and a sweep over densities with the physical limit."""
+        return [*sheet.drawings(boards), *sweeps.drawings(boards)]
+
+    def applied(self, answer: Prediction, condition: Condition, taught: Condition) -> Untrue:
+        """Resolution of its own parts, shapes of spots, counts and brightness over the movie, drift, the error map."""
+        return alone(answer, condition).joined(likeness_of(condition, taught))
+
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart:
+        """All of that, and how rows agree."""
+        return movie_part(rows)
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """Emitters in a frame."""

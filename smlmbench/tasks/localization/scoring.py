@@ -72,7 +72,7 @@ def whole_evidence(
     limit = limit_of(condition, answer.context)
     if isinstance(limit, str):
         reasons, limit = reasons | {"limit": limit}, None
-    images = _images(answer, condition)
+    images = images_of(answer, condition)
     return evidence_of(
         answer.table, condition, scoring, images=images, signal_free=signal_free, limit=limit, reasons=reasons
     )
@@ -87,7 +87,7 @@ def profiles(task: Task, evidence: Evidence) -> dict[str, Profile]:
     return found
 
 
-def _images(answer: Prediction, condition: Condition) -> Images:
+def images_of(answer: Prediction, condition: Condition) -> Images:
     """The row's image, or its table drawn on the row's grid; the truth by the row's own label rule (PROTOCOL)."""
     raster = answer.image
     if raster is None and answer.table is not None:

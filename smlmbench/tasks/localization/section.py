@@ -1,20 +1,30 @@
-"""What the page says of localization: the headline pair, what numbers mean."""
+"""What the page says of localization: the headline pair, the robustness sheet, what numbers mean."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from smlmbench.tasks.localization import sheet
 from smlmbench.tasks.localization.limits import said_of
 from smlmbench.tasks.sections import Section
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 DENSE_PER_UM2 = 1.0  # above, chance pairs inflate the primary metric, and the headline is a pair
+MATCHING = (
+    "Detections and true emitters are paired frame by frame, nearest first, within 250 nm laterally and 500 nm "
+    "axially (inclusive). Pairing uses the full field; what is counted lies strictly inside a border of 450 nm, "
+    "a pair by its true emitter. Emitters dimmer than the data's min_photons are neutral. Counts and squared "
+    "errors are pooled over all frames before any ratio is formed. Efficiency is "
+    "100 − √((100 − JAC)² + (RMSE/nm)²) with JAC in percent and the radial RMSE; it may be negative, and no "
+    "detection gives 0."
+)
 PROTOCOLS = {
-    "smlmbench-1": (
-        "Detections and true emitters are paired frame by frame, nearest first, within 250 nm laterally and 500 nm "
-        "axially (inclusive). Pairing uses the full field; what is counted lies strictly inside a border of 450 nm, "
-        "a pair by its true emitter. Emitters dimmer than the data's min_photons are neutral. Counts and squared "
-        "errors are pooled over all frames before any ratio is formed. Efficiency is "
-        "100 − √((100 − JAC)² + (RMSE/nm)²) with JAC in percent and the radial RMSE; it may be negative, and no "
-        "detection gives 0."
+    "smlmbench-1": f"{MATCHING} The threshold of a network is the middle of the plateau of efficiency on validation.",
+    "smlmbench-2": (
+        f"{MATCHING} The threshold of a network is the lowest on the plateau of the mean efficiency of strata of "
+        "brightness on validation, each weighing the same, among those with few false detections on frames without "
+        "emitters, at every background."
     ),
     "challenge-2016": (
         "The rules of the 2016 localization microscopy challenge: both tables are cut at a 450 nm border before they "
@@ -34,14 +44,17 @@ READING = (
 )
 
 
-def section(headline: tuple[str, ...], conditions: Mapping[str, Mapping[str, Any]]) -> Section:
+def section(headline: tuple[str, ...], frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
     """The section of a board.
 
     Args:
         headline: Columns from the card.
+        frame: The board's numbers, as `Task.section` has them.
         conditions: Facts by condition.
     """
-    per_um2 = {name: fact.get("density_per_um2") for name, fact in conditions.items()}
+    named, swept = frame.rename(columns={"row": "label"}), sheet.has(conditions)
+    whole = {name: fact for name, fact in conditions.items() if "axis" not in fact}
+    per_um2 = {name: fact.get("density_per_um2") for name, fact in whole.items()}
     known = {name: density for name, density in per_um2.items() if isinstance(density, int | float)}
     return Section(
         columns=headline,
@@ -53,7 +66,9 @@ def section(headline: tuple[str, ...], conditions: Mapping[str, Mapping[str, Any
         against="nmse_star",
         reading=READING,
         protocols=PROTOCOLS,
-        notes=said_of(conditions),
+        notes=(*said_of(whole), *sheet.notes(conditions)),
         also={"false": "False / 1000 µm²", "emitters_per_s": "Emitters/s"},
+        words={sheet.COLUMN: sheet.column(named, conditions)} if swept else {},
+        listings=(sheet.listing(named, conditions),) if swept else (),
         beside={name: f"{density:g}/µm²" for name, density in known.items()},
     )

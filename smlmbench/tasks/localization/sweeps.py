@@ -4,7 +4,8 @@ PROTOCOL section 2: two arms, never one line; drawn against the isolated fractio
 the panel of recall it is the share of emitters that can be resolved, in that of errors the bound of those.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -19,12 +20,18 @@ LIMIT = "limit"
 
 def drawings(boards: Sequence[Told]) -> list[Drawing]:
     """One figure for each axis along which at least three conditions differ; none where nothing is swept."""
+    boards = [replace(board, conditions=_swept(board)) for board in boards]
     made = []
     for fact, (x_label, log) in AXES.items():
         known = {f[fact] for board in boards for f in board.conditions.values() if isinstance(f.get(fact), int | float)}
         if len(known) >= LEAST:
             made.append(_drawn(boards, fact, x_label, log=log))
     return made
+
+
+def _swept(board: Told) -> dict[str, Mapping[str, Any]]:
+    """Its conditions but those of a robustness sheet."""
+    return {name: facts for name, facts in board.conditions.items() if "axis" not in facts}
 
 
 def _drawn(boards: Sequence[Told], fact: str, x_label: str, *, log: bool) -> Drawing:

@@ -32,7 +32,7 @@ class Gauge(Task):
         place, sure = (np.concatenate(one) for one in zip(*parts, strict=True))
         return self.at((place, sure), tuned or {"reject": 0.0})
 
-    def tune(self, answer, condition, scoring):
+    def tune(self, answer, condition, scoring, extras=None):
         """The reject level with the least error that still tells half of the spectra."""
         levels = [0.0, *np.quantile(answer[1], [0.1, 0.2, 0.3, 0.4, 0.5])]
         reached = [self._rmse(self.at(answer, {"reject": level}), condition) for level in levels]
