@@ -19,7 +19,8 @@ BACKGROUND = (0.2, 5.0)  # of the darkest and of the brightest: other days and o
 SIGMA = 0.23  # share of the width up and down: focus, depth, colour
 DENSITY = (0.5, 2.0)
 # Sparse movies teach little: training goes up to this many emitters for each area of a spot (4 pi sigma^2), where a
-# third overlaps, and begins at shares of that: not above the first, not below the second.
+# third overlaps, and begins at shares of that: not above the first, not below the second. All densities alike: drawn by
+# their logarithm, 12,000 samples reached .3 less in the mean of the ten movies of robust-training.yaml.
 CROWD, SPARSE, SPARSEST = 0.35, 0.05, 0.01
 STRUCTURE = 1.5  # times what was found
 SEEN_STRUCTURE = 0.05  # smaller shares of the background are not told apart from a flat one
@@ -83,13 +84,14 @@ def ranges_of(measured: Measured) -> Ranges:
     scene = _scene(measured, assumed)
     spot_um2 = 4 * math.pi * (scene.sigma_nm / 1000) ** 2
     densest = max(DENSITY[1] * scene.density, CROWD / spot_um2)
+    sparsest = min(max(DENSITY[0] * scene.density, SPARSEST * densest), SPARSE * densest)
     if not measured.spots.on_frames.known:
         assumed.append(_taken("on-times", measured.spots.on_frames, "emitters of single frames"))
     dimmest, median, brightest = scene.photons
     dark, level, bright = scene.background
     train = {
         "structure": "uniform",
-        "density_per_um2": _log(min(max(DENSITY[0] * scene.density, SPARSEST * densest), SPARSE * densest), densest),
+        "density_per_um2": {"min": _rounded(sparsest), "max": _rounded(densest)},
         "photons": _log(PHOTONS[0] * dimmest, PHOTONS[1] * brightest),
         "min_photons": _rounded(min(MIN_PHOTONS, DIM * dimmest)),
         **_track(measured.spots),
