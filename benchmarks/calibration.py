@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from smlmbench.calibrate.background import measure_background
-from smlmbench.calibrate.camera import measure_camera
 from smlmbench.calibrate.contracts import Number
+from smlmbench.calibrate.pixels.background import measure_background
+from smlmbench.calibrate.pixels.camera import measure_camera
 from smlmbench.movies import ArrayMovie, calibrated
 from smlmbench.registry import Catalog
 from smlmbench.run.using.drawing import described, draw_frames

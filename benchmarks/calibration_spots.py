@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from smlmbench import psf
-from smlmbench.calibrate.spots import measure_spots
+from smlmbench.calibrate.molecules.spots import measure_spots
 from smlmbench.data.contracts import ArrayFrames
 from smlmbench.registry import Catalog
 from smlmbench.simulate import Movie

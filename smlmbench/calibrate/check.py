@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench import psf
-from smlmbench.calibrate.beads import BeadsFound
 from smlmbench.calibrate.contracts import Measured
-from smlmbench.calibrate.seen import Detector, Seen, look
-from smlmbench.calibrate.spots import sampled
+from smlmbench.calibrate.molecules.seen import Detector, Seen, look
+from smlmbench.calibrate.molecules.spots import sampled
+from smlmbench.calibrate.scan.beads import BeadsFound
 from smlmbench.camera import Camera
 from smlmbench.figures.likeness import Curve, Picture, likeness, shown
 from smlmbench.formats import open_movie

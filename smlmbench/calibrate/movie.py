@@ -4,12 +4,12 @@ import math
 from contextlib import ExitStack
 from pathlib import Path
 
-from smlmbench.calibrate.background import measure_background
-from smlmbench.calibrate.camera import facts as facts_of
-from smlmbench.calibrate.camera import measure_camera
 from smlmbench.calibrate.contracts import CameraFound, Measured
 from smlmbench.calibrate.drift import find_drift
-from smlmbench.calibrate.spots import measure_spots
+from smlmbench.calibrate.molecules.spots import measure_spots
+from smlmbench.calibrate.pixels.background import measure_background
+from smlmbench.calibrate.pixels.camera import facts as facts_of
+from smlmbench.calibrate.pixels.camera import measure_camera
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError

@@ -9,7 +9,7 @@ import numpy as np
 from smlmbench.calibrate.contracts import DriftFound, Measured, Number
 
 if TYPE_CHECKING:
-    from smlmbench.calibrate.beads import BeadsFound
+    from smlmbench.calibrate.scan.beads import BeadsFound
 
 BEAD_FACTS = ("name", "step_nm", "pixel_size_nm", "focus", "range_nm", "found", "used", "alike", "explained", "doubts")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from smlmbench.calibrate.beads import BeadsFound
 from smlmbench.calibrate.contracts import Measured, Number
+from smlmbench.calibrate.scan.beads import BeadsFound
 from smlmbench.calibrate.telling import interval
 from smlmbench.errors import unwritable
 from smlmbench.version import __version__

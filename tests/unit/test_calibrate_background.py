@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smlmbench.calibrate.background import measure_background
+from smlmbench.calibrate.pixels.background import measure_background
 from smlmbench.camera import Camera
 from smlmbench.movies import ArrayMovie, calibrated
 from smlmbench.registry import Catalog

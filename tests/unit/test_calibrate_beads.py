@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from smlmbench import psf
-from smlmbench.calibrate.beads import measure_beads
+from smlmbench.calibrate.scan.beads import measure_beads
 from smlmbench.calibrate.writing import BEAD, bead_optics_text, write_stack
 from smlmbench.errors import ConfigError
 from smlmbench.psf.contracts import Stand, Window

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_calibrate_spots import movie
 
-from smlmbench.calibrate.blinking import _dark, measure_blinking
 from smlmbench.calibrate.contracts import Number, SpotsFound
+from smlmbench.calibrate.molecules.blinking import _dark, measure_blinking
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import ArrayFrames
 

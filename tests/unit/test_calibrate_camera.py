@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from smlmbench.calibrate.camera import facts, measure_camera
+from smlmbench.calibrate.pixels.camera import facts, measure_camera
 from smlmbench.camera import Camera
 from smlmbench.movies import ArrayMovie, calibrated
 from smlmbench.registry import Catalog

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import smlmbench
 from smlmbench.calibrate.check import compared, kolmogorov, scene_of
-from smlmbench.calibrate.seen import Detector
+from smlmbench.calibrate.molecules.seen import Detector
 from smlmbench.calibrate.telling import doubts, lines
 from smlmbench.calibrate.writing import camera_text
 from smlmbench.camera import Camera, Noise

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smlmbench import psf
-from smlmbench.calibrate.spots import measure_spots
+from smlmbench.calibrate.molecules.spots import measure_spots
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import ArrayFrames
 from smlmbench.registry import Catalog

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import smlmbench
-from smlmbench.calibrate.budget import LEAST, budget
 from smlmbench.calibrate.contracts import BackgroundFound, CameraFound, DriftFound, Measured, Number, SpotsFound
-from smlmbench.calibrate.ranges import CELL_PX, PHOTONS, cameras, ranges_of
-from smlmbench.calibrate.studyfile import NORMALISATION, Place, study_text
+from smlmbench.calibrate.proposing.budget import LEAST, budget
+from smlmbench.calibrate.proposing.ranges import CELL_PX, PHOTONS, cameras, ranges_of
+from smlmbench.calibrate.proposing.studyfile import NORMALISATION, Place, study_text
 from smlmbench.errors import ConfigError
 from smlmbench.psf.draws import quantile
 from smlmbench.study.load import load_study
@@ -101,7 +101,11 @@ def test_training_reaches_beyond_the_movie_and_the_conditions_lie_within(tmp_pat
     (entry,) = loaded.study.data
     train, tests = entry.train, entry.test
     assert list(tests) == ["as-measured", "dim", "wide", "bright-background"]
-    assert {train.photons.law, train.background_photons.law, train.density_per_um2.law} == {"log_uniform"}
+    assert (train.photons.law, train.background_photons.law, train.density_per_um2.law) == (
+        "log_uniform",
+        "log_uniform",
+        "uniform",
+    )
     for name, test in tests.items():
         width = test.psf["sigma_nm"]
         assert train.psf["sigma_nm"]["min"] <= width <= train.psf["sigma_nm"]["max"], name

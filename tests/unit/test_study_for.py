@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import smlmbench
 from smlmbench.calibrate import movie as calibration
-from smlmbench.calibrate.ranges import BACKGROUND, SIGMA
+from smlmbench.calibrate.proposing.ranges import BACKGROUND, SIGMA
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError
 from smlmbench.run.using import studying

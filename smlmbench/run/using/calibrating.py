@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smlmbench.calibrate.beads import BeadsFound, measure_beads
 from smlmbench.calibrate.check import Check, check_movie, figure_of, figure_of_beads
 from smlmbench.calibrate.contracts import Measured
 from smlmbench.calibrate.movie import measured
+from smlmbench.calibrate.scan.beads import BeadsFound, measure_beads
 from smlmbench.calibrate.telling import doubts, plain, plain_beads
 from smlmbench.calibrate.writing import (
     BEAD,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from smlmbench.addresses import command as command_line
-from smlmbench.calibrate.budget import Budget, budget
 from smlmbench.calibrate.contracts import Measured
-from smlmbench.calibrate.ranges import Ranges, ranges_of, rows_of
-from smlmbench.calibrate.studyfile import Place, doubtful, study_text
+from smlmbench.calibrate.proposing.budget import Budget, budget
+from smlmbench.calibrate.proposing.ranges import Ranges, ranges_of, rows_of
+from smlmbench.calibrate.proposing.studyfile import Place, doubtful, study_text
 from smlmbench.calibrate.telling import plain
 from smlmbench.errors import ConfigError, UserError, unwritable
 from smlmbench.formats import find, open_movie

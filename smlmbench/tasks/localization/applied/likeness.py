@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.calibrate.check import ALONE, FEWEST_FRAMES, PIXELS, compared
-from smlmbench.calibrate.seen import Detector
-from smlmbench.calibrate.spots import sampled
+from smlmbench.calibrate.molecules.seen import Detector
+from smlmbench.calibrate.molecules.spots import sampled
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition
 from smlmbench.figures.likeness import Picture, likeness, shown

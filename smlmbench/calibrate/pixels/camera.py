@@ -1,10 +1,10 @@
-"""The camera of a movie in counts, by photon transfer (`smlmbench.calibrate.transfer`), with dark frames or without."""
+"""The camera of a movie in counts, by photon transfer (`calibrate.pixels.transfer`), with dark frames or without."""
 
 import math
 
 from smlmbench.calibrate.contracts import CameraFound, Number
-from smlmbench.calibrate.dark import Dark, measure_dark
-from smlmbench.calibrate.transfer import SYSTEMATIC, Line, Transfer, jackknifed, line_of, look_at
+from smlmbench.calibrate.pixels.dark import Dark, measure_dark
+from smlmbench.calibrate.pixels.transfer import SYSTEMATIC, Line, Transfer, jackknifed, line_of, look_at
 from smlmbench.movies import Frames
 
 SURE = 0.5  # an interval wider than this share on either side is no measurement

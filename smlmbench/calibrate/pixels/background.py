@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from smlmbench.calibrate.contracts import BackgroundFound, Number
-from smlmbench.calibrate.transfer import GROUPS, jackknifed, rough_variance
+from smlmbench.calibrate.pixels.transfer import GROUPS, jackknifed, rough_variance
 from smlmbench.movies import Frames
 from smlmbench.predictions import Floats
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtr
 
-from smlmbench.calibrate.blinking import measure_blinking
 from smlmbench.calibrate.contracts import Number, SpotsFound
-from smlmbench.calibrate.fluctuations import Flicker, flicker
-from smlmbench.calibrate.matching import FEW_WIDTHS, KEPT, Look, Match, Scene, Stage, match
-from smlmbench.calibrate.seen import MOST_FITS, THRESHOLD, Detector, Seen, look
+from smlmbench.calibrate.molecules.blinking import measure_blinking
+from smlmbench.calibrate.molecules.fluctuations import Flicker, flicker
+from smlmbench.calibrate.molecules.matching import FEW_WIDTHS, KEPT, Look, Match, Scene, Stage, match
+from smlmbench.calibrate.molecules.seen import MOST_FITS, THRESHOLD, Detector, Seen, look
 from smlmbench.camera import Noise
 from smlmbench.movies import Frames
 

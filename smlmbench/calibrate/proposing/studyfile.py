@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from smlmbench.addresses import command as command_line
-from smlmbench.calibrate.budget import Budget
 from smlmbench.calibrate.contracts import Measured
-from smlmbench.calibrate.ranges import REACH, Ranges, cameras
+from smlmbench.calibrate.proposing.budget import Budget
+from smlmbench.calibrate.proposing.ranges import REACH, Ranges, cameras
 from smlmbench.calibrate.telling import doubts
 
 NORMALISATION = "noise_scaled"  # of photons inside the networks: brightness, background and gain do least harm

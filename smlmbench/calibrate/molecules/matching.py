@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from smlmbench.calibrate.seen import Detector, Seen, look
+from smlmbench.calibrate.molecules.seen import Detector, Seen, look
 from smlmbench.camera import Noise
 from smlmbench.predictions import Floats, Ints
 from smlmbench.psf.contracts import Canvas, Spots

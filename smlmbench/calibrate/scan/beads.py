@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from smlmbench.calibrate.astigmatism import Curve, Widths, curve_of, likeness, widths_of
+from smlmbench.calibrate.scan.astigmatism import Curve, Widths, curve_of, likeness, widths_of
 from smlmbench.errors import ConfigError
 from smlmbench.predictions import Floats
 

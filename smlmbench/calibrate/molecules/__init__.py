@@ -1,0 +1,1 @@
+"""What spots say: width, photons, density, times."""

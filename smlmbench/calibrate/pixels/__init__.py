@@ -1,0 +1,1 @@
+"""What pixels say: camera and background."""

@@ -1,0 +1,1 @@
+"""A PSF from a scan of beads."""
