@@ -114,7 +114,7 @@ def network_of(name: str, asked: argparse.Namespace, catalog: Catalog, given: di
         settings={**output, "pixel_size_nm": 100.0},
         threshold=0.3,
         multiple_px=frame_multiple(card.under(settings).facts, asked.upsampling),
-        halo_px=halo_of(catalog, name, settings, asked.upsampling),
+        halo_px=halo_of(catalog, name, settings, asked.upsampling, network),
     )
     return Net(name, network, dict(settings), read_out)
 

@@ -89,7 +89,8 @@ def install(watch: Stopwatch) -> None:
     watch.watch(Supervised, "step", "forward")
     watch.watch(torch.Tensor, "backward", "backward")
     watch.watch(torch.optim.Adam, "step", "optimiser")
-    for scored in ("choose_on_validation", "score_conditions", "answer_applied"):
+    watch.watch(cells_module, "seen_in_training", "looking at the training")
+    for scored in ("choose_on_validation", "score_conditions"):
         watch.watch(cells_module, scored, "scoring")
     for holder, attribute, name in (
         (cells_module, "claim", "claim"),

@@ -83,7 +83,7 @@ class Answers:
             settings={**output, "pixel_size_nm": PIXEL_NM},
             threshold=0.3,
             multiple_px=frame_multiple(card.under(settings).facts, asked.upsampling),
-            halo_px=halo_of(catalog, asked.model, settings, asked.upsampling),
+            halo_px=halo_of(catalog, asked.model, settings, asked.upsampling, self.network),
         )
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
