@@ -56,8 +56,9 @@ TESTED = {
     *("study/planning/spaces.py smlmbench search", "run/slots.py mlflow server"),
     "cli/report.py *",
     *("run/using/studying.py smlmbench list", "run/using/studying.py smlmbench calibrate"),
+    "run/using/likeness.py smlmbench study",  # test_fits.py
     *("cli/study.py smlmbench plan", "cli/study.py smlmbench run"),
-    *(f"calibrate/studyfile.py smlmbench {name}" for name in ("plan", "run", "predict")),
+    *(f"calibrate/proposing/studyfile.py smlmbench {name}" for name in ("plan", "run", "predict")),
 }
 
 
