@@ -72,3 +72,13 @@ def test_crowds_are_not_linked():
     assert on == off
     nothing, _ = measure_blinking(frames, 100.0, Noise(), spots(0.1))
     assert nothing.why == "0 localizations in 40 successive frames; more are needed"
+
+
+@pytest.mark.parametrize("count", [150, 3000])
+def test_dark_times_of_a_power_law_have_no_mean(count):
+    draws = np.random.default_rng(2)
+    wait = np.floor(2 * draws.uniform(size=count) ** -2.0)  # t^-1.5 from 2 frames on
+    left = draws.uniform(1, 2000, count)
+    found = _dark(np.where(wait < left, wait, np.inf), left, 1e-6, 0.0)
+    assert not found.known
+    assert "not exponential" in found.why

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.spatial import cKDTree
+from scipy.stats import kstest
 
 from smlmbench.calibrate.contracts import Number, SpotsFound
 from smlmbench.camera import Noise
@@ -41,6 +42,7 @@ FEW_RETURNS = 15  # on-times that came back
 AROUND = (2.0, 5.0)  # radii between which others are counted
 Z, FLOOR = 1.96, 0.04  # standard error of the logarithm of a mean time beyond counting
 VAGUE = 1.0  # the same from which it is not told
+UNLIKE, CHANCE = 0.1, 1e-4  # distance of dark times from an exponential law, and the p value of no difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +215,29 @@ def _dark(waits: Floats, left: Floats, chance: float, crowd: float) -> Number:
     start = np.array([0.0, math.log(max(float(np.median(waits[came])), 1.0))])
     best = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}).x
     error = _error(loss, best)
+    share, mean = 1 / (1 + math.exp(-best[0])), math.exp(best[1])
+    if (away := _unlike(waits[came] + 0.5, left[came] + 0.5, (share, mean, chance))) > UNLIKE:
+        return Number.unknown(
+            f"dark times are not exponential (they lie up to {100 * away:.0f} % aside): half of those seen end within"
+            f" {np.median(waits[came]):.0f} frames, so a mean would mislead"
+        )
     if not error < VAGUE:
         return Number.unknown(
             f"{came.sum()} of {len(waits)} on-times are followed by another at their place, {by_chance:.0f} of them by"
             " chance: too few to tell how long it takes"
         )
     return _number(math.exp(best[1]), error, crowd)
+
+
+def _unlike(waits: Floats, left: Floats, law: tuple[float, float, float]) -> float:
+    """How far waits (n,) that ended in the frames left to them lie from the law; 0 where that may be chance."""
+    share, mean, chance = law
+
+    def ended(at: Floats) -> Floats:
+        return np.asarray(1 - np.exp(-chance * at) * (1 - share + share * np.exp(-at / mean)))
+
+    found = kstest(ended(waits) / np.maximum(ended(np.maximum(left, waits)), 1e-12), "uniform")
+    return float(found.statistic) if found.pvalue < CHANCE else 0.0
 
 
 def _error(loss: Callable[[Floats], float], best: Floats, step: float = 0.05) -> float:
