@@ -14,7 +14,7 @@ TRUNK, FINE = 8e-6, 0.9e-6
 OTHER = 2.5
 MINUTES = 10.0
 LEAST, STEP = 500, 100  # samples: below, networks have learned nothing worth a look
-SCORED, FEWEST, MOST = 1500, 100, 400  # emitters of a test condition, and its frames
+SCORED, FEWEST, MOST = 1500, 100, 1000  # emitters of a test condition, and its frames
 THRESHOLD_EMITTERS, VAL_FRAMES = 5000, 1500  # of validation: the protocol's, and where it ends in sparse movies
 
 

@@ -94,7 +94,6 @@ def ranges_of(measured: Measured) -> Ranges:
         "density_per_um2": {"min": _rounded(sparsest), "max": _rounded(densest)},
         "photons": _log(PHOTONS[0] * dimmest, PHOTONS[1] * brightest),
         "min_photons": _rounded(min(MIN_PHOTONS, DIM * dimmest)),
-        **_track(measured.spots),
         "background_photons": _log(BACKGROUND[0] * dark, BACKGROUND[1] * bright),
         **_structure(measured.background, measured.pixel_size_nm, STRUCTURE),
         "psf": _gaussian(
@@ -105,6 +104,7 @@ def ranges_of(measured: Measured) -> Ranges:
     as_measured = {
         "density_per_um2": _rounded(scene.density),
         "photons": _spread(median, spread),
+        **_track(measured.spots),
         "background_photons": _rounded(level),
         **_structure(measured.background, measured.pixel_size_nm, 1.0),
         "psf": _gaussian(scene.sigma_nm),
@@ -168,7 +168,10 @@ def _background(name: str, found: BackgroundFound, assumed: list[str]) -> tuple[
 
 
 def _track(spots: SpotsFound) -> dict[str, Any]:
-    """Molecules that blink, where their on-times are known; frames drawn one by one show no less of others."""
+    """Molecules that blink in the conditions, where their on-times are known.
+
+    Training draws frames one by one: these networks see one at a time, and new places in each teach more.
+    """
     if not spots.on_frames.known:
         return {}
     off = {"off_frames": _rounded(spots.off_frames.value)} if spots.off_frames.known else {}
@@ -194,7 +197,7 @@ def _found(measured: Measured) -> dict[str, str]:
             " photons a frame",
             f"; 90 % of the spots {_span(spots.photons_range)}",
         ),
-        "track": (on, " frames on", f"; {said_of(off)} frames off" if off.known else ""),
+        "track": (on, " frames on", f"; {said_of(off)} frames off" if off.known else ""),  # of the conditions
         "background_photons": (
             background.level,
             " photons a pixel",
@@ -218,7 +221,6 @@ REACH = {
 WORDS = {
     "density_per_um2": "density",
     "photons": "photons of a spot",
-    "track": "blinking",
     "background_photons": "background",
     "background": "its structure",
     "psf": "width of the PSF",

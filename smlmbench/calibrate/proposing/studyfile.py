@@ -112,9 +112,11 @@ def _data(measured: Measured, ranges: Ranges, budget: Budget, place: Place) -> I
         yield "        camera:"
         yield from (f"          - {_flow(camera)}" for camera in several)
     yield f"        field_px: {budget.field_px}"
-    middle = (ranges.train["density_per_um2"]["min"] * ranges.train["density_per_um2"]["max"]) ** 0.5
+    middle = (ranges.train["density_per_um2"]["min"] + ranges.train["density_per_um2"]["max"]) / 2
     yield f"    val: {{simulate: {{frames: {budget.val_frames(middle, pixel)}}}}}"
-    yield from _comment("The movie as it was measured; then one number off by more than a calibration errs.", 4)
+    blinks = f" Molecules stay on: {ranges.found['track']}." if "track" in ranges.tests["as-measured"] else ""
+    said = "The movie as it was measured; then one number off by more than a calibration errs."
+    yield from _comment(f"{said}{blinks}", 4)
     yield "    test:"
     alone = {} if len(several) == 1 else {"camera": several[0]}
     for name, changes in ranges.tests.items():
