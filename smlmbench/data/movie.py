@@ -17,7 +17,7 @@ from smlmbench.data.parts import Block, block_of, cut
 from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError, PairingError
 from smlmbench.formats.drift import at_frames, read_drift
-from smlmbench.predictions import Localizations
+from smlmbench.predictions import Localizations, concatenate
 from smlmbench.registry import Catalog
 from smlmbench.study.sources import MovieSource
 from smlmbench.study.sources.region import Region
@@ -80,22 +80,68 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
 
 
 class MovieFrames:
-    """Frames of a part of an open movie; the file is closed when the last reference to them goes."""
+    """Frames of what is used of an open movie; the file is closed when the last reference to them goes."""
 
-    def __init__(self, movie: movies.Movie, camera: Camera | None, block: Block, region: Region) -> None:
+    def __init__(self, movie: movies.Movie, camera: Camera | None, region: Region) -> None:
         used = movies.calibrated(movie, camera)
-        whole = movies.window(used, frames=region.frames, columns=region.columns, rows=region.rows)
-        self._frames = movies.window(whole, frames=block.frames, columns=block.columns)
+        self._frames = movies.window(used, frames=region.frames, columns=region.columns, rows=region.rows)
         self.n_frames, self.height, self.width = self._frames.n_frames, self._frames.height, self._frames.width
         self.close = weakref.finalize(self, movie.close)
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Frames start .. stop - 1 of the part, (n, height, width) photons, or counts where uncalibrated."""
+        """Frames start .. stop - 1, (n, height, width) photons, or counts where uncalibrated."""
         return self._frames.read(start, stop)
 
 
-def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localizations | None, dict[str, float]]:
-    """Its frames and true positions, and where bad pixels are replaced, how many are in the whole movie."""
+class Joined:
+    """Frames of several acquisitions, one after the other."""
+
+    def __init__(self, parts: list[MovieFrames]) -> None:
+        self._parts, self._ends = parts, np.cumsum([part.n_frames for part in parts])
+        self.n_frames, self.height, self.width = int(self._ends[-1]), parts[0].height, parts[0].width
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Frames start .. stop - 1 of all, (n, height, width)."""
+        found = []
+        for part, end in zip(self._parts, self._ends.tolist(), strict=True):
+            first, last = (min(max(at - end + part.n_frames, 0), part.n_frames) for at in (start, stop))
+            found += [part.read(first, last)] if first < last else []
+        return np.concatenate(found)
+
+
+def _opened(source: MovieSource, catalog: Catalog) -> tuple[movies.Frames, Localizations | None, dict[str, float]]:
+    """Its frames and true positions, and where bad pixels are replaced, how many are in the whole movies."""
+    opened = [_alone(one, catalog) for one in source.each]
+    frames: movies.Frames = opened[0][0] if len(opened) == 1 else Joined([each[0] for each in opened])
+    truth = _joined([each[1] for each in opened], [each[0].n_frames for each in opened])
+    mended: dict[str, float] = {}
+    for *_, counts in opened:
+        mended |= {name: mended.get(name, 0.0) + count for name, count in counts.items()}
+    gap = 0 if source.track == "iid" else frame_shift(truth, iid=False)
+    block = block_of(source.part, frames.n_frames, frames.width, gap)
+    if source.part is not None:
+        frames = movies.window(frames, frames=block.frames, columns=block.columns)
+    return frames, None if truth is None else cut(truth, block, source.pixel_size_nm), mended
+
+
+def _joined(tables: list[Localizations | None], lengths: list[int]) -> Localizations | None:
+    """Tables of frames one after the other; molecules of different ones are different."""
+    known = [table for table in tables if table is not None]
+    if len(known) < len(tables) or len(tables) == 1:
+        return None if len(known) < len(tables) else known[0]
+    total, start, most, moved = sum(lengths), 0, 0, list[Localizations]()
+    for table, length in zip(known, lengths, strict=True):
+        later = table.shifted(start, n_frames=total)
+        if (own := later.molecule) is not None:
+            later = replace(later, molecule=own + most)
+            most += int(own.max(initial=0)) + 1
+        moved.append(later)
+        start += length
+    return concatenate(moved, n_frames=total, field_nm=known[0].field_nm)
+
+
+def _alone(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localizations | None, dict[str, float]]:
+    """One acquisition, all that is used of it."""
     camera = None if source.camera == "uncalibrated" else source.camera
     movie, mended = formats.open_movie(source.movie, catalog=catalog), dict[str, float]()
     try:
@@ -105,17 +151,12 @@ def _opened(source: MovieSource, catalog: Catalog) -> tuple[MovieFrames, Localiz
             movie.tell()
         truth = _read_truth(source, source.truth, movie, camera, catalog) if source.truth is not None else None
         region = source.region((movie.n_frames, movie.height, movie.width))
-        if truth is not None:
-            truth = cut(truth, Block(region.frames, region.columns, region.rows), source.pixel_size_nm)
-        gap = 0 if source.track == "iid" else frame_shift(truth, iid=False)
-        n_frames, _, width = region.shape
-        block = block_of(source.part, n_frames, width, gap)
     except BaseException:
         movie.close()
         raise
     if truth is not None:
-        truth = cut(truth, block, source.pixel_size_nm)
-    return MovieFrames(movie, camera, block, region), truth, mended
+        truth = cut(truth, Block(region.frames, region.columns, region.rows), source.pixel_size_nm)
+    return MovieFrames(movie, camera, region), truth, mended
 
 
 def _read_truth(

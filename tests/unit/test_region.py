@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import tifffile
 from study_fakes import write_movie, write_study
 from test_data_movie import held, stream_of, write
 
@@ -75,6 +76,49 @@ def test_a_test_movie_has_a_part_of_its_own(tmp_path):
     test = {"b": {key: write_movie(tmp_path, "b")[key] for key in ("movie", "truth")}}
     entry = load_study(write_study(tmp_path, data=[{"name": "own", "train": train, "test": test}])).study.data[0]
     assert (entry.test["b"].roi, entry.test["b"].frames) == (None, None)
+
+
+def two(folder, **further):
+    """Two acquisitions; the second has 12 frames and is 1000 photons brighter."""
+    (folder / "one").mkdir()
+    (folder / "two").mkdir()
+    given, other = write(folder / "one"), write(folder / "two", 12)
+    pixels = tifffile.imread(other["movie"]) + 2000
+    tifffile.imwrite(other["movie"], pixels, photometric="minisblack")
+    return given, {"movie": other["movie"], "truth": other["truth"], **further}
+
+
+def test_acquisitions_follow_each_other(tmp_path):
+    given, other = two(tmp_path)
+    source = MovieSource(**given, more=[other], track="iid")
+    part = held(source)
+    assert part.frames.n_frames == 32
+    assert part.frames.read(19, 22)[:, 0, 0].tolist() == [1900, 1000, 1100]
+    assert len(part.truth.table) == 32
+    assert part.truth.table.x_nm[part.truth.table.frame == 20].tolist() == [150.0]
+    train, val = (source.cuts(val=False, test=True)[role] for role in ("train", "val"))
+    assert held(train).frames.n_frames + held(val).frames.n_frames == 32
+    assert held(val).frames.read(0, 1)[0, 0, 0] > 1000
+    assert len(source.identity(Catalog())["more"]) == 1
+    assert "more" not in MovieSource(**given).identity(Catalog())
+
+
+def test_each_acquisition_has_a_part_and_a_place_of_its_own(tmp_path):
+    given, other = two(tmp_path, roi=ROI, frames="3:4")
+    part = held(MovieSource(**given, roi={**ROI, "x_px": 0}, frames="1:2", more=[other], track="iid"))
+    assert part.frames.read(0, 4)[:, 0, 0].tolist() == [8, 108, 1000 + 213, 1000 + 313]
+    train = write_movie(tmp_path) | {"track": "iid", "more": [{"movie": "gone.tif", "truth": "a.csv"}]}
+    with pytest.raises(ConfigError, match=r"train\.more\[0\]\.movie: .*gone\.tif' does not exist"):
+        load_study(write_study(tmp_path, data=[{"name": "own", "train": train}]))
+    train["more"] = [{"movie": "a.tif", "truth": "a.csv"}]
+    test = {"b": {key: write_movie(tmp_path, "c")[key] for key in ("movie", "truth")}}
+    test["b"]["more"] = [{"movie": "a.tif", "truth": "a.csv"}]
+    with pytest.raises(ConfigError, match=r"'a\.tif' is also the training movie"):
+        load_study(write_study(tmp_path, data=[{"name": "own", "train": train, "test": test}]))
+    narrow = write_movie(tmp_path, "b", width=100)
+    train["more"] = [{key: narrow[key] for key in ("movie", "truth")}]
+    with pytest.raises(ConfigError, match=r"frames of 100 x 32 px, those of 'a\.tif' 200 x 32"):
+        load_study(write_study(tmp_path, data=[{"name": "own", "train": train}]))
 
 
 def test_a_drift_is_taken_away_from_a_table(tmp_path):

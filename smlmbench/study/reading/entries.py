@@ -267,6 +267,9 @@ class Entries:
         value, inner = fields.get(keys[0]), keys[1:]
         if inner and isinstance(value, Mapping):
             return {**fields, keys[0]: self._with_path(dict(value), inner)}
+        if inner and isinstance(value, list):
+            each = [self._with_path(dict(one), inner) if isinstance(one, Mapping) else one for one in value]
+            return {**fields, keys[0]: each}
         return {**fields, keys[0]: self._resolved(value)} if not inner and isinstance(value, str) else fields
 
     def _quiet(self) -> Choices:

@@ -32,7 +32,7 @@ from smlmbench.study.sources.description import (
     unfit_maps,
     unreadable,
 )
-from smlmbench.study.sources.region import FrameRange, Region, Roi, Shape, region_of
+from smlmbench.study.sources.region import Acquisition, FrameRange, Region, Roi, Shape, region_of
 from smlmbench.truths.misfit import AS_STATED, Reading
 
 SMALLEST_PX = 8
@@ -110,6 +110,7 @@ class MovieSource(Description):
     guard_px: Annotated[int, Field(ge=0)] = 16
     roi: Roi | None = None  # of the frames; positions of the table are those of the whole frames
     frames: FrameRange | None = None  # A:B, counted from 1; the table counts those of the whole movie
+    more: tuple[Acquisition, ...] = ()  # of the same camera; a block of frames is then cut over all of them
     part: Part | None = None
 
     @classmethod
@@ -117,7 +118,8 @@ class MovieSource(Description):
         """How it is written."""
         files = {"movie": "movie", "truth": "table", "drift": "drift table"}
         way = "{movie: FILE, truth: FILE, ...}"
-        own, named = (*files, "roi", "frames"), {"truth_format": "formats"}
+        own, named = (*files, "roi", "frames", "more"), {"truth_format": "formats"}
+        files |= {f"more.{key}": what for key, what in files.items()}
         return Form(cls, way, cls.written("part"), own=own, files=files, named=named)
 
     def content(self) -> dict[str, Any]:
@@ -126,8 +128,17 @@ class MovieSource(Description):
         digests: dict[str, Any] = {"movie_sha256": file_digest(self.movie), "truth_sha256": table}
         silent = {"origin": self.origin is None, "bad_pixels": self.bad_pixels == "refuse"}
         digests |= {} if self.drift is None else {"drift_sha256": file_digest(self.drift)}
+        digests |= {"more": [one.content() for one in self.each[1:]]} if self.more else {}
         silent |= {"roi": self.roi is None, "frames": self.frames is None}
-        apart = {"movie", "truth", "drift", "split", "misfit", *(name for name, is_so in silent.items() if is_so)}
+        apart = {
+            "movie",
+            "truth",
+            "drift",
+            "more",
+            "split",
+            "misfit",
+            *(name for name, is_so in silent.items() if is_so),
+        }
         return {**described(self, *apart), **digests}
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,8 +148,13 @@ class MovieSource(Description):
 
     def check(self, look: Look) -> list[Note]:
         """Whether movie and table open, crops fit, and the table has positions."""
+        if self.more:
+            notes = [((*(("more", number - 1) if number else ()), *place), said)
+                     for number, one in enumerate(self.each) for place, said in one.check(look)]  # fmt: skip
+            shape, place = self._used(look)
+            return notes if notes or not isinstance(shape, str) else [(place, shape)]
         shape, place = self._used(look)
-        notes: list[Note] = []
+        notes = []
         if isinstance(shape, str):
             notes.append((place, shape))
         elif min(shape[1:]) < self.crop_px:
@@ -165,8 +181,10 @@ class MovieSource(Description):
         """Whether it is used twice, and large enough to be cut."""
         notes: list[Note] = []
         for place, other in others.items():
-            if isinstance(other, MovieSource) and other.movie == self.movie:
-                said = f"'{other.movie.name}' is also the training movie, so scores would show memory"
+            own = {one.movie for one in self.each}
+            again = [one.movie.name for one in getattr(other, "each", ()) if one.movie in own]
+            if again:
+                said = f"'{again[0]}' is also the training movie, so scores would show memory"
                 notes.append((place, f"{said}; leave it out and it is cut from the training movie"))
         shape, _ = self._used(look)
         if isinstance(shape, str):
@@ -179,12 +197,29 @@ class MovieSource(Description):
                 return [*notes, (("train",), why)]
         return notes
 
+    @property
+    def each(self) -> list["MovieSource"]:
+        """Its acquisitions, each as if it were the only one and whole."""
+        alone = self.model_copy(update={"more": (), "part": None})
+        own = [{name: getattr(one, name) for name in Acquisition.model_fields} for one in self.more]
+        return [alone, *(alone.model_copy(update=fields) for fields in own)]
+
     def region(self, shape: Shape) -> Region:
         """What is used of its movie of this shape (ValueError: there is no such part)."""
         return region_of(self.roi, self.frames, shape)
 
     def _used(self, look: Look) -> tuple[Shape | str, Place]:
-        """Shape of what is used of its movie, or why there is none, and the key that says so."""
+        """Shape of what is used of its movies together, or why there is none, and the key that says so."""
+        if self.more:
+            shapes = [one._used(look) for one in self.each]
+            for number, (shape, place) in enumerate(shapes):
+                here: Place = ("more", number - 1) if number else ()
+                if isinstance(shape, str):
+                    return shape, (*here, *place)
+                if shape[1:] != (first := shapes[0][0])[1:]:
+                    said = f"frames of {shape[2]} x {shape[1]} px, those of '{self.movie.name}' {first[2]} x {first[1]}"
+                    return f"{said}; give a roi of one size to both, or data entries of their own", here
+            return (sum(int(shape[0]) for shape, _ in shapes), *shapes[0][0][1:]), ()
         shape = movie_shape(self.movie, look)
         if isinstance(shape, str):
             return shape, ("movie",)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -40,6 +41,16 @@ def _read(given: Any) -> Any:
 
 
 FrameRange = Annotated[Range, BeforeValidator(_read)]
+
+
+class Acquisition(Strict):
+    """A further movie of the same optics and camera, with its table; frames are appended to those before."""
+
+    movie: Path
+    truth: Path | None = None
+    drift: Path | None = None
+    roi: Roi | None = None
+    frames: FrameRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
