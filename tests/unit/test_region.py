@@ -150,3 +150,12 @@ def test_a_part_that_is_none_is_told_in_one_line(tmp_path, stated, said):
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, **stated)
     assert said in str(caught.value).splitlines()[0]
+
+
+def test_movies_to_predict_have_names_of_their_own(tmp_path):
+    (tmp_path / "day2").mkdir()
+    train = write_movie(tmp_path)
+    write_movie(tmp_path / "day2")
+    data = [{"name": "own", "train": train, "apply": ["a.tif", "day2/a.tif"]}]
+    with pytest.raises(ConfigError, match=r"data\[0\]\.apply\[1\]: another movie of the list is named 'a\.tif' too"):
+        load_study(write_study(tmp_path, data=data))

@@ -107,7 +107,14 @@ class Entries:
         if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
             self.problems.add(where, f"{short(raw)} is not a list of movies; write [a.tif, b.tif]")
             return []
-        return [self._resolved(item) for item in raw]
+        paths = [self._resolved(item) for item in raw]
+        named: set[str] = set()
+        for index, path in enumerate(paths):
+            if path.name in named:
+                said = f"another movie of the list is named '{path.name}' too, and results are kept by name"
+                self.problems.add((*where, index), f"{said}; rename one, or give it a data entry of its own")
+            named.add(path.name)
+        return paths
 
     def _source(self, where: Where, raw: Any, base: Mapping[str, Any] | None) -> Description | None:
         """Read one source; `base` is the training source as written, for what is not named."""
