@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from smlmbench.registry import Catalog
-from smlmbench.run.using.calibration import calibrate as calibrate
+from smlmbench.run.movies.calibration import calibrate as calibrate
+from smlmbench.run.movies.studying import write_study as write_study
 from smlmbench.run.using.options import Predicting, Reading, Running
-from smlmbench.run.using.studying import write_study as write_study
 from smlmbench.study.load import Loaded
 from smlmbench.study.load import load_study as load_study
 
@@ -286,7 +286,7 @@ def evaluate(
             found = smlmbench.predict("peaks_gaussian", movie, pixel_size_nm=100, camera=camera)
             smlmbench.evaluate(found, truth).values["recall"]
     """
-    from smlmbench.run.using.comparing import compare
+    from smlmbench.run.tables.comparing import compare
 
     sizes = {"field_nm": field_nm, "pixel_size_nm": pixel_size_nm, "fine_pixel_nm": fine_pixel_nm}
     scores, _ = compare(found, truth, {**sizes, **more}, Catalog(), matcher=matcher, border_nm=border_nm)

@@ -12,7 +12,7 @@ from smlmbench.cli.output import emit, emit_json, note, table
 
 if TYPE_CHECKING:
     from smlmbench.calibrate.telling import Line
-    from smlmbench.run.using.calibrating import Calibrated, CalibratedBeads
+    from smlmbench.run.movies.calibrating import Calibrated, CalibratedBeads
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def command(asked: _Asked) -> None:
         find(movie, "movie", catalog=catalog)
     if asked.bead_step_nm is not None and (asked.dark is not None or asked.em_gain is not None):
         raise ConfigError("a scan of beads needs no camera to be found; leave --dark and --em-gain out")
-    from smlmbench.run.using.calibrating import Wanted, calibrate_beads, calibrate_movie
+    from smlmbench.run.movies.calibrating import Wanted, calibrate_beads, calibrate_movie
     from smlmbench.run.using.predicting import read_camera
 
     own = (asked.movie, asked.pixel_size_nm, read_camera(asked.camera), asked.dark, asked.em_gain, frames)

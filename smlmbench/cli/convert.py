@@ -55,7 +55,7 @@ def command(asked: _Asked) -> None:
     from smlmbench.formats import TableOptions
     from smlmbench.registry import Catalog
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.using.converting import Conversion, convert
+    from smlmbench.run.tables.converting import Conversion, convert
 
     camera = None
     if asked.camera is not None:

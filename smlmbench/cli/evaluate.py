@@ -47,7 +47,7 @@ def command(asked: _Asked) -> None:
     Example: smlmbench evaluate found.csv truth.csv --field-nm 6400 6400
     """
     from smlmbench.registry import Catalog
-    from smlmbench.run.using.comparing import compare
+    from smlmbench.run.tables.comparing import compare
 
     names = ("field_nm", "widefield", "fine_pixel_nm", "label_rule", "found_format", "truth_format", "pixel_size_nm")
     options = {name: getattr(asked, name) for name in names}

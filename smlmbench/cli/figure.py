@@ -85,7 +85,7 @@ def _movie(asked: _Asked) -> None:
     from smlmbench.movies import mending
     from smlmbench.registry import Catalog
     from smlmbench.run.progress import Reporter
-    from smlmbench.run.using.projecting import check_target, picture_format, project, write_projection
+    from smlmbench.run.tables.projecting import check_target, picture_format, project, write_projection
 
     how = asked.projection or ("sum" if asked.total else None)
     if asked.frame is not None or asked.condition is not None:
@@ -120,8 +120,8 @@ def _run(asked: _Asked) -> None:
 
     store = open_store(asked.store, create=False)
     from smlmbench.run.studies.sources import sources_from, sources_of
+    from smlmbench.run.tables.projecting import check_target, picture_format, write_bytes
     from smlmbench.run.using.finding import describe, find_row
-    from smlmbench.run.using.projecting import check_target, picture_format, write_bytes
     from smlmbench.run.using.showing import Look, show
     from smlmbench.study.load import load_study
 

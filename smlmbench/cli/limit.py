@@ -28,7 +28,7 @@ def command(asked: _Asked) -> None:
     Example: smlmbench limit experiments/density-sweep.yaml
     """
     from smlmbench import api
-    from smlmbench.run.using.describing import described_conditions
+    from smlmbench.run.tables.describing import described_conditions
 
     loaded = asked.loaded()
     found = list(described_conditions(api.plan(loaded, repeats=asked.repeats), loaded.catalog))

@@ -11,7 +11,7 @@ from smlmbench.cli.options import AsJson, Overwrite, from_fields
 from smlmbench.cli.output import emit, emit_json, note, table
 
 if TYPE_CHECKING:
-    from smlmbench.run.using.studying import StudyWritten
+    from smlmbench.run.movies.studying import StudyWritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def command(asked: _Asked) -> None:
     Example: smlmbench study cells.tif --pixel-size-nm 100 --camera camera.yaml -o cells.yaml
     """
     from smlmbench.cli.predict import frame_range
-    from smlmbench.run.using.studying import study_file, write_study
+    from smlmbench.run.movies.studying import study_file, write_study
 
     made = write_study(
         asked.movie,

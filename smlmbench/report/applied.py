@@ -8,7 +8,7 @@ from typing import Any
 from smlmbench.report.drawings import LARGEST_PICTURE_BYTES, MOST_EXAMPLES, Drawing, embedded
 from smlmbench.report.model import Board, Entry, Row, read_json
 from smlmbench.report.tables import Column, Table, tabulate
-from smlmbench.tasks.applied import AppliedRow, Grid
+from smlmbench.tasks.contracts.applied import AppliedRow, Grid
 
 FOLDER = "applied"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Task
-from smlmbench.tasks.sections import Section
+from smlmbench.tasks.contracts.sections import Section
 from smlmbench.tracking.records import RunRecord as Run
 from smlmbench.tracking.records import StudyRecord as Record
 

@@ -27,7 +27,7 @@ from smlmbench.report.tables.formats import formats_table
 from smlmbench.report.tables.rows import rows_table, settings_table
 from smlmbench.report.tables.timings import device_table
 from smlmbench.report.words import answer
-from smlmbench.tasks.sections import Told
+from smlmbench.tasks.contracts.sections import Told
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Rank, row, loss, difference and latency stand first in a leaderboard.

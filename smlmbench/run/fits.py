@@ -16,7 +16,7 @@ from smlmbench.registry import Catalog
 from smlmbench.run.materials import Materials
 from smlmbench.study.cells import Cell
 from smlmbench.tasks import Task
-from smlmbench.tasks.fits import Fitting
+from smlmbench.tasks.contracts.fits import Fitting
 
 SEEN = "seen"  # the fact of a checkpoint
 SAMPLES, PIXELS, AT_ONCE = 512, 2**21, 64

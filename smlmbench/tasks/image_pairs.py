@@ -23,7 +23,7 @@ from smlmbench.predictions import Prediction
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Watch, mean_of_sums
-from smlmbench.tasks.sections import Section
+from smlmbench.tasks.contracts.sections import Section
 from smlmbench.truths.target_images import TargetImages
 
 if TYPE_CHECKING:

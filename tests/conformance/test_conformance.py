@@ -249,13 +249,13 @@ def test_a_source_whose_validation_is_its_test_set_is_found(monkeypatch, task, s
     module = CATALOG.module("data", source)
     condition = module.condition
 
-    def tested(name, description, identity, asked, catalog):
+    def swapped(name, description, identity, asked, catalog):
         part = getattr(description, "part", None)
         if part is not None:
             description = description.model_copy(update={"part": part.model_copy(update={"role": "test"})})
         return condition(name, description, identity, replace(asked, role="test"), catalog)
 
-    monkeypatch.setattr(module, "condition", tested)
+    monkeypatch.setattr(module, "condition", swapped)
     outcome = guarded(task)
     assert (outcome.passed, outcome.detail) == (False, "validation and test share units")
 

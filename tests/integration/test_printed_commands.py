@@ -55,7 +55,7 @@ TESTED = {
     *("run/using/asking.py smlmbench time", "inference/loading.py smlmbench export"),
     *("study/planning/spaces.py smlmbench search", "run/slots.py mlflow server"),
     "cli/report.py *",
-    *("run/using/studying.py smlmbench list", "run/using/studying.py smlmbench calibrate"),
+    *("run/movies/studying.py smlmbench list", "run/movies/studying.py smlmbench calibrate"),
     "run/using/likeness.py smlmbench study",  # test_fits.py
     *("cli/study.py smlmbench plan", "cli/study.py smlmbench run"),
     *(f"calibrate/proposing/studyfile.py smlmbench {name}" for name in ("plan", "run", "predict")),

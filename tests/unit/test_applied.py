@@ -9,7 +9,7 @@ from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.tasks import load
-from smlmbench.tasks.applied import AppliedRow, Untrue
+from smlmbench.tasks.contracts.applied import AppliedRow, Untrue
 from smlmbench.tasks.localization.applied.agreement import agreement, matrix
 from smlmbench.tasks.localization.applied.spreads import over_time, spreads
 from smlmbench.tasks.localization.applied.verdicts import moving, shaped

@@ -9,7 +9,7 @@ import pytest
 
 from smlmbench.errors import FormatError, LossWarning, SizeError
 from smlmbench.registry import Catalog
-from smlmbench.run.using.comparing import compare
+from smlmbench.run.tables.comparing import compare
 from smlmbench.tasks.contracts import Scores
 
 CATALOG = Catalog()

@@ -14,7 +14,7 @@ from smlmbench.errors import FormatError, SmlmBenchError, UnitError
 from smlmbench.formats import TableOptions, open_movie, read_table, write_table
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run.using.converting import Conversion, convert
+from smlmbench.run.tables.converting import Conversion, convert
 
 CATALOG = Catalog()
 ALL = {

@@ -11,7 +11,7 @@ import pytest
 from smlmbench.errors import FormatError, LossWarning, PairingError
 from smlmbench.registry import Catalog
 from smlmbench.run.studies.pairing import doubts
-from smlmbench.run.using.comparing import compare
+from smlmbench.run.tables.comparing import compare
 from smlmbench.study.load import load_study
 
 DATA = Path(os.environ.get("SMLMBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "field-cases"

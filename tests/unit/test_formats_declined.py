@@ -13,8 +13,8 @@ from smlmbench.errors import FormatError, LossWarning
 from smlmbench.formats import TableOptions, find, read_table
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run.using.comparing import compare
-from smlmbench.run.using.converting import Conversion, convert
+from smlmbench.run.tables.comparing import compare
+from smlmbench.run.tables.converting import Conversion, convert
 
 CATALOG = Catalog()
 TABLES = [name for name in CATALOG.names("formats") if CATALOG.card("formats", name).facts["holds"] == "table"]

@@ -11,7 +11,7 @@ from smlmbench.formats import TableOptions, read_table, text, write_table
 from smlmbench.formats.smlmbench_csv import append_table, unread
 from smlmbench.predictions import Localizations, concatenate
 from smlmbench.registry import Catalog
-from smlmbench.run.using.converting import Conversion, convert
+from smlmbench.run.tables.converting import Conversion, convert
 
 CATALOG = Catalog()
 SIZE = {"n_frames": 4, "field_nm": (10.0, 20.0)}

@@ -11,8 +11,8 @@ from smlmbench.camera import Camera
 from smlmbench.errors import FormatError, LossWarning
 from smlmbench.formats import TableOptions, find, kinds, read_table
 from smlmbench.registry import Catalog
-from smlmbench.run.using.comparing import compare
-from smlmbench.run.using.converting import Conversion, convert
+from smlmbench.run.tables.comparing import compare
+from smlmbench.run.tables.converting import Conversion, convert
 
 CATALOG = Catalog()
 PX100 = TableOptions(pixel_size_nm=100.0)

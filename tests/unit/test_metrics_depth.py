@@ -18,7 +18,7 @@ from smlmbench.run.cells.evaluation import Evaluation
 from smlmbench.run.cells.logging import log_evaluation
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import load
-from smlmbench.tasks.gating import Answers
+from smlmbench.tasks.contracts.gating import Answers
 from smlmbench.tasks.localization.tuning import choose_threshold
 from smlmbench.truths.emitters import Emitters
 

@@ -14,7 +14,7 @@ from smlmbench.metrics.squirrel import WIDEST_PX, match
 from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.render import render_table
-from smlmbench.run.using.comparing import compare
+from smlmbench.run.tables.comparing import compare
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.localization import scoring
 

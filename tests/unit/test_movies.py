@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from smlmbench.camera import Camera
 from smlmbench.errors import FormatError, SizeError
 from smlmbench.movies import ArrayMovie, blocks, calibrated, window
-from smlmbench.run.using.projecting import project
+from smlmbench.run.tables.projecting import project
 
 COUNTS = np.arange(10 * 3 * 4, dtype=np.uint16).reshape(10, 3, 4) + 90
 

@@ -9,8 +9,8 @@ import tifffile
 from smlmbench.cli import app
 from smlmbench.formats import open_movie
 from smlmbench.registry import Catalog
-from smlmbench.run.using import projecting
-from smlmbench.run.using.projecting import project
+from smlmbench.run.tables import projecting
+from smlmbench.run.tables.projecting import project
 
 CATALOG = Catalog()
 FRAMES = np.random.default_rng(4).integers(50_000, 65_535, (31, 12, 20), dtype=np.uint16)

@@ -10,7 +10,7 @@ from test_data_movie import held, stream_of, write
 from smlmbench.errors import ConfigError, FormatError
 from smlmbench.formats import TableOptions, read_table
 from smlmbench.registry import Catalog
-from smlmbench.run.using.converting import Conversion, convert
+from smlmbench.run.tables.converting import Conversion, convert
 from smlmbench.study.load import load_study
 from smlmbench.study.sources import MovieSource
 

@@ -16,7 +16,7 @@ PLUG_IN = """\
 
 from smlmbench.tasks.contracts import Task
 from smlmbench.tasks.contracts import Watch
-from smlmbench.tasks.sections import Section
+from smlmbench.tasks.contracts.sections import Section
 
 CARD = {"version": 1, "summary": "Errors", "room": "tasks",
         "facts": {"primary": "errors", "direction": "down", "headline": ["errors", "ties"], "truths": ["labels"]}}

@@ -25,7 +25,7 @@ from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.study.sources import MovieSource, SimulateSource
-from smlmbench.tasks.gating import Answers
+from smlmbench.tasks.contracts.gating import Answers
 from smlmbench.truths.bounds import Bounds, lateral_nm
 from smlmbench.truths.emitters import Emitters
 

@@ -9,9 +9,9 @@ from test_sweeps import COLUMNS, line
 
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.page import build_report
+from smlmbench.tasks.contracts.sections import Told
 from smlmbench.tasks.localization import sheet
 from smlmbench.tasks.localization.sheet import Curve
-from smlmbench.tasks.sections import Told
 
 
 def step(axis, at, base=1.0, unit="x", origin="centre"):

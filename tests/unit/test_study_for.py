@@ -15,7 +15,7 @@ from smlmbench.calibrate import movie as calibration
 from smlmbench.calibrate.proposing.ranges import BACKGROUND, SIGMA
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError
-from smlmbench.run.using import studying
+from smlmbench.run.movies import studying
 
 STATED = ["--pixel-size-nm", "160", "--camera", yaml.safe_dump(CAMERA, default_flow_style=True).strip()]
 

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
+from smlmbench.tasks.contracts.sections import Told
 from smlmbench.tasks.localization import sweeps
-from smlmbench.tasks.sections import Told
 
 COLUMNS = ["model", "kind", "picked", "ceiling", "condition", "metric", "value", "low", "high", "style"]
 

@@ -18,7 +18,7 @@ from smlmbench.outputs import raster
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.gating import Answers
+from smlmbench.tasks.contracts.gating import Answers
 from smlmbench.tasks.localization import choose_threshold, tuning
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE
 from smlmbench.truths.emitters import Emitters

@@ -11,7 +11,7 @@ from smlmbench.predictions import Localizations, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Scores, Task, Tuned, mean_of_sums, mean_over_conditions
-from smlmbench.tasks.gating import Answers
+from smlmbench.tasks.contracts.gating import Answers
 from smlmbench.truths.emitters import Emitters
 
 CATALOG = Catalog()

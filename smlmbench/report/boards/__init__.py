@@ -12,7 +12,7 @@ from smlmbench.report.boards.ranking import mark_front, rank
 from smlmbench.report.boards.rows import combination
 from smlmbench.report.flags import against_references, board_notes, halved, incomplete, mixed_formats, unlike
 from smlmbench.report.model import Board, Entry, Row, mean
-from smlmbench.tasks.sections import Section
+from smlmbench.tasks.contracts.sections import Section
 
 PUBLISHED = "published"
 

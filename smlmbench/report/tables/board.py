@@ -10,7 +10,7 @@ from smlmbench.report.boards.frame import of
 from smlmbench.report.model import LATENCY, Board, Entry, Estimate, finite
 from smlmbench.report.tables import COST, Cell, Column, Table, changed, look_of, sortable, tabulate
 from smlmbench.report.words import decimals, interval, milliseconds, number
-from smlmbench.tasks.sections import Listing
+from smlmbench.tasks.contracts.sections import Listing
 
 # With more conditions than this (a sweep) the board shows only the primary metric of each.
 MANY_CONDITIONS = 4

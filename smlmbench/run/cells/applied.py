@@ -16,8 +16,8 @@ from smlmbench.run.materials import Materials
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks import Task
-from smlmbench.tasks.applied import Untrue
 from smlmbench.tasks.contracts import Scores
+from smlmbench.tasks.contracts.applied import Untrue
 from smlmbench.tracking.runs import Run
 
 FOLDER = "applied"

@@ -22,7 +22,7 @@ from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
 from smlmbench.tasks.contracts import Chosen, Model, Scores, Tuned
-from smlmbench.tasks.gating import Answers
+from smlmbench.tasks.contracts.gating import Answers
 
 OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]

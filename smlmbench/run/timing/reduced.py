@@ -20,7 +20,7 @@ from smlmbench.run.cells.evaluation import answers_of
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell
-from smlmbench.tasks.gating import Answers, Gate
+from smlmbench.tasks.contracts.gating import Answers, Gate
 from smlmbench.timing import check_device
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of

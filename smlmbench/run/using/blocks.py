@@ -32,7 +32,7 @@ from smlmbench.run.progress import Reporter, retell
 from smlmbench.run.slots import Slots, open_workers
 from smlmbench.run.using.measuring import Measurer
 from smlmbench.run.using.replacing import Record
-from smlmbench.tasks.fits import Fitting
+from smlmbench.tasks.contracts.fits import Fitting
 
 WAITING_BYTES = 2**31  # of images that came before their turn
 

@@ -10,7 +10,7 @@ from typing import Any
 from smlmbench.addresses import command
 from smlmbench.errors import UnlikeWarning, unwritable
 from smlmbench.predictions import Localizations
-from smlmbench.tasks.fits import Fitting
+from smlmbench.tasks.contracts.fits import Fitting
 
 
 class Told:

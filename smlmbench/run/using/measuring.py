@@ -16,7 +16,7 @@ from smlmbench.inference.engine import Piece, ReadOut, stream
 from smlmbench.inference.loading import Runnable
 from smlmbench.movies import Frames, stretches, window
 from smlmbench.registry import Catalog
-from smlmbench.tasks.measuring import Measuring
+from smlmbench.tasks.contracts.measuring import Measuring
 
 
 @dataclass(frozen=True, slots=True)

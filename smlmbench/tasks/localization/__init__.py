@@ -23,7 +23,6 @@ from smlmbench.predictions import Floats, Prediction
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.contracts import (
     Chosen,
     Model,
@@ -34,7 +33,9 @@ from smlmbench.tasks.contracts import (
     Tuned,
     Watch,
 )
-from smlmbench.tasks.gating import MOST_LOST, Answers, Gate
+from smlmbench.tasks.contracts.applied import AppliedRow, MoviePart, Untrue
+from smlmbench.tasks.contracts.gating import MOST_LOST, Answers, Gate
+from smlmbench.tasks.contracts.sections import Drawing, Section, Told
 from smlmbench.tasks.localization import comparing, fits, gate, limits, pairing, pictures, sheet, sweeps, tuning
 from smlmbench.tasks.localization.applied import alone
 from smlmbench.tasks.localization.applied.likeness import likeness_of
@@ -43,7 +44,6 @@ from smlmbench.tasks.localization.photometry import Photometry, measured
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, emitters_of, profiles, whole_evidence
 from smlmbench.tasks.localization.section import section
 from smlmbench.tasks.localization.tuning import LOWEST_SCORE, MIDDLE, QUICK_THRESHOLDS, choose_threshold
-from smlmbench.tasks.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:

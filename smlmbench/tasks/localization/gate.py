@@ -15,7 +15,7 @@ from smlmbench.metrics.nearness import log_rho, near, spread
 from smlmbench.metrics.ratios import ratio
 from smlmbench.statistics import paired_difference
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.gating import GATE_SEED, MOST_LOST, Answers, Gate
+from smlmbench.tasks.contracts.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.localization.scoring import SIGNAL_FREE, evidence_of, limit_of
 
 NORMAL_95 = 1.959964

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from smlmbench.tasks.contracts.sections import Section
 from smlmbench.tasks.localization import sheet
 from smlmbench.tasks.localization.limits import said_of
-from smlmbench.tasks.sections import Section
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.tasks.sections import Drawing, Listing, Told
+from smlmbench.tasks.contracts.sections import Drawing, Listing, Told
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from smlmbench.tasks.sections import Drawing, Told
+from smlmbench.tasks.contracts.sections import Drawing, Told
 
 LEAST = 3  # different values are a sweep
 PANELS = {"efficiency": "efficiency", "recall": "recall", "rmse_nm": "radial RMSE (nm)"}

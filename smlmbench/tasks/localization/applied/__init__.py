@@ -17,7 +17,7 @@ from smlmbench.predictions import Localizations, Prediction
 from smlmbench.references.peaks_gaussian import START_SIGMA_PX
 from smlmbench.references.photometry import Places
 from smlmbench.references.shape import shapes
-from smlmbench.tasks.applied import Untrue
+from smlmbench.tasks.contracts.applied import Untrue
 from smlmbench.tasks.localization.applied.spreads import over_time, spreads
 from smlmbench.tasks.localization.scoring import images_of
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from smlmbench.metrics.matching import assign, near_pairs
 from smlmbench.predictions import Localizations
-from smlmbench.tasks.applied import Grid
+from smlmbench.tasks.contracts.applied import Grid
 
 WITHIN_NM = 250.0
 MOST_ROWS = 400_000  # of both tables of a pair; of longer ones the first frames

@@ -10,7 +10,7 @@ from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition
 from smlmbench.figures.likeness import Picture, likeness, shown
 from smlmbench.references.peaks_gaussian import START_SIGMA_PX
-from smlmbench.tasks.applied import Untrue
+from smlmbench.tasks.contracts.applied import Untrue
 
 TRAINING = "training"  # name of the picture
 LEAST_PX = 8

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from smlmbench.predictions import Localizations, Prediction
-from smlmbench.tasks.applied import AppliedRow, Grid, MoviePart
+from smlmbench.tasks.contracts.applied import AppliedRow, Grid, MoviePart
+from smlmbench.tasks.contracts.sections import Drawing
 from smlmbench.tasks.localization.applied import ERRORS
 from smlmbench.tasks.localization.applied.agreement import matrix
 from smlmbench.tasks.localization.applied.likeness import TRAINING
 from smlmbench.tasks.localization.applied.verdicts import UNKNOWN, moving, resolution, shaped
-from smlmbench.tasks.sections import Drawing
 
 EXPECTED = "expected"
 LOOKS = {"per_um2": "found per frame and µm²", "per_frame": "found per frame", "photons": "photons (median)",

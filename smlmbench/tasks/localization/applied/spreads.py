@@ -3,7 +3,7 @@
 import numpy as np
 
 from smlmbench.predictions import Floats, Localizations
-from smlmbench.tasks.applied import Untrue
+from smlmbench.tasks.contracts.applied import Untrue
 
 STRETCHES = 20  # of a movie
 PER_DECADE, EXPONENTS = {"photons": 16, "background": 48, "uncertainty_nm": 16}, (-3, 7)  # bars, alike for all rows

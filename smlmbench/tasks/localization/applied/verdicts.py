@@ -1,6 +1,6 @@
 """What numbers without a truth mean, in words: drift and blinking told apart, shapes, and what nobody can know."""
 
-from smlmbench.tasks.applied import AppliedRow
+from smlmbench.tasks.contracts.applied import AppliedRow
 
 APART = 0.05  # share by which two resolutions must differ to be told apart
 STRAY, SURE = 0.03, 3.0  # share of odd spots beyond the expected, and in standard errors

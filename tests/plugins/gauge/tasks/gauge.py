@@ -5,7 +5,7 @@ import numpy as np
 from smlmbench import statistics
 from smlmbench.figures import Panels
 from smlmbench.tasks.contracts import Scores, Task, Tuned, Watch, mean_of_sums
-from smlmbench.tasks.sections import Drawing, Section
+from smlmbench.tasks.contracts.sections import Drawing, Section
 
 CARD = {
     "version": 1,

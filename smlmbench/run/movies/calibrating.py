@@ -30,7 +30,7 @@ from smlmbench.formats import open_movie
 from smlmbench.formats.drift import write_drift
 from smlmbench.movies import calibrated, window
 from smlmbench.registry import Catalog
-from smlmbench.run.using.projecting import write_bytes
+from smlmbench.run.tables.projecting import write_bytes
 from smlmbench.run.using.replacing import INSTEAD, check_free, make_folder
 
 FILES = (CAMERA, OPTICS, DRIFT, RECORD, FIGURE)

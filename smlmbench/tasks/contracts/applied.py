@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from smlmbench.tasks.sections import Drawing
+from smlmbench.tasks.contracts.sections import Drawing
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,11 @@ from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.applied import AppliedRow, MoviePart, Untrue
-from smlmbench.tasks.fits import Fitting
-from smlmbench.tasks.gating import GATE_SEED, MOST_LOST, Answers, Gate
-from smlmbench.tasks.measuring import Measuring
-from smlmbench.tasks.sections import Drawing, Section, Told
+from smlmbench.tasks.contracts.applied import AppliedRow, MoviePart, Untrue
+from smlmbench.tasks.contracts.fits import Fitting
+from smlmbench.tasks.contracts.gating import GATE_SEED, MOST_LOST, Answers, Gate
+from smlmbench.tasks.contracts.measuring import Measuring
+from smlmbench.tasks.contracts.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:

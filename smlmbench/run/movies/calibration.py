@@ -10,7 +10,7 @@ from smlmbench.run.using.options import Calibrating
 
 if TYPE_CHECKING:
     from smlmbench.camera import Camera
-    from smlmbench.run.using.calibrating import Calibrated, CalibratedBeads
+    from smlmbench.run.movies.calibrating import Calibrated, CalibratedBeads
 
 PathLike = str | os.PathLike[str]
 
@@ -51,7 +51,7 @@ def calibrate(
             found = smlmbench.calibrate("cells.tif", 160, dark="dark.tif").measured
             print(found.spots.sigma_nm)
     """
-    from smlmbench.run.using.calibrating import Wanted, calibrate_beads, calibrate_movie
+    from smlmbench.run.movies.calibrating import Wanted, calibrate_beads, calibrate_movie
     from smlmbench.run.using.predicting import read_camera
 
     folder, black = (None if path is None else Path(path) for path in (output, dark))

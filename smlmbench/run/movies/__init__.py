@@ -1,0 +1,1 @@
+"""What a movie says of itself, and a study for it."""
