@@ -17,9 +17,18 @@ BACKGROUND_PHOTONS = 10.0
 STATISTICS = Statistics(mean=18.0, std=22.0, low=2.0, high=160.0)
 
 
-def given(upsampling: int, *, channels: int = 1, statistics: Statistics = STATISTICS) -> Given:
+TAUGHT = {"photons_high": 3000.0, "background_high": 20.0, "z_low_nm": -500.0, "z_high_nm": 500.0}
+
+
+def given(
+    upsampling: int,
+    *,
+    channels: int = 1,
+    statistics: Statistics = STATISTICS,
+    output: Mapping[str, Any] | None = None,
+) -> Given:
     """What a model is told when it is built."""
-    return Given(channels, upsampling, PIXEL_SIZE_NM, statistics, context=channels)
+    return Given(channels, upsampling, PIXEL_SIZE_NM, statistics, context=channels, output=output or {})
 
 
 def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0, channels: int = 1) -> Batch:
@@ -35,7 +44,8 @@ def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0, channels: int = 
     mean = torch.full((frames, side_px, side_px), BACKGROUND_PHOTONS).index_add_(0, sample, spots)
     pixels = torch.poisson(mean, generator=generator)[:, None]
     z_nm, photons = torch.zeros_like(x), torch.full_like(x, PHOTONS)
-    truth = Sampled(sample, x * PIXEL_SIZE_NM, y * PIXEL_SIZE_NM, z_nm, photons, PIXEL_SIZE_NM)
+    background = torch.full((frames,), BACKGROUND_PHOTONS)
+    truth = Sampled(sample, x * PIXEL_SIZE_NM, y * PIXEL_SIZE_NM, z_nm, photons, PIXEL_SIZE_NM, background)
     return Batch(pixels.repeat(1, channels, 1, 1), truth)
 
 
@@ -49,16 +59,30 @@ def upsamplings(catalog: Catalog, output: str) -> list[int]:
 
 
 def output_settings(catalog: Catalog, output: str, upsampling: int) -> dict[str, Any]:
-    """Default settings of an output kind at one upsampling, with the camera pixel that decoding needs."""
+    """Default settings of an output kind (tiny where its card says so) at one upsampling, with what the data add."""
     card = catalog.card("outputs", output)
     chosen = {"upsampling": upsampling} if "upsampling" in card.settings else {}
-    return {**card.fill(output, chosen), "pixel_size_nm": PIXEL_SIZE_NM}
+    asked = {name: TAUGHT[name] for name in card.facts.get("asks", ())}
+    return {**card.fill(output, {**card.tiny, **chosen}), "pixel_size_nm": PIXEL_SIZE_NM, **asked}
 
 
-def perfect_raw(catalog: Catalog, output: str, targets: Mapping[str, Tensor]) -> Tensor | None:
-    """The target that is itself a perfect raw output, where the card names one (fact `perfect_raw`)."""
-    name = catalog.card("outputs", output).facts.get("perfect_raw")
-    return targets[name] if name else None
+def perfect_raw(
+    catalog: Catalog, output: str, targets: Mapping[str, Tensor], settings: Mapping[str, Any], like: Batch
+) -> Tensor | None:
+    """A perfect raw output: the target that the card names (fact `perfect_raw`), or what the kind's `perfect` makes.
+
+    `perfect(targets, settings, height, width)` is written by a kind whose targets are no raw output; None without both.
+    """
+    if (name := catalog.card("outputs", output).facts.get("perfect_raw")) is not None:
+        return targets[name]
+    made = getattr(catalog.module("outputs", output), "perfect", None)
+    return None if made is None else made(targets, settings, *like.inputs.shape[-2:])
+
+
+def silent_raw(catalog: Catalog, output: str, perfect: Tensor, settings: Mapping[str, Any]) -> Tensor:
+    """A raw output that says that nothing is there: zeros, or what the kind's `silent(raw, settings)` makes."""
+    made = getattr(catalog.module("outputs", output), "silent", None)
+    return torch.zeros_like(perfect) if made is None else made(perfect, settings)
 
 
 def loss_for(catalog: Catalog, output: str, own: list[dict[str, Any]], settings: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ import copy
 import io
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -12,11 +13,11 @@ from torch import Tensor, nn
 
 from smlmbench.conformance import examples
 from smlmbench.conformance.checks import NotApplicable, Subject, a_card, require
-from smlmbench.data.contracts import Statistics
+from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import suggest
 from smlmbench.inference.allocator import place
 from smlmbench.inference.engine import frame_multiple, padded
-from smlmbench.registry import ModelCard
+from smlmbench.registry import ModelCard, Setting
 
 SEED = 20
 LARGEST_FIELD_PX = 96
@@ -34,9 +35,11 @@ def parameters_match_the_card(subject: Subject) -> str:
     stated_ones = {text: number for text, number in _card(subject).parameters.items() if _is_of(subject, text)}
     require(stated_ones, f"parameters: state at least the number at {least}")
     for stated, number in stated_ones.items():
-        upsampling, settings = _parsed(subject, stated)
+        settings, output = _parsed(subject, stated)
+        upsampling = int(output.get("upsampling", FULL_UPSAMPLING))
         with torch.device("meta"):
-            model = subject.module.build(settings, examples.given(upsampling, channels=_channels(subject)))
+            channels = _card(subject).frames_at_once(settings)
+            model = subject.module.build(settings, examples.given(upsampling, channels=channels, output=output))
         built = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         require(built == number, f"parameters.{stated}: the card says {number}, built are {built}")
     return f"{next(iter(stated_ones.values()))} at {next(iter(stated_ones))}"
@@ -123,7 +126,7 @@ def state_travels(subject: Subject) -> str:
     torch.save(model.state_dict(), file)
     file.seek(0)
     unlike = Statistics(mean=1.0, std=2.0, low=0.0, high=5.0)
-    strange = examples.given(upsampling, channels=_channels(subject), statistics=unlike)
+    strange = replace(_given(subject, upsampling), statistics=unlike)
     other: nn.Module = subject.module.build(_settings(subject), strange).eval()
     other.load_state_dict(torch.load(file, weights_only=True))
     return _same(_answer(model, frames), _answer(other, frames), "the saved and the loaded network")
@@ -249,7 +252,7 @@ def _tiny(subject: Subject, upsampling: int, chosen: dict[str, Any] | None = Non
     """The tiny network in eval mode; awake: layers that start at zero are given numbers, so that answers differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        given = examples.given(upsampling, channels=_channels(subject))
+        given = _given(subject, upsampling)
         model: nn.Module = subject.module.build(_settings(subject, chosen), given)
         if awake:
             for weight in model.parameters():
@@ -278,6 +281,11 @@ def _training(subject: Subject) -> tuple[nn.Module, torch.optim.Optimizer, Any, 
     targets = catalog.module("outputs", card.output).targets(batch, settings)
     model = _tiny(subject, upsampling, awake=False).train()
     return model, torch.optim.Adam(model.parameters(), lr=OVERFIT_LR), loss, batch.inputs, targets
+
+
+def _given(subject: Subject, upsampling: int) -> Given:
+    output = examples.output_settings(subject.catalog, _card(subject).output, upsampling)
+    return examples.given(upsampling, channels=_channels(subject), output=output)
 
 
 def _channels(subject: Subject) -> int:
@@ -313,16 +321,21 @@ def _same(one: Tensor, other: Tensor, what: str, most: float = 1e-4) -> str:
     return f"largest difference {worst:.1g} of the largest value"
 
 
-def _parsed(subject: Subject, stated: str) -> tuple[int, dict[str, Any]]:
-    """Split a canonical settings string such as `blocks=5,upsampling=8` into upsampling and settings."""
+def _parsed(subject: Subject, stated: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a canonical settings string such as `blocks=5,upsampling=8` into those of the model and of its output."""
+    kind = subject.catalog.card("outputs", _card(subject).output)
     pairs = dict(pair.split("=", 1) for pair in stated.split(","))
-    upsampling = int(pairs.pop("upsampling", str(FULL_UPSAMPLING)))
-    chosen: dict[str, Any] = {}
-    for name, text in pairs.items():
-        default = subject.card.settings[name].default if name in subject.card.settings else text
-        kind = type(default)
-        chosen[name] = text == "true" if kind is bool else kind(text) if kind in (int, float) else text
-    return upsampling, subject.card.fill(f"{subject.name}.parameters", chosen)
+    ours, theirs = (
+        {name: _typed(text, card.settings.get(name)) for name, text in pairs.items() if (name in kind.settings) is told}
+        for card, told in ((subject.card, False), (kind, True))
+    )
+    where = f"{subject.name}.parameters"
+    return subject.card.fill(where, ours), {**kind.fill(where, theirs), **examples.TAUGHT}
+
+
+def _typed(text: str, setting: Setting | None) -> Any:
+    kind = str if setting is None else type(setting.default)
+    return text == "true" if kind is bool else kind(text) if kind in (int, float) else text
 
 
 def _is_of(subject: Subject, stated: str) -> bool:

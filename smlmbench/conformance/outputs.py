@@ -45,6 +45,8 @@ def threshold_only_selects(subject: Subject) -> str:
 
 def image_has_unit_mass(subject: Subject) -> str:
     """The image of the perfect answer is on the fine grid, sums to the number of emitters and is nowhere negative."""
+    if not hasattr(subject.module, "image"):
+        raise NotApplicable("it makes no image")
     for upsampling in _upsamplings(subject):
         batch = examples.batch()
         settings, perfect = _perfect(subject, batch, upsampling)
@@ -98,7 +100,8 @@ def _upsamplings(subject: Subject) -> list[int]:
 
 def _perfect(subject: Subject, batch: Batch, upsampling: int) -> tuple[dict[str, Any], Tensor]:
     settings = examples.output_settings(subject.catalog, subject.name, upsampling)
-    raw = examples.perfect_raw(subject.catalog, subject.name, subject.module.targets(batch, settings))
+    targets = subject.module.targets(batch, settings)
+    raw = examples.perfect_raw(subject.catalog, subject.name, targets, settings, batch)
     if raw is None:
-        raise NotApplicable("the card names no target that is a perfect answer (fact perfect_raw)")
+        raise NotApplicable("its card names no target that is a perfect answer (perfect_raw), nor does it make one")
     return settings, raw

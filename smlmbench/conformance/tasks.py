@@ -160,7 +160,7 @@ def _two_steps(task: Task, samples: TrainingSet) -> tuple[str, Answering]:
     chosen = card.fill(name, card.tiny)
     context, pixel_nm = card.frames_at_once(chosen), samples.output_settings.get("pixel_size_nm", float("nan"))
     channels, upsampling = samples.sample_shape[0] * context, int(settings.get("upsampling", 1))
-    given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context)
+    given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context, settings)
     network = task.catalog.module("models", name).build(chosen, given)
     multiple = frame_multiple(card.facts, given.upsampling)
     call = padded(network, multiple, given.upsampling)
@@ -243,7 +243,9 @@ def _network(task: Task, stream: TrainingSet) -> tuple[str, str, dict[str, Any],
             continue
         kind = catalog.card("outputs", card.output)
         chosen = {"upsampling": 2} if "upsampling" in kind.settings else {}
-        settings = {**kind.fill(card.output, chosen), **stream.output_settings}
+        taught = getattr(stream, "taught", {})
+        asked = {name: taught[name] for name in kind.facts.get("asks", ()) if name in taught}
+        settings = {**kind.fill(card.output, chosen), **stream.output_settings, **asked}
         loss = examples.loss_for(catalog, card.output, card.losses, settings)
         if loss is not None and card.frames_at_once(card.fill(name, card.tiny)) == 1 and not card.refusal(settings):
             return name, card.output, settings, loss

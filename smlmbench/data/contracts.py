@@ -78,6 +78,7 @@ class Given:
         pixel_size_nm: Camera pixel; NaN where it is unknown.
         statistics: Of training pixels.
         context: Frames that it sees at once, the middle one being answered.
+        output: Settings of its output kind, with what the data add; empty in checkpoints of before.
     """
 
     channels: int
@@ -85,6 +86,7 @@ class Given:
     pixel_size_nm: float
     statistics: Statistics
     context: int = 1
+    output: Settings = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,12 @@ class Asked:
 
 
 class TrainingSet(Protocol):
-    """An addressable stream: sample k is the same whatever the batch size."""
+    """An addressable stream: sample k is the same whatever the batch size.
+
+    It may have `taught`, a mapping of how far the numbers of taught emitters go, those that are known: `photons_high`
+    (99.9 % have fewer), `background_high` (of the brightest frame), `z_low_nm` and `z_high_nm`. They join the settings
+    of an output kind whose card asks for them (fact `asks`).
+    """
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
@@ -145,6 +152,7 @@ class Condition:
         facts: density_per_um2, isolated_fraction, ...; drawn and printed, never interpreted outside the task.
         told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons, the camera's noise
             (`Noise.told`).
+        noise_map: `Noise.added` of each pixel (H, W) where pixels differ; None where all are as `told` says.
         block: Units that belong together in a bootstrap; the smallest cyclic shift for chance scores.
         truth_kind: simulated, pseudo, designed, unstated or none.
         calibrated: False where the inputs are camera counts.
@@ -165,6 +173,7 @@ class Condition:
     shared_structure: bool = False
     apart: bool = False
     extras: Mapping[str, "Condition"] = field(default_factory=dict)
+    noise_map: NDArray[np.float64] | None = None
 
     @property
     def pixel_size_nm(self) -> float:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Batch, Scope, Statistics
-from smlmbench.data.targets import statistics_of, within
+from smlmbench.data.targets import spread_of, statistics_of, within
 from smlmbench.movies import Frames
 from smlmbench.predictions import Localizations
 from smlmbench.seeds import derive_seed
@@ -91,6 +91,7 @@ class CropTraining:
         self._symmetries = SYMMETRIES if scope.augment else 1
         self._ranges: dict[int, tuple[float, float]] = {}
         self.output_settings: Mapping[str, float] = {"pixel_size_nm": pixel_size_nm}
+        self.taught = spread_of(targets.photons, targets.z_nm, targets.background_photons)
         self.sample_shape: tuple[int, ...] = (1, self._side, self._side)
 
     @cached_property

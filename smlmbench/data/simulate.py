@@ -19,7 +19,7 @@ from smlmbench import psf
 from smlmbench.data import limits
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts, frame_shift
-from smlmbench.data.targets import digest_of, statistics_of, within
+from smlmbench.data.targets import digest_of, spread_of, statistics_of, within
 from smlmbench.errors import ConfigError
 from smlmbench.movies import windows
 from smlmbench.predictions import Localizations, concatenate
@@ -84,12 +84,22 @@ class SimulatedTraining:
         self.output_settings: Mapping[str, float] = {"pixel_size_nm": source.pixel_size_nm}
         self.sample_shape: tuple[int, ...] = (self._psf.channels, source.field_px, source.field_px)
 
+    def _first(self) -> list[Chunk]:
+        wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
+        return [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
+
     @cached_property
     def statistics(self) -> Statistics:
         """Statistics of the first chunks."""
-        wanted = -(-STATISTICS_PIXELS // (self._size * self._source.field_px**2))
-        chunks = [self._chunk(number) for number in range(min(STATISTICS_CHUNKS, wanted))]
-        return statistics_of(torch.cat([chunk.frames for chunk in chunks]).numpy())
+        return statistics_of(torch.cat([chunk.frames for chunk in self._first()]).numpy())
+
+    @cached_property
+    def taught(self) -> Mapping[str, float]:
+        """How far the numbers of the first chunks' emitters go."""
+        chunks = [chunk.targets for chunk in self._first()]
+        levels = [one.level for one in chunks if one.level is not None]
+        photons, z_nm = (torch.cat([getattr(one, name) for one in chunks]) for name in ("photons", "z_nm"))
+        return spread_of(photons.numpy(), z_nm.numpy(), torch.cat(levels).numpy())
 
     @contextmanager
     def drawing_ahead(self) -> Iterator[None]:
@@ -108,7 +118,7 @@ class SimulatedTraining:
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
-        frames, targets = [], []
+        frames, targets, levels = [], [], []
         half = self._scope.context // 2
         low = max(0, first - half)
         around = self._ranges(low, first + count + half - low)  # with their neighbours in windows
@@ -120,10 +130,12 @@ class SimulatedTraining:
             columns = (chunk.targets.x_nm, chunk.targets.y_nm, chunk.targets.z_nm, chunk.targets.photons)
             sample = chunk.targets.frame[rows] + (number * self._size - first)
             targets.append((sample, *(column[rows] for column in columns)))
+            if chunk.targets.level is not None:
+                levels.append(chunk.targets.level[start:stop])
         sample, x_nm, y_nm, z_nm, photons = (torch.cat(parts) for parts in zip(*targets, strict=True))
         pixel_nm = self._source.pixel_size_nm
         x_nm, y_nm = (within(places.numpy(), self._source.field_px * pixel_nm) for places in (x_nm, y_nm))
-        truth = truths.Sampled(sample, x_nm, y_nm, z_nm.float(), photons.float(), pixel_nm)
+        truth = truths.Sampled(sample, x_nm, y_nm, z_nm.float(), photons.float(), pixel_nm, torch.cat(levels).float())
         inputs = torch.cat(frames) if self._scope.context == 1 else self._windows(first, count, around)
         return Batch(inputs, truth, first)
 
@@ -231,6 +243,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
         facts=facts(table, min_photons=min_photons, psf_sigma_nm=optics.sigma_nm),
         told=told,
         block=frame_shift(table, iid=not isinstance(source.track, Blinking)),
+        noise_map=source.camera.noise_map((source.field_px, source.field_px)) if source.camera.maps else None,
     )
     if "signal_free" not in asked.extras:
         return drawn

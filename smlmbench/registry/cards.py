@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from smlmbench.errors import ConfigError, suggest
 
+AUTO = "auto"
 Scalar = bool | int | float | str | None
 Fidelity = Literal["verified", "reconstruction", "seed"]
 Upsamples = Literal["inside", "before", "none"]
@@ -28,7 +29,8 @@ class Setting(Strict):
     """One setting: its default, and either the accepted choices or a range (inclusive).
 
     `ranged` settings also take {min, max, law}: a value drawn per emitter or per frame. A default that is a mapping
-    takes a mapping of numbers.
+    takes a mapping of numbers. `measured` settings also take `auto`: the number of that name that the frames themselves
+    tell (`smlmbench.calibrate.contracts.SpotsFound`), put in its place before the thing is run.
     """
 
     default: Scalar | list[Scalar] | dict[str, float]
@@ -36,6 +38,7 @@ class Setting(Strict):
     min: float | None = None
     max: float | None = None
     ranged: bool = False
+    measured: bool = False
     help: str = ""
 
     def check(self, where: str, value: Any) -> Any:
@@ -48,6 +51,8 @@ class Setting(Strict):
             return value
         if value is None and self.default is None:
             return None
+        if self.measured and value == AUTO:
+            return value
         if self.ranged and isinstance(value, Mapping):
             return self._range(where, value)
         if isinstance(self.default, bool):

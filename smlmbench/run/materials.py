@@ -67,6 +67,13 @@ class Materials:
         content = [cell.data.train_identity, asdict(scope)]
         return self._once("training", content, lambda: data.training_set(cell.data, scope, self.catalog))
 
+    def output_settings(self, cell: Cell) -> dict[str, Any]:
+        """Settings of the cell's output kind with what the data add: the camera pixel, and what its card asks for."""
+        stream, asks = self.training(cell), self.catalog.card("outputs", cell.output.name).facts.get("asks")
+        taught = getattr(stream, "taught", {}) if asks else {}
+        added = {name: taught[name] for name in asks or () if name in taught}
+        return {**cell.output.settings, **stream.output_settings, **added}
+
     def given(self, cell: Cell) -> Given:
         """What the cell's network is told about its data."""
         stream, context = self.training(cell), context_of(cell.model, self.catalog)
@@ -76,6 +83,7 @@ class Materials:
             pixel_size_nm=float(stream.output_settings.get("pixel_size_nm", math.nan)),
             statistics=stream.statistics,
             context=context,
+            output=self.output_settings(cell),
         )
 
     def multiple_px(self, cell: Cell) -> int:

@@ -17,7 +17,8 @@ COLUMNS = ("frame", "x_nm", "y_nm", "z_nm", "photons", "background_photons")
 class Emitters:
     """True emitters inside the field, ordered by frame; frame int64, the rest float64, all (n,).
 
-    `molecule` int64 is who shines, None where nobody shines twice.
+    `molecule` int64 is who shines, None where nobody shines twice. `level` (frames,) is the mean background of each
+    frame, hot pixels aside.
     """
 
     frame: torch.Tensor
@@ -27,6 +28,7 @@ class Emitters:
     photons: torch.Tensor
     background_photons: torch.Tensor
     molecule: torch.Tensor | None = None
+    level: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -34,7 +36,7 @@ class Emitters:
     def select(self, rows: torch.Tensor) -> "Emitters":
         """Keep the rows of a mask."""
         molecule = None if self.molecule is None else self.molecule[rows]
-        return Emitters(**{name: getattr(self, name)[rows] for name in COLUMNS}, molecule=molecule)
+        return Emitters(**{name: getattr(self, name)[rows] for name in COLUMNS}, molecule=molecule, level=self.level)
 
     def localizations(self, *, n_frames: int, field_nm: tuple[float, float]) -> Localizations:
         """The table of a movie of these frames."""

@@ -48,7 +48,8 @@ def exposed(
     if frozen:
         background = (background * PHOTON_GRID).round() / PHOTON_GRID
     molecule = None if scene.molecule is None else scene.molecule[inside]
-    truth = Emitters(frame, x_nm, y_nm, scene.z_nm[inside], scene.photons[inside], background, molecule)
+    level = scene.level if light is None else light.mean(dim=(1, 2))
+    truth = Emitters(frame, x_nm, y_nm, scene.z_nm[inside], scene.photons[inside], background, molecule, level)
     return seen(source, expected, chance), truth
 
 

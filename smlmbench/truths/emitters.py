@@ -62,7 +62,8 @@ class Sampled:
     """Emitters of a training batch: targets only (of at least min_photons, inside the field).
 
     `sample` is (n,) int64, which sample of the batch each is in; the others are (n,) float32, with the origin at the
-    outer corner of the sample and z 0 in focus.
+    outer corner of the sample and z 0 in focus. `background_photons` (samples,) is the mean expected background of a
+    pixel in each sample, hot pixels aside; None where it is unknown.
     """
 
     kind: ClassVar[str] = KIND
@@ -72,6 +73,7 @@ class Sampled:
     z_nm: "torch.Tensor"
     photons: "torch.Tensor"
     pixel_size_nm: float
+    background_photons: "torch.Tensor | None" = None
 
 
 def _cut(table: Localizations, start: int, stop: int) -> Localizations:

@@ -59,7 +59,7 @@ def of_reference(reference: Reference, materials: Materials) -> Iterator[Applied
     task, referee = tasks.load(reference.task, catalog), referee_of(reference, catalog)
     for one in data.applied(reference.data, reference.root_seed, catalog).values():
         try:
-            yield _said(task, lambda one: task.refer(referee, one), (one, taught), reference.scoring)
+            yield _said(task, lambda one: task.refer(referee.knowing(one), one), (one, taught), reference.scoring)
         except SmlmBenchError as error:
             yield Applied(one.name, why=str(error))
 

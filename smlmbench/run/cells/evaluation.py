@@ -4,7 +4,7 @@ The stations are the same for every task; what happens in each is the task's.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +17,7 @@ from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.registry import Catalog
+from smlmbench.run.automatic import measured_settings
 from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
@@ -107,6 +108,10 @@ class Referee:
         output = {**self.output, "pixel_size_nm": condition.pixel_size_nm}
         return self.module.predict(condition, self.settings, output, seed)
 
+    def knowing(self, condition: Condition) -> "Referee":
+        """The same with what its settings ask of a condition's frames (`auto`)."""
+        return replace(self, settings=measured_settings(self.settings, condition))
+
 
 def referee_of(reference: Reference, catalog: Catalog) -> Referee:
     """A planned reference, ready to answer."""
@@ -119,9 +124,10 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
     task, referee, made = tasks.load(reference.task, catalog), referee_of(reference, catalog), Evaluation()
     one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
     for name, condition in conditions.items():
-        found = task.refer(referee, condition)
+        own = referee.knowing(condition)
+        found = task.refer(own, condition)
         further = {} if one_movie else condition.extras
-        extras = {extra: task.refer(referee, frozen) for extra, frozen in further.items()}
+        extras = {extra: task.refer(own, frozen) for extra, frozen in further.items()}
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
         made.answers[name] = found
         shown = not condition.apart and task.example(condition) is not None

@@ -43,16 +43,11 @@ class Trainee:
     params: dict[str, Any]  # of its run: what it cost, on what, and how far it went
 
 
-def output_settings(cell: Cell, materials: Materials) -> dict[str, object]:
-    """Settings of the output kind with what the data add, such as the camera pixel."""
-    return {**cell.output.settings, **materials.training(cell).output_settings}
-
-
 def build_recipe(
     cell: Cell, materials: Materials, device: torch.device, teacher: Teacher | None = None
 ) -> tuple[Recipe, Given]:
     """Network, loss and targets of a cell on a device; weights depend on root seed, model and repeat alone."""
-    catalog, given, settings = materials.catalog, materials.given(cell), output_settings(cell, materials)
+    catalog, given, settings = materials.catalog, materials.given(cell), materials.output_settings(cell)
     torch.manual_seed(seed_of("init", cell, cell.model))
     network = place(build_network(catalog, cell.model.name, cell.model.settings, given), device)
     loss = catalog.module("losses", cell.loss.name).build(cell.loss.settings, settings)
@@ -131,7 +126,7 @@ def _untrained(cell: Cell, materials: Materials, network: nn.Module, given: Give
     return Trained(
         network=network,
         output=materials.catalog.module("outputs", cell.output.name),
-        output_settings=output_settings(cell, materials),
+        output_settings=materials.output_settings(cell),
         tuned={},
         facts={},
         channels=given.channels,

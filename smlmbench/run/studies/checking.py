@@ -83,7 +83,7 @@ def _alike(cells: Sequence[Cell], content: Callable[[Cell], list[Any]]) -> list[
 def _built(cell: Cell, materials: Materials) -> tuple[int | None, str]:
     try:
         frames = _frames(cell, materials)
-        network = _on_meta(cell.model, upsampling_of(cell), materials.catalog, frames.shape[1])
+        network = _on_meta(cell.model, cell, materials.catalog, frames.shape[1])
         with torch.no_grad():
             network.eval()(frames)
     except Exception as error:  # whatever a network raises when it is built is what this check is for
@@ -102,7 +102,7 @@ def hint_problem(cell: Cell, materials: Materials) -> str:
     theirs, ours = (card.facts.get("hint_layers", ()) for card in cards)
     try:
         pair, frames = chosen_pair(settings, (theirs, ours), upsampling), _frames(cell, materials)
-        networks = [_on_meta(side, upsampling, catalog, frames.shape[1]).eval() for side in sides]
+        networks = [_on_meta(side, cell, catalog, frames.shape[1]).eval() for side in sides]
         shapes = [_shape(network, layer, frames) for network, layer in zip(networks, pair, strict=True)]
         adapter(shapes[1], shapes[0], str(settings["resize"]))
     except SmlmBenchError as error:
@@ -119,8 +119,9 @@ def _shape(network: nn.Module, layer: str, frames: torch.Tensor) -> torch.Size:
         return maps_of(network, layer, lambda: network(frames)).shape
 
 
-def _on_meta(model: Picked, upsampling: int, catalog: Catalog, channels: int) -> nn.Module:
-    given = Given(channels, upsampling, 100.0, STATISTICS, context_of(model, catalog))
+def _on_meta(model: Picked, cell: Cell, catalog: Catalog, channels: int) -> nn.Module:
+    context = context_of(model, catalog)
+    given = Given(channels, upsampling_of(cell), 100.0, STATISTICS, context, cell.output.settings)
     with META:
         return build_network(catalog, model.name, model.settings, given)
 

@@ -71,7 +71,9 @@ def time_untrained(
 def _untrained(name: str, settings: Mapping[str, Any], upsampling: int, catalog: Catalog) -> Shape:
     card = catalog.card("models", name)
     channels = card.frames_at_once(settings) if isinstance(card, ModelCard) else 1
-    given = Given(channels, upsampling, PIXEL_SIZE_NM, STATISTICS, channels)
+    kind = catalog.card("outputs", getattr(card, "output", ""))
+    chosen = {"upsampling": upsampling} if "upsampling" in kind.settings else {}
+    given = Given(channels, upsampling, PIXEL_SIZE_NM, STATISTICS, channels, kind.fill("output", chosen))
     network = build_network(catalog, name, settings, given).eval()
     return Shape(network, frame_multiple(card.under(settings).facts, upsampling), channels)
 

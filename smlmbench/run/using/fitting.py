@@ -1,6 +1,6 @@
 """A classical fitter on a user's movie: the rows of a leaderboard that need no training, as a program of their own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from smlmbench.inference.engine import Piece
 from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
+from smlmbench.run.automatic import measured_settings
 from smlmbench.run.using.blocks import Crew, Source
 from smlmbench.run.using.replacing import Record
 from smlmbench.run.using.writing import Written, write
@@ -84,18 +85,19 @@ def fit_movie(
 def opened(request: FitRequest, catalog: Catalog) -> Iterator[Source]:
     """The fitter of a request and its movie (errors as of `fit_movie`)."""
     with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
-        pixel_size_nm, settings = _known(request, catalog)
-        frames, each = calibrated(movie, request.camera), _alone(request, catalog) or movie.n_frames
+        whole, settings = _asked(request, catalog, calibrated(movie, request.camera))
+        frames, each = whole.frames, _alone(request, catalog) or movie.n_frames
 
         def pieces(first: int, stop: int) -> Iterator[Piece]:
             for start in range(first, stop, each):
                 last = min(start + each, stop)
-                found = _fitted(request, catalog, window(frames, frames=(start, last)))
+                part = replace(whole, frames=window(frames, frames=(start, last)))
+                found = _fitted(request, catalog, part, settings)
                 yield Piece(start, last, found.shifted(start, n_frames=movie.n_frames), None)
 
         card = catalog.card("references", request.fitter)
         camera = None if request.camera is None else request.camera.model_dump(mode="json")
-        told = {**settings, "pixel_size_nm": pixel_size_nm, "camera": camera}
+        told = {**settings, "pixel_size_nm": whole.pixel_size_nm, "camera": camera}
         told |= {} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}
         file = catalog.plugin_hash("references", request.fitter)
         named = {"name": request.fitter, "version": card.version, "plugin": file}
@@ -108,7 +110,7 @@ def opened(request: FitRequest, catalog: Catalog) -> Iterator[Source]:
             record=Record(movie, request.output, named, told),
             block=each * max(1, PIXELS_PER_BLOCK // (movie.height * movie.width * each)),
             pieces=pieces,
-            pixel_nm=pixel_size_nm,
+            pixel_nm=whole.pixel_size_nm,
         )
 
 
@@ -118,18 +120,25 @@ def fit_frames(request: FitRequest, catalog: Catalog, movie: Movie) -> Localizat
     Raises:
         UserError: As `fit_movie`.
     """
-    return _fitted(request, catalog, calibrated(movie, request.camera))
+    return _fitted(request, catalog, *_asked(request, catalog, calibrated(movie, request.camera)))
 
 
-def _fitted(request: FitRequest, catalog: Catalog, frames: Frames) -> Localizations:
+def _asked(request: FitRequest, catalog: Catalog, frames: Frames) -> tuple[Condition, dict[str, Any]]:
+    """The movie as a fitter is given it, and the settings with what they ask of it."""
     pixel_size_nm, settings = _known(request, catalog)
+    camera, shape = request.camera, (frames.height, frames.width)
     condition = Condition(
         name=request.movie.name,
         frames=frames,
         truth=None,
-        told={"pixel_size_nm": pixel_size_nm},
-        calibrated=request.camera is not None,
+        told={"pixel_size_nm": pixel_size_nm, **({} if camera is None else camera.noise.told())},
+        calibrated=camera is not None,
+        noise_map=None if camera is None or camera.maps is None else camera.noise_map(shape),
     )
+    return condition, measured_settings(settings, condition)
+
+
+def _fitted(request: FitRequest, catalog: Catalog, condition: Condition, settings: Mapping[str, Any]) -> Localizations:
     found: Localizations = catalog.module("references", request.fitter).predict(condition, settings, {}, 0).table
     if request.camera is not None:
         return found
