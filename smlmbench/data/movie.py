@@ -76,6 +76,7 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
         shared_structure=by_frames and not iid,
         facts=mended | ({} if table is None else facts(table, min_photons=min_photons, psf_sigma_nm=sigma_nm)),
         told={key: value for key, value in told.items() if value is not None} | noise,
+        optics=optics,
     )
 
 
