@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.movies import Frames
+from smlmbench.movies import Frames, OneOf
 
 if TYPE_CHECKING:
     import torch
@@ -207,6 +207,11 @@ class Condition:
             frames = ArrayFrames(np.ascontiguousarray(frames.read(start, stop)), getattr(frames, "axes", 2))
         truth = None if self.truth is None else self.truth.part(start, stop)
         return replace(self, frames=frames, truth=truth, extras={})
+
+    def unit(self, number: int) -> "Condition":
+        """One unit as `part`; what sees several frames at once still sees those around it."""
+        one = self.part(number, number + 1)
+        return one if hasattr(self.frames, "part") else replace(one, frames=OneOf(self.frames, number))
 
 
 class ArrayFrames:

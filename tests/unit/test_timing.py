@@ -184,3 +184,10 @@ def test_what_can_be_made_and_not_called_is_left_out_of_the_measurement():
     found, failed = measure(subjects, CPU, partial(time_calls, budget_s=0.01), whole=False)
     assert list(found) == ["good"]
     assert {name: str(error) for name, error in failed.items()} == {"bad": "no such operator"}
+
+
+def test_frames_that_a_network_awaits_are_told():
+    frames = np.zeros((1, 3, 8, 8), np.float32)
+    subjects = {str(n): Subject(torch.nn.Identity(), torch.nn.Identity, frames, waits_frames=n) for n in (0, 1)}
+    found, _ = measure(subjects, CPU, partial(time_calls, budget_s=0.01), whole=False)
+    assert {name: one.numbers.get("waits_frames") for name, one in found.items()} == {"0": None, "1": 1.0}

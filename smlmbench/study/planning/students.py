@@ -109,9 +109,9 @@ def _refusal(catalog: Catalog, student: Combination, teacher: Combination | None
         ours, theirs = student.output.name, teacher.output.name
         return f"its teacher {teacher.model.name} gives {theirs}, {student.model.name} gives {ours}"
     if teacher is not None:
-        ours, theirs = (context_of(side.model, catalog) for side in (student, teacher))
-        if ours != theirs:
-            return f"its teacher {teacher.model.name} has context {theirs}, {student.model.name} {ours}; give both one"
+        own, other = (context_of(side.model, catalog) for side in (student, teacher))
+        if own != other:
+            return f"its teacher {teacher.model.name} has context {other}, {student.model.name} {own}; give both one"
     facts = catalog.card("recipes", method.name).facts
     target = catalog.card("outputs", student.output.name).facts.get("perfect_raw")
     if not target and (facts.get("maps") or float(method.settings.get("alpha", 1)) < 1):
