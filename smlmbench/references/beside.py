@@ -11,14 +11,27 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from smlmbench.references.likelihood import BACKGROUND, PHOTONS, Fits, Flat, Model, Pixels, Spot, X, Y, climb, solved
+from smlmbench.references.likelihood import (
+    BACKGROUND,
+    MOST_STEPS,
+    PHOTONS,
+    Fits,
+    Flat,
+    Model,
+    Pixels,
+    Spot,
+    X,
+    Y,
+    climb,
+    solved,
+)
 from smlmbench.references.windows import Windows
 
-ROUNDS, AGREED = 8, 0.01  # and what the light of others may still change, over the variance of pixels
+ROUNDS, STEPS, AGREED = 6, 2, 0.03  # and what the light of others may still change, in variances of a pixel
 AT_ONCE = 1024  # windows
 NEIGHBOURS = 4
 CLOSE = 3.5  # in sigma: neighbours whose unknown places widen a bound
-DIM, DARK = 1.0, 0.01  # photo-electrons that a fit starts from at least
+DARK = 0.01  # photo-electrons that a fit starts from at least
 PASSES = 4  # of taking away what neighbours explain
 
 
@@ -72,12 +85,14 @@ class Judged:
 
     Attributes:
         covariance: Of x, y, photons (and widths or depth) with those of the neighbours unknown, (p - 1, p - 1, n).
+        alone: Whether there are no neighbours.
         likely: Root of twice the log-likelihood that the emitter adds to a background beside its neighbours.
         pixels, mean: Their windows, and what is expected of each pixel without others' light.
         spike: Whether one pixel that is bright by itself explains the window better.
     """
 
     covariance: torch.Tensor
+    alone: torch.Tensor
     likely: torch.Tensor
     pixels: Pixels
     mean: torch.Tensor
@@ -107,7 +122,7 @@ class Crowd:
     def first(self, emitters: Emitters) -> Emitters:
         """Each fitted as if it were alone."""
         windows = self.windows(emitters)
-        return self._fitted(emitters, windows, torch.zeros_like(windows.cut(self.exposed.frames)))
+        return self._fitted(emitters, windows, torch.zeros_like(windows.cut(self.exposed.frames)), MOST_STEPS)
 
     def refined(self, emitters: Emitters) -> Emitters:
         """Fits and the light of others until they agree."""
@@ -120,7 +135,7 @@ class Crowd:
             if not rows.any():
                 break
             some = rows.nonzero()[:, 0]
-            fresh = self._fitted(emitters.rows(some), windows.rows(some), beside[..., some])
+            fresh = self._fitted(emitters.rows(some), windows.rows(some), beside[..., some], STEPS)
             at = emitters.at.clone()
             at[:, some] = fresh.at
             emitters, before = replace(emitters, at=at), beside
@@ -132,9 +147,8 @@ class Crowd:
             near = self.neighbours(emitters)
             errors = self.covariance(emitters, near)[PHOTONS, PHOTONS].sqrt()
             ratio = emitters.at[PHOTONS] / errors
-            others = torch.where(near >= 0, ratio[near.clamp_min(0)], torch.inf)
-            least = (ratio <= others.amin(dim=1)) if near.shape[1] else torch.ones_like(ratio, dtype=torch.bool)
-            gone = (ratio < height) & least
+            least = ratio <= torch.where(near >= 0, ratio[near.clamp_min(0)], torch.inf).amin(dim=1)
+            gone = (ratio < height) & least & (near >= 0).any(dim=1)
             if not gone.any():
                 break
             emitters = self.refined(emitters.rows((~gone).nonzero()[:, 0]))
@@ -146,21 +160,22 @@ class Crowd:
         pixels = self.exposed.pixels(windows, self._beside(emitters, windows))
         mean = self.spot.light(_local(emitters, windows), self.side) + emitters.at[BACKGROUND]
         rest = pixels.values - pixels.beside
-        flat = self._climbed(Flat(), pixels, rest.mean(dim=(0, 1)).clamp_min(DARK)[None]).at[0]
+        flat = self._climbed(Flat(), pixels, rest.mean(dim=(0, 1)).clamp_min(DARK)[None], MOST_STEPS).at[0]
         without, own = (pixels.deviance(each).sum(dim=(0, 1)) for each in (flat.expand_as(mean), mean))
         # a bright pixel is explained by itself, the others by their mean
         top = (pixels.deviance(flat.expand_as(mean)) * (rest > flat)).flatten(0, 1).max(dim=0)
         level = (rest.sum(dim=(0, 1)) - rest.flatten(0, 1).gather(0, top.indices[None])[0]) / (self.side**2 - 1)
         each = pixels.deviance(level.clamp_min(0.0).expand_as(mean)).flatten(0, 1)
         spike = each.sum(dim=0) - each.gather(0, top.indices[None])[0] < own
-        covariance = self.covariance(emitters, self.neighbours(emitters))
-        return Judged(covariance, (without - own).clamp_min(0.0).sqrt(), pixels, mean, spike)
+        near = self.neighbours(emitters)
+        likely = (without - own).clamp_min(0.0).sqrt()
+        return Judged(self.covariance(emitters, near), (near < 0).all(dim=1), likely, pixels, mean, spike)
 
     def neighbours(self, emitters: Emitters) -> torch.Tensor:
         """The nearest in the same frame, (n, most), -1 where there are no more."""
         reach, n = CLOSE * self.sigma_px, len(emitters)
         if n == 0:
-            return torch.full((0, 0), -1)
+            return torch.full((0, NEIGHBOURS), -1, device=emitters.frame.device)
         apart = emitters.frame.double() * (10 * reach + sum(self.exposed.size))
         places = torch.stack([apart, emitters.at[Y].double(), emitters.at[X].double()], dim=1).cpu().numpy()
         _, found = cKDTree(places).query(places, k=NEIGHBOURS + 1, distance_upper_bound=reach)
@@ -206,14 +221,14 @@ class Crowd:
         own = self.spot.light(_local(emitters, windows), windows.side)
         return (windows.cut(self.light(emitters)) - own).clamp_min(0.0)
 
-    def _fitted(self, emitters: Emitters, windows: Windows, beside: torch.Tensor) -> Emitters:
+    def _fitted(self, emitters: Emitters, windows: Windows, beside: torch.Tensor, steps: int) -> Emitters:
         local = _local(emitters, windows)
-        fits = self._climbed(self.spot, self.exposed.pixels(windows, beside), local)
+        fits = self._climbed(self.spot, self.exposed.pixels(windows, beside), local, steps)
         return replace(emitters, at=_shifted(fits.at, windows, 1))
 
-    def _climbed(self, model: Model, pixels: Pixels, start: torch.Tensor) -> Fits:
+    def _climbed(self, model: Model, pixels: Pixels, start: torch.Tensor, steps: int) -> Fits:
         parts = torch.split(torch.arange(len(pixels), device=start.device), AT_ONCE)
-        found = [climb(model, pixels.rows(rows), start[:, rows]) for rows in parts]
+        found = [climb(model, pixels.rows(rows), start[:, rows], steps) for rows in parts]
         return Fits(*(torch.cat([getattr(one, name) for one in found], dim=-1) for name in Fits.__slots__))
 
 
