@@ -24,6 +24,7 @@ from smlmbench.references.likelihood import (
     Y,
     climb,
     solved,
+    weighed,
 )
 from smlmbench.references.windows import Windows
 
@@ -32,6 +33,7 @@ AT_ONCE = 1024  # windows
 NEIGHBOURS = 4
 CLOSE = 3.5  # in sigma: neighbours whose unknown places widen a bound
 DARK = 0.01  # photo-electrons that a fit starts from at least
+JOINT = 3  # steps
 PASSES = 4  # of taking away what neighbours explain
 
 
@@ -184,10 +186,25 @@ class Crowd:
         order = np.argsort(found < 0, axis=1, kind="stable")
         return torch.from_numpy(np.take_along_axis(found, order, axis=1)[:, :NEIGHBOURS]).to(emitters.frame.device)
 
+    def together(self, emitters: Emitters) -> Emitters:
+        """Some steps of each with its neighbours' parameters free too, where there are neighbours."""
+        low, high = (torch.tensor(each).to(emitters.at)[:, None] for each in self.spot.limits(max(self.exposed.size)))
+        longest = torch.tensor(self.spot.longest()).to(emitters.at)[:, None] / 2
+        for _ in range(JOINT):
+            near = self.neighbours(emitters)
+            _, steps = self._joint(emitters, near)
+            steps[:, (near < 0).all(dim=1)] = 0
+            emitters = replace(emitters, at=(emitters.at + steps.clamp(-longest, longest)).clamp(low, high))
+        return emitters
+
     def covariance(self, emitters: Emitters, near: torch.Tensor) -> torch.Tensor:
         """Bound of each one's parameters but the background beside neighbours that are unknown too, (p-1, p-1, n)."""
+        return self._joint(emitters, near)[0]
+
+    def _joint(self, emitters: Emitters, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """That bound, and the step of all parameters (p, n) to the most likely ones, on each one's own window."""
         p = len(emitters.at) - 1
-        found = emitters.at.new_empty(p, p, len(emitters))
+        found, steps = emitters.at.new_empty(p, p, len(emitters)), torch.empty_like(emitters.at)
         windows = self.windows(emitters)
         beside = self._beside(emitters, windows)
         count = (near >= 0).sum(dim=1)
@@ -196,14 +213,19 @@ class Crowd:
                 own = windows.rows(some)
                 pixels = self.exposed.pixels(own, beside[..., some])
                 mean = self.spot.light(_local(emitters.rows(some), own), self.side) + emitters.at[BACKGROUND, some]
-                weight = 1 / (pixels.excess * pixels.expected(mean))
+                _, weight, residual = weighed(pixels, mean)
                 slopes = [torch.ones_like(weight)[None]]
                 for member in (some, *near[some, :many].T):
                     slopes.append(self.spot.slopes(_local(emitters.rows(member), own), self.side))
-                found[..., some] = self._inverse(torch.cat(slopes[1:] + slopes[:1]), weight, p)
-        return found
+                found[..., some], step = self._solved(torch.cat(slopes[1:] + slopes[:1]), weight, residual, p)
+                steps[:BACKGROUND, some], steps[BACKGROUND, some] = step[:BACKGROUND], step[-1]
+                steps[BACKGROUND + 1 :, some] = step[BACKGROUND:p]
+        return found, steps
 
-    def _inverse(self, slopes: torch.Tensor, weight: torch.Tensor, p: int) -> torch.Tensor:
+    def _solved(
+        self, slopes: torch.Tensor, weight: torch.Tensor, residual: torch.Tensor, p: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Covariance of the first p parameters, and the step of all, from derivatives (all, side, side, n)."""
         total, n = len(slopes), weight.shape[-1]
         information = weight.new_empty(total, total, n)
         for k in range(total):
@@ -215,7 +237,9 @@ class Crowd:
             information[k : k + 2, k : k + 2] += torch.eye(2).to(weight)[..., None] * (2 / self.side) ** 2
         information += torch.eye(total).to(weight)[..., None] * 1e-12
         unit = torch.eye(total).to(weight)[:, :p, None].expand(total, p, n)
-        return solved(information, unit)[:p]
+        gradient = (slopes * residual).sum(dim=(1, 2))[:, None]
+        whole = solved(information, torch.cat([unit, gradient], dim=1))
+        return whole[:p, :p], whole[:, p]
 
     def _beside(self, emitters: Emitters, windows: Windows) -> torch.Tensor:
         own = self.spot.light(_local(emitters, windows), windows.side)

@@ -256,6 +256,8 @@ def _localized(
     for _ in range(settings["passes"]):
         more = _candidates(exposed, plan, crowd.light(emitters))
         emitters = crowd.pruned(crowd.refined(emitters.joined(more)) if len(more) else emitters, plan.firm)
+    if settings["passes"]:
+        emitters = crowd.pruned(crowd.together(emitters), plan.firm)
     return _table(crowd, emitters, plan, settings, noise, condition)
 
 
