@@ -21,6 +21,8 @@ from smlmbench.movies import Frames
 if TYPE_CHECKING:
     import torch
 
+    from smlmbench.psf.contracts import Psf
+
 Identity = Mapping[str, Any]  # digests of files, and the description without paths
 Settings = Mapping[str, Any]  # of a card, all of them, as a study sets them
 
@@ -152,6 +154,8 @@ class Condition:
         facts: density_per_um2, isolated_fraction, ...; drawn and printed, never interpreted outside the task.
         told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons, the camera's noise
             (`Noise.told`).
+        optics: The PSF, where rows without training may know it; None where they are told another width, or it is
+            unknown.
         noise_map: `Noise.added` of each pixel (H, W) where pixels differ; None where all are as `told` says.
         block: Units that belong together in a bootstrap; the smallest cyclic shift for chance scores.
         truth_kind: simulated, pseudo, designed, unstated or none.
@@ -174,6 +178,7 @@ class Condition:
     apart: bool = False
     extras: Mapping[str, "Condition"] = field(default_factory=dict)
     noise_map: NDArray[np.float64] | None = None
+    optics: "Psf | None" = None
 
     @property
     def pixel_size_nm(self) -> float:
