@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition, Settings
-from smlmbench.errors import ConfigError
 from smlmbench.movies import blocks
 from smlmbench.predictions import Floats, Ints, Localizations, Prediction, concatenate
 from smlmbench.references import joint
 from smlmbench.references.choosing import beside, by_number, divided, grown, pruned
 from smlmbench.references.crowded import REACH, TOGETHER, Crowd, parted
+from smlmbench.references.peaks_gaussian import pixel_noise
 from smlmbench.references.surface import Surface
 
 CARD: dict[str, Any] = {
@@ -54,24 +54,20 @@ BLOCK: int = CARD["facts"]["block_frames"]
 PIXELS_AT_ONCE = 2**21
 ROUNDS = 12  # of adding, dividing and removing; frames in which nothing happens are done
 STEPS = 2  # of a group's fit in a sweep, whose neighbours move too
+LEVELS = 8  # of the first background, from which emitters are not taken off yet
+DARK, BRIGHT = 2.0, 4.0  # standard deviations by which a pixel of the background is too bright, at first and later
 SWEEPS, LAST_STEPS = 4, 8  # in the end
 
 
 def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Find and fit; the probability column is the photons over their standard error.
 
-    Raises:
-        ConfigError: Frames in counts, whose noise is unknown.
+    Counts of an unknown camera get the variance that their second differences tell, proportional to the counts.
     """
     del output_settings, seed
-    if not condition.calibrated:
-        raise ConfigError(
-            f"'{condition.name}' is in camera counts, and multi_emitter needs their noise; state the camera"
-        )
     pixel_nm, n_frames, field_nm = condition.pixel_size_nm, condition.frames.n_frames, condition.field_nm
     sigma_px = (settings["sigma_nm"] or condition.told.get("psf_sigma_nm") or START_SIGMA_PX * pixel_nm) / pixel_nm
-    noise = Noise.of(condition.told) or Noise()
-    added = noise.added if condition.noise_map is None else condition.noise_map
+    known = Noise.of(condition.told) or (Noise() if condition.calibrated else None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     each = max(1, min(BLOCK, PIXELS_AT_ONCE // (condition.frames.height * condition.frames.width)))
     false_per_px = settings["false_per_1000um2"] * pixel_nm**2 * 1e-9
@@ -79,11 +75,19 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
     for first, block in blocks(condition.frames, BLOCK):
         for start in range(0, len(block), each):
             frames = block[start : start + each]
+            noise = known or _proportional(frames)
+            added = noise.added if condition.noise_map is None else condition.noise_map
             crowd = _empty(frames, sigma_px, noise.excess, added, device)
             resolve(crowd, false_per_px)
             table = Localizations.of(_columns(crowd, pixel_nm), n_frames=len(frames), field_nm=field_nm)
             tables.append(table.shifted(first + start, n_frames=n_frames))
     return Prediction(concatenate(tables, n_frames=n_frames, field_nm=field_nm))
+
+
+def _proportional(frames: NDArray[np.float32]) -> Noise:
+    """Of counts whose variance is a multiple of themselves."""
+    level = np.median(frames, axis=(1, 2))
+    return Noise(float(np.median(pixel_noise(frames.astype(np.float64)) ** 2 / np.maximum(level, 1.0))) + 1e-9)
 
 
 def _empty(
@@ -103,8 +107,8 @@ def _empty(
 def resolve(crowd: Crowd, false_per_px: float) -> None:
     """Find the emitters of all frames."""
     surface = Surface(*crowd.size, crowd.sigma_px, crowd.seen.device)
-    for _ in range(3):
-        level(crowd, surface)
+    for _ in range(LEVELS):
+        level(crowd, surface, DARK)
     frames = torch.arange(len(crowd.seen), device=crowd.seen.device)
     for _ in range(ROUNDS):
         part = crowd.part(frames)
@@ -127,10 +131,11 @@ def _settle(crowd: Crowd, surface: Surface, steps: int = STEPS) -> None:
     level(crowd, surface)
 
 
-def level(crowd: Crowd, surface: Surface) -> None:
-    """Fit the background to what emitters leave."""
+def level(crowd: Crowd, surface: Surface, brightest: float = BRIGHT) -> None:
+    """Fit the background to what emitters leave, pixels left out that are far too bright for it."""
     inside = (..., slice(crowd.pad, -crowd.pad), slice(crowd.pad, -crowd.pad))
     left, weight = crowd.surplus(crowd.total())
+    weight = weight * (left * weight.sqrt() < brightest)
     crowd.background[inside] += surface.fitted(left, weight)
 
 
