@@ -35,21 +35,22 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Attained:
-    """The scene as it is found, covariances of the places (n, d, d) nm^2, and which frames have settled."""
+    """The scene as it is found, covariances of places (nm) and photons (n, p, p), and which frames have settled."""
 
     scene: Scene
     covariance: torch.Tensor
     settled: torch.Tensor
 
 
-def attained(scene: Scene, readings: torch.Tensor, tell: Tell, prior: Prior) -> Attained:
+def attained(scene: Scene, readings: torch.Tensor, tell: Tell, prior: Prior, rounds: int = ROUNDS) -> Attained:
     """Fit the emitters of a scene and the level of its background to what a camera read.
 
     Args:
         scene: Where all is started; background (n_frames,).
-        readings: Photo-electrons (n_frames, channels, height, width).
+        readings: Photo-electrons (n_frames, channels, height, width), or whatever `tell` takes of each frame.
         tell: The camera's likelihood.
         prior: What is known beforehand; nothing for the most likely.
+        rounds: Steps at most.
     """
     each = torch.bincount(scene.spots.sample, minlength=scene.canvas.n_frames)
     first = each.cumsum(0) - each
@@ -58,13 +59,14 @@ def attained(scene: Scene, readings: torch.Tensor, tell: Tell, prior: Prior) -> 
         state[0][:, -1] = prior.photons
     if math.isinf(prior.known.background):
         state[1][:] = prior.background
-    covariance = torch.zeros(len(scene.spots), scene.places, scene.places, dtype=torch.float64)
+    p = scene.places + 1
+    covariance = torch.zeros(len(scene.spots), p, p, dtype=torch.float64)
     settled = torch.zeros(scene.canvas.n_frames, dtype=torch.bool)
     for frames in together(scene, each):
         rows = _rows(first, each, frames)
         part = scene.part(frames, rows)
         fit = _Fit(part, readings[frames], tell, prior, state[0][rows], state[1][frames])
-        settled[frames] = fit.run()
+        settled[frames] = fit.run(rounds)
         state[0][rows], state[1][frames], covariance[rows] = fit.values, fit.level, fit.covariance()
     return Attained(_moved(scene, *state), covariance, settled)
 
@@ -101,12 +103,12 @@ class _Fit:
         self._each = torch.bincount(scene.spots.sample, minlength=len(level))
         self._first = self._each.cumsum(0) - self._each
 
-    def run(self) -> torch.Tensor:
+    def run(self, rounds: int) -> torch.Tensor:
         """Which frames (n_frames,) have settled."""
         n_frames = len(self.level)
         damping = torch.full((n_frames,), DAMPING[0], dtype=torch.float64)
         open_ = torch.arange(n_frames)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             rows = _rows(self._first, self._each, open_)
             part, readings = self._scene.part(open_, rows), self._readings[open_]
             values, level = self.values[rows], self.level[open_]
@@ -128,7 +130,7 @@ class _Fit:
         return ~torch.isin(torch.arange(n_frames), open_)
 
     def covariance(self) -> torch.Tensor:
-        """Of the places, (n, d, d), from the information at what was found and beforehand."""
+        """Of places and photons, (n, p, p), from the information at what was found and beforehand."""
         scene = _moved(self._scene, self.values, self.level)
         matrix = self._with_prior(fisher(scene))
         scale = matrix.diagonal(dim1=1, dim2=2).rsqrt()
@@ -140,7 +142,7 @@ class _Fit:
         own = inverse[:, :-1, :-1].view(n_frames, m, p, m, p).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
         sample = scene.spots.sample
         rank = torch.arange(len(sample)) - self._first[sample]
-        found: torch.Tensor = own[sample, rank, : scene.places, : scene.places]
+        found: torch.Tensor = own[sample, rank]
         return found
 
     def _worth(self, part: Scene, readings: torch.Tensor, values: torch.Tensor, level: torch.Tensor) -> torch.Tensor:

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from smlmbench.camera import Camera
 from smlmbench.camera.likelihood import log_likelihood
 from smlmbench.data.contracts import Condition, Settings
 from smlmbench.errors import ConfigError
 from smlmbench.limit.attained import Prior, attained
 from smlmbench.limit.bounds import Limit, drawn_from
-from smlmbench.limit.scene import Known
+from smlmbench.limit.fisher import mean_of, slopes_of
+from smlmbench.limit.scene import Known, Scene
 from smlmbench.predictions import Floats, Localizations, Prediction
 from smlmbench.truths.bounds import lateral_nm
 from smlmbench.truths.emitters import Emitters
@@ -56,11 +58,14 @@ CARD: dict[str, Any] = {
 }
 
 
+MOST_APART = 0.2  # of the noise: frames that are not what the truth says
+
+
 def predict(condition: Condition, settings: Settings, output_settings: Settings, seed: int) -> Prediction:
     """Fit the frames of a condition whose truth has a limit; nothing where no frame has an emitter.
 
     Raises:
-        ConfigError: There is no truth, or no limit of it is known.
+        ConfigError: There is no truth, or no limit of it is known, or the frames are not what it says.
     """
     del output_settings, seed
     truth = condition.truth
@@ -84,15 +89,27 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
     told = torch.from_numpy(np.asarray(variance, dtype=np.float64))
     prior = _prior(truth.table) if settings["form"] == "informed" else Prior(Known())
     found = attained(scene, readings, lambda seen, mean: log_likelihood(limit.camera, seen, mean, told), prior)
+    if (off := _apart(found.scene, readings, limit.camera)) > MOST_APART:
+        seen = f"pixels are {off:.0%} off the noise that the truth and the camera leave"
+        raise _refusal(condition, f"the fit is not known: {seen} (uneven background, hot pixels, another camera)")
     spots, own = found.scene.spots, np.empty((len(order), scene.places, scene.places))
     values = np.stack([spots.x_nm, spots.y_nm, spots.z_nm, spots.photons, found.scene.background[spots.sample]])
     columns = np.empty_like(values)
-    columns[:, order], own[order] = values, found.covariance
+    columns[:, order], own[order] = values, found.covariance[:, : scene.places, : scene.places]
     return Prediction(_table(truth, columns[:, : len(truth)], own[: len(truth)], settings["leave_out_nm"]))
 
 
 def _refusal(condition: Condition, why: str) -> ConfigError:
     return ConfigError(f"reference 'oracle_map' fits what is known, and of '{condition.name}' {why}; leave it out")
+
+
+def _apart(scene: Scene, readings: torch.Tensor, camera: Camera) -> float:
+    """How far the mean square of the residuals, in units of the noise, is from 1 less what the fit takes up."""
+    mean = mean_of(scene, slopes_of(scene))
+    added = torch.from_numpy(camera.noise_map((scene.canvas.height, scene.canvas.width)))
+    square = float(((readings - mean) ** 2 / (camera.noise.excess * mean + added)).mean())
+    free = (scene.places + 1) * len(scene.spots) + scene.canvas.n_frames
+    return abs(square - 1 + free / readings.numel())
 
 
 def _prior(table: Localizations) -> Prior:

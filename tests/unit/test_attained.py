@@ -105,6 +105,12 @@ def test_it_refuses_in_one_line_where_there_is_no_limit(why):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("other", [{"hot_pixels": 0.003}, {"background": {"name": "slope", "change": 0.8}}])
+def test_it_refuses_frames_that_are_not_what_the_truth_says(other):
+    with pytest.raises(ConfigError, match="off the noise"):
+        oracle(drawn(frames=6, background_photons=60.0, **other))
+
+
 def test_pixels_behind_read_noise_have_the_likelihood_of_counts_and_noise():
     mean, seen, sigma = 2.5, np.array([-2.0, 0.3, 2.7, 9.1]), 1.5
     counts = np.arange(60)
