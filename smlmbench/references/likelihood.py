@@ -120,10 +120,10 @@ def weighed(pixels: Pixels, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return misfit, weight, (seen - expected) * weight
 
 
-def climb(model: Model, pixels: Pixels, start: torch.Tensor) -> Fits:
-    """Fit every window from its start (p, n)."""
+def climb(model: Model, pixels: Pixels, start: torch.Tensor, lanes: int = LANES, rounds: int = ROUNDS) -> Fits:
+    """Fit every window from its start (p, n), in multiples of `lanes`."""
     n, side = len(pixels), pixels.values.shape[0]
-    room = torch.arange(-(-n // LANES) * LANES, device=start.device).clamp_max(max(n - 1, 0))
+    room = torch.arange(-(-n // lanes) * lanes, device=start.device).clamp_max(max(n - 1, 0))
     whole, at = pixels.rows(room), start[:, room]
     low, high, longest = (
         torch.tensor(each, dtype=at.dtype, device=at.device)[:, None] for each in (*model.limits(side), model.longest())
@@ -134,7 +134,7 @@ def climb(model: Model, pixels: Pixels, start: torch.Tensor) -> Fits:
     damping = torch.full_like(misfit, DAMPING[0])
     settled = torch.zeros_like(misfit, dtype=torch.bool)
     active, own = torch.arange(len(room), device=at.device), whole
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         matrix = information[..., active].clone()
         matrix.diagonal(dim1=0, dim2=1).mul_(1 + damping[active, None]).add_(1e-30)
         slope, before = gradient[:, active], at[:, active]
@@ -153,8 +153,8 @@ def climb(model: Model, pixels: Pixels, start: torch.Tensor) -> Fits:
         left = active[~done & ~stuck]
         if not len(left):
             break
-        if -(-len(left) // LANES) < len(active) // LANES:
-            active = left[torch.arange(-(-len(left) // LANES) * LANES, device=at.device).clamp_max(len(left) - 1)]
+        if -(-len(left) // lanes) < len(active) // lanes:
+            active = left[torch.arange(-(-len(left) // lanes) * lanes, device=at.device).clamp_max(len(left) - 1)]
             own = whole.rows(active)
     last = model.look(at, whole)
     matrix = last.information.clone()
