@@ -154,9 +154,9 @@ class Condition:
         facts: density_per_um2, isolated_fraction, ...; drawn and printed, never interpreted outside the task.
         told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons, the camera's noise
             (`Noise.told`).
+        optics: The PSF, where rows without training may know it; None where they are told another width, or it is
+            unknown.
         noise_map: `Noise.added` of each pixel (H, W) where pixels differ; None where all are as `told` says.
-        optics: The PSF that the source states, which rows without training may know; None where it states none, or
-            where the width that is told is not that of the PSF.
         block: Units that belong together in a bootstrap; the smallest cyclic shift for chance scores.
         truth_kind: simulated, pseudo, designed, unstated or none.
         calibrated: False where the inputs are camera counts.

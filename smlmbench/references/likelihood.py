@@ -251,6 +251,16 @@ class Spot(Model):
         across, down = axis(at[X], sigma_x, side)[0], axis(at[Y], sigma_y, side)[0]
         return (at[PHOTONS] * down)[:, None] * across[None]
 
+    def slopes(self, at: torch.Tensor, side: int) -> torch.Tensor:
+        """Derivatives of the light by every parameter but the background, (p - 1, side, side, n)."""
+        sigma_x, sigma_y, chain = self.widths(at)
+        (x, by_x, wide_x), (y, by_y, wide_y) = axis(at[X], sigma_x, side), axis(at[Y], sigma_y, side)
+        bright = at[PHOTONS]
+        found = [(bright * y)[:, None] * by_x, (bright * by_y)[:, None] * x, y[:, None] * x]
+        for along_x, along_y in chain:
+            found.append((bright * y)[:, None] * (along_x * wide_x) + (bright * along_y * wide_y)[:, None] * x)
+        return torch.stack(found)
+
     def look(self, at: torch.Tensor, pixels: Pixels) -> Look:
         """Sums by the product of both axes."""
         side = pixels.values.shape[0]

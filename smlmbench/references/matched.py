@@ -26,6 +26,7 @@ class Candidates:
 
     Attributes:
         frame, row, column: Which pixel.
+        width: Which of the widths fits best there.
         significance: Photons over their standard error.
         photons, background: What least squares say of a PSF in the middle of that pixel.
     """
@@ -33,6 +34,7 @@ class Candidates:
     frame: torch.Tensor
     row: torch.Tensor
     column: torch.Tensor
+    width: torch.Tensor
     significance: torch.Tensor
     photons: torch.Tensor
     background: torch.Tensor
@@ -52,21 +54,24 @@ class Response:
 
 def detect(
     frames: torch.Tensor,
-    sigma_px: tuple[float, float],
-    excess: torch.Tensor | float,
+    widths_px: list[tuple[float, float]],
+    excess: torch.Tensor,
     added: torch.Tensor,
     height: float,
     known: torch.Tensor | None = None,
 ) -> Candidates:
-    """The maxima of frames (F, H, W) above a height (`height_for`), some at a time; the rest as for `respond`."""
+    """The maxima of frames (F, H, W) above a height (`height_for`), some at a time; the rest as for `respond`.
+
+    Of several widths the one that is most significant in a pixel counts there.
+    """
     each = max(1, PIXELS_AT_ONCE // max(1, frames[:1].numel()))
     found: list[Candidates] = []
     for start in range(0, len(frames), each):
         part = slice(start, start + each)
-        own = excess[part] if isinstance(excess, torch.Tensor) and excess.ndim and len(excess) > 1 else excess
-        noise = added[part] if len(added) > 1 else added
-        response = respond(frames[part], sigma_px, own, noise, None if known is None else known[part])
-        some = maxima(response, height)
+        own, noise = (one[part] if len(one) > 1 else one for one in (excess, added))
+        beside = None if known is None else known[part]
+        seen = [respond(frames[part], width, own, noise, beside) for width in widths_px]
+        some = maxima(seen, height)
         found.append(replace(some, frame=some.frame + start))
     return Candidates(*(torch.cat([getattr(some, name) for some in found]) for name in Candidates.__slots__))
 
@@ -105,21 +110,26 @@ def respond(
     return Response(photons, background, photons * (whole / ones).sqrt())
 
 
-def maxima(response: Response, height: float) -> Candidates:
-    """Local maxima of the photons that are more significant than a height."""
-    photons = response.photons
-    padded = torch.nn.functional.pad(photons, (NEAR,) * 4, value=-math.inf)
-    tall, wide = photons.shape[1:]
-    top = response.significance > height
+def maxima(seen: list[Response], height: float) -> Candidates:
+    """Local maxima above a height of significance: of the photons, or of the significance where there are widths."""
+    significance, width = torch.stack([one.significance for one in seen]).max(dim=0)
+    image = seen[0].photons if len(seen) == 1 else significance
+    padded = torch.nn.functional.pad(image, (NEAR,) * 4, value=-math.inf)
+    tall, wide = image.shape[1:]
+    top = significance > height
     for down in range(2 * NEAR + 1):
         for across in range(2 * NEAR + 1):
             if (down, across) != (NEAR, NEAR):
                 other = padded[:, down : down + tall, across : across + wide]
                 # of equal pixels the first is the maximum
-                top &= photons > other if (down, across) < (NEAR, NEAR) else photons >= other
-    frame, row, column = top.nonzero(as_tuple=True)
-    at = (frame, row, column)
-    return Candidates(*at, response.significance[at], photons[at], response.background[at])
+                top &= image > other if (down, across) < (NEAR, NEAR) else image >= other
+    frame, row, column = at = top.nonzero(as_tuple=True)
+    best = width[at]
+    photons, background = (
+        torch.stack([getattr(one, name)[at] for one in seen]).gather(0, best[None])[0]
+        for name in ("photons", "background")
+    )
+    return Candidates(frame, row, column, best, significance[at], photons, background)
 
 
 def height_for(false_per_px: float, sigma_px: tuple[float, float]) -> float:

@@ -27,11 +27,11 @@ CARD: dict[str, Any] = {
     "summary": "Maximum-likelihood fits of a known PSF in 3-D, neighbours together",
     "settings": {
         "psf": {"default": "", "help": "YAML file of the PSF, as calibrate writes it; by default that of the data"},
-        "false_alarms": {
-            "default": 0.1,
+        "false_per_1000um2": {
+            "default": 1.0,
             "min": 1e-6,
             "max": 1000.0,
-            "help": "Emitters per 100 um2 and frame that noise alone may make",
+            "help": "Detections that noise alone may make in 1000 um2 of frames",
         },
         "together": {"default": 5, "min": 1, "max": 8, "help": "Emitters that are fitted jointly; 1: each alone"},
         "rounds": {"default": 3, "min": 1, "max": 6, "help": "How often emitters are searched in what is left over"},
@@ -59,7 +59,6 @@ CARD: dict[str, Any] = {
     },
 }
 
-UM2 = 100.0  # of which false alarms are counted
 SMALLEST_PX = 5
 
 
@@ -99,7 +98,7 @@ def plan_of(condition: Condition, settings: Settings) -> Plan:
         optics=Splined(optics, pixel_nm, side),
         side=side,
         bank=bank,
-        height=height_for(bank, settings["false_alarms"] * (pixel_nm / 1000) ** 2 / UM2),
+        height=height_for(bank, settings["false_per_1000um2"] * pixel_nm**2 * 1e-9),
         together=settings["together"],
         rounds=settings["rounds"],
     )

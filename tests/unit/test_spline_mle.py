@@ -153,10 +153,10 @@ def test_noise_alone_makes_few_emitters():
     frames = torch.poisson(torch.full((128, 40, 40), BACKGROUND), generator=torch.Generator().manual_seed(2))
     told = {"pixel_size_nm": PIXEL_NM, **Noise().told()}
     condition = Condition("empty", ArrayFrames(frames.numpy()), None, told=told, optics=optics_of())
-    area = 128 * 16 / 100
-    counts = {alarms: len(found_of(condition, false_alarms=alarms)) for alarms in (0.1, 3.0)}
-    assert counts[0.1] <= 3 * 0.1 * area
-    assert 0 < counts[3.0] <= 2 * 3.0 * area
+    area = 128 * 16 / 1000
+    counts = {often: len(found_of(condition, false_per_1000um2=often)) for often in (1.0, 30.0)}
+    assert counts[1.0] <= 4 * area
+    assert area * 30 / 2 < counts[30.0] < area * 30 * 2
 
 
 @pytest.mark.parametrize(
