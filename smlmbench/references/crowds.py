@@ -1,8 +1,8 @@
 """Emitters of a known PSF fitted together with their neighbours: who belongs to whom, their windows, who stays.
 
 Neighbours are joined by distance, nearest first, as long as a group has few enough emitters and fits a window; the
-light of all others is taken as it was found before. Of a group whose faintest emitter is not above its own bound that
-one is taken out, and the rest is fitted again.
+light of all others is taken as it was found before. Of a group whose faintest emitter explains too little (the deviance
+of the rest alone is not higher by as much as noise seldom makes) that one is taken out, and the rest is fitted again.
 """
 
 from collections import defaultdict
@@ -23,7 +23,8 @@ from smlmbench.references.splined import PER_SPOT, Splined, Spots
 Z = 2  # place of the depth among parameters
 STARTS = 3  # depths from which an emitter is fitted first
 
-KEPT = 3.5  # photons over their bound beside neighbours, which an emitter has
+KEPT = 0.9  # of the height: that of an emitter that stays, where it is fitted
+SURE = 8.0  # photons over their bound of emitters that stay without a further look
 LANES, CLIMBS = 4, 15  # groups are fitted in such multiples and steps
 ROUNDED = 8  # px: windows of groups are of few sizes
 VALUES_AT_ONCE = 4_000_000  # of slopes
@@ -135,20 +136,18 @@ def _depths(maxima: Maxima, z_nm: torch.Tensor) -> torch.Tensor:
 
 
 def fit_together(frames: torch.Tensor, found: Found, plan: Plan) -> Found:
-    """Fit emitters in groups from where they are; those that are not above their bound are taken out one by one."""
+    """Fit emitters in groups from where they are; those that explain too little are taken out one by one."""
     total, kept = found.light(frames.shape, plan), [Found.none()]
     waiting = _groups(found, plan)
     while waiting:
         gone, later = list[int](), list[Ints]()
         for rows, side in _batches(found, waiting, plan):
-            fitted = _fitted(frames, total, found, rows, side, plan)
-            ratio = (fitted.photons / fitted.photons_error).nan_to_num(0.0).view(rows.shape)
-            least, worst = ratio.min(dim=1)
-            good = least > KEPT
+            fitted, faintest, gain = _fitted(frames, total, found, rows, side, plan)
+            good = gain > (KEPT * plan.height) ** 2
             kept.append(fitted.select(good.repeat_interleave(rows.shape[1])))
             for k in (~good).nonzero()[:, 0].tolist():
-                gone.append(int(rows[k, worst[k]]))
-                later.append(np.delete(rows[k], int(worst[k])))
+                gone.append(int(rows[k, faintest[k]]))
+                later.append(np.delete(rows[k], int(faintest[k])))
         total = total - found.select(torch.tensor(gone, dtype=torch.int64)).light(frames.shape, plan)
         waiting = [group for group in later if len(group)]
     return Found.joined(*kept)
@@ -184,32 +183,46 @@ def _batches(found: Found, groups: Sequence[Ints], plan: Plan) -> Iterator[tuple
             yield np.stack(those[start : start + each]), side
 
 
-def _fitted(frames: torch.Tensor, total: torch.Tensor, found: Found, rows: Ints, side: int, plan: Plan) -> Found:
-    """Groups (groups, emitters) fitted on windows, the light of all others as in `total`."""
+def _fitted(
+    frames: torch.Tensor, total: torch.Tensor, found: Found, rows: Ints, side: int, plan: Plan
+) -> tuple[Found, torch.Tensor, torch.Tensor]:
+    """Groups (groups, emitters) fitted on windows, the light of all others as in `total`.
+
+    Also the faintest emitter of each group, and by how much the deviance falls for its sake: where its photons are far
+    above their bound, and where it is alone, by their ratio alone.
+    """
     many, count = rows.shape
     own = found.select(torch.from_numpy(rows.reshape(-1)))
     pixels, left, top = _windows(frames, total, own, count, side, plan)
     each = torch.stack([own.x_px - left, own.y_px - top, own.z_nm, own.photons], dim=1)
     background = own.background.view(many, count).mean(dim=1)
     start = torch.cat([each.reshape(many, -1), background[:, None]], dim=1).T
-    model = Spots(plan.optics, plan.pixel_nm, count)
-    fits = climb(model, pixels, start, LANES, CLIMBS)
-    at, covariance = fits.at, fits.covariance
-    if count == 1:
-        misfit = pixels.deviance(fits.mean).sum(dim=(0, 1))
-        for z_nm in own.further_nm.T:
-            tried = torch.isfinite(z_nm).nonzero()[:, 0]
-            if not len(tried):
-                break
-            again = start[:, tried].clone()
-            again[Z] = z_nm[tried]
-            other = climb(model, pixels.rows(tried), again, LANES, CLIMBS)
-            fresh = pixels.rows(tried).deviance(other.mean).sum(dim=(0, 1))
-            better = fresh < misfit[tried]
-            taken = tried[better]
-            at[:, taken], covariance[..., taken] = other.at[:, better], other.covariance[..., better]
-            misfit[taken] = fresh[better]
-    return _read(at, covariance, own, (left, top))
+    at, covariance, misfit = _climbed(start, pixels, plan)
+    for z_nm in own.further_nm.T if count == 1 else ():
+        tried = torch.isfinite(z_nm).nonzero()[:, 0]
+        if not len(tried):
+            break
+        again = start[:, tried].clone()
+        again[Z] = z_nm[tried]
+        other, shape, fresh = _climbed(again, pixels.rows(tried), plan)
+        better = fresh < misfit[tried]
+        taken = tried[better]
+        at[:, taken], covariance[..., taken], misfit[taken] = other[:, better], shape[..., better], fresh[better]
+    read = _read(at, covariance, own, (left, top))
+    ratio, faintest = (read.photons / read.photons_error).nan_to_num(0.0).view(many, count).min(dim=1)
+    gain, weak = ratio.square(), (ratio < SURE).nonzero()[:, 0]
+    if count > 1 and len(weak):
+        rest = torch.ones(len(weak), count * PER_SPOT + 1, dtype=torch.bool)
+        first = faintest[weak, None] * PER_SPOT + torch.arange(PER_SPOT)
+        without = start[:, weak].T[rest.scatter(1, first, value=False)].view(len(weak), -1).T
+        gain[weak] = _climbed(without, pixels.rows(weak), plan)[2] - misfit[weak]
+    return read, faintest, gain
+
+
+def _climbed(start: torch.Tensor, pixels: Pixels, plan: Plan) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Parameters, their covariance and the deviance of windows fitted from a start (4 emitters + 1, n)."""
+    fits = climb(Spots(plan.optics, plan.pixel_nm, len(start) // PER_SPOT), pixels, start, LANES, CLIMBS)
+    return fits.at, fits.covariance, pixels.deviance(fits.mean).sum(dim=(0, 1))
 
 
 def _windows(
