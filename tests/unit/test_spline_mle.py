@@ -189,14 +189,25 @@ def test_a_condition_states_its_psf_unless_rows_are_told_another_width():
     assert stated[1] is None
 
 
-def written(tmp_path):
+def bead_of(folder):
+    """A bead behind the lens, without noise, as a stack of planes 50 nm apart."""
+    import tifffile
+
+    z_nm = np.arange(-600.0, 601.0, 50.0)
+    wide = optics_of(range_nm=600.0)
+    truth = truth_of(*np.full((2, len(z_nm)), 12.5), z_nm, np.full(len(z_nm), 1e6), side=25)
+    tifffile.imwrite(folder / "bead.tif", mean_of(truth, wide, 25).astype(np.float32))
+    return {"name": "beads", "path": "bead.tif", "step_nm": 50.0, "focus_plane": 12, "range_nm": 500.0}
+
+
+def written(tmp_path, psf=LENS):
     import tifffile
 
     optics, truth = optics_of(), alone(20, photons=4000.0)
     adu = np.random.default_rng(0).poisson(mean_of(truth, optics, 25)) + 100
     tifffile.imwrite(tmp_path / "movie.tif", adu.astype(np.uint16))
     (tmp_path / "camera.yaml").write_text("{kind: ideal, baseline_adu: 100}", encoding="utf-8")
-    (tmp_path / "optics.yaml").write_text(yaml.safe_dump({"psf": LENS}), encoding="utf-8")
+    (tmp_path / "optics.yaml").write_text(yaml.safe_dump({"psf": psf}), encoding="utf-8")
     return truth
 
 
@@ -205,17 +216,22 @@ def asked(tmp_path, *more):
     return CliRunner().invoke(app, [*base, "--pixel-size-nm", "100", "-o", str(tmp_path), *more])
 
 
-def test_a_movie_is_fitted_with_the_psf_of_a_file(tmp_path):
-    truth = written(tmp_path)
+@pytest.mark.parametrize("kind", ["astigmatic", "beads"])
+def test_a_movie_is_fitted_with_the_psf_of_a_file(kind, tmp_path):
+    truth = written(tmp_path, LENS if kind == "astigmatic" else bead_of(tmp_path))
     done = asked(tmp_path, "--set", f"psf={tmp_path / 'optics.yaml'}", "--table-format", "smlmbench_csv")
     assert done.exit_code == 0, done.output
     lines = (tmp_path / "movie_locs.csv").read_text(encoding="utf-8").splitlines()
     named = [line for line in lines if not line.startswith("#")]
     rows = [dict(zip(named[0].split(","), map(float, line.split(",")), strict=True)) for line in named[1:]]
     assert len(rows) == len(truth)
-    assert np.corrcoef([row["z_nm"] for row in rows], truth.z_nm)[0, 1] > 0.98
+    away = np.stack([[row[name] for row in rows] for name in ("x_nm", "y_nm", "z_nm")]) - (
+        np.stack([truth.x_nm, truth.y_nm, truth.z_nm])
+    )
+    assert (np.sqrt((away**2).mean(axis=1)) < [6, 6, 25]).all(), np.sqrt((away**2).mean(axis=1))
     record = json.loads(next(tmp_path.glob("*.json")).read_text(encoding="utf-8"))
-    assert record["settings"]["psf"]["psf"]["focus_nm"] == 200
+    assert record["settings"]["psf"]["psf"]["name"] == kind
+    assert "path" not in record["settings"]["psf"]["psf"] or len(record["settings"]["psf"]["psf"]["path"]) == 64
 
 
 def test_without_a_psf_a_movie_is_refused(tmp_path):
