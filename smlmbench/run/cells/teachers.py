@@ -88,7 +88,7 @@ def find_teacher(cell: Cell, session: Session) -> Teacher | None:
         raise FormatError(f"'{path}' has changed since the study was planned; run the command again")
     trained = load_trained(path, catalog, device)
     model = Picked.model_validate(trained.facts["model"])
-    made = _teacher(trained.network, model, catalog, int(trained.output_settings["upsampling"]))
+    made = _teacher(trained.network, model, catalog, int(trained.output_settings.get("upsampling", 1)))
     return replace(made, multiple_px=trained.multiple_px, costs={**made.costs, **costs}, history=history)
 
 
