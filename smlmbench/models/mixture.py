@@ -88,7 +88,7 @@ def start(network: nn.Module, heads: MixtureHeads, p_bias: float, share: float) 
 
 
 def of_each_frame(frames: Tensor, context: int, network: Callable[[Tensor], Tensor], *, once: bool = True) -> Tensor:
-    """What a network makes of each frame of windows (B, context * C, H, W), joined: (B, context * F, H, W).
+    """What a network makes of each frame of windows (B, context * C, H, W), joined: (B, context * F, h, w).
 
     Windows that follow each other share frames. These are computed `once`: the answer is the same, unless the network
     normalises over its batch.
@@ -98,7 +98,8 @@ def of_each_frame(frames: Tensor, context: int, network: Callable[[Tensor], Tens
     if once and _follow(windows):
         made = network(torch.cat((windows[0], windows[1:, -1])))
         return torch.cat([made[at : at + count] for at in range(context)], dim=1)
-    return network(windows.flatten(0, 1)).reshape(count, -1, height, width)
+    made = network(windows.flatten(0, 1))
+    return made.reshape(count, -1, *made.shape[-2:])
 
 
 def _follow(windows: Tensor) -> bool:

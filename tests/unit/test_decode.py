@@ -1,12 +1,16 @@
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from smlmbench.data.contracts import Given, Statistics
+from smlmbench.data.contracts import ArrayFrames, Given, Statistics
+from smlmbench.inference.engine import ReadOut, predict
 from smlmbench.losses import fd_deeploc_nll
 from smlmbench.models.mixture import PhotonScaling, of_each_frame
+from smlmbench.outputs import gaussian_mixture as mixture
 from smlmbench.registry import Catalog
 
 CATALOG = Catalog()
@@ -79,11 +83,11 @@ def test_photons_are_scaled_by_emitters_and_background():
     assert unknown(torch.tensor([60.0, 90.0])).tolist() == pytest.approx([0.0, 1.0])
 
 
-@pytest.mark.parametrize("detectors", [1, 2])
-def test_frames_that_windows_share_are_computed_once_to_the_same_answer(detectors):
+@pytest.mark.parametrize(("detectors", "stride"), [(1, 1), (2, 1), (1, 2)])
+def test_frames_that_windows_share_are_computed_once_to_the_same_answer(detectors, stride):
     movie = torch.rand(6, detectors, 8, 8, generator=torch.Generator().manual_seed(1))
     windows = torch.stack([movie[at : at + 3].flatten(0, 1) for at in range(4)])
-    network, seen = nn.Conv2d(detectors, 2, 3, padding=1), []
+    network, seen = nn.Conv2d(detectors, 2, 3, stride, padding=1), []
     network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     with torch.no_grad():
         once = of_each_frame(windows, 3, network)
@@ -93,6 +97,21 @@ def test_frames_that_windows_share_are_computed_once_to_the_same_answer(detector
     assert torch.allclose(once, each, atol=1e-6)
     assert torch.allclose(once, alone, atol=1e-6)
     assert seen == [6, 12, 3, 3, 3, 3, 12]
+
+
+def test_tiles_change_nothing():
+    model = built("decode", features=4, depth=1, head_start=1.0).eval()
+    card = CATALOG.module("models", "decode")
+    frames = torch.rand(3, 100, 88, generator=torch.Generator().manual_seed(2)).numpy() * 400
+    settings = {"lowest": 0.05, "split": 0.6, "pixel_size_nm": 100.0, **KNOWN}
+    halo = int(card.receptive_field_px({"depth": 1}, 1) - 1) // 2
+    whole = ReadOut(mixture, settings, 0.2, multiple_px=4, context=3)
+    tiled = replace(whole, halo_px=halo, largest_px=64)
+    one, other = (predict(ArrayFrames(frames), model, way, device=torch.device("cpu")).table for way in (whole, tiled))
+    assert len(one) == len(other) > 50
+    for name in ("frame", "x_nm", "y_nm", "z_nm", "photons", "probability"):
+        rows = [np.lexsort((table.x_nm.round(2), table.y_nm.round(2), table.frame)) for table in (one, other)]
+        assert np.allclose(getattr(one, name)[rows[0]], getattr(other, name)[rows[1]], atol=0.02), name
 
 
 def test_coordinates_tell_places_apart():

@@ -30,6 +30,7 @@ def back(rows, chosen=ALL, **how):
     """Through targets, the perfect answer and the decoder."""
     targets = mixture.targets(batch(rows, **how), chosen)
     raw = mixture.perfect(targets, chosen, *how.get("side", (8, 12)))
+    assert raw[:, 2:4].abs().max() <= 0.5  # of its own pixel
     return mixture.decode(raw, chosen, 0.5)
 
 
