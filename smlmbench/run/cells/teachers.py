@@ -93,7 +93,7 @@ def find_teacher(cell: Cell, session: Session) -> Teacher | None:
         raise ConfigError(
             f"its teacher {teaching.label} has context {trained.context}, {cell.model.name} {own}; give both one"
         )
-    made = _teacher(trained.network, model, catalog, int(trained.output_settings["upsampling"]))
+    made = _teacher(trained.network, model, catalog, int(trained.output_settings.get("upsampling", 1)))
     return replace(made, multiple_px=trained.multiple_px, costs={**made.costs, **costs}, history=history)
 
 
