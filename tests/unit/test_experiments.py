@@ -22,6 +22,7 @@ DATA = {
     "own-movie": "nairr-2dgauss-ld",
     "own-optics": "picasso-dnapaint-sim",
     "nairr-3das": "nairr-3das-ld",
+    "tetrapod": "deepstorm3d-tetrapod-storm",
 }
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 TINY = SimulateSource(density_per_um2=1.0, photons=1000.0, field_px=32, psf={"name": "gaussian", "sigma_nm": 130.0})
