@@ -2,6 +2,7 @@
 
 import os
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_at_ratio_one_the_network_that_cannot_upsample_is_skipped_and_its_seed_r
     left = {cell.model.settings["variant"] for cell in plan.cells if cell.data.name == "ratio-1"}
     assert left == {"published", "seed"}  # of srcnn, and of fid_storm
     assert {cell.output.settings["upsampling"] for cell in plan.cells} == {1, 4}
+
+
+def test_one_and_three_frames_are_compared_on_both_kinds_of_movies(tmp_path):
+    plan = planned("context", tmp_path)
+    seen = {(cell.data.name, cell.model.name, cell.model.settings["context"]) for cell in plan.cells}
+    assert seen == set(product(("iid", "blinking"), ("fid_storm", "deep_storm", "decode"), (1, 3)))
+    tracks = {
+        name: getattr(source.track, "name", source.track)
+        for cell in plan.cells
+        for name, source in cell.data.tests.items()
+    }
+    assert tracks == {"iid": "iid", "blinking": "blinking"}
 
 
 def test_files_that_are_not_there_are_named_one_by_one(tmp_path):
