@@ -26,7 +26,7 @@ HALVES = 0.8  # in sigma: where the two halves start, from the middle
 APART = 4.0  # in sigma: what is done at once lies farther from each other
 CLOSE = 2.5  # in sigma: neighbours that may be one
 UNSURE = 4.0  # times the penalty: emitters without close neighbours that may be none
-UNSPIKED = 3.0  # standard deviations that remain without the strongest pixel
+UNSPIKED = 3.5  # standard deviations that remain without the strongest pixel
 TRIES = 6  # rounds of a trial's fit
 
 

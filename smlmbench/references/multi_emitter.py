@@ -54,8 +54,8 @@ BLOCK: int = CARD["facts"]["block_frames"]
 PIXELS_AT_ONCE = 2**21
 ROUNDS = 12  # of adding, dividing and removing; frames in which nothing happens are done
 STEPS = 2  # of a group's fit in a sweep, whose neighbours move too
-LEVELS = 8  # of the first background, from which emitters are not taken off yet
-DARK, BRIGHT = 2.0, 4.0  # standard deviations by which a pixel of the background is too bright, at first and later
+# standard deviations by which a pixel is too bright for the background: while no emitters are taken off, and later
+DARK, BRIGHT = (*6 * (2.0,), 3.0, 3.0), 4.0
 SWEEPS, LAST_STEPS = 4, 8  # in the end
 
 
@@ -107,8 +107,8 @@ def _empty(
 def resolve(crowd: Crowd, false_per_px: float) -> None:
     """Find the emitters of all frames."""
     surface = Surface(*crowd.size, crowd.sigma_px, crowd.seen.device)
-    for _ in range(LEVELS):
-        level(crowd, surface, DARK)
+    for brightest in DARK:
+        level(crowd, surface, brightest)
     frames = torch.arange(len(crowd.seen), device=crowd.seen.device)
     for _ in range(ROUNDS):
         part = crowd.part(frames)

@@ -9,7 +9,7 @@ from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.predictions import Localizations
 from smlmbench.references import joint
 from smlmbench.references.crowded import lone, nearest, parted
-from smlmbench.references.surface import Surface, basis
+from smlmbench.references.surface import Surface
 from smlmbench.registry import Catalog
 
 CATALOG = Catalog()
@@ -105,6 +105,22 @@ def test_one_emitter_stays_one(photons, camera):
     assert (np.bincount(table.frame, minlength=n) == 1).mean() >= 0.95
 
 
+def test_pairs_that_make_one_maximum_are_divided():
+    truth, frames = pairs_of(1.3 * SIGMA_PX, 60, photons=3000.0)
+    table = found(frames)
+    assert (np.bincount(table.frame, minlength=60) == 2).mean() > 0.9
+    assert len(match(table, truth, lateral_nm=80.0).found) > 0.9 * len(truth)
+
+
+def test_emitters_at_the_border_keep_their_photons():
+    at = places([0.8, 23.0, 12.0], [12.0, 0.6, 23.4], [0, 1, 2])
+    table = found(expected(at, 2000.0, 10.0, (3, 24, 24)))
+    assert table.frame.tolist() == [0, 1, 2]
+    assert table.photons == pytest.approx(np.full(3, 2000.0), rel=0.03)
+    assert table.x_nm == pytest.approx(at.x_px * 100, abs=3)
+    assert table.y_nm == pytest.approx(at.y_px * 100, abs=3)
+
+
 def test_three_in_a_clump_are_three():
     n = 60
     x, y = np.array([0.0, 2.6, 1.3]) + 9, np.array([0.0, 0.0, 2.3]) + 9
@@ -196,8 +212,7 @@ def test_counts_of_an_unknown_camera_are_fitted_with_the_noise_that_they_show():
 
 
 def test_groups_join_the_closest_and_hold_five_at_most():
-    chain = np.column_stack([np.arange(7) * 1.5, np.zeros(7)])
-    chain[3:] += [0.1, 0]  # the gap at which it is cut
+    chain = np.column_stack([np.arange(7) * 0.5, np.zeros(7)])
     sizes = sorted(group.shape[1] for found in [list(parted(chain, SIGMA_PX))] for group in found)
     assert max(sizes) <= 5
     members = np.sort(np.concatenate([group.reshape(-1) for group in parted(chain, SIGMA_PX)]))
@@ -214,9 +229,20 @@ def test_neighbours_and_lone_places():
     assert lone(line, np.array([1.0, 2.0, 0.5]), 1.5).tolist() == [False, True, True]
 
 
-def test_surface_holds_planes_and_its_splines_sum_to_one():
-    assert basis(50, 12.0).sum(dim=1).numpy() == pytest.approx(np.ones(50))
-    plane = torch.linspace(3, 9, 40)[:, None] + torch.linspace(-1, 2, 30)
-    weights = torch.rand(2, 40, 30, generator=torch.Generator().manual_seed(1)) + 0.1
-    fitted = Surface(40, 30, SIGMA_PX, torch.device("cpu")).fitted(plane.expand(2, 40, 30), weights)
-    assert fitted.numpy() == pytest.approx(plane.expand(2, 40, 30).numpy(), abs=1e-4)
+@pytest.mark.parametrize("shape", [(40, 30), (64, 5)])
+def test_surfaces_hold_planes_up_to_the_borders(shape):
+    surface = Surface(*shape, SIGMA_PX, torch.device("cpu"))
+    plane = (torch.linspace(3, 9, shape[0])[:, None] + torch.linspace(-1, 2, shape[1])).expand(2, *shape)
+    even, uneven = torch.full((2, *shape), 0.3), torch.rand(2, *shape, generator=torch.Generator().manual_seed(1)) + 0.1
+    assert surface.fitted(plane, even).numpy() == pytest.approx(plane.numpy(), abs=2e-3)
+    assert surface.fitted(plane, uneven).numpy() == pytest.approx(plane.numpy(), abs=0.5)
+    spike = plane.clone()
+    spike[0, 2, 2], uneven[0, 2, 2] = 1e4, 0.0
+    assert surface.fitted(spike, uneven)[0].numpy() == pytest.approx(plane[0].numpy(), abs=0.5)
+
+
+def test_frames_of_few_pixels_have_a_level():
+    surface = Surface(3, 1, SIGMA_PX, torch.device("cpu"))
+    assert surface.fitted(torch.full((1, 3, 1), 7.0), torch.ones(1, 3, 1)).numpy() == pytest.approx(
+        np.full((1, 3, 1), 7.0)
+    )
