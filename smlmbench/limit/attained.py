@@ -35,10 +35,18 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Attained:
-    """The scene as it is found, covariances of places (nm) and photons (n, p, p), and which frames have settled."""
+    """What is found.
+
+    Attributes:
+        scene: With the places, photons and backgrounds that were found.
+        covariance: Of places (nm) and photons, (n, p, p).
+        mean: Expected photo-electrons (n_frames, channels, height, width), float32.
+        settled: Which frames have, (n_frames,).
+    """
 
     scene: Scene
     covariance: torch.Tensor
+    mean: torch.Tensor
     settled: torch.Tensor
 
 
@@ -61,14 +69,17 @@ def attained(scene: Scene, readings: torch.Tensor, tell: Tell, prior: Prior, rou
         state[1][:] = prior.background
     p = scene.places + 1
     covariance = torch.zeros(len(scene.spots), p, p, dtype=torch.float64)
-    settled = torch.zeros(scene.canvas.n_frames, dtype=torch.bool)
+    canvas = scene.canvas
+    mean = torch.empty(canvas.n_frames, scene.optics.channels, canvas.height, canvas.width)
+    settled = torch.zeros(canvas.n_frames, dtype=torch.bool)
     for frames in together(scene, each):
         rows = _rows(first, each, frames)
         part = scene.part(frames, rows)
         fit = _Fit(part, readings[frames], tell, prior, state[0][rows], state[1][frames])
         settled[frames] = fit.run(rounds)
         state[0][rows], state[1][frames], covariance[rows] = fit.values, fit.level, fit.covariance()
-    return Attained(_moved(scene, *state), covariance, settled)
+        mean[frames] = fit.mean().float()
+    return Attained(_moved(scene, *state), covariance, mean, settled)
 
 
 def _rows(first: torch.Tensor, each: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
@@ -128,6 +139,11 @@ class _Fit:
             if not len(open_):
                 break
         return ~torch.isin(torch.arange(n_frames), open_)
+
+    def mean(self) -> torch.Tensor:
+        """Expected photo-electrons (n_frames, channels, height, width)."""
+        scene = _moved(self._scene, self.values, self.level)
+        return mean_of(scene, slopes_of(scene))
 
     def covariance(self) -> torch.Tensor:
         """Of places and photons, (n, p, p), from the information at what was found and beforehand."""

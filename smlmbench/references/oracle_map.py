@@ -21,10 +21,9 @@ from smlmbench.camera import Camera
 from smlmbench.camera.likelihood import log_likelihood
 from smlmbench.data.contracts import Condition, Settings
 from smlmbench.errors import ConfigError
-from smlmbench.limit.attained import Prior, attained
+from smlmbench.limit.attained import Attained, Prior, attained
 from smlmbench.limit.bounds import Limit, drawn_from
-from smlmbench.limit.fisher import mean_of, slopes_of
-from smlmbench.limit.scene import Known, Scene
+from smlmbench.limit.scene import Known
 from smlmbench.predictions import Floats, Localizations, Prediction
 from smlmbench.truths.bounds import lateral_nm
 from smlmbench.truths.emitters import Emitters
@@ -81,15 +80,11 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
     scene, order = made
     pixels = torch.from_numpy(condition.frames.read(0, condition.frames.n_frames))
     readings = pixels if pixels.ndim == 4 else pixels[:, None]
-    variance = (
-        limit.variance_e2
-        if limit.variance_e2 is not None
-        else limit.camera.variance_map((pixels.shape[-2], pixels.shape[-1]))
-    )
-    told = torch.from_numpy(np.asarray(variance, dtype=np.float64))
+    shape = (condition.frames.height, condition.frames.width)
+    told = torch.from_numpy(limit.camera.variance_map(shape) if limit.variance_e2 is None else limit.variance_e2)
     prior = _prior(truth.table) if settings["form"] == "informed" else Prior(Known())
     found = attained(scene, readings, lambda seen, mean: log_likelihood(limit.camera, seen, mean, told), prior)
-    if (off := _apart(found.scene, readings, limit.camera)) > MOST_APART:
+    if (off := _apart(found, readings, limit.camera)) > MOST_APART:
         seen = f"pixels are {off:.0%} off the noise that the truth and the camera leave"
         raise _refusal(condition, f"the fit is not known: {seen} (uneven background, hot pixels, another camera)")
     spots, own = found.scene.spots, np.empty((len(order), scene.places, scene.places))
@@ -103,11 +98,11 @@ def _refusal(condition: Condition, why: str) -> ConfigError:
     return ConfigError(f"reference 'oracle_map' fits what is known, and of '{condition.name}' {why}; leave it out")
 
 
-def _apart(scene: Scene, readings: torch.Tensor, camera: Camera) -> float:
+def _apart(found: Attained, readings: torch.Tensor, camera: Camera) -> float:
     """How far the mean square of the residuals, in units of the noise, is from 1 less what the fit takes up."""
-    mean = mean_of(scene, slopes_of(scene))
-    added = torch.from_numpy(camera.noise_map((scene.canvas.height, scene.canvas.width)))
-    square = float(((readings - mean) ** 2 / (camera.noise.excess * mean + added)).mean())
+    scene = found.scene
+    added = torch.from_numpy(camera.noise_map((scene.canvas.height, scene.canvas.width))).float()
+    square = float(((readings - found.mean) ** 2 / (camera.noise.excess * found.mean + added)).mean())
     free = (scene.places + 1) * len(scene.spots) + scene.canvas.n_frames
     return abs(square - 1 + free / readings.numel())
 

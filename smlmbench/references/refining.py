@@ -10,7 +10,6 @@ from scipy.spatial import KDTree
 
 from smlmbench.camera import Noise
 from smlmbench.limit.attained import Prior, attained
-from smlmbench.limit.fisher import mean_of, slopes_of
 from smlmbench.limit.scene import Known, Scene
 from smlmbench.predictions import Floats, Ints
 from smlmbench.psf.contracts import Canvas, Spots
@@ -110,7 +109,7 @@ def _fit(dense: Dense, spots: Spots) -> Refined:
     at, errors = done.scene.spots, done.covariance.diagonal(dim1=1, dim2=2).clamp_min(1e-12).sqrt()
     line, column = (place.floor().long().clamp(0, side - 1) for place, side in ((at.y_nm, height), (at.x_nm, width)))
     background = done.scene.background[at.sample] + uneven[at.sample, line, column]
-    spike = _spikes(dense, mean_of(done.scene, slopes_of(done.scene))[:, 0] + uneven, (at, line, column))
+    spike = _spikes(dense, done.mean[:, 0] + uneven, (at, line, column))
     light = at.photons / errors[:, 2]
     columns = (at.sample, at.x_nm, at.y_nm, at.photons, light, errors[:, 0], errors[:, 1], background, spike)
     return Refined(*(one.numpy() for one in columns))

@@ -90,6 +90,14 @@ def test_depth_is_fitted_where_the_optics_tell_it():
     assert (found.sigma_z_nm > 0).all()
 
 
+def test_frames_without_emitters_among_others_are_fitted_too():
+    made = drawn(frames=12, empty_frames=0.7, density_per_um2=0.3)
+    found = oracle(made)
+    assert 0 < len(np.unique(made.truth.table.frame)) < 8
+    assert set(found.frame) <= set(made.truth.table.frame)
+    assert found.background_photons == pytest.approx(10, abs=1)
+
+
 def test_frames_without_emitters_have_no_rows():
     made = drawn(frames=4)
     nothing = Emitters(Localizations.empty(n_frames=4, field_nm=made.field_nm))

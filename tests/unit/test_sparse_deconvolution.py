@@ -58,6 +58,12 @@ def test_frames_without_emitters_are_empty_be_they_flat_sloping_or_hot(camera):
     assert len(table) == 0
 
 
+def test_frames_without_noise_or_light_are_empty():
+    table = found(held(np.full((3, 12, 14), 7.0)))
+    assert len(table) == 0
+    assert table.n_frames == 3
+
+
 def test_a_pixel_of_much_noise_tells_little():
     at = places(10.5, 10.5)
     mean, noise_map = expected(at, 400.0, 10.0, (1, 20, 20)), np.full((20, 20), 2.25)
@@ -106,8 +112,9 @@ def test_the_grid_and_its_clusters_bring_a_place_back():
     assert len(spots.frame) == 1
     assert spots.x_px.item() == pytest.approx(11 + 2.5 / 4, abs=0.02)
     assert spots.y_px.item() == pytest.approx(7 + 1.5 / 4, abs=0.02)
-    assert made.light.sum().item() == pytest.approx(500, rel=0.03)
-    assert 400 < spots.photons.item() < 500  # some of it lies farther from the middle
+    assert (
+        420 < spots.photons.item() <= made.light.sum().item() < 500
+    )  # what still is penalised is dimmer than the truth
     assert made.background.numpy() == pytest.approx(3.0, abs=0.3)
 
 
