@@ -64,7 +64,7 @@ def _rest(entry: Entry, block: str, key: str) -> str:
 
 
 def _default(catalog: Catalog, room: str, entry: Entry, key: str) -> Any:
-    name = entry.rows[0].labels.get("model" if room == "models" else "loss", "")
+    name = entry.name if room == "models" else entry.rows[0].labels.get("loss", "")
     try:
         return catalog.card(room, name).settings[key].default
     except (SmlmBenchError, KeyError):  # a plug-in that is not given to the report
