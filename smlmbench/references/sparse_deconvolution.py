@@ -56,6 +56,7 @@ CARD: dict[str, Any] = {
     "facts": {
         "tasks": {"localization": {"gives": "table", "knows": ["psf", "camera"]}},
         "timed": True,
+        "default": False,
         "block_frames": 16,
     },
 }
