@@ -98,8 +98,8 @@ def _image(answer: Prediction) -> str:
 
 
 def _predict(subject: Subject, condition: Condition) -> Prediction:
-    if subject.card.facts.get("default") is False:
-        raise NotApplicable("it needs settings of its user (fact default)")
+    if needs := subject.card.facts.get("needs"):
+        raise NotApplicable(f"it needs {' and '.join(needs)} of its user (fact needs)")
     settings: dict[str, Any] = subject.settings(subject.card.tiny)
     answer: Prediction = subject.module.predict(condition, settings, {"upsampling": UPSAMPLING}, 3)
     return answer

@@ -25,7 +25,7 @@ CARD = {
             "help": "Index rule of an image, used for the truth too: floor, or ds for files of Deep-STORM",
         },
     },
-    "facts": {"tasks": {"localization": {"gives": "both"}}, "default": False, "one_movie": True},
+    "facts": {"tasks": {"localization": {"gives": "both"}}, "default": False, "needs": ["path"], "one_movie": True},
 }
 
 EDGE_PX = 1.0  # an image may miss or exceed the field by one of its pixels

@@ -55,6 +55,7 @@ CARD: dict[str, Any] = {
         "timed": True,
         "block_frames": 64,
         "default": False,
+        "needs": ["psf"],
         "optics": "psf",
     },
 }
