@@ -53,7 +53,8 @@ CARD = {
         "frames larger than the field are cut into overlapping windows; the authors' takes frames of one size",
         "pixels have their centres at (i + 0.5) of 100 nm; the authors' are 101.6 nm apart, which they correct later",
         "normalisation: z-score with training statistics instead of (counts - background) / gain",
-        "depths: from where those of the data end, 750 nm to both sides in the paper",
+        "depths: as far as those of the data go; 750 nm to both sides in the paper",
+        "threshold of summed weights: chosen on validation; the authors' is 0.3",
         "learning rate 1e-3, one cycle, clipped gradients, batches of 16; the authors' falls from 1e-4 in 7 stages, "
         "Adam begun anew in each, batches of 128",
     ],
