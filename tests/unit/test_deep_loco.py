@@ -178,3 +178,12 @@ def test_a_window_alone_answers_as_the_frame_of_its_size():
     inside = whole[0, :, 1] < 27
     assert torch.allclose(whole[0, inside], left[inside], atol=1e-4)
     assert torch.equal(network(frames)[0, 0], torch.tensor([0.0, 56, 32, 0]))
+
+
+def test_an_export_traced_with_one_window_takes_any_number():
+    network = built(**{**SMALL, "field_px": 48})
+    sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+    program = torch.export.export(network, (torch.rand(2, 1, 24, 40),), dynamic_shapes=(sizes,)).module()
+    for shape in ((1, 1, 48, 48), (3, 1, 70, 100), (2, 1, 49, 5)):
+        frames = torch.rand(shape) * 100
+        assert torch.equal(program(frames), network(frames))
