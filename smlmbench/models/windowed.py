@@ -51,7 +51,7 @@ def windows_of(frames: Tensor, side: int, margin: int) -> Windows:
     """
     batch, _, height, width = frames.shape
     step = side - 2 * margin
-    down, across = (1 + (_most(size - side, 0) + step - 1) // step for size in (height, width))
+    down, across = (1 + (max(size - side, 0) + step - 1) // step for size in (height, width))
     number = torch.arange(batch * down * across, device=frames.device)
     line, frame = number // across, number // (down * across)
     rows = _span(line - frame * down, down, height, side, step)
@@ -62,11 +62,6 @@ def _span(number: Tensor, count: int, size: int, side: int, step: int) -> Span:
     before, start, after = (((number + shift) * step).clamp(max=size - side).clamp(min=0) for shift in (-1, 0, 1))
     low = torch.where(number == 0, -torch.inf, (before + start + side) / 2)
     return Span(start, low, torch.where(number == count - 1, torch.inf, (start + after + side) / 2), size)
-
-
-def _most(one: int, other: int) -> int:
-    # max() of Python would hold an exported graph to the number of windows that it was traced with.
-    return torch.sym_max(one, other)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _risen(from_px: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from smlmbench.data.contracts import ArrayFrames, Given, Statistics
-from smlmbench.errors import ConfigError
 from smlmbench.inference.engine import ReadOut, predict
 from smlmbench.models import deep_loco
 from smlmbench.models.windowed import windows_of
@@ -14,7 +13,7 @@ from smlmbench.outputs import point_set
 from smlmbench.registry import Catalog
 
 DEEP = {"z_low_nm": -600.0, "z_high_nm": 900.0}
-SMALL = {"field_px": 32, "margin_px": 4, "channels": 2, "hidden": 16, "points": 5}
+SMALL = {"field_px": 32, "channels": 2, "hidden": 16, "points": 5}
 
 
 def built(output=DEEP, colours=1, **chosen):
@@ -106,9 +105,11 @@ def test_residual_layers_begin_as_nothing():
     assert torch.allclose(deep_loco.Dense(16)(features), features, atol=1e-6)
 
 
-def test_windows_that_do_not_advance_are_refused():
-    with pytest.raises(ConfigError, match="margin_px: 8 to both sides fills a field of 16 px"):
-        built(field_px=16, margin_px=8)
+@pytest.mark.parametrize(("field_px", "overlap", "windows"), [(64, 0.25, 6), (16, 0.0, 21), (16, 0.75, 71)])
+def test_windows_overlap_by_a_share_of_their_side(field_px, overlap, windows):
+    # They advance by 48, 14 (at least two pixels are shared, over which shares blend) and 4 px.
+    network = built(**{**SMALL, "field_px": field_px, "overlap": overlap, "points": 1})
+    assert network(torch.rand(1, 1, 8, 296)).shape == (1, 1 + windows, 4)
 
 
 @pytest.mark.parametrize(
@@ -177,3 +178,12 @@ def test_a_window_alone_answers_as_the_frame_of_its_size():
     inside = whole[0, :, 1] < 27
     assert torch.allclose(whole[0, inside], left[inside], atol=1e-4)
     assert torch.equal(network(frames)[0, 0], torch.tensor([0.0, 56, 32, 0]))
+
+
+def test_an_export_traced_with_one_window_takes_any_number():
+    network = built(**{**SMALL, "field_px": 48})
+    sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+    program = torch.export.export(network, (torch.rand(2, 1, 24, 40),), dynamic_shapes=(sizes,)).module()
+    for shape in ((1, 1, 48, 48), (3, 1, 70, 100), (2, 1, 49, 5)):
+        frames = torch.rand(shape) * 100
+        assert torch.equal(program(frames), network(frames))
