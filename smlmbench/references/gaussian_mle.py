@@ -115,14 +115,12 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
 
     Raises:
         SizeError: Frames below 5 x 5 px.
-        ConfigError: A PSF without a Gaussian's widths along x and y.
+        ConfigError: A PSF without a Gaussian's widths along x and y, or no CUDA device where one is asked for.
     """
     del output_settings, seed
     import torch
 
-    from smlmbench.inference.devices import resolve_device
-
-    plan, device = _plan(condition, settings), resolve_device(settings["device"])
+    plan, device = _plan(condition, settings), _device(settings["device"])
     frames, field_nm = condition.frames, condition.field_nm
     tables = []
     with torch.inference_mode():
@@ -130,6 +128,14 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
             found = _localized(exposed, plan, settings, noise, condition)
             tables.append(found.shifted(first, n_frames=frames.n_frames))
     return Prediction(concatenate(tables, n_frames=frames.n_frames, field_nm=field_nm))
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda: torch finds no CUDA device here; give cpu, or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _plan(condition: Condition, settings: Settings) -> Plan:

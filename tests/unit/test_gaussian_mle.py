@@ -283,6 +283,12 @@ def test_counts_of_an_unknown_camera_are_fitted_with_the_noise_that_they_show():
     assert np.isnan(table.more["llr"]).all()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_a_missing_device_is_named():
+    with pytest.raises(ConfigError, match="no CUDA device here; give cpu"):
+        localize(held(np.ones((1, 9, 9))), device="cuda")
+
+
 def test_frames_smaller_than_a_window_are_refused_and_empty_ones_answered():
     with pytest.raises(SizeError, match="4 x 9 px"):
         localize(held(np.ones((2, 9, 4))))
