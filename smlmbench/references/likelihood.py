@@ -120,10 +120,10 @@ def weighed(pixels: Pixels, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return misfit, weight, (seen - expected) * weight
 
 
-def climb(model: Model, pixels: Pixels, start: torch.Tensor, steps: int = MOST_STEPS) -> Fits:
-    """Fit every window from its start (p, n), in so many steps at most."""
+def climb(model: Model, pixels: Pixels, start: torch.Tensor, steps: int = MOST_STEPS, lanes: int = LANES) -> Fits:
+    """Fit every window from its start (p, n), in so many steps at most, and in multiples of `lanes`."""
     n, side = len(pixels), pixels.values.shape[0]
-    room = torch.arange(-(-n // LANES) * LANES, device=start.device).clamp_max(max(n - 1, 0))
+    room = torch.arange(-(-n // lanes) * lanes, device=start.device).clamp_max(max(n - 1, 0))
     whole, at = pixels.rows(room), start[:, room]
     low, high, longest = (
         torch.tensor(each, dtype=at.dtype, device=at.device)[:, None] for each in (*model.limits(side), model.longest())
@@ -153,8 +153,8 @@ def climb(model: Model, pixels: Pixels, start: torch.Tensor, steps: int = MOST_S
         left = active[~done & ~stuck]
         if not len(left):
             break
-        if -(-len(left) // LANES) < len(active) // LANES:
-            active = left[torch.arange(-(-len(left) // LANES) * LANES, device=at.device).clamp_max(len(left) - 1)]
+        if -(-len(left) // lanes) < len(active) // lanes:
+            active = left[torch.arange(-(-len(left) // lanes) * lanes, device=at.device).clamp_max(len(left) - 1)]
             own = whole.rows(active)
     last = model.look(at, whole)
     matrix = last.information.clone()

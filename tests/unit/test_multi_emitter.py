@@ -246,3 +246,10 @@ def test_frames_of_few_pixels_have_a_level():
     assert surface.fitted(torch.full((1, 3, 1), 7.0), torch.ones(1, 3, 1)).numpy() == pytest.approx(
         np.full((1, 3, 1), 7.0)
     )
+
+
+def test_dim_emitters_are_kept_as_false_detections_are_allowed():
+    at = places(np.full(40, 10.3), np.full(40, 9.8), np.arange(40))
+    frames = seen(expected(at, 95.0, 10.0, (40, 20, 20)), Camera())
+    assert len(found(frames)) > 30
+    assert len(found(frames, settings={"false_per_1000um2": 1e-6})) < 25
