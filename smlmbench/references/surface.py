@@ -27,7 +27,8 @@ class Surface:
         weight, weighed = (down @ each.double() @ across.T for each in (weights, weights * values))
 
         def moment(cells: torch.Tensor, along_y: int, along_x: int) -> torch.Tensor:
-            return self._moments[0][along_y] @ cells @ self._moments[1][along_x].T
+            found: torch.Tensor = self._moments[0][along_y] @ cells @ self._moments[1][along_x].T
+            return found
 
         one, y, x = moment(weight, 0, 0).clamp_min(1e-30), moment(weight, 1, 0), moment(weight, 0, 1)
         yy, xx = (moment(weight, *power) + RIDGE * one for power in ((2, 0), (0, 2)))
@@ -37,8 +38,8 @@ class Surface:
         whole, by_y, by_x = minors
         level = whole * next(told) + by_y * next(told) + by_x * next(told)
         level = level / (one * whole + y * by_y + x * by_x)
-        found: torch.Tensor = (self._between[0] @ level @ self._between[1].T).to(values.dtype)
-        return found
+        surfaces: torch.Tensor = (self._between[0] @ level @ self._between[1].T).to(values.dtype)
+        return surfaces
 
 
 def _axis(size: int, side: int, wide: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
