@@ -11,14 +11,29 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from smlmbench.references.likelihood import BACKGROUND, PHOTONS, Fits, Flat, Model, Pixels, Spot, X, Y, climb, solved
+from smlmbench.references.likelihood import (
+    BACKGROUND,
+    MOST_STEPS,
+    PHOTONS,
+    Fits,
+    Flat,
+    Model,
+    Pixels,
+    Spot,
+    X,
+    Y,
+    climb,
+    solved,
+    weighed,
+)
 from smlmbench.references.windows import Windows
 
-ROUNDS, AGREED = 8, 0.01  # and what the light of others may still change, over the variance of pixels
+ROUNDS, STEPS, AGREED = 6, 2, 0.03  # and what the light of others may still change, in variances of a pixel
 AT_ONCE = 1024  # windows
 NEIGHBOURS = 4
 CLOSE = 3.5  # in sigma: neighbours whose unknown places widen a bound
-DIM, DARK = 1.0, 0.01  # photo-electrons that a fit starts from at least
+DARK = 0.01  # photo-electrons that a fit starts from at least
+JOINT = 3  # steps
 PASSES = 4  # of taking away what neighbours explain
 
 
@@ -72,12 +87,14 @@ class Judged:
 
     Attributes:
         covariance: Of x, y, photons (and widths or depth) with those of the neighbours unknown, (p - 1, p - 1, n).
+        alone: Whether there are no neighbours.
         likely: Root of twice the log-likelihood that the emitter adds to a background beside its neighbours.
         pixels, mean: Their windows, and what is expected of each pixel without others' light.
         spike: Whether one pixel that is bright by itself explains the window better.
     """
 
     covariance: torch.Tensor
+    alone: torch.Tensor
     likely: torch.Tensor
     pixels: Pixels
     mean: torch.Tensor
@@ -107,7 +124,7 @@ class Crowd:
     def first(self, emitters: Emitters) -> Emitters:
         """Each fitted as if it were alone."""
         windows = self.windows(emitters)
-        return self._fitted(emitters, windows, torch.zeros_like(windows.cut(self.exposed.frames)))
+        return self._fitted(emitters, windows, torch.zeros_like(windows.cut(self.exposed.frames)), MOST_STEPS)
 
     def refined(self, emitters: Emitters) -> Emitters:
         """Fits and the light of others until they agree."""
@@ -120,7 +137,7 @@ class Crowd:
             if not rows.any():
                 break
             some = rows.nonzero()[:, 0]
-            fresh = self._fitted(emitters.rows(some), windows.rows(some), beside[..., some])
+            fresh = self._fitted(emitters.rows(some), windows.rows(some), beside[..., some], STEPS)
             at = emitters.at.clone()
             at[:, some] = fresh.at
             emitters, before = replace(emitters, at=at), beside
@@ -132,9 +149,8 @@ class Crowd:
             near = self.neighbours(emitters)
             errors = self.covariance(emitters, near)[PHOTONS, PHOTONS].sqrt()
             ratio = emitters.at[PHOTONS] / errors
-            others = torch.where(near >= 0, ratio[near.clamp_min(0)], torch.inf)
-            least = (ratio <= others.amin(dim=1)) if near.shape[1] else torch.ones_like(ratio, dtype=torch.bool)
-            gone = (ratio < height) & least
+            least = ratio <= torch.where(near >= 0, ratio[near.clamp_min(0)], torch.inf).amin(dim=1)
+            gone = (ratio < height) & least & (near >= 0).any(dim=1)
             if not gone.any():
                 break
             emitters = self.refined(emitters.rows((~gone).nonzero()[:, 0]))
@@ -146,21 +162,22 @@ class Crowd:
         pixels = self.exposed.pixels(windows, self._beside(emitters, windows))
         mean = self.spot.light(_local(emitters, windows), self.side) + emitters.at[BACKGROUND]
         rest = pixels.values - pixels.beside
-        flat = self._climbed(Flat(), pixels, rest.mean(dim=(0, 1)).clamp_min(DARK)[None]).at[0]
+        flat = self._climbed(Flat(), pixels, rest.mean(dim=(0, 1)).clamp_min(DARK)[None], MOST_STEPS).at[0]
         without, own = (pixels.deviance(each).sum(dim=(0, 1)) for each in (flat.expand_as(mean), mean))
         # a bright pixel is explained by itself, the others by their mean
         top = (pixels.deviance(flat.expand_as(mean)) * (rest > flat)).flatten(0, 1).max(dim=0)
         level = (rest.sum(dim=(0, 1)) - rest.flatten(0, 1).gather(0, top.indices[None])[0]) / (self.side**2 - 1)
         each = pixels.deviance(level.clamp_min(0.0).expand_as(mean)).flatten(0, 1)
         spike = each.sum(dim=0) - each.gather(0, top.indices[None])[0] < own
-        covariance = self.covariance(emitters, self.neighbours(emitters))
-        return Judged(covariance, (without - own).clamp_min(0.0).sqrt(), pixels, mean, spike)
+        near = self.neighbours(emitters)
+        likely = (without - own).clamp_min(0.0).sqrt()
+        return Judged(self.covariance(emitters, near), (near < 0).all(dim=1), likely, pixels, mean, spike)
 
     def neighbours(self, emitters: Emitters) -> torch.Tensor:
         """The nearest in the same frame, (n, most), -1 where there are no more."""
         reach, n = CLOSE * self.sigma_px, len(emitters)
         if n == 0:
-            return torch.full((0, 0), -1)
+            return torch.full((0, NEIGHBOURS), -1, device=emitters.frame.device)
         apart = emitters.frame.double() * (10 * reach + sum(self.exposed.size))
         places = torch.stack([apart, emitters.at[Y].double(), emitters.at[X].double()], dim=1).cpu().numpy()
         _, found = cKDTree(places).query(places, k=NEIGHBOURS + 1, distance_upper_bound=reach)
@@ -169,10 +186,25 @@ class Crowd:
         order = np.argsort(found < 0, axis=1, kind="stable")
         return torch.from_numpy(np.take_along_axis(found, order, axis=1)[:, :NEIGHBOURS]).to(emitters.frame.device)
 
+    def together(self, emitters: Emitters) -> Emitters:
+        """Some steps of each with its neighbours' parameters free too, where there are neighbours."""
+        low, high = (torch.tensor(each).to(emitters.at)[:, None] for each in self.spot.limits(max(self.exposed.size)))
+        longest = torch.tensor(self.spot.longest()).to(emitters.at)[:, None] / 2
+        for _ in range(JOINT):
+            near = self.neighbours(emitters)
+            _, steps = self._joint(emitters, near)
+            steps[:, (near < 0).all(dim=1)] = 0
+            emitters = replace(emitters, at=(emitters.at + steps.clamp(-longest, longest)).clamp(low, high))
+        return emitters
+
     def covariance(self, emitters: Emitters, near: torch.Tensor) -> torch.Tensor:
         """Bound of each one's parameters but the background beside neighbours that are unknown too, (p-1, p-1, n)."""
+        return self._joint(emitters, near)[0]
+
+    def _joint(self, emitters: Emitters, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """That bound, and the step of all parameters (p, n) to the most likely ones, on each one's own window."""
         p = len(emitters.at) - 1
-        found = emitters.at.new_empty(p, p, len(emitters))
+        found, steps = emitters.at.new_empty(p, p, len(emitters)), torch.empty_like(emitters.at)
         windows = self.windows(emitters)
         beside = self._beside(emitters, windows)
         count = (near >= 0).sum(dim=1)
@@ -181,14 +213,19 @@ class Crowd:
                 own = windows.rows(some)
                 pixels = self.exposed.pixels(own, beside[..., some])
                 mean = self.spot.light(_local(emitters.rows(some), own), self.side) + emitters.at[BACKGROUND, some]
-                weight = 1 / (pixels.excess * pixels.expected(mean))
+                _, weight, residual = weighed(pixels, mean)
                 slopes = [torch.ones_like(weight)[None]]
                 for member in (some, *near[some, :many].T):
                     slopes.append(self.spot.slopes(_local(emitters.rows(member), own), self.side))
-                found[..., some] = self._inverse(torch.cat(slopes[1:] + slopes[:1]), weight, p)
-        return found
+                found[..., some], step = self._solved(torch.cat(slopes[1:] + slopes[:1]), weight, residual, p)
+                steps[:BACKGROUND, some], steps[BACKGROUND, some] = step[:BACKGROUND], step[-1]
+                steps[BACKGROUND + 1 :, some] = step[BACKGROUND:p]
+        return found, steps
 
-    def _inverse(self, slopes: torch.Tensor, weight: torch.Tensor, p: int) -> torch.Tensor:
+    def _solved(
+        self, slopes: torch.Tensor, weight: torch.Tensor, residual: torch.Tensor, p: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Covariance of the first p parameters, and the step of all, from derivatives (all, side, side, n)."""
         total, n = len(slopes), weight.shape[-1]
         information = weight.new_empty(total, total, n)
         for k in range(total):
@@ -200,20 +237,22 @@ class Crowd:
             information[k : k + 2, k : k + 2] += torch.eye(2).to(weight)[..., None] * (2 / self.side) ** 2
         information += torch.eye(total).to(weight)[..., None] * 1e-12
         unit = torch.eye(total).to(weight)[:, :p, None].expand(total, p, n)
-        return solved(information, unit)[:p]
+        gradient = (slopes * residual).sum(dim=(1, 2))[:, None]
+        whole = solved(information, torch.cat([unit, gradient], dim=1))
+        return whole[:p, :p], whole[:, p]
 
     def _beside(self, emitters: Emitters, windows: Windows) -> torch.Tensor:
         own = self.spot.light(_local(emitters, windows), windows.side)
         return (windows.cut(self.light(emitters)) - own).clamp_min(0.0)
 
-    def _fitted(self, emitters: Emitters, windows: Windows, beside: torch.Tensor) -> Emitters:
+    def _fitted(self, emitters: Emitters, windows: Windows, beside: torch.Tensor, steps: int) -> Emitters:
         local = _local(emitters, windows)
-        fits = self._climbed(self.spot, self.exposed.pixels(windows, beside), local)
+        fits = self._climbed(self.spot, self.exposed.pixels(windows, beside), local, steps)
         return replace(emitters, at=_shifted(fits.at, windows, 1))
 
-    def _climbed(self, model: Model, pixels: Pixels, start: torch.Tensor) -> Fits:
+    def _climbed(self, model: Model, pixels: Pixels, start: torch.Tensor, steps: int) -> Fits:
         parts = torch.split(torch.arange(len(pixels), device=start.device), AT_ONCE)
-        found = [climb(model, pixels.rows(rows), start[:, rows]) for rows in parts]
+        found = [climb(model, pixels.rows(rows), start[:, rows], steps) for rows in parts]
         return Fits(*(torch.cat([getattr(one, name) for one in found], dim=-1) for name in Fits.__slots__))
 
 

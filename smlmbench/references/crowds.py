@@ -221,7 +221,7 @@ def _fitted(
 
 def _climbed(start: torch.Tensor, pixels: Pixels, plan: Plan) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Parameters, their covariance and the deviance of windows fitted from a start (4 emitters + 1, n)."""
-    fits = climb(Spots(plan.optics, plan.pixel_nm, len(start) // PER_SPOT), pixels, start, LANES, CLIMBS)
+    fits = climb(Spots(plan.optics, plan.pixel_nm, len(start) // PER_SPOT), pixels, start, CLIMBS, LANES)
     return fits.at, fits.covariance, pixels.deviance(fits.mean).sum(dim=(0, 1))
 
 

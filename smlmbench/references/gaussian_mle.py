@@ -52,7 +52,7 @@ CARD: dict[str, Any] = {
             "help": "YAML file of an astigmatic or elliptic PSF (smlmbench calibrate writes it), instead of sigma_nm",
         },
         "false_per_1000um2": {
-            "default": 1.0,
+            "default": 0.1,
             "min": 1e-6,
             "max": 1000.0,
             "help": "Detections that noise alone may make in 1000 um2 of frames",
@@ -115,14 +115,12 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
 
     Raises:
         SizeError: Frames below 5 x 5 px.
-        ConfigError: A PSF without a Gaussian's widths along x and y.
+        ConfigError: A PSF without a Gaussian's widths along x and y, or no CUDA device where one is asked for.
     """
     del output_settings, seed
     import torch
 
-    from smlmbench.inference.devices import resolve_device
-
-    plan, device = _plan(condition, settings), resolve_device(settings["device"])
+    plan, device = _plan(condition, settings), _device(settings["device"])
     frames, field_nm = condition.frames, condition.field_nm
     tables = []
     with torch.inference_mode():
@@ -130,6 +128,14 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
             found = _localized(exposed, plan, settings, noise, condition)
             tables.append(found.shifted(first, n_frames=frames.n_frames))
     return Prediction(concatenate(tables, n_frames=frames.n_frames, field_nm=field_nm))
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda: torch finds no CUDA device here; give cpu, or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _plan(condition: Condition, settings: Settings) -> Plan:
@@ -256,6 +262,8 @@ def _localized(
     for _ in range(settings["passes"]):
         more = _candidates(exposed, plan, crowd.light(emitters))
         emitters = crowd.pruned(crowd.refined(emitters.joined(more)) if len(more) else emitters, plan.firm)
+    if settings["passes"]:
+        emitters = crowd.pruned(crowd.together(emitters), plan.firm)
     return _table(crowd, emitters, plan, settings, noise, condition)
 
 
@@ -281,14 +289,17 @@ def _table(
     crowd: "Crowd", emitters: "Emitters", plan: Plan, settings: Settings, noise: Noise | None, condition: Condition
 ) -> Localizations:
     """Those that are sure enough."""
+    import torch
+
     count, height, width = crowd.exposed.size
     found = crowd.judged(emitters)
     at, errors = emitters.at, found.covariance.diagonal(dim1=0, dim2=1).T.sqrt()
-    sure = (found.likely > plan.height) & ~found.spike
-    if settings["passes"]:
-        sure &= at[2] > plan.firm * errors[2]
+    # what neighbours may explain as well counts by its photons, if others were taken into account at all
+    firm = at[2] / errors[2]
+    free = found.alone if settings["passes"] else torch.ones_like(found.alone)
+    sure = (found.likely > plan.height) & ~found.spike & (free | (firm > plan.firm))
     sure &= (at[0] >= 0) & (at[0] < width) & (at[1] >= 0) & (at[1] < height)
-    score = found.likely.minimum(at[2] / errors[2]) if settings["passes"] else found.likely
+    score = torch.where(free, found.likely, found.likely.minimum(firm))
     llr, p_value = _shape(found, len(at), noise)
     kept = sure.cpu().numpy() & ~(p_value < settings["shape_test"])
     pixel_nm = condition.pixel_size_nm

@@ -19,7 +19,7 @@ import torch
 
 X, Y, PHOTONS, BACKGROUND, SHAPE = range(5)  # parameters of a spot; widths or depth from SHAPE on
 DARKEST = 0.05  # photo-electrons, read noise counted: a mean is never darker
-ROUNDS, SETTLED = 30, 1e-4  # of twice the log-likelihood
+MOST_STEPS, SETTLED = 30, 1e-4  # of twice the log-likelihood
 DAMPING = (1e-4, 1e-6, 1e6)
 LANES = 64  # windows are fitted in multiples, so that every one of them takes the same path through a processor
 LONGEST_PX = 1.0  # step of a place
@@ -120,8 +120,8 @@ def weighed(pixels: Pixels, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return misfit, weight, (seen - expected) * weight
 
 
-def climb(model: Model, pixels: Pixels, start: torch.Tensor, lanes: int = LANES, rounds: int = ROUNDS) -> Fits:
-    """Fit every window from its start (p, n), in multiples of `lanes`."""
+def climb(model: Model, pixels: Pixels, start: torch.Tensor, steps: int = MOST_STEPS, lanes: int = LANES) -> Fits:
+    """Fit every window from its start (p, n), in so many steps at most; windows in multiples of `lanes`."""
     n, side = len(pixels), pixels.values.shape[0]
     room = torch.arange(-(-n // lanes) * lanes, device=start.device).clamp_max(max(n - 1, 0))
     whole, at = pixels.rows(room), start[:, room]
@@ -134,7 +134,7 @@ def climb(model: Model, pixels: Pixels, start: torch.Tensor, lanes: int = LANES,
     damping = torch.full_like(misfit, DAMPING[0])
     settled = torch.zeros_like(misfit, dtype=torch.bool)
     active, own = torch.arange(len(room), device=at.device), whole
-    for _ in range(rounds):
+    for _ in range(steps):
         matrix = information[..., active].clone()
         matrix.diagonal(dim1=0, dim2=1).mul_(1 + damping[active, None]).add_(1e-30)
         slope, before = gradient[:, active], at[:, active]
