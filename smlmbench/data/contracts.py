@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.movies import Frames
+from smlmbench.movies import Frames, OneOf
 
 if TYPE_CHECKING:
     import torch
@@ -154,8 +154,6 @@ class Condition:
         facts: density_per_um2, isolated_fraction, ...; drawn and printed, never interpreted outside the task.
         told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons, the camera's noise
             (`Noise.told`).
-        optics: The PSF, where rows without training may know it; None where they are told another width, or it is
-            unknown.
         noise_map: `Noise.added` of each pixel (H, W) where pixels differ; None where all are as `told` says.
         block: Units that belong together in a bootstrap; the smallest cyclic shift for chance scores.
         truth_kind: simulated, pseudo, designed, unstated or none.
@@ -207,6 +205,11 @@ class Condition:
             frames = ArrayFrames(np.ascontiguousarray(frames.read(start, stop)), getattr(frames, "axes", 2))
         truth = None if self.truth is None else self.truth.part(start, stop)
         return replace(self, frames=frames, truth=truth, extras={})
+
+    def unit(self, number: int) -> "Condition":
+        """One unit as `part`; what sees several frames at once still sees those around it."""
+        one = self.part(number, number + 1)
+        return one if hasattr(self.frames, "part") else replace(one, frames=OneOf(self.frames, number))
 
 
 class ArrayFrames:

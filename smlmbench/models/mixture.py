@@ -40,14 +40,15 @@ class PhotonScaling(nn.Module):
 class MixtureHeads(nn.Module):
     """Four heads of 3 x 3 convolution with ELU and 1 x 1 convolution: features (B, C, H, W) to raw (B, 10, H, W).
 
-    p is a sigmoid of a logit within +-8, photons and background are sigmoids, x, y and z tanh, sigmas 3 sigmoid +
-    0.001; in float32 whatever the convolutions are computed in.
+    p is a sigmoid of a logit within +-8, photons and background are sigmoids, x, y and z tanh, sigmas `span` times
+    sigmoid + 0.001; in float32 whatever the convolutions are computed in.
     """
 
     MAPS = (1, 4, 4, 1)
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, span: float = SIGMA_SPAN) -> None:
         super().__init__()
+        self.span = span
         self.heads = nn.ModuleList(
             [
                 nn.Sequential(
@@ -58,49 +59,47 @@ class MixtureHeads(nn.Module):
         )
 
     @property
-    def probability(self) -> nn.Conv2d:
-        """Its last convolution for p."""
-        return cast("nn.Conv2d", cast("nn.Sequential", self.heads[0])[-1])
+    def last(self) -> list[nn.Conv2d]:
+        """The last convolution of each head, that of p first."""
+        return [cast("nn.Conv2d", cast("nn.Sequential", head)[-1]) for head in self.heads]
 
     def forward(self, features: Tensor) -> Tensor:
         """The ten maps of `gaussian_mixture`."""
-        return ready([head(features).float() for head in self.heads])
-
-
-def ready(answers: list[Tensor]) -> Tensor:
-    """Raw output of what four heads answer: p; photons, x, y, z; their sigmas; background."""
-    p, means, sigmas, background = answers
-    return torch.cat(
-        (
+        p, means, sigmas, background = (head(features).float() for head in self.heads)
+        parts = (
             p.clamp(-LOGIT, LOGIT).sigmoid(),
             means[:, :1].sigmoid(),
             means[:, 1:].tanh(),
-            sigmas.sigmoid() * SIGMA_SPAN + LEAST_SIGMA,
+            sigmas.sigmoid() * self.span + LEAST_SIGMA,
             background.sigmoid(),
-        ),
-        dim=1,
-    )
+        )
+        return torch.cat(parts, dim=1)
 
 
-def start(network: nn.Module, probability: nn.Conv2d, bias: float) -> None:
-    """Kaiming's normal start (fan-in) of all convolutions, and the bias of p."""
+def start(network: nn.Module, heads: MixtureHeads, p_bias: float, share: float) -> None:
+    """Kaiming's normal start (fan-in) of all convolutions, a share of it in the last of heads, and the bias of p."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-    nn.init.constant_(probability.bias, bias)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for last in heads.last:
+            last.weight.mul_(share)
+        cast("nn.Parameter", heads.last[0].bias).fill_(p_bias)
 
 
-def of_each_frame(frames: Tensor, context: int, network: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a network makes of each frame of windows (B, context * C, H, W), joined: (B, context * F, H, W).
+def of_each_frame(frames: Tensor, context: int, network: Callable[[Tensor], Tensor], *, once: bool = True) -> Tensor:
+    """What a network makes of each frame of windows (B, context * C, H, W), joined: (B, context * F, h, w).
 
-    Windows that follow each other share frames, which are then computed once: the answer is the same.
+    Windows that follow each other share frames. These are computed `once`: the answer is the same, unless the network
+    normalises over its batch.
     """
     count, channels, height, width = frames.shape
     windows = frames.reshape(count, context, channels // context, height, width)
-    if _follow(windows):
+    if once and _follow(windows):
         made = network(torch.cat((windows[0], windows[1:, -1])))
         return torch.cat([made[at : at + count] for at in range(context)], dim=1)
-    return network(windows.flatten(0, 1)).reshape(count, -1, height, width)
+    made = network(windows.flatten(0, 1))
+    return made.reshape(count, -1, *made.shape[-2:])
 
 
 def _follow(windows: Tensor) -> bool:

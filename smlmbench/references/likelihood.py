@@ -121,7 +121,7 @@ def weighed(pixels: Pixels, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def climb(model: Model, pixels: Pixels, start: torch.Tensor, steps: int = MOST_STEPS, lanes: int = LANES) -> Fits:
-    """Fit every window from its start (p, n), in so many steps at most; windows in multiples of `lanes`."""
+    """Fit every window from its start (p, n), in so many steps at most, and in multiples of `lanes`."""
     n, side = len(pixels), pixels.values.shape[0]
     room = torch.arange(-(-n // lanes) * lanes, device=start.device).clamp_max(max(n - 1, 0))
     whole, at = pixels.rows(room), start[:, room]

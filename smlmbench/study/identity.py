@@ -22,7 +22,7 @@ def known_as(catalog: Catalog, task: str) -> str:
 
 def picked_identity(picked: Picked) -> dict[str, Any]:
     """Name, card version, settings and, from outside the package, the file's hash."""
-    return {"name": picked.name, "version": picked.version, "settings": picked.settings, "plugin": picked.plugin}
+    return {"name": picked.name, "version": picked.version, "settings": picked.named_by, "plugin": picked.plugin}
 
 
 def cell_id(
@@ -78,7 +78,7 @@ def reference_id(
 
     `content` stands in place of the settings of these names.
     """
-    settings = {**reference.settings, **(content or {})}
+    settings = {**reference.named_by, **(content or {})}
     if isinstance(settings.get("path"), str) and settings["path"]:
         settings["path"] = file_digest(Path(settings["path"]))
     described = {**picked_identity(reference), "settings": settings}

@@ -1,17 +1,24 @@
 """DeepSTORM3D: layers by the paper's table, and its loss by hand."""
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from smlmbench.conformance import examples
+from smlmbench.data.contracts import ArrayFrames
 from smlmbench.errors import ConfigError
+from smlmbench.inference import tiles
+from smlmbench.inference.checkpoint import halo_of
+from smlmbench.inference.engine import ReadOut, predict
 from smlmbench.inference.footprint import bytes_per_px
 from smlmbench.losses import kde_overlap
 from smlmbench.models import deepstorm3d
+from smlmbench.models.folding import folded
 from smlmbench.outputs import voxel_grid
 from smlmbench.registry import Catalog
 
@@ -79,12 +86,10 @@ def test_it_answers_between_nothing_and_one_emitter():
 
 def test_every_residual_layer_sees_the_frame():
     built = network(SMALL)
-    for layer in built.trunk.layers:
-        nn.init.zeros_(layer[0].weight[:, :-1])
-    nn.init.zeros_(built.trunk.first[0].weight)
-    nn.init.zeros_(built.trunk.first[0].bias)
-    maps = built.trunk(torch.rand(1, 1, 12, 12))
-    assert float(maps.detach().std()) > 0.01
+    built.trunk(torch.rand(1, 1, 12, 12)).sum().backward()
+    slopes = [float(layer[0].weight.grad[:, -1].abs().max()) for layer in built.trunk.layers]
+    assert len(slopes) == 5
+    assert min(slopes) > 1e-3
 
 
 def test_dilations_that_are_none_are_refused_in_one_line():
@@ -153,3 +158,50 @@ def test_targets_of_the_output_kind_are_what_the_loss_compares():
     spikes = voxel_grid.targets(batch, kind)["spikes"]
     assert loss_of(spikes, spikes)["loss"] == 0.0
     assert loss_of(spikes.roll(1, dims=1), spikes)["loss"] > 100
+
+
+@pytest.fixture
+def trained():
+    """A small network whose answer is not all zero, with statistics of its own."""
+    built = network({"width": 6, "dilations": [1, 2]}, planes=5, upsampling=2, radius=1, radius_z=1)
+    for part in built.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.3, 3)
+    nn.init.normal_(built.last.weight, std=60)
+    return built
+
+
+def test_a_network_made_ready_answers_the_same(trained):
+    frames = torch.rand(2, 1, 8, 16) * 50
+    with torch.inference_mode():
+        expected, got = trained(frames), folded(trained)(frames)
+    assert float(expected.max()) > 10
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-2)
+
+
+def test_tiles_change_no_detection(trained, monkeypatch):
+    chosen = {"width": 6, "dilations": [1, 2], "normalisation": "photon_scale"}
+    halo = halo_of(Catalog(), "deepstorm3d", chosen, 2, trained)
+    kind = output(planes=5, upsampling=2, radius=1, radius_z=1)
+    frames = ArrayFrames(np.random.default_rng(2).poisson(20, (2, 90, 70)).astype(np.float32))
+    read_out = ReadOut(voxel_grid, kind, 0.02, halo_px=halo)
+    whole = predict(frames, trained, dataclasses.replace(read_out, halo_px=None), device=torch.device("cpu"))
+    monkeypatch.setattr(tiles, "FINE_PIXELS_PER_TILE", 100**2)
+    parts = predict(frames, trained, read_out, device=torch.device("cpu"))
+    assert len(parts.table) == len(whole.table) > 50
+    both = (parts.table, whole.table)
+    order = [np.lexsort((t.z_nm.round(1), t.x_nm.round(1), t.y_nm.round(1), t.frame)) for t in both]
+    for column in ("x_nm", "y_nm", "z_nm"):
+        ours, theirs = (getattr(t, column)[at] for t, at in zip(both, order, strict=True))
+        assert np.abs(ours - theirs).max() < 0.5
+
+
+def test_large_frames_are_cut_so_that_their_volumes_fit():
+    built = network({}, planes=121)
+    held = bytes_per_px(built)
+    cut = tiles.plan_tiles(400, 400, 4, 38, 1, None, held)
+    largest = max((tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start) for tile in cut)
+    assert len(cut) > 1
+    # Four halos are the least that a tile may be.
+    assert largest * held <= (4 * 38) ** 2 * held

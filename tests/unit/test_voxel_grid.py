@@ -165,10 +165,10 @@ def test_memory_in_another_order_changes_nothing(rng):
 
 
 def test_what_lies_beyond_the_stated_reach_changes_nothing(rng):
-    settings = filled(upsampling=2, planes=5, radius=1)
-    raw = torch.from_numpy(rng.uniform(0, 1, (1, 5, 40, 40)).astype(np.float32)) * 800
+    settings = filled(upsampling=2, planes=5, radius=2, radius_z=1)
+    raw = torch.from_numpy(rng.uniform(0, 1, (4, 5, 40, 40)).astype(np.float32)) * 800
     reach, other = voxel_grid.reach_fine_px(settings), raw.clone()
-    other[..., 20 + reach + 1 :] = 0
+    other[..., 20 + reach :] = 0
     here, there = (voxel_grid.decode(one, settings, 0.0) for one in (raw, other))
     left = [found.select(found.x_nm < 20 * 50.0) for found in (here, there)]
     assert len(left[0]) > 50

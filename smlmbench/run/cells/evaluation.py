@@ -86,7 +86,7 @@ def example_picture(task: Task, model: Model, condition: Condition, tuned: Mappi
     number = task.example(condition)
     if number is None:
         return None
-    one = condition.part(number, number + 1)
+    one = condition.unit(number)
     return _drawn(task, task.answer(model, one, tuned), one)
 
 
