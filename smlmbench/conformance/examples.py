@@ -49,6 +49,11 @@ def batch(*, frames: int = 2, side_px: int = 16, seed: int = 0, channels: int = 
     return Batch(pixels.repeat(1, channels, 1, 1), truth)
 
 
+def answering(catalog: Catalog, output: str) -> list[str]:
+    """The models that answer in an output kind."""
+    return [name for name in catalog.names("models") if getattr(catalog.card("models", name), "output", "") == output]
+
+
 def upsamplings(catalog: Catalog, output: str) -> list[int]:
     """The upsamplings that an output kind knows; 1 alone where it has no such setting."""
     setting = catalog.card("outputs", output).settings.get("upsampling")

@@ -158,15 +158,22 @@ def _measured(recipe: Recipe, first: Batch, draw: Draw, training: Training, cloc
         seen.step_s[HALF] = look(HALF)
         left = BOUND_S - (clock() - began)
         count = min(size, int(few * left / TURNS / max(seen.step_s.values())))
-        if count < few:
+        if count >= few:
+            batch = draw(count)
+            ways = {name: work(name, batch) for name in (SINGLE, HALF)}
+            seen = _Seen(size, count, race(ways, clock, left))
+        if _finite(recipe.network):
             return seen
-        batch = draw(count)
-        ways = {name: work(name, batch) for name in (SINGLE, HALF)}
-        return _Seen(size, count, race(ways, clock, left))
+        return _Seen(size, few, {SINGLE: seen.step_s[SINGLE]}, "its gradients are not finite")
     except RuntimeError as error:  # an operation of a plug-in that has no bf16
         if lacks_memory(error):
             raise
         return _Seen(size, few, {SINGLE: seen.step_s[SINGLE]}, one_line(error))
+
+
+def _finite(network: nn.Module) -> bool:
+    """Whether all gradients are numbers: those of dilated kernels in bf16 are not, of channels-last maps in oneDNN."""
+    return all(bool(each.grad.isfinite().all()) for each in network.parameters() if each.grad is not None)
 
 
 def _decided(seen: _Seen, samples: int) -> Resolved:

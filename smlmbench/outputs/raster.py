@@ -7,15 +7,12 @@ out at (j + 0.5). Label units: an emitter has mass A (`amplitude`); unit mass: a
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
-from torch.nn import functional
 
 from smlmbench.errors import ConfigError
-from smlmbench.predictions import Floats, Ints, Localizations
+from smlmbench.outputs.peaks import peaks
+from smlmbench.predictions import Localizations
 from smlmbench.truths.emitters import Sampled
 from smlmbench.truths.target_images import Taught
 
@@ -47,9 +44,6 @@ CARD = {
     "tiny": {"upsampling": 2},
     "facts": {"tasks": ["localization", "image_pairs"], "perfect_raw": "spikes", "any_device": True},
 }
-
-SMALLEST_PEAK = 1e-12  # label units; keeps the claims below away from underflow
-NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
 class Batch(Protocol):
@@ -129,9 +123,11 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
         raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
     fine_nm = settings["pixel_size_nm"] / settings["upsampling"]
     maps = raw[:, 0].detach().float().clamp_min(0)
-    frame, x_px, y_px, mass = _detections(maps, _radius(settings))
-    score = mass / settings["amplitude"]
-    columns = {"frame": frame, "x_nm": (x_px + 0.5) * fine_nm, "y_nm": (y_px + 0.5) * fine_nm, "probability": score}
+    radius = _radius(settings)
+    found = peaks(maps[:, None], (0, radius, radius))
+    score = found.mass / settings["amplitude"]
+    x_nm, y_nm = (found.x + 0.5) * fine_nm, (found.y + 0.5) * fine_nm
+    columns = {"frame": found.frame, "x_nm": x_nm, "y_nm": y_nm, "probability": score}
     kept = {name: values[score > threshold] for name, values in columns.items()}
     return Localizations.of(kept, n_frames=len(maps), field_nm=(maps.shape[2] * fine_nm, maps.shape[1] * fine_nm))
 
@@ -144,53 +140,3 @@ def reach_fine_px(settings: Mapping[str, Any]) -> int:
 
 def _radius(settings: Mapping[str, Any]) -> int:
     return int(settings["radius"] or (1 if settings["upsampling"] <= 2 else 2))
-
-
-def _detections(maps: Tensor, radius: int) -> tuple[Ints, Floats, Floats, Floats]:
-    """Frame, centroid x and y in fine-pixel indices and mass in label units, each (n,)."""
-    padded = functional.pad(maps, (radius, radius, radius, radius))
-    peaks = (maps == _windowed_maximum(padded, radius)) & (maps > SMALLEST_PEAK)
-    frame, row, column = torch.nonzero(peaks, as_tuple=True)
-    offsets = torch.arange(-radius, radius + 1, device=maps.device)
-    down, across = torch.meshgrid(offsets, offsets, indexing="ij")
-    stride = padded.shape[2]
-    centre = (frame * padded.shape[1] + row + radius) * stride + column + radius
-    window = centre[:, None] + (down * stride + across).reshape(1, -1)
-    values = padded.reshape(-1)
-    # Steep, so that the nearer peak has nearly all of a pixel and two spikes two pixels apart keep their own positions.
-    claim = values[centre][:, None] * (1 + 4 * (down**2 + across**2).float()).pow(-4).reshape(1, -1)
-    claimed = torch.zeros_like(values).index_add_(0, window.reshape(-1), claim.reshape(-1))
-    mass = (claim / claimed[window] * values[window]).cpu().double()
-    sums = torch.stack([mass.sum(1), *(mass @ shift.reshape(-1).cpu().double() for shift in (across, down))])
-    total, x, y = sums.numpy()
-    group = _plateaus(centre, values, stride)
-    first = np.unique(group, return_index=True)[1]
-    weight = np.bincount(group, total).astype(np.float64)
-    x_px = np.bincount(group, x + column.cpu().numpy() * total) / weight
-    y_px = np.bincount(group, y + row.cpu().numpy() * total) / weight
-    return frame.cpu().numpy()[first], x_px, y_px, weight
-
-
-def _windowed_maximum(padded: Tensor, radius: int) -> Tensor:
-    """Maximum over windows, one axis after the other: several times as fast on a processor as max_pool2d."""
-    for axis in (1, 2):
-        size = padded.shape[axis] - 2 * radius
-        maximum = padded.narrow(axis, 0, size)
-        for shift in range(1, 2 * radius + 1):
-            maximum = torch.maximum(maximum, padded.narrow(axis, shift, size))
-        padded = maximum
-    return padded
-
-
-def _plateaus(centre: Tensor, values: Tensor, stride: int) -> Ints:
-    """Number the candidates, adjacent ones alike, in the order of their first member."""
-    count = len(centre)
-    rank = torch.full(values.shape, -1, dtype=torch.int64, device=values.device)
-    rank[centre] = torch.arange(count, device=values.device)
-    neighbour = torch.stack([rank[centre + down * stride + across] for down, across in NEIGHBOURS])
-    joined = neighbour >= 0
-    if not bool(joined.any()):
-        return np.arange(count)
-    one, other = (ranks[joined].cpu().numpy() for ranks in (rank[centre].expand_as(neighbour), neighbour))
-    graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -8,7 +8,7 @@ import torch
 from emulated_card import CARD, OnCard
 from tiny_study import write
 
-from smlmbench.conformance import checks
+from smlmbench.conformance import checks, examples
 from smlmbench.data.ahead import ahead
 from smlmbench.inference.devices import resolve_device
 from smlmbench.registry import Catalog
@@ -21,7 +21,7 @@ from smlmbench.training import fit
 
 CATALOG = Catalog()
 CPU, FIRST, SECOND = torch.device("cpu"), torch.device("cuda:0"), torch.device("cuda:1")
-MODELS = CATALOG.names("models")
+MODELS = examples.answering(CATALOG, "raster")
 SMALL = {"name": "srcnn", "kernels": "3-1-3", "width": 0.25}
 
 

@@ -14,6 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
+from smlmbench.conformance import examples
 from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import ConfigError, MissingExtraError
 from smlmbench.export import bioimageio, executorch, onnx, openvino
@@ -30,7 +31,7 @@ from smlmbench.training import save_atomically
 
 CATALOG = Catalog()
 CPU = torch.device("cpu")
-MODELS = CATALOG.names("models")
+MODELS = examples.answering(CATALOG, "raster")
 QUICKSTART = ("deep_storm", "fid_storm", "srcnn")
 SHAPES = [(1, 1, 32, 48), (2, 1, 64, 40), (3, 1, 16, 24)]
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from smlmbench.conformance import examples
 from smlmbench.data.contracts import Given, Statistics
 from smlmbench.models.blocks import block
 from smlmbench.models.doubled import Doubled, doubled_kernel, on_doubled
@@ -106,7 +107,7 @@ def trained(name, upsampling=4, **settings):
 
 
 @pytest.mark.parametrize("settings", [{}, {"variant": "seed"}])
-@pytest.mark.parametrize("name", CATALOG.names("models"))
+@pytest.mark.parametrize("name", examples.answering(CATALOG, "raster"))
 def test_a_folded_network_answers_the_same_and_the_original_stays(name, settings):
     network = trained(name, **settings)
     before = copy.deepcopy(network.state_dict())

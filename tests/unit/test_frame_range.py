@@ -1,5 +1,6 @@
 """Crops are normalised by the extremes of the frame that they were cut from, in training as in use."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from smlmbench.conformance import examples
 from smlmbench.data.contracts import ArrayFrames, Batch, Given, Scope, Statistics
 from smlmbench.data.crops import CropTraining
 from smlmbench.inference.engine import padded
@@ -111,7 +113,8 @@ def test_a_batch_of_whole_frames_has_no_range(stream):
 def test_every_network_of_the_package_takes_it(name):
     catalog = Catalog()
     card = catalog.card("models", name)
-    network = catalog.module("models", name).build(card.fill(name, card.tiny), Given(1, 2, 100.0, STATISTICS))
+    given = replace(examples.given(2, output=examples.output_settings(catalog, card.output, 2)), statistics=STATISTICS)
+    network = catalog.module("models", name).build(card.fill(name, card.tiny), given)
     assert takes_frame_range(network)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from smlmbench.conformance import examples
 from smlmbench.data.contracts import ArrayFrames, Given, Statistics
 from smlmbench.errors import ConfigError, FormatError, UnknownNameError
 from smlmbench.inference.checkpoint import build_network, checkpoint_of, load_trained
@@ -155,7 +156,7 @@ def write(path, name="fid_storm", facts=None, **changes):
     return network
 
 
-@pytest.mark.parametrize("name", CATALOG.names("models"))
+@pytest.mark.parametrize("name", examples.answering(CATALOG, "raster"))
 def test_a_checkpoint_comes_back_as_the_same_network(tmp_path, name):
     network = write(tmp_path / "best.pt", name)
     plain = torch.load(tmp_path / "best.pt", weights_only=True)

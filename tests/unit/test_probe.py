@@ -26,8 +26,8 @@ def _nothing_is_known(monkeypatch):
 class Fake:
     """A recipe whose steps take what a table says, on a clock of its own."""
 
-    def __init__(self, fp32_s, bf16_s, *, warm_up_s=0.0, error=None):
-        self.now, self.steps, self.error = 0.0, [], error
+    def __init__(self, fp32_s, bf16_s, *, warm_up_s=0.0, error=None, slope=1.0):
+        self.now, self.steps, self.error, self.slope = 0.0, [], error, slope
         self.per_sample = {"fp32": fp32_s, "bf16": bf16_s}
         self.warm_up = {"fp32": warm_up_s, "bf16": warm_up_s}
         self.network = nn.Linear(1, 1)
@@ -46,7 +46,8 @@ class Fake:
         self.steps.append((name, len(batch.inputs)))
         self.now += self.warm_up[name] + self.per_sample[name] * len(batch.inputs)
         self.warm_up[name] = 0.0
-        return [Move("network", self.network.weight.sum(), [], {})]
+        slope = self.slope if name == "bf16" else 1.0
+        return [Move("network", slope * self.network.weight.sum(), [], {})]
 
     def resolved(self, samples=LONG, size=16, **more):
         asked = Training(samples=samples, batch_size=size, number_format="auto")
@@ -106,6 +107,15 @@ def test_a_network_without_bf16_stays_in_fp32_and_says_why():
     assert (found.number_format, found.why) == ("fp32", "no step in bf16: not implemented for 'BFloat16'")
     with pytest.raises(RuntimeError, match="out of memory"):
         Fake(0.01, 0.001, error=RuntimeError("out of memory")).resolved(size=15)
+
+
+@pytest.mark.parametrize("bf16_s", [0.001, 1.0])  # measured on whole batches, and on a few samples alone
+def test_a_network_whose_gradients_are_no_numbers_in_bf16_stays_in_fp32_and_says_why(bf16_s):
+    found = Fake(2 * bf16_s, bf16_s, slope=float("nan")).resolved()
+    assert (found.number_format, found.why) == ("fp32", "no step in bf16: its gradients are not finite")
+    assert Fake(2 * bf16_s, bf16_s, slope=3.0).resolved().number_format == "fp32", "known from before"
+    probe._known.clear()
+    assert Fake(2 * bf16_s, bf16_s, slope=3.0).resolved().number_format == "bf16"
 
 
 def test_a_card_takes_bf16_where_it_has_it(monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from smlmbench.conformance import examples
 from smlmbench.data.contracts import Given, Statistics
 from smlmbench.models.recalled import recalled
 from smlmbench.registry import Catalog
@@ -50,7 +51,7 @@ def gradients(network, number_format=torch.float32, context=nullcontext):
 
 @pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("settings", VARIANTS)
-@pytest.mark.parametrize("name", CATALOG.names("models"))
+@pytest.mark.parametrize("name", examples.answering(CATALOG, "raster"))
 def test_gradients_and_statistics_are_those_of_kept_maps(name, settings, number_format):
     tiny = {key: value for key, value in CATALOG.card("models", name).tiny.items() if key == "width" or not settings}
     networks = [built(name, **tiny, **settings) for _ in range(2)]

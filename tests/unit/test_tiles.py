@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smlmbench.conformance import examples
 from smlmbench.data.contracts import ArrayFrames, Given, Statistics
 from smlmbench.inference import tiles
 from smlmbench.inference.checkpoint import build_network, halo_of
@@ -81,7 +82,7 @@ def case(name, upsampling, **settings):
 
 
 @pytest.mark.parametrize("normalisation", ["train_zscore", "frame_minmax", "noise_scaled"])
-@pytest.mark.parametrize("name", CATALOG.names("models"))
+@pytest.mark.parametrize("name", examples.answering(CATALOG, "raster"))
 def test_tiles_change_nothing(name, normalisation, monkeypatch):
     network, frames, read_out = case(name, 4, normalisation=normalisation)
     seen = []
