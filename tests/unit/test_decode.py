@@ -128,8 +128,8 @@ def test_cross_entropy_is_that_of_the_hand():
     raw[0, 0, 0] = torch.tensor([0.9, 0.2, 0.4])
     raw[:, 5:9] = 1.0
     targets = {
-        "emitters": torch.tensor([[(0.5, 0.5, 0.5, 0.0), (0.5, 2.99, 0.5, 0.0), (0.5, 1.5, 0.5, 0.0)]]),
-        "present": torch.tensor([[1.0, 1.0, 0.0]]),
+        "emitters": torch.tensor([[(0.5, at, 0.5, 0.0) for at in (0.5, 2.99, 1.5, 0.6)]]),
+        "present": torch.tensor([[1.0, 1.0, 0.0, 1.0]]),
         "background": torch.zeros(1),
     }
     found, plain = (fd_deeploc_nll.build({"weight": weight}, {})(raw, targets) for weight in (2.0, 0.0))
