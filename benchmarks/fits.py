@@ -202,7 +202,7 @@ def judge(cell: Cell, judged: Judged, asked: argparse.Namespace) -> dict[str, An
     """The table of one row, and its counts."""
     source, size = cell.data.train, (asked.frames, asked.field)
     assert isinstance(source, SimulateSource)
-    base = {**source.model_dump(exclude={"frames", "field_px", "kind", "frozen"}, exclude_none=True)}
+    base = {**source.model_dump(exclude={"frames", "field_px", "kind", "frozen", "more_cameras"}, exclude_none=True)}
     print(f"{cell.data.name} {cell.labels['model']} {cell.cell_id}", flush=True)
     matched, alarms = [], 0
     for number in range(min(asked.movies, QUICK) if asked.quick else asked.movies):

@@ -248,6 +248,20 @@ def stretches(movie: Extent) -> list[tuple[int, int]]:
     return [(start, min(start + each, movie.n_frames)) for start in starts]
 
 
+class OneOf:
+    """A frame of a movie as a movie of its own, in which windows still see it between its neighbours."""
+
+    n_frames = 1
+
+    def __init__(self, frames: Frames, number: int) -> None:
+        self.frames, self.number, self.axes = frames, number, getattr(frames, "axes", 2)
+        self.height, self.width = frames.height, frames.width
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """The frame."""
+        return self.frames.read(self.number + start, self.number + stop)
+
+
 def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDArray[np.float32]:
     """Frames start .. stop - 1 as a network takes them: with a channel axis, each between its neighbours.
 
@@ -255,6 +269,8 @@ def with_context(frames: Frames, start: int, stop: int, context: int = 1) -> NDA
         (n, context * channels, ...) of images, or of spectra (which say `axes` 1), the channels of the earliest frame
         first; `context` is odd, and the ends of a movie are repeated outwards.
     """
+    if isinstance(frames, OneOf):
+        return with_context(frames.frames, frames.number + start, frames.number + stop, context)
     half, last = context // 2, frames.n_frames - 1
     low, high = max(0, start - half), min(last, stop - 1 + half)
     block = frames.read(low, high + 1)

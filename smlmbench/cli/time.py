@@ -119,6 +119,8 @@ def _show(asked: _Asked, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if said := row.get("reason", row.get("slower")):
             note(f"{row['model']} {row['size_px']} px {row['runtime']} {row['number_format']}: {said}")
+    for name, waits in {row["model"]: row["waits_frames"] for row in rows if "waits_frames" in row}.items():
+        note(f"{name}: on a stream it awaits later frames: add {waits:.0f} × the exposure")
     others = max((row["others"] for row in rows if "others" in row), default=0.0)
     if others > BUSY:
         note(f"other programs used {100 * others:.0f} % of the processor: compare ratios, not milliseconds")

@@ -67,7 +67,7 @@ def answers_are_finite(subject: Subject) -> str:
     for kind in (setting and setting.choices) or [None]:
         model = _tiny(subject, _upsamplings(subject)[0], {} if kind is None else {"normalisation": kind})
         for photons in (0.0, 7.0, 65535.0):
-            raw = _answer(model, torch.full((1, 1, 16, 16), photons))
+            raw = _answer(model, torch.full((1, _channels(subject), 16, 16), photons))
             finite = raw.isfinite().all()
             require(finite, f"{photons:g} photons everywhere give numbers that are not finite ({kind})")
     return "0, 7 and 65535 photons everywhere"

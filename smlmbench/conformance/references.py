@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from smlmbench.camera import Camera
 from smlmbench.conformance import examples
 from smlmbench.conformance.checks import ContractError, NotApplicable, Subject, require
 from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.limit.bounds import Limit
 from smlmbench.predictions import Localizations, Prediction
+from smlmbench.psf.gaussian import Gaussian
 from smlmbench.truths.emitters import Emitters
 from smlmbench.truths.target_images import TargetImages
 
@@ -107,10 +110,13 @@ def _condition() -> Condition:
     side_nm, truth = SIDE_PX * examples.PIXEL_SIZE_NM, batch.truth
     columns = {name: getattr(truth, name).numpy().astype(float) for name in ("x_nm", "y_nm", "photons")}
     columns["frame"] = truth.sample.numpy()
+    columns["background_photons"] = np.full(len(truth.x_nm), examples.BACKGROUND_PHOTONS)
     table = Localizations.of(columns, n_frames=3, field_nm=(side_nm, side_nm))
+    optics = Gaussian(examples.PSF_SIGMA_PX * examples.PIXEL_SIZE_NM)
+    emitters = Emitters(table, 100.0, limit=Limit(optics, Camera(), examples.PIXEL_SIZE_NM))
     told = {
         "pixel_size_nm": examples.PIXEL_SIZE_NM,
         "psf_sigma_nm": examples.PSF_SIGMA_PX * examples.PIXEL_SIZE_NM,
         "background_photons": examples.BACKGROUND_PHOTONS,
     }
-    return Condition("example", ArrayFrames(batch.inputs[:, 0].numpy()), Emitters(table, 100.0), "example", told=told)
+    return Condition("example", ArrayFrames(batch.inputs[:, 0].numpy()), emitters, "example", told=told)

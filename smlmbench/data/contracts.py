@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.movies import Frames
+from smlmbench.movies import Frames, OneOf
 
 if TYPE_CHECKING:
     import torch
+
+    from smlmbench.psf.contracts import Psf
 
 Identity = Mapping[str, Any]  # digests of files, and the description without paths
 Settings = Mapping[str, Any]  # of a card, all of them, as a study sets them
@@ -174,6 +176,7 @@ class Condition:
     apart: bool = False
     extras: Mapping[str, "Condition"] = field(default_factory=dict)
     noise_map: NDArray[np.float64] | None = None
+    optics: "Psf | None" = None
 
     @property
     def pixel_size_nm(self) -> float:
@@ -202,6 +205,11 @@ class Condition:
             frames = ArrayFrames(np.ascontiguousarray(frames.read(start, stop)), getattr(frames, "axes", 2))
         truth = None if self.truth is None else self.truth.part(start, stop)
         return replace(self, frames=frames, truth=truth, extras={})
+
+    def unit(self, number: int) -> "Condition":
+        """One unit as `part`; what sees several frames at once still sees those around it."""
+        one = self.part(number, number + 1)
+        return one if hasattr(self.frames, "part") else replace(one, frames=OneOf(self.frames, number))
 
 
 class ArrayFrames:

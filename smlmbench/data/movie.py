@@ -38,7 +38,7 @@ def training_set(train: MovieSource, identity: Identity, scope: Scope, catalog: 
         PairingError: The table does not belong to the movie.
         SizeError: The part is too small.
     """
-    frames, table, _ = _opened(train, catalog)
+    frames, table, *_ = _opened(train, catalog)
     if table is None:
         raise ConfigError(f"movie '{train.movie.name}' has no truth table to learn from; give `truth: table.csv`")
     rows = is_target(table.photons, table.background_photons, train.min_photons, _sigma(train, catalog)[1])
@@ -55,7 +55,7 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
         PairingError: The table does not belong to the movie.
         SizeError: The part is too small.
     """
-    frames, table, mended = _opened(source, catalog)
+    frames, table, mended, noise_map = _opened(source, catalog)
     optics = None if source.psf is None else psf.build(source.psf, catalog)
     sigma_nm, sigma_px = _sigma(source, catalog)
     known = np.empty(0) if table is None else table.background_photons[np.isfinite(table.background_photons)]
@@ -76,6 +76,8 @@ def condition(name: str, source: MovieSource, identity: Identity, asked: Asked, 
         shared_structure=by_frames and not iid,
         facts=mended | ({} if table is None else facts(table, min_photons=min_photons, psf_sigma_nm=sigma_nm)),
         told={key: value for key, value in told.items() if value is not None} | noise,
+        noise_map=noise_map,
+        optics=optics,
     )
 
 
@@ -85,6 +87,10 @@ class MovieFrames:
     def __init__(self, movie: movies.Movie, camera: Camera | None, region: Region) -> None:
         used = movies.calibrated(movie, camera)
         self._frames = movies.window(used, frames=region.frames, columns=region.columns, rows=region.rows)
+        self.noise_map: NDArray[np.float64] | None = None  # of its pixels, where they differ
+        if camera is not None and camera.maps is not None:
+            whole = camera.noise_map((movie.height, movie.width))
+            self.noise_map = whole[slice(*region.rows), slice(*region.columns)]
         self.n_frames, self.height, self.width = self._frames.n_frames, self._frames.height, self._frames.width
         self.close = weakref.finalize(self, movie.close)
 
@@ -109,8 +115,14 @@ class Joined:
         return np.concatenate(found)
 
 
-def _opened(source: MovieSource, catalog: Catalog) -> tuple[movies.Frames, Localizations | None, dict[str, float]]:
-    """Its frames and true positions, and where bad pixels are replaced, how many are in the whole movies."""
+Opened = tuple[movies.Frames, Localizations | None, dict[str, float], NDArray[np.float64] | None]
+
+
+def _opened(source: MovieSource, catalog: Catalog) -> Opened:
+    """Its frames and true positions, where bad pixels are replaced, how many are in the whole movies, and `noise_map`.
+
+    Acquisitions of different pixels of a chip have no map together.
+    """
     opened = [_alone(one, catalog) for one in source.each]
     frames: movies.Frames = opened[0][0] if len(opened) == 1 else Joined([each[0] for each in opened])
     truth = _joined([each[1] for each in opened], [each[0].n_frames for each in opened])
@@ -119,9 +131,14 @@ def _opened(source: MovieSource, catalog: Catalog) -> tuple[movies.Frames, Local
         mended |= {name: mended.get(name, 0.0) + count for name, count in counts.items()}
     gap = 0 if source.track == "iid" else frame_shift(truth, iid=False)
     block = block_of(source.part, frames.n_frames, frames.width, gap)
+    noise_map = opened[0][0].noise_map
+    if any(noise_map is None or one.noise_map is None or not np.array_equal(one.noise_map, noise_map)
+           for one, *_ in opened):  # fmt: skip
+        noise_map = None
     if source.part is not None:
         frames = movies.window(frames, frames=block.frames, columns=block.columns)
-    return frames, None if truth is None else cut(truth, block, source.pixel_size_nm), mended
+        noise_map = noise_map if noise_map is None else noise_map[:, slice(*block.columns)]
+    return frames, None if truth is None else cut(truth, block, source.pixel_size_nm), mended, noise_map
 
 
 def _joined(tables: list[Localizations | None], lengths: list[int]) -> Localizations | None:

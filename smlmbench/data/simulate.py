@@ -244,6 +244,7 @@ def condition(name: str, source: SimulateSource, identity: Identity, asked: Aske
         told=told,
         block=frame_shift(table, iid=not isinstance(source.track, Blinking)),
         noise_map=source.camera.noise_map((source.field_px, source.field_px)) if source.camera.maps else None,
+        optics=optics if source.told_sigma_nm is None else None,
     )
     if "signal_free" not in asked.extras:
         return drawn

@@ -10,7 +10,7 @@ from smlmbench.camera import Camera
 from smlmbench.camera.information import fisher_weights
 from smlmbench.limit.inverse import inverses
 from smlmbench.limit.scene import Known, Scene
-from smlmbench.predictions import Floats, Localizations, concatenate
+from smlmbench.predictions import Floats, Ints, Localizations, concatenate
 from smlmbench.psf.contracts import Canvas, Psf, Spots
 from smlmbench.truths.bounds import Bounds
 
@@ -43,6 +43,23 @@ class Limit:
 
     def __call__(self, table: Localizations, around: Localizations | None = None) -> Bounds | str:
         """The bounds of a table's rows, or why there are none."""
+        made = self.scene(table, around)
+        if isinstance(made, str):
+            return made
+        scene, order = made
+        known = [Known()] if self.prior is None else [Known(), self.prior]
+        places, found = scene.places, []
+        for inverse in inverses(scene, known):
+            own = np.empty((len(order), places, places))
+            own[order] = inverse.own[:, :places, :places].numpy()
+            found.append(own[: len(table)])
+        return Bounds(found[0], None if self.prior is None else found[1], table.frame, table.molecule)
+
+    def scene(self, table: Localizations, around: Localizations | None = None) -> tuple[Scene, Ints] | str:
+        """The frames of a table as they are known, or why they are not.
+
+        Emitters stand in the order of frames; with it comes which row each is, those of `around` counted on.
+        """
         if np.isnan(table.photons).any():
             return "the photons of the true emitters are not known"
         if np.isnan(table.background_photons).any():
@@ -55,16 +72,9 @@ class Limit:
         beside = [] if around is None else [around]
         everyone = concatenate([table, *beside], n_frames=table.n_frames, field_nm=table.field_nm)
         order = np.argsort(everyone.frame, kind="stable")
-        known = [Known()] if self.prior is None else [Known(), self.prior]
-        places = 3 if self.deep else 2
-        found = []
-        for inverse in inverses(self._scene(everyone, order), known):
-            own = np.empty((len(everyone), places, places))
-            own[order] = inverse.own[:, :places, :places].numpy()
-            found.append(own[: len(table)])
-        return Bounds(found[0], None if self.prior is None else found[1], table.frame, table.molecule)
+        return self._scene(everyone, order), order
 
-    def _scene(self, table: Localizations, order: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Scene:
+    def _scene(self, table: Localizations, order: Ints) -> Scene:
         width, height = (round(extent / self.pixel_size_nm) for extent in table.field_nm)
         frame = table.frame[order]
         depth = np.nan_to_num(table.z_nm[order])

@@ -55,14 +55,30 @@ class Slopes:
         """Of the window in pixels."""
         return int(self.values.shape[-1])
 
+    def places(self, scene: Scene) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where the pixels of windows stand in all frames of a scene, one after the other, and which are in them.
 
-def fisher(scene: Scene) -> torch.Tensor:
+        Both (n, channels, side, side); those that are not in the field stand at its edge.
+        """
+        canvas, channels = scene.canvas, self.values.shape[2]
+        steps = torch.arange(self.side)
+        lines, columns = self.top[:, None] + steps, self.left[:, None] + steps
+        inside = ((lines >= 0) & (lines < canvas.height))[:, :, None]
+        inside = inside & ((columns >= 0) & (columns < canvas.width))[:, None, :]
+        lines, columns = lines.clamp(0, canvas.height - 1), columns.clamp(0, canvas.width - 1)
+        layer = scene.spots.sample[:, None] * channels + torch.arange(channels)
+        at = (layer[:, :, None, None] * canvas.height + lines[:, None, :, None]) * canvas.width
+        return at + columns[:, None, None, :], inside[:, None].expand(at.shape[:2] + inside.shape[1:])
+
+
+def fisher(scene: Scene, slopes: Slopes | None = None) -> torch.Tensor:
     """The matrices (n_frames, m p + 1, m p + 1) float64, m the most emitters of a frame.
 
     The parameters of an emitter (x, y, z where the scene is deep, photons) stand together, emitters in their order in
     the frame, the level of the background last. Where a frame has fewer emitters the matrix is 1 on the diagonal.
+    `slopes` are those of the scene, where they are at hand.
     """
-    slopes = _slopes(scene)
+    slopes = slopes or slopes_of(scene)
     tiles = _tiles(scene, slopes)
     sample, n_frames = scene.spots.sample, scene.canvas.n_frames
     each = torch.bincount(sample, minlength=n_frames)
@@ -93,7 +109,8 @@ def window_of(scene: Scene) -> Window:
     return Window(2 * math.ceil(scene.optics.reach_nm / pixel_nm) + 1, pixel_nm)
 
 
-def _slopes(scene: Scene) -> Slopes:
+def slopes_of(scene: Scene) -> Slopes:
+    """Those of a scene's emitters on their windows."""
     spots, window = scene.spots, window_of(scene)
     pixel_nm, half = window.pixel_size_nm, window.side_px // 2
     left, top = ((at / pixel_nm).floor().long() - half for at in (spots.x_nm, spots.y_nm))
@@ -121,25 +138,23 @@ def _tiles(scene: Scene, slopes: Slopes) -> Tiles:
     return Tiles(side, down, across, count, slot, tile)
 
 
-def _weights(scene: Scene, slopes: Slopes, tiles: Tiles) -> torch.Tensor:
-    """What each pixel tells (n_frames, channels, height, width) up to whole tiles; 0 outside the field."""
-    canvas, side, channels = scene.canvas, tiles.side, slopes.values.shape[2]
-    height, width = tiles.down * side, tiles.across * side
-    mean = torch.zeros(canvas.n_frames, channels, height, width, dtype=torch.float64)
-    steps = torch.arange(side)
-    lines, columns = slopes.top[:, None] + steps, slopes.left[:, None] + steps
-    inside = ((lines >= 0) & (lines < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    lines, columns = lines.clamp(0, height - 1), columns.clamp(0, width - 1)
-    layer = scene.spots.sample[:, None] * channels + torch.arange(channels)
-    at = (layer[:, :, None, None] * height + lines[:, None, :, None]) * width + columns[:, None, None, :]
-    light = slopes.values[:, -1] * scene.spots.photons.double()[:, None, None, None] * inside[:, None]
+def mean_of(scene: Scene, slopes: Slopes) -> torch.Tensor:
+    """Expected photo-electrons (n_frames, channels, height, width), at least `DARK`."""
+    canvas, channels = scene.canvas, slopes.values.shape[2]
+    mean = torch.zeros(canvas.n_frames, channels, canvas.height, canvas.width, dtype=torch.float64)
+    at, inside = slopes.places(scene)
+    light = slopes.values[:, -1] * scene.spots.photons.double()[:, None, None, None] * inside
     mean.view(-1).index_add_(0, at.reshape(-1), light.reshape(-1))
     level = scene.background.double()
     level = level[:, None, None, None] if level.ndim == 1 else level[:, None]
-    field = (..., slice(canvas.height), slice(canvas.width))
-    told = scene.weigh((mean[field] + level).clamp_min(DARK))
-    weights = mean.zero_()
-    weights[field] = told
+    return (mean + level).clamp_min(DARK)
+
+
+def _weights(scene: Scene, slopes: Slopes, tiles: Tiles) -> torch.Tensor:
+    """What each pixel tells (n_frames, channels, height, width) up to whole tiles; 0 outside the field."""
+    mean, canvas = mean_of(scene, slopes), scene.canvas
+    weights = torch.zeros(*mean.shape[:2], tiles.down * tiles.side, tiles.across * tiles.side, dtype=torch.float64)
+    weights[..., : canvas.height, : canvas.width] = scene.weigh(mean)
     return weights
 
 

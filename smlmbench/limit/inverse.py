@@ -36,7 +36,7 @@ def inverses(scene: Scene, known: Sequence[Known] = (Known(),)) -> list[Inverse]
     each = torch.bincount(scene.spots.sample, minlength=scene.canvas.n_frames)
     first, many = each.cumsum(0) - each, [scene.places + (not math.isinf(told.photons)) for told in known]
     found = [Inverse(_nothing(len(scene.spots), size, size), _nothing(scene.canvas.n_frames)) for size in many]
-    for frames in _together(scene, each):
+    for frames in together(scene, each):
         owner = torch.repeat_interleave(torch.arange(len(frames)), each[frames])
         rank = torch.arange(len(owner)) - (each[frames].cumsum(0) - each[frames])[owner]
         rows = first[frames][owner] + rank
@@ -51,7 +51,7 @@ def _nothing(*shape: int) -> torch.Tensor:
     return torch.zeros(shape, dtype=torch.float64)
 
 
-def _together(scene: Scene, each: torch.Tensor) -> Iterator[torch.Tensor]:
+def together(scene: Scene, each: torch.Tensor) -> Iterator[torch.Tensor]:
     """Numbers of frames that are looked at together."""
     order = each.argsort()
     p, start = scene.places + 1, 0

@@ -35,7 +35,7 @@ CARD: dict[str, Any] = {
             "low": 0.0,
             "high": 1.0,
             "help": "Share of the true emitters that count whose bound is below 50 nm (lateral, both axes): a fact of "
-            "the condition, not of the row.",
+            "the condition, for who sees as many frames at once as the row.",
         },
         "resolvable_recall": {
             "title": "Recall of resolvable",
@@ -49,7 +49,8 @@ CARD: dict[str, Any] = {
             "unit": "nm",
             "direction": "none",
             "low": 0.0,
-            "help": "Median bound of the resolvable emitters, radial like the RMSE: a fact of the condition.",
+            "help": "Median bound of the resolvable emitters, radial like the RMSE: a fact of the condition, for who "
+            "sees as many frames at once as the row.",
         },
         "outlier_share": {
             "title": "Outliers",

@@ -23,6 +23,12 @@ CARD = {
             "help": "how photons are scaled; frame_minmax_zscore is the authors'",
         },
         "zero_last": {"default": True, "help": "start from an all-zero output; not with seed"},
+        "context": {
+            "default": 1,
+            "choices": [1, 3],
+            "later": True,
+            "help": "frames seen at once: 3 adds those before and after the one that is answered",
+        },
     },
     "search": {"width": {"low": 0.25, "high": 1.0, "log": True}},
     "tiny": {"width": 0.125},
@@ -32,6 +38,7 @@ CARD = {
         "upsampling=4": 1366208,
         "upsampling=8": 1366208,
         "upsampling=8,width=0.5": 342112,
+        "context=3,upsampling=8": 1366784,
         "upsampling=8,variant=seed": 1367171,
     },
     "receptive_field_px": 7.0,
@@ -47,6 +54,7 @@ CARD = {
         "labels: floor(x / fine pixel), colliding emitters summed (output settings label_rule, collisions)",
         "crops of files are turned and mirrored (training: augment); none is left out for fewer than 7 emitters",
         "the frame is upsampled by nearest neighbours inside the network, not beforehand",
+        "context 3: the frames beside the one that is answered are further channels; the authors' sees one",
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],
     "facts": {
@@ -81,6 +89,7 @@ CARD = {
                 "width, which that package does not have",
             ],
         },
+        "context=3": {},
     },
 }
 

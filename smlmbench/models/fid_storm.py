@@ -43,6 +43,12 @@ CARD = {
             "default": False,
             "help": "no activation on the output instead of the authors' LeakyReLU; with seed there is none",
         },
+        "context": {
+            "default": 1,
+            "choices": [1, 3],
+            "later": True,
+            "help": "frames seen at once: 3 adds those before and after the one that is answered",
+        },
     },
     "search": {"blocks": {"low": 3, "high": 16, "log": False}, "width": {"low": 0.25, "high": 1.0, "log": True}},
     "tiny": {"blocks": 1, "width": 0.25},
@@ -53,6 +59,7 @@ CARD = {
         "blocks=13,upsampling=8": 504656,
         "upsampling=4": 389216,
         "upsampling=2": 371072,
+        "context=3,upsampling=8": 394832,
         "upsampling=8,variant=seed": 227585,
     },
     "receptive_field_px": 25.0,
@@ -68,6 +75,7 @@ CARD = {
         "labels: floor(x / fine pixel), colliding emitters summed (output settings label_rule, collisions)",
         "crops of files are turned and mirrored in eight ways; the authors turn all frames, by 90, 180 or 270 degrees",
         "upsampling 2 and 4: one or two of the three decoder stages left out, the last ends in one channel",
+        "context 3: the frames beside the one that is answered are further channels; the authors' sees one",
     ],
     "facts": {
         "translation": True,
@@ -102,6 +110,7 @@ CARD = {
                 "width, which that package does not have",
             ],
         },
+        "context=3": {},
     },
 }
 

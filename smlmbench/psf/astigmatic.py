@@ -44,7 +44,7 @@ class Astigmatic(Psf):
         self.depth_nm = (-self._most_nm, self._most_nm)
 
     def widths(self, z_nm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standard deviations along x and y at depths (n,)."""
+        """By the curve of each."""
         told = self._settings
         found = []
         for axis, sign in (("x", -1), ("y", 1)):

@@ -77,6 +77,11 @@ class Psf(ABC):
     def reach_nm(self) -> float:
         """Lateral distance beyond which an emitter leaves no light."""
 
+    def widths(self, z_nm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Standard deviations along x and y in nm at depths (n,), of a PSF that is a Gaussian along these axes."""
+        del z_nm
+        return None
+
     @abstractmethod
     def shapes(self, n: int, generator: Any) -> Shapes:
         """Draw what varies from emitter to emitter: one tensor (n, ...) per quantity.

@@ -50,6 +50,10 @@ class _Widths(Psf):
 class Elliptic(_Widths):
     """Along the camera's axes."""
 
+    def widths(self, z_nm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same at every depth."""
+        return torch.full_like(z_nm, self._x_nm), torch.full_like(z_nm, self._y_nm)
+
     def shapes(self, n: int, generator: torch.Generator) -> Shapes:
         """All emitters are alike."""
         del n, generator

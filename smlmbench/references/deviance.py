@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv, roots_hermitenorm, roots_legendre
+from scipy.special import gammainc, gammaincinv, roots_hermitenorm, roots_legendre
 from scipy.stats import poisson
 
 from smlmbench.camera import Noise
@@ -21,6 +21,7 @@ from smlmbench.predictions import Floats
 LEAST, MOST, NODES = 1e-3, 300.0, 64  # means that are integrated; above, moments are about those of a chi-square
 TAIL = 1e-9
 NORMAL, REGISTER = 31, 64  # nodes over read noise, and over what a register makes of one number of electrons
+STEPS = 2  # of read noise within a factor of two, where each pixel has its own
 DARKEST = 0.05  # photo-electrons, read noise counted: a mean is never darker
 
 Values = NDArray[np.floating[Any]]
@@ -49,7 +50,7 @@ class Moments:
         return np.stack([np.interp(place, self.log_mu, one) for one in self.values])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def moments(noise: Noise) -> Moments:
     """Of a camera's noise; a register's gain is told by its excess, 1 without and 2 with a high one."""
     means = np.geomspace(LEAST, MOST, NODES)
@@ -78,3 +79,27 @@ def _moments(mu: float, noise: Noise, *, register: bool) -> tuple[float, float, 
     mean = float((weights * apart).sum() / total)
     second, third = (float((weights * (apart - mean) ** power).sum() / total) for power in (2, 3))
     return mean, second, third
+
+
+def rank(apart: Floats, mean: Floats, noise: Noise, free: int, added: Floats | None = None) -> Floats:
+    """Place 0 ... 1 of deviances (n,) in their law: a gamma number from an offset on, with three moments of the pixels.
+
+    `mean` (n, ...) is what the pixels of each fit expect; `added` of its shape their own read noise (variance), where
+    they differ. Those moments of what the fit takes up, a chi-square of `free` degrees, are taken off.
+    """
+    law = moments(noise).at(mean) if added is None else _of_pixels(mean, noise, added)
+    middle, variance, third = law.reshape(3, len(mean), -1).sum(axis=2)
+    middle, variance, third = middle - free, np.maximum(variance - 2 * free, 1e-3), np.maximum(third - 8 * free, 1e-3)
+    shape, scale = 4 * variance**3 / third**2, third / (2 * variance)
+    found: Floats = gammainc(shape, np.maximum((apart - middle) / scale + shape, 0.0))
+    return found
+
+
+def _of_pixels(mean: Floats, noise: Noise, added: Floats) -> Floats:
+    """Moments (3, ...) of pixels whose read noise differs, by some values of it."""
+    levels = 2 ** (np.round(np.log2(np.maximum(added, TAIL)) * STEPS) / STEPS)
+    found = np.empty((3, *mean.shape))
+    for level in np.unique(levels):
+        same = levels == level
+        found[:, same] = moments(Noise(noise.excess, float(level))).at(mean[same])
+    return found

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc
 
 from smlmbench.camera import Noise
 from smlmbench.movies import BLOCK_BYTES, Frames
 from smlmbench.predictions import Floats, Ints
-from smlmbench.references.deviance import DARKEST, deviance, moments
+from smlmbench.references.deviance import DARKEST, deviance, rank
 from smlmbench.references.fitting import PHOTONS, SIGMA, X, Y, modelled, started, stepped
 from smlmbench.references.photometry import Places, pairs
 
@@ -131,8 +130,7 @@ def _all(
 ) -> _Fitted:
     parts = [slice(first, first + AT_ONCE) for first in range(0, len(windows), AT_ONCE)]
     made = [_fitted(windows[one], x_px[one], y_px[one], sigma_px, noise, free_sigma=free_sigma) for one in parts]
-    apart, rank, light, width = (np.concatenate(each) for each in zip(*made, strict=True))
-    return _Fitted(apart, rank, light, width)
+    return _Fitted(*(np.concatenate(each) for each in zip(*made, strict=True)))
 
 
 def _fitted(
@@ -166,20 +164,8 @@ def _fitted(
         rows = rows[~(better & (gained < SETTLED)) & (damping[rows] < DAMPING[1])]
         if not len(rows):
             break
-    rank = _rank(apart, mean, noise, free)
-    return apart, rank, found[:, PHOTONS] / _error(mean, slopes, noise), found[:, SIGMA]
-
-
-def _rank(apart: Floats, mean: Floats, noise: Noise, free: int) -> Floats:
-    """Place of deviances in their law: a gamma number from an offset on, with three moments of the pixels.
-
-    Those of what the fit takes up, a chi-square of as many degrees as it has parameters, are taken off.
-    """
-    middle, variance, third = moments(noise).at(mean).sum(axis=(2, 3))
-    middle, variance, third = middle - free, np.maximum(variance - 2 * free, 1e-3), np.maximum(third - 8 * free, 1e-3)
-    shape, scale = 4 * variance**3 / third**2, third / (2 * variance)
-    found: Floats = gammainc(shape, np.maximum((apart - middle) / scale + shape, 0.0))
-    return found
+    place = rank(apart, mean, noise, free)
+    return apart, place, found[:, PHOTONS] / _error(mean, slopes, noise), found[:, SIGMA]
 
 
 def _error(mean: Floats, slopes: Floats, noise: Noise) -> Floats:

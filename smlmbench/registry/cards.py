@@ -30,7 +30,8 @@ class Setting(Strict):
 
     `ranged` settings also take {min, max, law}: a value drawn per emitter or per frame. A default that is a mapping
     takes a mapping of numbers. `measured` settings also take `auto`: the number of that name that the frames themselves
-    tell (`smlmbench.calibrate.contracts.SpotsFound`), put in its place before the thing is run.
+    tell (`smlmbench.calibrate.contracts.SpotsFound`), put in its place before the thing is run. `later` settings came
+    after trainings were stored: at their default they are left out of what names a training.
     """
 
     default: Scalar | list[Scalar] | dict[str, float]
@@ -39,6 +40,7 @@ class Setting(Strict):
     max: float | None = None
     ranged: bool = False
     measured: bool = False
+    later: bool = False
     help: str = ""
 
     def check(self, where: str, value: Any) -> Any:
@@ -166,6 +168,11 @@ class Card(Strict):
 
     def _chosen_by(self, settings: Mapping[str, Any]) -> list[Variant]:
         return [variant for key, variant in self.variants.items() if _chosen(key, settings)]
+
+    def silent(self, settings: Mapping[str, Any]) -> list[str]:
+        """Settings that came later and are at their defaults, as they were before there was a choice."""
+        later = (name for name, setting in self.settings.items() if setting.later)
+        return [name for name in later if settings.get(name) == self.settings[name].default]
 
     def fill(self, where: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Check settings and add the defaults, in the card's order; a ConfigError for what is unknown or wrong."""

@@ -50,6 +50,10 @@ class Timing:
         """Median for one frame, network alone."""
         return self.numbers["latency_ms"]
 
+    def stream_ms(self, exposure_ms: float) -> float:
+        """From the end of a frame's exposure to its answer on a stream, with the later frames that are awaited."""
+        return self.latency_ms + self.numbers.get("waits_frames", 0.0) * exposure_ms
+
     def score(self, board: Board) -> float | None:
         """The primary metric of the line; of a reduced format with the difference that its gate measured.
 
@@ -121,8 +125,14 @@ class Fitting:
         one = self.timing
         return (
             f"Within the time on {self.data}: {recipe(one.entry)} with {one.runtime} in {one.number_format} on "
-            f"{one.device}, {milliseconds(one.latency_ms)} ms for a frame of {one.size_px} px, score {self.score:.2f}."
+            f"{one.device}, {milliseconds(one.latency_ms)} ms for a frame of {one.size_px} px{self._late}, "
+            f"score {self.score:.2f}."
         )
+
+    @property
+    def _late(self) -> str:
+        waits = int(self.timing.numbers.get("waits_frames", 0))
+        return f" and {waits} exposure{'s' if waits > 1 else ''} of waiting" if waits else ""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

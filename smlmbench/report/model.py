@@ -67,14 +67,13 @@ class Row:
     """One planned cell, reference or skipped combination, joined with its run.
 
     Attributes:
-        row_id: cell_id or reference_id; empty for skipped rows.
-        labels: The keys of `LABELS`; a reference's name stands under `model`.
+        row_id, labels: cell_id, reference_id or empty; the keys of `LABELS`, a reference's name being under `model`.
         status, reason: done, running, interrupted, pruned, failed, collapsed, skipped or planned; why it is not done.
         settings, training, output, loss: Blocks of the plan; `weight` of the loss is λ.
         method: Settings of the recipe and what is known of the teacher, where there is one.
         control: longer or random_teacher for rows that only stand beside a student; they do not compete.
         controls, needs: row_ids of what stands beside a student, by control, and of its teacher.
-        knows: What the row was told beyond the images (PROTOCOL section 3).
+        knows, context_frames: What it was told beyond the images (PROTOCOL section 3); frames that it sees at once.
         gives, ceiling: Of references: table, image or both; told the truth, so a bound no trained row should pass.
         fidelity: verified, reconstruction or seed, as the card says of the wiring (PROTOCOL section 6); or empty.
         current: False where the stored scores belong to another evaluation than the plan's.
@@ -97,6 +96,7 @@ class Row:
     knows: tuple[str, ...] = ()
     gives: str = ""
     ceiling: bool = False
+    context_frames: int = 1
     fidelity: str = ""
     current: bool = True
 

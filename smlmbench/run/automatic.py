@@ -1,12 +1,30 @@
-"""Settings that say `auto`: numbers that frames tell of themselves, measured before a reference is run on them."""
+"""What settings of a reference ask for before it is run: numbers that frames tell (`auto`), the PSF of a file."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
+from smlmbench.registry import Card, Catalog
 from smlmbench.registry.cards import AUTO
+
+if TYPE_CHECKING:
+    from smlmbench.psf.contracts import Psf
+
+
+def optics_of(card: Card, settings: Mapping[str, Any], catalog: Catalog) -> "Psf | None":
+    """The PSF of the file that a setting names (fact `optics`), in place of a condition's; None where it names none.
+
+    Raises:
+        ConfigError: No such file, or it holds no PSF.
+    """
+    from smlmbench import psf
+    from smlmbench.psf.reading import psf_of_file
+
+    path = settings.get(card.facts.get("optics", ""))
+    return psf.build(psf_of_file(Path(path), catalog), catalog) if path else None
 
 
 def measured_settings(settings: Mapping[str, Any], condition: Condition) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from smlmbench import data
 from smlmbench.data.contracts import Condition, Given, Scope, TrainingSet
 from smlmbench.inference.engine import frame_multiple
-from smlmbench.registry import Catalog, ModelCard
-from smlmbench.study.cells import Cell, Picked, Reference
+from smlmbench.registry import Catalog
+from smlmbench.study.cells import Cell, Reference, context_of
 from smlmbench.study.identity import short_hash
 
 KEPT = 4
@@ -95,12 +95,6 @@ class Materials:
 def upsampling_of(cell: Cell) -> int:
     """Fine pixels per camera pixel of a cell's output along one axis."""
     return int(cell.output.settings.get("upsampling", 1))
-
-
-def context_of(model: Picked, catalog: Catalog) -> int:
-    """Consecutive frames that a model sees at once."""
-    card = catalog.card("models", model.name)
-    return card.frames_at_once(model.settings) if isinstance(card, ModelCard) else 1
 
 
 def first_units(condition: Condition, count: int | None) -> Condition:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.registry import Catalog
+from smlmbench.registry import Catalog, ModelCard
 from smlmbench.registry.cards import Strict
 from smlmbench.study.reading.choices import WEIGHT
 from smlmbench.study.schema import Scoring, Sheet, Training
@@ -37,6 +37,18 @@ class Picked(Strict):
     version: int
     settings: dict[str, Any] = {}
     plugin: str | None = None  # sha256 of the file where it comes from outside the package
+    silent: list[str] = []  # settings that name nothing, being as they were before there was a choice
+
+    @property
+    def named_by(self) -> dict[str, Any]:
+        """The settings that tell it from others of its name."""
+        return {name: value for name, value in self.settings.items() if name not in self.silent}
+
+
+def context_of(model: Picked, catalog: Catalog) -> int:
+    """Consecutive frames that a model sees at once."""
+    card = catalog.card("models", model.name)
+    return card.frames_at_once(model.settings) if isinstance(card, ModelCard) else 1
 
 
 class DataPlan(Strict):

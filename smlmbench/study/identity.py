@@ -22,7 +22,7 @@ def known_as(catalog: Catalog, task: str) -> str:
 
 def picked_identity(picked: Picked) -> dict[str, Any]:
     """Name, card version, settings and, from outside the package, the file's hash."""
-    return {"name": picked.name, "version": picked.version, "settings": picked.settings, "plugin": picked.plugin}
+    return {"name": picked.name, "version": picked.version, "settings": picked.named_by, "plugin": picked.plugin}
 
 
 def cell_id(
@@ -65,9 +65,20 @@ def eval_id(*, root_seed: int, tests: Mapping[str, Any], scoring: Scoring, task_
     return _hash(root_seed=root_seed, tests=tests, scoring=protocol, task_version=task_version)
 
 
-def reference_id(*, task: str, data: Mapping[str, Any], output: Picked, reference: Picked, scored: str) -> str:
-    """Identity of a row without training: data, settings (a file by its digest), and the `eval_id` it is scored by."""
-    settings = dict(reference.settings)
+def reference_id(
+    *,
+    task: str,
+    data: Mapping[str, Any],
+    output: Picked,
+    reference: Picked,
+    scored: str,
+    content: Mapping[str, Any] | None = None,
+) -> str:
+    """Identity of a row without training: data, settings (a file by its digest), and the `eval_id` it is scored by.
+
+    `content` stands in place of the settings of these names.
+    """
+    settings = {**reference.named_by, **(content or {})}
     if isinstance(settings.get("path"), str) and settings["path"]:
         settings["path"] = file_digest(Path(settings["path"]))
     described = {**picked_identity(reference), "settings": settings}

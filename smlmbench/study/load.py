@@ -173,13 +173,14 @@ class _Part:
         return choices.problems.validated((), Study, {**rest, **blocks}, rest)
 
     def _references(self) -> list[Choice] | None:
-        """Those with the setting `path` are files: resolved, and looked whether they are there."""
+        """The setting `path` and that of the fact `optics` are files: resolved, and looked whether they are there."""
         references = self.choices.references(self.raw.get("references"))
         for index, choice in enumerate(references or []):
-            if choice.get("path"):
-                path = (self.root / Path(choice["path"]).expanduser()).absolute()
-                check_there([(("references", index, "path"), path, "file")], self.choices.problems)
-                choice["path"] = str(path)
+            optics = str(self.choices.catalog.card("references", choice["name"]).facts.get("optics", ""))
+            for key in [key for key in ("path", optics) if choice.get(key)]:
+                path = (self.root / Path(choice[key]).expanduser()).absolute()
+                check_there([(("references", index, key), path, "file")], self.choices.problems)
+                choice[key] = str(path)
         return references
 
 

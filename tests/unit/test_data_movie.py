@@ -377,3 +377,21 @@ def test_bad_pixels_of_a_study_are_refused_or_replaced_and_counted(tmp_path):
         stream = stream_of(MovieSource(**given, bad_pixels="median"))
     assert torch.isfinite(stream.batch(0, 200).inputs).all()
     assert "replaced_pixels" not in held(MovieSource(**given)).facts
+
+
+def test_a_condition_has_the_noise_of_the_pixels_that_it_shows_and_its_optics(tmp_path):
+    variance = np.arange(40 * 60, dtype=np.float64).reshape(40, 60)
+    np.save(tmp_path / "v.npy", variance)
+    maps = {"variance_adu2": tmp_path / "v.npy"}
+    camera = Camera(kind="scmos", baseline_adu=100, e_per_adu=0.5, maps=maps)
+    asked = {**write(tmp_path), "camera": camera, "psf": {"name": "elliptic", "sigma_x_nm": 150, "sigma_y_nm": 120}}
+    roi = {"x_px": 10, "y_px": 5, "width_px": 40, "height_px": 30}
+    part = Part(rule="columns", val=0.25, test=0.25, guard_px=0, role="test")
+    found = held(MovieSource(**asked, roi=roi, part=part))
+    assert found.noise_map == pytest.approx(variance[5:35, 40:50] / 4)
+    assert found.frames.width == 10
+    assert float(found.optics.widths(torch.zeros(1))[0]) == 150
+    assert held(MovieSource(**write(tmp_path))).noise_map is None
+    more = [{"movie": asked["movie"], "truth": asked["truth"], "roi": one} for one in (roi, {**roi, "x_px": 0})]
+    assert held(MovieSource(**asked, roi=roi, more=more[:1])).noise_map.shape == (30, 40)
+    assert held(MovieSource(**asked, roi=roi, more=more[1:])).noise_map is None

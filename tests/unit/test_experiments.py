@@ -2,6 +2,7 @@
 
 import os
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ DATA = {
     "deepstorm-demo": "deepstorm-bundled-tubulins",
     "own-movie": "nairr-2dgauss-ld",
     "own-optics": "picasso-dnapaint-sim",
+    "nairr-3das": "nairr-3das-ld",
     "tetrapod": "deepstorm3d-tetrapod-storm",
 }
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -74,9 +76,9 @@ def test_the_grid_of_all_networks_and_losses_has_the_rows_that_its_head_says(tmp
 def test_the_seed_is_compared_on_equal_terms(tmp_path):
     plan = planned("seed-against-published", tmp_path)
     variants = {(cell.model.name, cell.model.settings["variant"]) for cell in plan.cells}
-    catalog = Catalog()
-    both = [name for name in catalog.names("models") if "variant" in catalog.card("models", name).settings]
-    assert variants == {(name, variant) for name in both for variant in ("published", "seed")}
+    wired = [name for name in Catalog().names("models") if "variant" in Catalog().card("models", name).settings]
+    assert len(wired) == 6
+    assert variants == {(name, variant) for name in wired for variant in ("published", "seed")}
     assert len({cell.training for cell in plan.cells}) == 1
     weights = {(cell.loss.settings["kernel"], cell.loss.settings["weight"]) for cell in plan.cells}
     assert weights == {("unit", 200), ("seed", 200), ("seed", 1)}
@@ -96,6 +98,18 @@ def test_at_ratio_one_the_network_that_cannot_upsample_is_skipped_and_its_seed_r
     left = {cell.model.settings["variant"] for cell in plan.cells if cell.data.name == "ratio-1"}
     assert left == {"published", "seed"}  # of srcnn, and of fid_storm
     assert {cell.output.settings["upsampling"] for cell in plan.cells} == {1, 4}
+
+
+def test_one_and_three_frames_are_compared_on_both_kinds_of_movies(tmp_path):
+    plan = planned("context", tmp_path)
+    seen = {(cell.data.name, cell.model.name, cell.model.settings["context"]) for cell in plan.cells}
+    assert seen == set(product(("iid", "blinking"), ("fid_storm", "deep_storm", "decode"), (1, 3)))
+    tracks = {
+        name: getattr(source.track, "name", source.track)
+        for cell in plan.cells
+        for name, source in cell.data.tests.items()
+    }
+    assert tracks == {"iid": "iid", "blinking": "blinking"}
 
 
 def test_files_that_are_not_there_are_named_one_by_one(tmp_path):

@@ -81,6 +81,20 @@ def test_an_astigmatic_movie_is_told_as_such(trained):
     assert any("% longer than wide; trained on" in line for line in found), found
 
 
+@pytest.mark.parametrize(("term", "begins"), [(8, "spots lopsided by"), (11, "more peaked than a Gaussian")])
+def test_aberrations_are_told_also_beside_ranges(term, begins):
+    """Widths of all sorts were seen, but no shape other than round."""
+    law = {"density_per_um2": 0.12, "photons": {"min": 1000, "max": 9000}, "background_photons": 20}
+    law |= {"pixel_size_nm": 160, "field_px": 48}
+    known = {**KNOWN, "pixel_size_nm": 160.0, "psf_sigma_nm": 166.0}
+    counts, _ = smlmbench.simulate({**law, "psf": {"name": "gaussian", "sigma_nm": {"min": 125, "max": 210}}}, 200)
+    trained = fits.seen([counts.astype(np.float32)], known)
+    lens = {"name": "scalar_pupil", "blur_nm": 133.0}
+    found = lines(trained, **law, psf={**lens, "zernike_mlambda": {term: 100}})
+    assert any(begins in line for line in found), found
+    assert not any(begins in line for line in lines(trained, **law, psf=lens))
+
+
 def test_a_range_of_draws_holds_a_movie_of_one_of_them(ranged):
     for background in (6, 30, 180):
         for sigma_nm in (103, 167):

@@ -241,10 +241,13 @@ def test_no_windows_give_no_fits():
     assert len(fit(np.zeros((0, 7, 7), dtype=np.float32), np.zeros(0), np.zeros(0), 1.3, free_sigma=True).x_px) == 0
 
 
-def test_only_the_file_is_not_among_the_defaults():
+def test_what_needs_a_file_or_a_psf_or_minutes_is_not_among_the_defaults():
     facts = {name: CATALOG.card("references", name).facts for name in CATALOG.names("references")}
-    assert set(facts) == {"bicubic", "blank", "file", "mean_stack", "peaks_gaussian", "random", "truth"}
-    assert [name for name, fact in facts.items() if not fact.get("default", True)] == ["file"]
+    assert {name for name, fact in facts.items() if fact.get("default", True)} == {
+        *("bicubic", "blank", "mean_stack", "peaks_gaussian", "random", "truth"),
+        *("gaussian_mle", "multi_emitter"),
+    }
+    assert set(facts) >= {"file", "oracle_map", "sparse_deconvolution", "spline_mle"}
     gives = {name: {task: said["gives"] for task, said in fact["tasks"].items()} for name, fact in facts.items()}
     assert all("localization" in said for said in gives.values())
     assert all(kind in ("table", "image", "both") for said in gives.values() for kind in said.values())

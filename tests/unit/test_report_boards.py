@@ -2,7 +2,9 @@ import pytest
 from report_record import BOTH, LOW, Builder, frames
 
 from smlmbench.report.boards import make_boards
+from smlmbench.report.boards.frame import lines
 from smlmbench.report.boards.rows import join
+from smlmbench.report.tables.board import board_table
 from smlmbench.report.words import answer
 
 
@@ -294,3 +296,19 @@ def test_each_wiring_of_a_network_has_a_pick_of_its_own(builder):
     board = board_of(builder)
     assert [(e.entrant[0], e.picked) for e in board.entries] == [("net", True), ("net (seed)", True)]
     assert board.others == []
+
+
+def test_each_number_of_frames_seen_has_a_pick_and_the_board_tells_it(builder):
+    builder.trained("net", [0.9, 0.9], val=60.0, lam="10")
+    builder.trained("net", [0.7, 0.7], val=65.0, lam="20")
+    for count, cell in zip((1, 1, 3, 3), builder.plan["cells"], strict=True):
+        cell |= {"settings": {"context": count}, "context_frames": count}
+    board = board_of(builder)
+    assert [(e.entrant[0], e.picked) for e in board.entries] == [("net", True), ("net (3 frames)", True)]
+    table = board_table(board)
+    at = [column.title for column in table.columns].index("Frames seen")
+    assert [cells[at].text for _, cells in table.rows] == ["1", "3"]
+    assert list(lines([board]).drop_duplicates("line")["context_frames"]) == [1, 3]
+    for cell in builder.plan["cells"]:
+        cell["settings"], cell["context_frames"] = {"blocks": cell["context_frames"]}, 1
+    assert "Frames seen" not in [column.title for column in board_table(board_of(builder)).columns]

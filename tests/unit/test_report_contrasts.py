@@ -24,6 +24,16 @@ def with_settings(builder, **settings):
             cell.update(settings=settings, marked=True)
 
 
+def test_the_default_is_compared_with_whichever_is_better(builder):
+    for context, share in ((3, 0.9), (1, 0.6)):
+        builder.trained("fid_storm", [share, share])
+        with_settings(builder, blocks=5, context=context)
+        builder.plan["cells"][-1]["context_frames"] = builder.plan["cells"][-2]["context_frames"] = context
+    (one,) = contrasts(board_of(builder))
+    assert (one.setting, one.values) == ("context", ("1", "3"))
+    assert one.change.value > 0
+
+
 def test_lines_that_differ_in_one_setting_are_compared_with_the_default(builder):
     builder.trained("fid_storm", [0.6, 0.6], ms=20.0)
     with_settings(builder, blocks=5, variant="seed")

@@ -73,6 +73,21 @@ def test_every_timing_is_a_line_with_its_scores_and_reasons(record):
     assert table.rows[-1][1][5].small == "this processor has no bf16"
 
 
+def test_on_a_stream_the_exposures_that_a_network_awaits_count(record):
+    assert "On a stream (ms)" not in [column.title for column in device_table(board_of(record)).columns]
+    list(put(record, "good", "cpu_eager_fp32_64px", 40.0, waits_frames=1.0))
+    board = board_of(record)
+    table = device_table(board)
+    at = [column.title for column in table.columns].index("On a stream (ms)")
+    told = {(cells[0].text, cells[2].text, cells[4].text): cells[at].text for _, cells in table.rows if cells[at].text}
+    assert told["good", "eager", "64"] == "50 and 70"
+    assert told["fair", "eager", "64"] == "2 and 2"
+    assert all(len(cells) == len(table.columns) for _, cells in table.rows)
+    best = best_within(board, 45.0, "cpu", 64)
+    assert best.timing.latency_ms == 40.0
+    assert "64 px and 1 exposure of waiting, score" in best.sentence
+
+
 def test_what_a_simpler_way_does_faster_says_so_and_is_never_offered(record):
     board = board_of(record)
     assert {one.slower for one in timings(board)} == {""}

@@ -184,3 +184,20 @@ def test_what_can_be_made_and_not_called_is_left_out_of_the_measurement():
     found, failed = measure(subjects, CPU, partial(time_calls, budget_s=0.01), whole=False)
     assert list(found) == ["good"]
     assert {name: str(error) for name, error in failed.items()} == {"bad": "no such operator"}
+
+
+def test_frames_that_a_network_awaits_are_told():
+    frames = np.zeros((1, 3, 8, 8), np.float32)
+    subjects = {str(n): Subject(torch.nn.Identity(), torch.nn.Identity, frames, waits_frames=n) for n in (0, 1)}
+    found, _ = measure(subjects, CPU, partial(time_calls, budget_s=0.01), whole=False)
+    assert {name: one.numbers.get("waits_frames") for name, one in found.items()} == {"0": None, "1": 1.0}
+
+
+def test_a_network_that_is_timed_untrained_says_how_many_frames_it_awaits(monkeypatch):
+    given = {}
+    monkeypatch.setattr(untrained, "measure", lambda subjects, *_, **__: given.update(subjects) or ({}, {}))
+    where = untrained.Where(("cpu",), ("eager",), ("fp32",), 1)
+    sets = ["fid_storm.context=3", "fid_storm.blocks=1"]
+    untrained.time_untrained(["fid_storm", "srcnn"], "8", 2, where, sets, Catalog())
+    waits = {label.split()[0]: (subject.waits_frames, subject.frames.shape[1]) for label, subject in given.items()}
+    assert waits == {"fid_storm": (1, 3), "srcnn": (0, 1)}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from smlmbench import tasks
-from smlmbench.data.contracts import ArrayFrames, Given, Statistics
+from smlmbench.data.contracts import ArrayFrames, Condition, Given, Statistics
 from smlmbench.errors import FormatError, SizeError, UnknownNameError
 from smlmbench.inference import tiles
 from smlmbench.inference.answering import Answering, answering
@@ -281,3 +281,21 @@ def test_the_task_of_a_checkpoint_is_the_one_that_it_names_or_that_adopts_it():
         tasks.of_checkpoint({"task": "localisation"}, {}, CATALOG)
     with pytest.raises(FormatError, match="the checkpoint does not say its task; train it anew"):
         tasks.of_checkpoint({}, {}, CATALOG)
+
+
+def test_a_frame_alone_is_still_seen_between_its_neighbours():
+    whole = Condition("movie", numbered(10, 11, 12, 13), None)
+    for number in range(4):
+        one = whole.unit(number).frames
+        assert one.n_frames == 1
+        assert np.array_equal(one.read(0, 1), whole.frames.read(number, number + 1))
+        assert middles(with_context(one, 0, 1, 3)) == middles(with_context(whole.frames, number, number + 1, 3))
+    assert middles(with_context(whole.part(1, 2).frames, 0, 1, 3)) == [[11, 11, 11]]
+
+
+def test_the_answer_to_a_frame_alone_is_the_one_within_its_movie():
+    frames, read_out = movie(channels=1), ReadOut(raster, OUTPUT, LOWEST, context=3)
+    whole = predict(frames, Summed(), read_out, device=CPU).table
+    alone = predict(Condition("m", frames, None).unit(3).frames, Summed(), read_out, device=CPU).table
+    assert len(alone) > 0
+    np.testing.assert_allclose(np.sort(alone.probability), np.sort(whole.probability[whole.frame == 3]), rtol=1e-5)

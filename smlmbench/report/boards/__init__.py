@@ -99,10 +99,12 @@ def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str,
 
 
 def _entry(board: Board, rows: Sequence[Row]) -> Entry:
-    """A line; what competes is a network, and apart from it each other wiring of it (the setting `variant`)."""
+    """A line; what competes is a network, and apart from it each other setting `variant` (its wiring) or `context`."""
     members = sorted(rows, key=lambda row: row.repeat)
-    labels, variant = members[0].labels, members[0].settings.get("variant", PUBLISHED)
-    competitor = labels.get("model", "") + ("" if variant == PUBLISHED else f" ({variant})")
+    labels, chosen = members[0].labels, members[0].settings
+    variant, context = chosen.get("variant", PUBLISHED), members[0].context_frames if "context" in chosen else 1
+    apart = ["" if variant == PUBLISHED else str(variant), f"{context} frames" if context > 1 else ""]
+    competitor = " ".join([labels.get("model", ""), *(f"({one})" for one in apart if one)])
     entry = Entry("", (competitor, labels.get("method", ""), labels.get("teacher", "none")), members)
     scored = entry.scored_rows
     for metric in {board.primary: None, **board.asked.measured}:

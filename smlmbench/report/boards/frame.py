@@ -22,12 +22,13 @@ ROW = ["task", "data", "protocol", "label", "model", "loss", "lambda", "method",
 PLACE = ["picked", "rank", "verdict", "unadjusted"]
 STANDS = ["trials", "on_front", "best", "style"]
 BEHIND = ["behind", "behind_low", "behind_high", "p_value", "p_adjusted"]
-LINE = ["line", *ROW, *PLACE, "repeats", *STANDS, *BEHIND, "fidelity", "knows", "gives", "ceiling", "flags"]
+LINE = ["line", *ROW, *PLACE, "repeats", *STANDS, *BEHIND, "fidelity", "knows", "context_frames", "gives", "ceiling",
+        "flags"]  # fmt: skip
 RUN = [*ROW, *PLACE, "repeat", "run_id", "row_id", "current"]
 # Numbers of a line that belong to no condition: unit and direction.
 COSTS = {LATENCY: ("ms", "down"), "n_params": ("", "none"), "samples_seen": ("", "none"), "train_s": ("s", "none")}
 CSV = ["kind", "status", "reason", "row_id", "run_id", "eval_current", "protocol", "picked", "rank", "verdict",
-       "unadjusted", "flags", *LABELS, "knows", "gives", *BLOCKS]  # fmt: skip
+       "unadjusted", "flags", *LABELS, "knows", "context_frames", "gives", *BLOCKS]  # fmt: skip
 # A spreadsheet runs text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -102,6 +103,7 @@ def _named(row: Row, board: Board | None, entry: Entry | None) -> dict[str, Any]
         **{name: getattr(row, name) for name in ("protocol", "kind", "status", "control", "fidelity", "gives")},
         **{name: getattr(line, name) for name in ("label", *PLACE)},
         "knows": ", ".join(row.knows),
+        "context_frames": row.context_frames,
         "flags": "; ".join(line.flags),
     }
 

@@ -89,6 +89,7 @@ def _row(kind: Kind, item: Mapping[str, Any], run: Run | None) -> Row:
         run=run,
         controls=item.get("controls") or {},
         ceiling=bool(item.get("ceiling")),
+        context_frames=int(item.get("context_frames") or 1),
         current=current,
         **parts,
     )

@@ -65,6 +65,7 @@ def board_table(board: Board) -> Table:
         ms = numbers.get(entry, LATENCY).value
         return sortable(milliseconds(ms) + (" ●" if entry.on_front else ""), ms)
 
+    several = any(entry.rows[0].context_frames > 1 for entry in board.entries)
     columns = [
         Column("Rank", _rank, "1= marks a tie with the first place; references are not ranked"),
         Column("Row", _name, "pick of each model, chosen on validation; references need no training", numeric=False),
@@ -77,6 +78,7 @@ def board_table(board: Board) -> Table:
         Column("Trials", lambda entry: str(entry.trials or "–"), every, group=COST),
         cost("Samples", "samples_seen", "training samples seen by one repeat"),
         cost("Device (s)", "train_s", "seconds of training of one repeat"),
+        *([Column("Frames seen", _frames_seen, "at once; the middle one is answered")] if several else []),
         Column("Knows", _knows, "what the row was told beyond the images", numeric=False, wraps=True),
     ]
     return tabulate(f"Leaderboard of {board.data}", columns, board.entries, look_of)
@@ -152,6 +154,10 @@ def _gap(entry: Entry, places: int) -> Cell:
     if gap.verdict == "tie" and gap.unadjusted == "win":
         word = "tie (this pair alone: behind)"
     return changed(gap.turned, places, word)
+
+
+def _frames_seen(entry: Entry) -> Cell:
+    return sortable(str(entry.rows[0].context_frames), entry.rows[0].context_frames)
 
 
 def _knows(entry: Entry) -> str:

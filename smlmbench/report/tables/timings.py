@@ -5,6 +5,7 @@ from smlmbench.report.model import Board, Entry
 from smlmbench.report.tables import Cell, Column, Table, sortable, tabulate
 from smlmbench.report.words import milliseconds, number
 
+STREAM = "of exposures of 10 and 30 ms, from a frame's end to its answer: with those that the network awaits"
 RATES = ("frames_per_s", "mpx_per_s")  # have columns of their own
 
 
@@ -16,6 +17,7 @@ def device_table(board: Board) -> Table | None:
     names = dict.fromkeys(name for one in found for name in one.numbers)
     rates = [name for name in names if name.endswith("_per_s") and name not in RATES]
     twins = [name.removesuffix(TWIN) for name in names if name.endswith(TWIN)]
+    waiting = any(one.numbers.get("waits_frames") for one in found)
     on_size = "of a reduced format its own; small: that of fp32 on the same frames"
     columns = [
         Column("Row", _row, numeric=False),
@@ -27,6 +29,7 @@ def device_table(board: Board) -> Table | None:
         Column("Latency (ms)", _latency, "median of single frames, network alone; small: quartiles"),
         _time("p90 (ms)", "p90_ms"),
         Column("Against 10 and 30 ms", _real_time, "real-time lines: usual exposures", numeric=False),
+        *([Column("On a stream (ms)", _stream, STREAM)] if waiting else []),
         _time("End to end (ms)", "end_to_end_ms", "per frame through the engine: network, read-out, summed image"),
         Column("Frames/s", _frames, "best batch; small: its size"),
         _amount("Mpixel/s", "mpx_per_s", "camera pixels"),
@@ -73,6 +76,10 @@ def _latency(one: Timing) -> Cell:
 def _real_time(one: Timing) -> str:
     kept = [f"{limit:g}" for limit in REAL_TIME_MS if one.latency_ms <= limit]
     return f"within {' and '.join(kept)}" if kept else "slower"
+
+
+def _stream(one: Timing) -> str:
+    return " and ".join(milliseconds(one.stream_ms(exposure)) for exposure in REAL_TIME_MS)
 
 
 def _frames(one: Timing) -> Cell:

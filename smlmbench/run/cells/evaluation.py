@@ -6,7 +6,7 @@ The stations are the same for every task; what happens in each is the task's.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.registry import Catalog
-from smlmbench.run.automatic import measured_settings
+from smlmbench.run.automatic import measured_settings, optics_of
 from smlmbench.run.materials import Splits
 from smlmbench.seeds import derive_seed
 from smlmbench.study.cells import Cell, Reference
 from smlmbench.tasks import Task
 from smlmbench.tasks.contracts import Chosen, Model, Scores, Tuned
 from smlmbench.tasks.contracts.gating import Answers
+
+if TYPE_CHECKING:
+    from smlmbench.psf.contracts import Psf
 
 OnFrames = Callable[[str, int, int], None]  # condition, frames done, frames in all
 Picture = NDArray[np.uint8]
@@ -83,7 +86,7 @@ def example_picture(task: Task, model: Model, condition: Condition, tuned: Mappi
     number = task.example(condition)
     if number is None:
         return None
-    one = condition.part(number, number + 1)
+    one = condition.unit(number)
     return _drawn(task, task.answer(model, one, tuned), one)
 
 
@@ -100,13 +103,15 @@ class Referee:
     settings: Mapping[str, Any]
     output: Mapping[str, Any]  # settings of the grid that it draws on
     scope: tuple[int, str]  # root seed and name, from which with the digest of what it answers its seed is derived
+    optics: "Psf | None" = None  # that of its own settings, instead of a condition's
 
     def __call__(self, condition: Condition) -> Any:
         """Its answer."""
         root_seed, name = self.scope
         seed = derive_seed(root_seed, "reference", name, condition.digest)
         output = {**self.output, "pixel_size_nm": condition.pixel_size_nm}
-        return self.module.predict(condition, self.settings, output, seed)
+        told = condition if self.optics is None else replace(condition, optics=self.optics)
+        return self.module.predict(told, self.settings, output, seed)
 
     def knowing(self, condition: Condition) -> "Referee":
         """The same with what its settings ask of a condition's frames (`auto`)."""
@@ -116,7 +121,9 @@ class Referee:
 def referee_of(reference: Reference, catalog: Catalog) -> Referee:
     """A planned reference, ready to answer."""
     picked, scope = reference.reference, (reference.root_seed, reference.reference.name)
-    return Referee(catalog.module("references", picked.name), picked.settings, reference.output.settings, scope)
+    optics = optics_of(catalog.card("references", picked.name), picked.settings, catalog)
+    module = catalog.module("references", picked.name)
+    return Referee(module, picked.settings, reference.output.settings, scope, optics)
 
 
 def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog) -> Evaluation:

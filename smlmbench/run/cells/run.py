@@ -73,7 +73,9 @@ def describe(cell: Cell) -> str:
     """A cell in one short line."""
     labels = cell.labels
     taught = f" ← {labels['teacher']} ({labels['method']})" if cell.teaching is not None else ""
-    name = f"{labels['model']}{taught}" + (" longer" if cell.control == "longer" else "")
+    seen = cell.model.settings.get("context", 1)
+    frames = f" ({seen} frames)" if seen != 1 else ""
+    name = f"{labels['model']}{frames}{taught}" + (" longer" if cell.control == "longer" else "")
     return f"{labels['data']} {name} {labels['loss']} λ={labels['lambda']} repeat {labels['repeat']}"
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from smlmbench.data.contracts import Given
-from smlmbench.errors import FormatError
+from smlmbench.errors import ConfigError, FormatError
 from smlmbench.inference.allocator import place
 from smlmbench.inference.checkpoint import build_network, load_trained
 from smlmbench.inference.devices import resolve_device
@@ -21,7 +21,7 @@ from smlmbench.registry import Catalog
 from smlmbench.run.materials import Materials
 from smlmbench.run.session import Session
 from smlmbench.seeds import derive_seed
-from smlmbench.study.cells import Cell, Picked, Teaching
+from smlmbench.study.cells import Cell, Picked, Teaching, context_of
 from smlmbench.study.identity import short_hash
 from smlmbench.tracking.claims import decide
 from smlmbench.tracking.records import RunRecord, cell_runs, find_run, metric_history
@@ -69,6 +69,7 @@ def find_teacher(cell: Cell, session: Session) -> Teacher | None:
 
     Raises:
         FormatError: No checkpoint where one should be, or a file that has changed since the study was planned.
+        ConfigError: It sees another number of frames at once than its student.
     """
     teaching = cell.teaching
     if teaching is None:
@@ -88,7 +89,11 @@ def find_teacher(cell: Cell, session: Session) -> Teacher | None:
         raise FormatError(f"'{path}' has changed since the study was planned; run the command again")
     trained = load_trained(path, catalog, device)
     model = Picked.model_validate(trained.facts["model"])
-    made = _teacher(trained.network, model, catalog, int(trained.output_settings["upsampling"]))
+    if trained.context != (own := context_of(cell.model, catalog)):
+        raise ConfigError(
+            f"its teacher {teaching.label} has context {trained.context}, {cell.model.name} {own}; give both one"
+        )
+    made = _teacher(trained.network, model, catalog, int(trained.output_settings.get("upsampling", 1)))
     return replace(made, multiple_px=trained.multiple_px, costs={**made.costs, **costs}, history=history)
 
 
@@ -127,7 +132,7 @@ def untrained_teacher(cell: Cell, materials: Materials, device: torch.device, mo
 
 def seed_of(role: str, cell: Cell, model: Picked) -> int:
     """Seed of what is drawn for a model of a cell; depends on root seed, model and repeat alone."""
-    return derive_seed(cell.root_seed, role, model.name, short_hash(model.settings), str(cell.repeat))
+    return derive_seed(cell.root_seed, role, model.name, short_hash(model.named_by), str(cell.repeat))
 
 
 def _teacher(network: nn.Module, model: Picked, catalog: Catalog, upsampling: int) -> Teacher:

@@ -16,9 +16,9 @@ from smlmbench.inference.devices import resolve_device
 from smlmbench.recipes.hints import adapter, chosen_pair, maps_of
 from smlmbench.registry import Catalog
 from smlmbench.run.cells.training import n_trainable
-from smlmbench.run.materials import Materials, context_of, upsampling_of
+from smlmbench.run.materials import Materials, upsampling_of
 from smlmbench.run.studies.longer import step_seconds
-from smlmbench.study.cells import Cell, Picked, Plan
+from smlmbench.study.cells import Cell, Picked, Plan, context_of
 from smlmbench.study.identity import picked_identity, short_hash
 from smlmbench.study.planning.rows import skipped_of
 

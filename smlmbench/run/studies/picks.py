@@ -13,7 +13,7 @@ from smlmbench.inference.checkpoint import load_trained
 from smlmbench.registry import Catalog
 from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
-from smlmbench.study.cells import Cell
+from smlmbench.study.cells import Cell, context_of
 from smlmbench.study.identity import short_hash
 from smlmbench.tracking.logged_model import log_model
 from smlmbench.tracking.records import RunRecord
@@ -25,9 +25,9 @@ EXAMPLE_PHOTONS = 10.0
 
 
 def picks(cells: Sequence[Cell], runs: Mapping[str, RunRecord], catalog: Catalog) -> list[Cell]:
-    """The best repeat of the combination with the best mean validation score, for every model and data."""
+    """The best repeat of the combination with the best mean validation score, for every model, context and data."""
     known = {name: tasks.load(name, catalog) for name in {cell.task for cell in cells}}
-    combined: dict[tuple[str, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    combined: dict[tuple[str, str, int], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in (one for one in cells if not one.control):
         settings = {
             "model": cell.model.settings,
@@ -36,7 +36,8 @@ def picks(cells: Sequence[Cell], runs: Mapping[str, RunRecord], catalog: Catalog
             "training": cell.training.model_dump(mode="json"),
             "method": [cell.method.name, cell.method.settings, cell.teaching.label if cell.teaching else ""],
         }
-        combined[cell.data.name, cell.model.name][short_hash(settings)].append(cell)
+        context = context_of(cell.model, catalog)
+        combined[cell.data.name, cell.model.name, context][short_hash(settings)].append(cell)
 
     def score(cell: Cell) -> float:
         task = known[cell.task]

@@ -4,7 +4,7 @@ from typing import Any
 
 from smlmbench.registry import Card, Catalog, MetricCard
 from smlmbench.run.session import command_line, host, versions
-from smlmbench.study.cells import Cell, DataPlan, Plan, Reference
+from smlmbench.study.cells import Cell, DataPlan, Plan, Reference, context_of
 from smlmbench.study.planning.plan import plan_hash
 from smlmbench.study.planning.references import serving
 from smlmbench.study.schema import Study
@@ -44,7 +44,7 @@ def plan_document(study: Study, plan: Plan, catalog: Catalog) -> dict[str, Any]:
             for name, (task, entry) in data.items()
         },
         "plugins": [str(path) for path in study.plugins],
-        "cells": [_cell(cell, cards[cell.model.name]) for cell in plan.cells],
+        "cells": [_cell(cell, cards[cell.model.name], catalog) for cell in plan.cells],
         "references": [_reference(row, catalog) for row in plan.references],
         "skipped": [row.model_dump(mode="json") for row in plan.skipped],
         "warnings": list(plan.warnings),
@@ -76,7 +76,7 @@ def _columns(catalog: Catalog, task: str) -> dict[str, dict[str, Any]]:
     return {key: facts.model_dump() for gives in given for key, facts in gives.items()}
 
 
-def _cell(cell: Cell, card: Card) -> dict[str, Any]:
+def _cell(cell: Cell, card: Card, catalog: Catalog) -> dict[str, Any]:
     return {
         "cell_id": cell.cell_id,
         "eval_id": cell.eval_id,
@@ -86,6 +86,7 @@ def _cell(cell: Cell, card: Card) -> dict[str, Any]:
         "training": cell.training.model_dump(mode="json"),
         "output": dict(cell.output.settings),
         "knows": list(cell.data.train.knows),
+        "context_frames": context_of(cell.model, catalog),
         "model_version": cell.model.version,
         "fidelity": card.under(cell.model.settings).fidelity,
         "plugin": cell.model.plugin,

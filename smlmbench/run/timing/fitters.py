@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from smlmbench.data.contracts import ArrayFrames, Condition
+from smlmbench.run.cells.evaluation import referee_of
 from smlmbench.run.session import Session
 from smlmbench.run.timing.measuring import tiled
 from smlmbench.run.timing.timings import TIMED
@@ -60,12 +61,12 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
 
 def _latency(reference: Reference, condition: Condition, size: int, session: Session) -> Latency:
     block = condition.frames.read(0, min(FRAMES, condition.frames.n_frames))
-    timed = replace(condition, frames=ArrayFrames(tiled(block, FRAMES, size)), truth=None, extras={})
-    module = session.catalog.module("references", reference.reference.name)
-    output = {**reference.output.settings, "pixel_size_nm": condition.pixel_size_nm}
+    frames = ArrayFrames(tiled(block, FRAMES, size))
+    timed = replace(condition, frames=frames, truth=None, extras={}, noise_map=None)  # a map is of another size
+    referee = referee_of(reference, session.catalog).knowing(timed)
 
     def call() -> object:
-        return module.predict(timed, reference.reference.settings, output, 0)
+        return referee(timed)
 
     label = reference.reference.name
     return time_calls({label: call}, torch.device("cpu"))[label]

@@ -39,11 +39,15 @@ class Subject:
     work: tuple[str, float] | None = None  # what one frame holds and how many (`emitters`, 3.5)
     upsampling: int = 1  # fine pixels per camera pixel
     multiple_px: int = 1  # sides are padded to a multiple of this
+    waits_frames: int = 0  # of a stream, that must have come after the one that is answered
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Numbers of a subject: load_ms, batch, frames_per_s, mpx_per_s (camera pixels), work/s, end_to_end_ms, gflops."""
+    """Numbers of a subject: load_ms, batch, frames_per_s, mpx_per_s (camera pixels), work/s, end_to_end_ms, gflops.
+
+    Also waits_frames, where it is not 0.
+    """
 
     latency: Latency  # of one frame, network alone
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -70,6 +74,8 @@ def measure(
             continue
         prepared[label] = call
         numbers[label] = {"load_ms": 1e3 * (time.perf_counter() - began)}
+        if one.waits_frames:
+            numbers[label]["waits_frames"] = float(one.waits_frames)
     if not prepared:
         return {}, failed
     single = time_calls({label: partial(call, inputs[label][:1]) for label, call in prepared.items()}, device)

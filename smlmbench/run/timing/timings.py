@@ -223,7 +223,8 @@ def _subject(one: Candidate, record: RunRecord, session: Session) -> Subject:
             return load(path, catalog, device, one.runtime, one.number_format).network
         return prepare(catalog, one.runtime, network, example, one.number_format)
 
-    return Subject(network, call, frames, read_out, work, given.upsampling, multiple)
+    waits = given.context // 2
+    return Subject(network, call, frames, read_out, work, given.upsampling, multiple, waits)
 
 
 def _frames(one: Candidate, session: Session, given: Given) -> tuple[NDArray[np.float32], tuple[str, float] | None]:

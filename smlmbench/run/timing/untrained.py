@@ -40,11 +40,12 @@ class Where:
 
 
 class Shape(NamedTuple):
-    """A network, the multiple that its frame sides are, and the channels of its input."""
+    """A network, the multiple that its frame sides are, the channels of its input, and the frames it sees at once."""
 
     network: torch.nn.Module
     multiple_px: int
     channels: int
+    context: int
 
 
 def time_untrained(
@@ -75,7 +76,7 @@ def _untrained(name: str, settings: Mapping[str, Any], upsampling: int, catalog:
     chosen = {"upsampling": upsampling} if "upsampling" in kind.settings else {}
     given = Given(channels, upsampling, PIXEL_SIZE_NM, STATISTICS, channels, kind.fill("output", chosen))
     network = build_network(catalog, name, settings, given).eval()
-    return Shape(network, frame_multiple(card.under(settings).facts, upsampling), channels)
+    return Shape(network, frame_multiple(card.under(settings).facts, upsampling), channels, channels)
 
 
 def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[dict[str, Any]]:
@@ -84,7 +85,7 @@ def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[di
     if own is None:
         trained = load_trained(path, catalog)
         name, upsampling = str(trained.facts["model"]["name"]), int(trained.output_settings.get("upsampling", 1))
-        networks = {name: Shape(trained.network, trained.multiple_px, trained.channels)}
+        networks = {name: Shape(trained.network, trained.multiple_px, trained.channels, trained.context)}
         return list(_rows(networks, _sizes(sizes), upsampling, where, catalog))
     keep_buffers()
     rows = []
@@ -92,7 +93,8 @@ def time_file(path: Path, sizes: str, where: Where, catalog: Catalog) -> list[di
         for size, device in product(_sizes(sizes), [check_device(name) for name in where.devices]):
             model = load(path, catalog, device)
             frames = _frames(size, int(model.facts["channels"]))
-            subject = Subject(torch.nn.Identity(), _same(model.network), frames, model.read_out)
+            waits = model.read_out.context // 2
+            subject = Subject(torch.nn.Identity(), _same(model.network), frames, model.read_out, waits_frames=waits)
             found, failed = measure({path.name: subject}, device, time_calls, whole=where.full)
             if failed:
                 raise failed[path.name]
@@ -130,7 +132,8 @@ def _rows(
                 if not reasons[label]:
                     call = _preparing(catalog, runtime, one, number_format, (size, device))
                     frames = _frames(size, one.channels)
-                    subjects[label] = Subject(one.network, call, frames, None, None, upsampling, one.multiple_px)
+                    waits = one.context // 2
+                    subjects[label] = Subject(one.network, call, frames, None, None, upsampling, one.multiple_px, waits)
             found, failed = measure(subjects, device, time_calls, whole=where.full)
             reasons |= {label: reason_of(error) for label, error in failed.items()}
             timed: dict[str, dict[tuple[str, str], float]] = {}

@@ -17,10 +17,11 @@ from smlmbench.inference.engine import Piece
 from smlmbench.movies import BadPixels, Frames, Movie, calibrated, mending, window
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
-from smlmbench.run.automatic import measured_settings
+from smlmbench.run.automatic import measured_settings, optics_of
 from smlmbench.run.using.blocks import Crew, Source
 from smlmbench.run.using.replacing import Record
 from smlmbench.run.using.writing import Written, write
+from smlmbench.study.planning.references import optics_content
 
 PIXELS_PER_BLOCK = 2**23  # some seconds of work
 
@@ -98,6 +99,7 @@ def opened(request: FitRequest, catalog: Catalog) -> Iterator[Source]:
         card = catalog.card("references", request.fitter)
         camera = None if request.camera is None else request.camera.model_dump(mode="json")
         told = {**settings, "pixel_size_nm": whole.pixel_size_nm, "camera": camera}
+        told |= optics_content(card, settings, catalog)
         told |= {} if request.bad_pixels == "refuse" else {"bad_pixels": request.bad_pixels}
         file = catalog.plugin_hash("references", request.fitter)
         named = {"name": request.fitter, "version": card.version, "plugin": file}
@@ -134,6 +136,7 @@ def _asked(request: FitRequest, catalog: Catalog, frames: Frames) -> tuple[Condi
         told={"pixel_size_nm": pixel_size_nm, **({} if camera is None else camera.noise.told())},
         calibrated=camera is not None,
         noise_map=None if camera is None or camera.maps is None else camera.noise_map(shape),
+        optics=optics_of(catalog.card("references", request.fitter), settings, catalog),
     )
     return condition, measured_settings(settings, condition)
 

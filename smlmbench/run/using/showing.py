@@ -58,7 +58,7 @@ def show(record: RunRecord, condition: Condition, look: Look, catalog: Catalog) 
         if look.threshold is not None:
             trained.tuned["threshold"] = look.threshold
     number = _number(condition, look.frame, task)
-    one = condition.part(number, number + 1)
+    one = condition.unit(number)
     if trained is not None:
         answer, tuned = task.answer(answering(trained), one, trained.tuned), trained.tuned
         fit = fitting(trained.facts, condition.frames, catalog, task)

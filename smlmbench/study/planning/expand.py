@@ -28,9 +28,10 @@ def picks(catalog: Catalog, room: str, choice: Choice, *, swept: bool = True) ->
     given = {key: value for key, value in choice.items() if key not in ("name", "losses")}
     lists = [key for key, value in given.items() if swept and is_sweep(card.settings[key], value)]
     plugin = catalog.plugin_hash(room, name)
+    filled = (card.fill(name, settings) for settings in combinations(given, lists))
     return [
-        Picked(name=name, version=card.version, settings=card.fill(name, settings), plugin=plugin)
-        for settings in combinations(given, lists)
+        Picked(name=name, version=card.version, settings=full, plugin=plugin, silent=card.silent(full))
+        for full in filled
     ]
 
 

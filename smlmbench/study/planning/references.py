@@ -2,15 +2,18 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from smlmbench.registry import Card
+from smlmbench.psf.reading import psf_of_file
+from smlmbench.registry import Card, Catalog
 from smlmbench.study.cells import DataPlan, Picked, Reference, Skipped
 from smlmbench.study.identity import known_as, reference_id
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.expand import outputs, picks
 from smlmbench.study.planning.rows import shared
 from smlmbench.study.schema import Choice
+from smlmbench.study.sources.description import psf_identity
 
 NO_TRAINING = {"loss": "none", "lambda": "none", "repeat": "0", "method": "reference", "teacher": "none"}
 
@@ -46,9 +49,20 @@ def references_of(part: Loaded, plan: DataPlan, scored: str) -> tuple[list[Refer
     around, data = shared(part, plan, scored), plan.train_identity
     rows = []
     for picked, output in itertools.product(served, grids):
-        named = reference_id(task=task, data=data, output=output, reference=picked, scored=scored)
+        held = optics_content(cards[picked.name], picked.settings, catalog)
+        named = reference_id(task=task, data=data, output=output, reference=picked, scored=scored, content=held)
         rows.append(Reference(output=output, reference=picked, reference_id=named, **around))
     return rows, lost
+
+
+def optics_content(card: Card, settings: Mapping[str, Any], catalog: Catalog) -> Mapping[str, Any]:
+    """What the PSF's file holds that a setting names (fact `optics`); nothing where none is named."""
+    name = str(card.facts.get("optics", ""))
+    if not (path := settings.get(name)):
+        return {}
+    psf = psf_of_file(Path(path), catalog)
+    filled = catalog.card("psf", psf["name"]).fill("psf", {key: psf[key] for key in psf if key != "name"})
+    return {name: psf_identity({"name": psf["name"], **filled}, catalog)}
 
 
 def _default(cards: Mapping[str, Card], task: str) -> Sequence[Choice]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
-from smlmbench.study.cells import Cell, DataPlan, Longer, Pending, Picked, Plan, Skipped, Teaching
+from smlmbench.study.cells import Cell, DataPlan, Longer, Pending, Picked, Plan, Skipped, Teaching, context_of
 from smlmbench.study.identity import cell_id, file_digest, known_as, picked_identity, short_hash, student_id
 from smlmbench.study.load import Loaded
 from smlmbench.study.planning.expand import losses_of, picks, trainings
@@ -108,6 +108,10 @@ def _refusal(catalog: Catalog, student: Combination, teacher: Combination | None
     if teacher is not None and teacher.output.name != student.output.name:
         ours, theirs = student.output.name, teacher.output.name
         return f"its teacher {teacher.model.name} gives {theirs}, {student.model.name} gives {ours}"
+    if teacher is not None:
+        own, other = (context_of(side.model, catalog) for side in (student, teacher))
+        if own != other:
+            return f"its teacher {teacher.model.name} has context {other}, {student.model.name} {own}; give both one"
     facts = catalog.card("recipes", method.name).facts
     target = catalog.card("outputs", student.output.name).facts.get("perfect_raw")
     if not target and (facts.get("maps") or float(method.settings.get("alpha", 1)) < 1):

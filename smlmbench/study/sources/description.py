@@ -60,6 +60,15 @@ def described(source: "Description", *apart: str) -> dict[str, Any]:
     return values
 
 
+def psf_identity(psf: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
+    """A PSF with digests of the files that it is made of instead of their paths, and the version of its code."""
+    name = str(psf["name"])
+    card = catalog.card("psf", name)
+    files = {key: file_digest(Path(psf[key])) for key in card.facts.get("files", ()) if psf[key]}
+    code = {"version": card.version, "plugin": catalog.plugin_hash("psf", name)}
+    return {"psf": {**plain(psf), **files}, "psf_code": code}
+
+
 def unfit_maps(camera: Camera | str, place: Place, shapes: Iterable[tuple[int, int]]) -> list[Note]:
     """What is wrong with a camera's maps for frames (height, width)."""
     if isinstance(camera, str):
@@ -130,13 +139,7 @@ class Description(Strict):
     def identity(self, catalog: Catalog) -> dict[str, Any]:
         """Its content, the version of the PSF's code, and digests of the files that the PSF is made of."""
         content = self.content()
-        if self.psf is None:
-            return content
-        name = str(self.psf["name"])
-        card = catalog.card("psf", name)
-        if files := [key for key in card.facts.get("files", ()) if self.psf[key]]:
-            content["psf"] = {**content["psf"], **{key: file_digest(Path(self.psf[key])) for key in files}}
-        return {**content, "psf_code": {"version": card.version, "plugin": catalog.plugin_hash("psf", name)}}
+        return content if self.psf is None else content | psf_identity(self.psf, catalog)
 
     def trained_as(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """What else tells trainings on it apart, given the settings of a model; joins `cell_id`."""

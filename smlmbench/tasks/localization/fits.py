@@ -50,6 +50,8 @@ QUANTITIES = {
     "brightness": Quantity("spots of {} photons (median)", TENTH, NINTH, 0.0, spots=True),
     "width": Quantity("spots {} nm wide (standard deviation)", LOW, HIGH, 0.05, spots=True),
     "elongation": Quantity("spots {} % longer than wide", None, QUARTER, 0.1, 0.08, spots=True, scale=100.0),
+    "lopsided": Quantity("spots lopsided by {} % (coma)", None, HIGHEST, 0.3, 0.008, scale=100.0),
+    "peaked": Quantity("spots {} % more peaked than a Gaussian", LOWEST, HIGHEST, 0.0, 0.004, scale=100.0),
     "noise": Quantity("pixel noise {} times (variance) what light and camera make", LOWEST, HIGHEST, 0.15),
     "uneven": Quantity("background uneven by {} times the pixel noise", None, HIGH, 0.6),
     "density": Quantity("{} spots per um2", None, HIGH, 0.25),

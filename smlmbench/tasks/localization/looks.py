@@ -24,6 +24,7 @@ PLACE_PX = 8  # side of the places whose levels make the unevenness
 DARKEST = 1.0  # photons^2 of a pixel's variance
 CLEAR = 12.0  # height over the noise of spots whose shape is known to some per cent
 ROUND = 0.25  # elongation of spots that are not two
+DOZEN, FEWEST = 12, 3  # spots that share an aberration, so that noise is averaged; dozens that say something
 APART = 4.0  # in sigma: from a spot that stands alone to the next
 BANDS = {"coarse": (0.02, 0.09), "middle": (0.09, 0.3), "fine": (0.3, 0.71)}  # cycles per pixel
 
@@ -60,7 +61,8 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
         By quantity: of each patch `background` (median), `noise` (variance over the expected one), `uneven` (spread of
         the level over places, in deviations of a pixel), `coarse`, `middle` and `fine` (root of the power in a band,
         in that unit), `density` per um2; of each spot `brightness`; of each clear spot that stands alone `elongation`,
-        and of those of them that are not two `width` in nm.
+        and of those of them that are not two `width` in nm; of each dozen of these `lopsided` and `peaked`, their mean
+        departure from a Gaussian to one side and towards a peak with wings.
     """
     patches = patches[evenly(len(patches), PATCHES)]
     values = patches.astype(np.float64)
@@ -75,6 +77,8 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
     good = spots.plausible
     shaped = good & alone[rows] & (spots.maxima.height > CLEAR)
     elongation = _elongation(spots, scale.noise)
+    round_ones = shaped & (elongation < ROUND)
+    lopsided, peaked = _departures(spots, round_ones)
     found = {
         "background": level,
         "noise": noise**2 / np.maximum(expected, DARKEST),
@@ -82,8 +86,10 @@ def looks(patches: NDArray[np.float32], scale: Scale) -> dict[str, Floats]:
         **{name: np.sqrt(power) / noise for name, power in _bands(values).items()},
         "density": counts / (patches[0].size * (scale.pixel_nm / 1000) ** 2),
         "brightness": spots.fits.photons[good],
-        "width": spots.fits.sigma_px[shaped & (elongation < ROUND)] * scale.pixel_nm,
+        "width": spots.fits.sigma_px[round_ones] * scale.pixel_nm,
         "elongation": elongation[shaped],
+        "lopsided": lopsided,
+        "peaked": peaked,
     }
     return {name: held[np.isfinite(held)] for name, held in found.items()}
 
@@ -140,3 +146,25 @@ def _elongation(spots: Spots, noise: Noise) -> Floats:
         squared += (part**2 - (mode**2 * variance).sum(axis=(1, 2)) / power**2) / length**2
     found: Floats = 2 * np.sqrt(np.maximum(squared, 0)) / fits.sigma_px
     return found
+
+
+def _departures(spots: Spots, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Of each dozen of spots (their order is that of the frames) the mean part of two shapes in what the fits leave.
+
+    These are the lowest that position, light and width of a Gaussian g cannot take up: with u, v from its middle in
+    sigmas and r^2 = u^2 + v^2, (u, v) (r^2 - 2) g, of which the length is returned, and (r^4 - 4 r^2 + 2) g.
+    """
+    fits, side = spots.fits, spots.windows.shape[1]
+    count = rows.sum() // DOZEN
+    numbers = np.flatnonzero(rows)[: count * DOZEN if count >= FEWEST else 0]
+    place, width = np.arange(side) + 0.5, fits.sigma_px[numbers, None]
+    u = ((place - fits.x_px[numbers, None]) / width)[:, None, :]
+    v = ((place - fits.y_px[numbers, None]) / width)[:, :, None]
+    squared = u**2 + v**2
+    bell = np.exp(-squared / 2)
+    light = (fits.photons[numbers] / (2 * np.pi * fits.sigma_px[numbers] ** 2))[:, None, None]
+    left = (spots.windows[numbers] - fits.background[numbers, None, None]) / light - bell
+    shapes = (u * (squared - 2) * bell, v * (squared - 2) * bell, (squared**2 - 4 * squared + 2) * bell)
+    parts = np.stack([(left * shape).sum(axis=(1, 2)) / (shape**2).sum(axis=(1, 2)) for shape in shapes])
+    mean = parts.reshape(3, -1, DOZEN).mean(axis=2)
+    return np.hypot(mean[0], mean[1]), mean[2]

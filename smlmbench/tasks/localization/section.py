@@ -1,9 +1,10 @@
 """What the page says of localization: the headline pair, the robustness sheet, what numbers mean."""
 
 from collections.abc import Mapping
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.tasks.contracts.sections import Section
+from smlmbench.tasks.contracts.sections import Listing, Section
 from smlmbench.tasks.localization import sheet
 from smlmbench.tasks.localization.limits import said_of
 
@@ -18,6 +19,11 @@ MATCHING = (
     "errors are pooled over all frames before any ratio is formed. Efficiency is "
     "100 − √((100 − JAC)² + (RMSE/nm)²) with JAC in percent and the radial RMSE; it may be negative, and no "
     "detection gives 0."
+)
+LINKABLE = {"efficiency": "Efficiency", "rmse_nm": "RMSE (nm)", "rmse_axial_nm": "Axial RMSE (nm)"}
+TWINS = (
+    "Where molecules stay on: rows that see one frame, the same with +link (every detection at the mean place of its "
+    "track), and rows that see several frames; best first, not ranked"
 )
 PROTOCOLS = {
     "smlmbench-1": f"{MATCHING} The threshold of a network is the middle of the plateau of efficiency on validation.",
@@ -69,6 +75,37 @@ def section(headline: tuple[str, ...], frame: "pd.DataFrame", conditions: Mappin
         notes=(*said_of(whole), *sheet.notes(conditions)),
         also={"false": "False / 1000 µm²", "emitters_per_s": "Emitters/s"},
         words={sheet.COLUMN: sheet.column(named, conditions)} if swept else {},
-        listings=(sheet.listing(named, conditions),) if swept else (),
+        listings=(*((sheet.listing(named, conditions),) if swept else ()), *twins(named)),
         beside={name: f"{density:g}/µm²" for name, density in known.items()},
     )
+
+
+def twins(frame: "pd.DataFrame") -> tuple[Listing, ...]:
+    """Every row that sees one frame once more as `+link`, among those that see several; nothing where nothing links.
+
+    Of the picks and of the references that are no bound, best first on each condition whose molecules stay on.
+    """
+    import pandas as pd
+
+    linked = {name: f"{name}_linked" for name in LINKABLE}
+    if set(linked.values()).isdisjoint(frame.get("metric", ())):
+        return ()
+    shown = frame[(frame["condition"] != "") & (frame["picked"] | (frame["kind"] == "reference"))]
+    held = shown[~shown["ceiling"].astype(bool)].pivot_table(
+        index=["condition", "label", "context_frames"], columns="metric", values="value", sort=False
+    )
+    held = held.reindex(columns=[*linked, *linked.values()]).dropna(subset=[*linked.values()], how="all").reset_index()
+    twin = held[held["context_frames"] == 1]
+    twin = twin.assign(label=twin["label"] + " +link", **{name: twin[other] for name, other in linked.items()})
+    order = {where: at for at, where in enumerate(dict.fromkeys(held["condition"]))}
+    every = pd.concat([held, twin]).assign(at=lambda rows: rows["condition"].map(order))
+    every = every.sort_values(["at", "efficiency"], ascending=[True, False])
+    told = [name for name in LINKABLE if every[name].notna().any()]
+    rows = every[["condition", "label", "context_frames", *told]].itertuples(index=False)
+    texts = (tuple(_written(one) for one in row) for row in rows)
+    titles = ("Condition", "Row", "Frames seen", *(LINKABLE[name] for name in told))
+    return (Listing(TWINS, titles, tuple(texts)),) if order else ()
+
+
+def _written(value: object) -> str:
+    return ("n/a" if isnan(value) else f"{value:.1f}") if isinstance(value, float) else str(value)
