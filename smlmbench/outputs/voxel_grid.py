@@ -25,7 +25,7 @@ CARD = {
     "settings": {
         "upsampling": {"default": 4, "choices": [1, 2, 4], "help": "voxels per camera pixel along one axis"},
         "planes": {"default": 13, "min": 2, "max": 256, "help": "D, of the depths taught; data without depth have 1"},
-        "amplitude": {"default": 800.0, "min": 0.001, "help": "mass of one emitter in the targets (A)"},
+        "amplitude": {"default": 800.0, "min": 0.001, "help": "mass of one emitter (A); 100 is sure sooner"},
         "label_rule": {
             "default": "floor",
             "choices": ["floor", "linear"],
@@ -34,7 +34,11 @@ CARD = {
         "radius": {"default": 0, "min": 0, "max": 6, "help": "read-out window of 2 r + 1 voxels; 0: the upsampling"},
         "radius_z": {"default": 0, "min": 0, "max": 12, "help": "the same along z; 0: about 150 nm, 1 to 4"},
     },
-    "search": {"label_rule": {"choices": ["floor", "linear"]}, "radius_z": {"choices": [1, 2, 3, 4]}},
+    "search": {
+        "amplitude": {"choices": [100.0, 800.0]},
+        "label_rule": {"choices": ["floor", "linear"]},
+        "radius_z": {"choices": [1, 2, 3, 4]},
+    },
     "tiny": {"planes": 5},
     "facts": {
         "tasks": ["localization"],
