@@ -250,6 +250,6 @@ def test_frames_of_few_pixels_have_a_level():
 
 def test_dim_emitters_are_kept_as_false_detections_are_allowed():
     at = places(np.full(40, 10.3), np.full(40, 9.8), np.arange(40))
-    frames = seen(expected(at, 95.0, 10.0, (40, 20, 20)), Camera())
-    assert len(found(frames)) > 30
-    assert len(found(frames, settings={"false_per_1000um2": 1e-6})) < 25
+    frames = seen(expected(at, 110.0, 10.0, (40, 20, 20)), Camera())
+    assert len(found(frames)) > 25
+    assert len(found(frames, settings={"false_per_1000um2": 1e-6})) < 15
