@@ -53,6 +53,7 @@ CARD: dict[str, Any] = {
             }
         },
         "ceiling": True,
+        "default": False,
     },
 }
 

@@ -57,6 +57,7 @@ CARD: dict[str, Any] = {
         "tasks": {"localization": {"gives": "table", "knows": ["psf", "camera"]}},
         "timed": True,
         "block_frames": 16,
+        "default": False,
     },
 }
 

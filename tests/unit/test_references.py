@@ -241,10 +241,11 @@ def test_no_windows_give_no_fits():
     assert len(fit(np.zeros((0, 7, 7), dtype=np.float32), np.zeros(0), np.zeros(0), 1.3, free_sigma=True).x_px) == 0
 
 
-def test_only_the_file_is_not_among_the_defaults():
+def test_the_file_and_the_slow_ones_are_not_among_the_defaults():
     facts = {name: CATALOG.card("references", name).facts for name in CATALOG.names("references")}
-    assert set(facts) == {"bicubic", "blank", "file", "mean_stack", "peaks_gaussian", "random", "truth"}
-    assert [name for name, fact in facts.items() if not fact.get("default", True)] == ["file"]
+    named = {"file", "oracle_map", "sparse_deconvolution"}
+    assert set(facts) == {"bicubic", "blank", "mean_stack", "peaks_gaussian", "random", "truth"} | named
+    assert {name for name, fact in facts.items() if not fact.get("default", True)} == named
     gives = {name: {task: said["gives"] for task, said in fact["tasks"].items()} for name, fact in facts.items()}
     assert all("localization" in said for said in gives.values())
     assert all(kind in ("table", "image", "both") for said in gives.values() for kind in said.values())
