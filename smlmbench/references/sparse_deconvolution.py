@@ -58,6 +58,7 @@ CARD: dict[str, Any] = {
         "timed": True,
         "default": False,
         "block_frames": 16,
+        "default": False,
     },
 }
 
