@@ -109,7 +109,7 @@ def test_a_batch_of_whole_frames_has_no_range(stream):
     assert network.given[0][1] is None
 
 
-@pytest.mark.parametrize("name", Catalog().names("models"))
+@pytest.mark.parametrize("name", examples.answering(Catalog(), "raster"))
 def test_every_network_of_the_package_takes_it(name):
     catalog = Catalog()
     card = catalog.card("models", name)
