@@ -81,7 +81,8 @@ class Localization(Task):
         found: Prediction = model.movie(condition.frames, threshold, keep_image=whole, on_frames=on_units)
         if found.table is None:
             raise FormatError(f"this output kind gives no table; task '{self.name}' needs one")
-        return replace(found, grid_nm=_grid_nm(condition, model.settings))
+        rule = str(model.settings.get("label_rule", "floor"))
+        return replace(found, grid_nm=_grid_nm(condition, model.settings), label_rule=rule)
 
     def refer(self, reference: Referee, condition: Condition) -> Prediction:
         """A reference's answer, drawn on the grid of the output settings."""
