@@ -82,6 +82,7 @@ CARD: dict[str, Any] = {
     "facts": {
         "tasks": {"localization": {"gives": "table", "knows": ["psf", "camera"]}},
         "timed": True,
+        "optics": "psf",
         "block_frames": 64,
     },
 }

@@ -58,7 +58,6 @@ CARD: dict[str, Any] = {
         "timed": True,
         "default": False,
         "block_frames": 16,
-        "default": False,
     },
 }
 

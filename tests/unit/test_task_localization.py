@@ -398,18 +398,3 @@ def test_a_metric_file_of_the_users_own_is_measured(tmp_path):
     scores = score(Prediction(table=truth), condition(truth), task=tasks.load("localization", Catalog([path])))
     assert scores.values["rows"] == 8.0
     assert scores.reasons["nothing"] == "the number is not finite"
-
-
-@pytest.mark.parametrize("settings", [{}, {"label_rule": "floor"}, {"label_rule": "ds"}])
-def test_the_image_of_a_network_is_compared_by_the_rule_that_it_was_taught(settings):
-    class Network:
-        def __init__(self):
-            self.settings = {"upsampling": 2, **settings}
-
-        def movie(self, frames, threshold, **_):
-            return Prediction(Localizations.empty(n_frames=frames.n_frames, field_nm=(800.0, 800.0)))
-
-    told = Condition("c", ArrayFrames(np.zeros((1, 8, 8), np.float32)), None, told={"pixel_size_nm": 100.0})
-    answer = tasks.load("localization", Catalog()).answer(Network(), told)
-    assert answer.label_rule == settings.get("label_rule", "floor")
-    assert answer.grid_nm == 50.0

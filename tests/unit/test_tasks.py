@@ -197,3 +197,18 @@ def test_a_mean_needs_the_number_on_every_condition():
     assert mean_over_conditions({"a": one, "b": other}) == {"efficiency": 50.0}
     assert mean_over_conditions({"a": one}) == {"efficiency": 40.0, "recall": 0.5}
     assert mean_over_conditions({}) == {}
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_rule": "floor"}, {"label_rule": "ds"}])
+def test_the_image_of_a_network_is_compared_by_the_rule_that_it_was_taught(settings):
+    class Network:
+        def __init__(self):
+            self.settings = {"upsampling": 2, **settings}
+
+        def movie(self, frames, threshold, **_):
+            return Prediction(Localizations.empty(n_frames=frames.n_frames, field_nm=(800.0, 800.0)))
+
+    told = Condition("c", ArrayFrames(np.zeros((1, 8, 8), np.float32)), None, told={"pixel_size_nm": 100.0})
+    answer = LOCALIZATION.answer(Network(), told)
+    assert answer.label_rule == settings.get("label_rule", "floor")
+    assert answer.grid_nm == 50.0
