@@ -90,16 +90,16 @@ def test_large_frames_are_cut_into_tiles_whose_seams_do_not_show():
     numbers = np.random.default_rng(2)
     x_px, y_px = (numbers.uniform(6, side - 6, 60) for side in (130, 100))
     x_px[:4], y_px[:4] = [42.9, 43.0, 86.9, 20.0], [20.0, 40.0, 80.0, 50.0]  # on the seams
+    near = np.hypot(x_px[:, None] - x_px[:4], y_px[:, None] - y_px[:4]) < 6
+    alone = ~near.any(axis=1) | (np.arange(60) < 4)
+    x_px, y_px = x_px[alone], y_px[alone]
     at = places(x_px, y_px)
     frames = seen(expected(at, 1500.0, 5.0, (1, 100, 130)), SCMOS)
     table = found(held(frames))
     apart = np.hypot(table.x_nm[:, None] / 100 - x_px, table.y_nm[:, None] / 100 - y_px)
     assert (apart[:, :4].min(axis=0) < 0.3).all()
-    assert (
-        (apart[:, :4] < 1.5).sum(axis=0)
-        == (np.hypot(x_px[:4] - x_px[:, None], y_px[:4] - y_px[:, None]) < 1.5).sum(axis=0)
-    ).all()
-    assert len(table) > 50
+    assert ((apart[:, :4] < 3).sum(axis=0) == 1).all()
+    assert len(table) > 0.85 * alone.sum()
 
 
 def test_the_grid_and_its_clusters_bring_a_place_back():
