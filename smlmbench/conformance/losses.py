@@ -1,5 +1,6 @@
 """Checks of a loss."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -86,7 +87,8 @@ def same_on_a_card(subject: Subject) -> str:
     card = a_card()
     for kind, loss, targets, perfect, _ in _cases(subject):
         found = []
-        for device, one in (torch.device("cpu"), loss), (card, loss.to(card) if isinstance(loss, nn.Module) else loss):
+        for device in (torch.device("cpu"), card):
+            one = copy.deepcopy(loss).to(device) if isinstance(loss, nn.Module) else loss
             raw = _raw_like(perfect).to(device).requires_grad_()
             value = one(raw, {name: target.to(device) for name, target in targets.items()})["loss"]
             (gradient,) = torch.autograd.grad(value, raw)

@@ -226,7 +226,8 @@ def same_on_a_card(subject: Subject) -> str:
         network = place(copy.deepcopy(model), device)
         with torch.autocast(device.type, number_format, enabled=number_format is torch.bfloat16):
             wanted = {name: value.to(device) for name, value in targets.items()}
-            loss(network(frames.to(device)), wanted)["loss"].backward()
+            judge = copy.deepcopy(loss).to(device) if isinstance(loss, nn.Module) else loss
+            judge(network(frames.to(device)), wanted)["loss"].backward()
         gradients.append(torch.cat([cast("Tensor", weight.grad).cpu().flatten() for weight in network.parameters()]))
     require(gradients[2].isfinite().all(), "gradients in bf16 are not finite on the card")
     slopes = _same(gradients[0], gradients[1], "the gradients of processor and card", CARD_GRADIENTS)

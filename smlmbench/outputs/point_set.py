@@ -32,7 +32,7 @@ CARD = {
     "tiny": {},
     "paper": "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: Fast 3D localization microscopy using neural networks",
     "doi": "10.1101/267096",
-    "facts": {"tasks": ["localization"], "asks": ["z_low_nm", "z_high_nm"]},
+    "facts": {"tasks": ["localization"], "any_device": True, "asks": ["z_low_nm", "z_high_nm"]},
 }
 
 SMALLEST_WEIGHT = 1e-3
