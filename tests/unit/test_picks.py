@@ -9,7 +9,7 @@ CATALOG = Catalog()
 
 
 def cell_of(number, data, weight, *, task):
-    picked = SimpleNamespace(name="net", settings={})
+    picked = SimpleNamespace(name="fid_storm", settings={})
     return SimpleNamespace(
         cell_id=number,
         task=task,
