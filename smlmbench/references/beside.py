@@ -24,6 +24,7 @@ from smlmbench.references.likelihood import (
     Y,
     climb,
     solved,
+    spiked,
     weighed,
 )
 from smlmbench.references.windows import Windows
@@ -164,14 +165,11 @@ class Crowd:
         rest = pixels.values - pixels.beside
         flat = self._climbed(Flat(), pixels, rest.mean(dim=(0, 1)).clamp_min(DARK)[None], MOST_STEPS).at[0]
         without, own = (pixels.deviance(each).sum(dim=(0, 1)) for each in (flat.expand_as(mean), mean))
-        # a bright pixel is explained by itself, the others by their mean
-        top = (pixels.deviance(flat.expand_as(mean)) * (rest > flat)).flatten(0, 1).max(dim=0)
-        level = (rest.sum(dim=(0, 1)) - rest.flatten(0, 1).gather(0, top.indices[None])[0]) / (self.side**2 - 1)
-        each = pixels.deviance(level.clamp_min(0.0).expand_as(mean)).flatten(0, 1)
-        spike = each.sum(dim=0) - each.gather(0, top.indices[None])[0] < own
         near = self.neighbours(emitters)
         likely = (without - own).clamp_min(0.0).sqrt()
-        return Judged(self.covariance(emitters, near), (near < 0).all(dim=1), likely, pixels, mean, spike)
+        return Judged(
+            self.covariance(emitters, near), (near < 0).all(dim=1), likely, pixels, mean, spiked(pixels, flat, own)
+        )
 
     def neighbours(self, emitters: Emitters) -> torch.Tensor:
         """The nearest in the same frame, (n, most), -1 where there are no more."""

@@ -17,7 +17,7 @@ from smlmbench.predictions import Ints
 from smlmbench.psf.contracts import Canvas, Stand, Window
 from smlmbench.psf.contracts import Spots as Shining
 from smlmbench.references.bank import Bank, Maxima, seen
-from smlmbench.references.likelihood import Pixels, climb
+from smlmbench.references.likelihood import Pixels, climb, spiked
 from smlmbench.references.splined import PER_SPOT, Splined, Spots
 
 Z = 2  # place of the depth among parameters
@@ -27,6 +27,7 @@ KEPT = 0.9  # of the height: that of an emitter that stays, where it is fitted
 SURE = 8.0  # photons over their bound of emitters that stay without a further look
 LANES, CLIMBS = 4, 15  # groups are fitted in such multiples and steps
 ROUNDED = 8  # px: windows of groups are of few sizes
+SPIKE_PX = 9  # side of the windows in which an emitter is told from a bright pixel
 VALUES_AT_ONCE = 4_000_000  # of slopes
 LATERAL = 1e6  # px between frames, for a search among all at once
 
@@ -113,7 +114,19 @@ def localized(frames: torch.Tensor, plan: Plan) -> Found:
         busy = torch.bincount(fitted.frame, minlength=len(frames))[fitted.frame] > 1
         again = fit_together(frames, fitted.select(busy), plan)  # now beside neighbours that are fitted
         found = Found.joined(found.select(~changed), fitted.select(~busy), again)
+    found = found.select(~_spikes(frames, found, plan))
     return found.select(torch.argsort(found.frame, stable=True))
+
+
+def _spikes(frames: torch.Tensor, found: Found, plan: Plan) -> torch.Tensor:
+    """Which emitters (n,) are one bright pixel rather than light of the PSF."""
+    if not len(found):
+        return torch.zeros(0, dtype=torch.bool)
+    pixels, left, top = _windows(frames, found.light(frames.shape, plan), found, 1, SPIKE_PX, plan)
+    stand = Stand((found.x_px - left) * plan.pixel_nm, (found.y_px - top) * plan.pixel_nm, found.z_nm)
+    light = plan.optics.drawn(stand, {}, Window(len(pixels.values), plan.pixel_nm), torch.float64)[:, 0]
+    mean = (light * found.photons[:, None, None]).permute(1, 2, 0) + found.background
+    return spiked(pixels, found.background, pixels.deviance(mean).sum(dim=(0, 1)))
 
 
 def search(frames: torch.Tensor, known: torch.Tensor, plan: Plan) -> Found:

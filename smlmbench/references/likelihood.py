@@ -65,6 +65,20 @@ class Pixels:
         return 2 / self.excess * (torch.xlogy(seen, seen / expected) - (seen - expected))
 
 
+def spiked(pixels: Pixels, flat: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Which windows (n,) one bright pixel and a level explain better than a deviance `own` (n,) of what was fitted.
+
+    `flat` (n,) is about the level without light; the bright pixel is explained by itself, the others by their mean.
+    """
+    rest = pixels.values - pixels.beside
+    top = (pixels.deviance(flat.expand_as(rest)) * (rest > flat)).flatten(0, 1).max(dim=0)
+    level = (rest.sum(dim=(0, 1)) - rest.flatten(0, 1).gather(0, top.indices[None])[0]) / (
+        rest.shape[0] * rest.shape[1] - 1
+    )
+    each = pixels.deviance(level.clamp_min(0.0).expand_as(rest)).flatten(0, 1)
+    return each.sum(dim=0) - each.gather(0, top.indices[None])[0] < own
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """A model at its parameters: its mean (side, side, n), and sums over pixels.

@@ -284,3 +284,12 @@ def test_blocks_of_64_frames_are_answered_alone():
     tables = [found_of(part).columns() for part in (whole, whole.part(0, 64), whole.part(64, 67))]
     for name in ("x_nm", "z_nm", "photons", "sigma_z_nm"):
         assert np.array_equal(tables[0][name], np.concatenate([tables[1][name], tables[2][name]])), name
+
+
+def test_a_bright_pixel_is_no_emitter():
+    """Of hot pixels on empty frames a tenth at most are rows."""
+    values = np.random.default_rng(3).poisson(20.0, (20, 32, 32)).astype(np.float32)
+    values[np.arange(20), 5 + np.arange(20), 25 - np.arange(20)] += 130
+    told = {"pixel_size_nm": PIXEL_NM, **Noise().told()}
+    empty = Condition("hot", ArrayFrames(values), None, told=told, optics=optics_of())
+    assert len(spline_mle.predict(empty, settings(), {}, 0).table) <= 2
