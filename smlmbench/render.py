@@ -4,7 +4,7 @@ A fine pixel (i, j) covers [j p, (j + 1) p) along x and [i p, (i + 1) p) along y
 """
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from smlmbench.predictions import Localizations, Raster
 
 Floats = NDArray[np.float64]
 LabelRule = Literal["floor", "ds"]
+LABEL_RULES = get_args(LabelRule)
 
 
 def rasterise(

@@ -199,8 +199,16 @@ def test_a_mean_needs_the_number_on_every_condition():
     assert mean_over_conditions({}) == {}
 
 
-@pytest.mark.parametrize("settings", [{}, {"label_rule": "floor"}, {"label_rule": "ds"}])
-def test_the_image_of_a_network_is_compared_by_the_rule_that_it_was_taught(settings):
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        ({}, "floor"),
+        ({"label_rule": "floor"}, "floor"),
+        ({"label_rule": "ds"}, "ds"),
+        ({"label_rule": "linear"}, "floor"),
+    ],
+)
+def test_the_image_of_a_network_is_compared_by_the_rule_that_it_was_taught(settings, drawn):
     class Network:
         def __init__(self):
             self.settings = {"upsampling": 2, **settings}
@@ -210,5 +218,5 @@ def test_the_image_of_a_network_is_compared_by_the_rule_that_it_was_taught(setti
 
     told = Condition("c", ArrayFrames(np.zeros((1, 8, 8), np.float32)), None, told={"pixel_size_nm": 100.0})
     answer = LOCALIZATION.answer(Network(), told)
-    assert answer.label_rule == settings.get("label_rule", "floor")
+    assert answer.label_rule == drawn
     assert answer.grid_nm == 50.0

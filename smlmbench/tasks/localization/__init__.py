@@ -21,6 +21,7 @@ from smlmbench.metrics.ratios import ratio
 from smlmbench.movies import Frames
 from smlmbench.predictions import Floats, Prediction
 from smlmbench.registry import Catalog
+from smlmbench.render import LABEL_RULES
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import (
@@ -82,7 +83,8 @@ class Localization(Task):
         if found.table is None:
             raise FormatError(f"this output kind gives no table; task '{self.name}' needs one")
         rule = str(model.settings.get("label_rule", "floor"))
-        return replace(found, grid_nm=_grid_nm(condition, model.settings), label_rule=rule)
+        drawn = rule if rule in LABEL_RULES else "floor"  # others are of labels alone
+        return replace(found, grid_nm=_grid_nm(condition, model.settings), label_rule=drawn)
 
     def refer(self, reference: Referee, condition: Condition) -> Prediction:
         """A reference's answer, drawn on the grid of the output settings."""
