@@ -155,6 +155,8 @@ class Condition:
         told: What rows without training may know: pixel_size_nm, psf_sigma_nm, background_photons, the camera's noise
             (`Noise.told`).
         noise_map: `Noise.added` of each pixel (H, W) where pixels differ; None where all are as `told` says.
+        optics: The PSF that the source states, which rows without training may know; None where it states none, or
+            where the width that is told is not that of the PSF.
         block: Units that belong together in a bootstrap; the smallest cyclic shift for chance scores.
         truth_kind: simulated, pseudo, designed, unstated or none.
         calibrated: False where the inputs are camera counts.
