@@ -7,6 +7,7 @@ import pytest
 from tiny_study import BREAKING, models, write, write_plugins
 
 from smlmbench.api import run
+from smlmbench.run.cells import run as cells
 from smlmbench.run.studies import study as studies
 from smlmbench.tracking.records import read_study
 from smlmbench.tracking.store import open_store
@@ -93,3 +94,15 @@ def test_a_study_with_a_failed_cell_is_looked_at_each_time(done, begun, tmp_path
     for _ in range(2):
         assert run(path, store=tmp_path / "mlruns", quiet=True).statuses == {"failed": 1}
     assert begun == ["tiny"] * 2
+
+
+def test_a_training_whose_scoring_failed_is_not_trained_again(tmp_path, monkeypatch):
+    """What is wrong after a training is mended and scored from its checkpoint."""
+    fid_storm, srcnn = models()[:2]
+    path = write(tmp_path, models=[srcnn | {"losses": fid_storm["losses"]}], references=["blank"])
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "choose_on_validation", lambda *_: 1 / 0)
+        assert run(path, store=tmp_path / "mlruns", quiet=True).statuses == {"failed": 1}
+    monkeypatch.setattr(cells, "train_cell", lambda *_: pytest.fail("it was trained again"))
+    again = run(path, store=tmp_path / "mlruns", quiet=True, retry_failed=True)
+    assert again.statuses == {"done": 1}

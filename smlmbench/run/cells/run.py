@@ -98,6 +98,7 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
     else:
         _log_plan(cell, run, splits)
         trained, content = _trained(cell, session, run, _events(cell, session, run, task, watch))
+        _log_checkpoint(run, content)  # what fails from here on loses no training
     on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
     content["facts"] |= {"tuned": dict(trained.tuned), "protocol": cell.scoring.protocol}
     if (sigma_nm := splits.validation.told.get("psf_sigma_nm")) is not None:
