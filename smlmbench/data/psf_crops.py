@@ -61,9 +61,9 @@ CARD: dict[str, Any] = {
     },
 }
 
-CHUNK = 128  # samples drawn at once
+CHUNK = 512  # samples drawn at once
 CHUNKS_KEPT = 2
-STATISTICS_CHUNKS = 4
+STATISTICS_CHUNKS = 2
 TRIED = 16  # emitters whose shapes are drawn to see which of them vary
 
 
@@ -133,7 +133,7 @@ class Lens:
 
 
 class CropStream:
-    """An addressable stream; sample k lies in chunk k // 128, whatever the batch size."""
+    """An addressable stream; sample k lies in chunk k // 512, whatever the batch size."""
 
     def __init__(self, lens: Lens, seeds: tuple[int, str]) -> None:
         self._lens, self._seeds = lens, seeds
