@@ -39,7 +39,16 @@ CARD: dict[str, Any] = {
         "trained on simulated spectra; the authors' were measured on microtubules and mitochondria",
         "the background is the mean of the outer bins; how the authors took it away was not found",
     ],
-    "facts": {},
+    "facts": {
+        "hint_layers": [{"layer": "layers.2", "camera_px": 64.0}],
+        "review": {
+            "row": 11,
+            "input": "one-dimensional emission spectrum of one molecule",
+            "output": "dye class",
+            "training_data": "measured spectra of microtubules and mitochondria, one label each",
+            "architecture": "fully connected",
+        },
+    },
 }
 
 
