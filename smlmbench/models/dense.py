@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+LEAST_LIGHT = 0.1
 SPREAD, BIAS = 0.05, 0.05  # of the published start of the network for depth
 
 
@@ -17,7 +18,8 @@ class CropScale(nn.Module):
     """A crop without its background, over its sum (times the number of pixels) or its highest pixel.
 
     Background is the mean of the outermost pixels of each channel, which holds light of wide PSFs, too; `none` leaves
-    photons as they are. A crop with less light than one photon is divided by 1.
+    photons as they are. Where a sum is less than a tenth of that of all absolute values, as of noise, it is divided by
+    the latter, and where there is less than a photon by 1.
 
     Args:
         kind: sum, max or none, the choices of cards.
@@ -34,8 +36,9 @@ class CropScale(nn.Module):
         light = crops - edge_mean(crops)
         if self.kind == "max":
             return light / light.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1.0)
-        pixels = crops.shape[1] * crops.shape[2] * crops.shape[3]
-        return light * (pixels / light.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1.0))
+        net, absolute = (one.sum(dim=(1, 2, 3), keepdim=True) for one in (light, light.abs()))
+        total = torch.maximum(net, LEAST_LIGHT * absolute)
+        return light * (crops[0].numel() / total.clamp_min(1.0))
 
 
 def edge_mean(crops: Tensor) -> Tensor:

@@ -30,7 +30,9 @@ def test_the_start_for_colour_draws_biases_too():
 
 @pytest.mark.parametrize("kind", ["sum", "max"])
 def test_neither_background_nor_brightness_changes_a_scaled_crop(kind):
-    crops = torch.rand(3, 1, 13, 13) * 100
+    at = torch.arange(13.0) - 6
+    spot = torch.exp(-(at**2 + at[:, None] ** 2) / 6) * 100
+    crops = spot + torch.rand(3, 1, 13, 13, generator=torch.Generator().manual_seed(0)) * 10
     scaled = CropScale(kind)(crops)
     assert torch.allclose(CropScale(kind)(3 * crops + 40), scaled, atol=1e-4)
     assert not torch.allclose(CropScale("none")(3 * crops + 40), CropScale("none")(crops))
@@ -50,3 +52,8 @@ def test_dropout_is_of_training_alone():
     crops = torch.ones(1, 1, 2, 2)
     training = {float(network.train()(crops).detach()) for _ in range(8)}
     assert len({float(network.eval()(crops).detach()) for _ in range(3)}) == 1 < len(training)
+
+
+def test_noise_alone_is_not_blown_up():
+    crops = torch.rand(200, 1, 13, 13, generator=torch.Generator().manual_seed(1)) * 100
+    assert float(CropScale("sum")(crops).abs().mean(dim=(1, 2, 3)).max()) <= 10.0 + 1e-3
