@@ -119,8 +119,10 @@ class ColorTraining:
         self._microscope, self._scope, self._seeds = microscope, scope, seeds
         self._kept: tuple[int, Drawn] | None = None
         self.sample_shape: tuple[int, ...] = (1, microscope.side, microscope.side)
-        self.output_settings: Mapping[str, float] = {"pixel_size_nm": microscope.pixel_nm}
-        self.taught: Mapping[str, Any] = {"classes": microscope.classes, "unit_shape": self.sample_shape}
+        self.output_settings: Mapping[str, Any] = {
+            "pixel_size_nm": microscope.pixel_nm,
+            "classes": list(microscope.classes),
+        }
 
     @cached_property
     def statistics(self) -> Statistics:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given, Settings
-from smlmbench.models.cropped import middle_of
+from smlmbench.models.cropped import check_sides, middle_of
 from smlmbench.models.dense import CropScale
 from smlmbench.outputs.classes import classes_of
 
@@ -58,6 +58,7 @@ class HershkoColor(nn.Module):
 
     def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
+        check_sides(given, settings["side_px"], "hershko_color")
         self.side, width = settings["side_px"], settings["width"]
         self.scaling = CropScale(settings["scaling"])
         self.maps = nn.Sequential(
@@ -73,7 +74,7 @@ class HershkoColor(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Photons (B, C, H, W) to (B, classes)."""
-        classes: Tensor = self.head(self.maps(self.scaling(middle_of(crops, self.side, "hershko_color"))))
+        classes: Tensor = self.head(self.maps(self.scaling(middle_of(crops, self.side))))
         return classes
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given, Settings
-from smlmbench.models.cropped import middle_of
+from smlmbench.models.cropped import check_sides, middle_of
 from smlmbench.models.dense import CropScale, DenseLayers
 from smlmbench.outputs.classes import classes_of
 
@@ -64,6 +64,7 @@ class KimColor(nn.Module):
 
     def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
+        check_sides(given, settings["side_px"], "kim_color")
         self.side, width = settings["side_px"], settings["width"]
         self.scaling = CropScale(settings["scaling"])
         self.dense = DenseLayers(
@@ -76,7 +77,7 @@ class KimColor(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Photons (B, C, H, W) to (B, classes)."""
-        classes: Tensor = self.dense(self.scaling(middle_of(crops, self.side, "kim_color")))
+        classes: Tensor = self.dense(self.scaling(middle_of(crops, self.side)))
         return classes
 
 

@@ -11,9 +11,9 @@ CATALOG = Catalog()
 SIDES = {"kim_color": 13, "hershko_color": 16}
 
 
-def built(name: str, classes: int = 2, **settings):
+def built(name: str, classes: int = 2, sides: tuple[int, ...] = (16, 16), **settings):
     output = {"classes": tuple(f"class {k}" for k in range(classes))}
-    given = Given(1, 1, 110.0, Statistics(10.0, 10.0, 0.0, 100.0), output=output)
+    given = Given(1, 1, 110.0, Statistics(10.0, 10.0, 0.0, 100.0), output=output, unit_sides=sides)
     return CATALOG.module("models", name).build(CATALOG.card("models", name).fill(name, settings), given).eval()
 
 
@@ -38,9 +38,13 @@ def test_the_middle_of_a_larger_crop_is_seen(name):
 
 
 @pytest.mark.parametrize("name", SIDES)
-def test_a_smaller_crop_is_refused(name):
-    with pytest.raises(SizeError, match=f"{name} sees .* set side_px: 9"):
-        built(name, **CATALOG.card("models", name).tiny)(torch.zeros(1, 1, 9, 30))
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [((30, 9), "have 30 x 9; set side_px: 9"), ((64,), "not inputs of 64"), ((), "inputs of any size")],
+)
+def test_what_is_no_crop_of_its_size_is_refused_when_it_is_built(name, sides, said):
+    with pytest.raises(SizeError, match=f"{name} sees .*{said}"):
+        built(name, sides=sides)
 
 
 @pytest.mark.parametrize("name", SIDES)
