@@ -164,14 +164,12 @@ def mode_of(skew: float) -> float:
 class Stream:
     """Training spectra; they are drawn in blocks of 256, so that sample k depends on its number alone."""
 
-    output_settings: Mapping[str, float] = {}
-
     def __init__(self, spectra: Spectra, scope: Scope, seeds: tuple[str, ...]) -> None:
         if scope.context > 1:
             raise ConfigError("spectra have no neighbours in time; choose a network that sees one of them")
         self._spectra = spectra
         self.sample_shape = (1, len(spectra.edges_nm) - 1)
-        self.taught = {"classes": list(spectra.classes), "unit_shape": list(self.sample_shape)}
+        self.output_settings = {"classes": list(spectra.classes)}
         self._block = functools.lru_cache(maxsize=4)(
             lambda number: spectra.draw(BLOCK, derive_seed(scope.root_seed, *seeds, str(number)))
         )

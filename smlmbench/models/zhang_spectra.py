@@ -1,5 +1,6 @@
 """The network of Zhang et al. for spectra: dense layers on a spectrum without its background, divided by its sum."""
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import SizeError
-from smlmbench.outputs.classes import classes_of, unit_shape_of
+from smlmbench.outputs.classes import classes_of
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -47,15 +48,18 @@ class ZhangSpectra(nn.Module):
 
     def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
-        self.shape = unit_shape_of(given.output)
-        bins, self.edge_bins = self.shape[-1] * self.shape[0], settings["edge_bins"]
-        if len(self.shape) != 2 or 2 * self.edge_bins > self.shape[-1]:
-            shape = " x ".join(map(str, self.shape))
-            raise SizeError(f"units of {shape} are no spectra with {self.edge_bins} bins at each end; give longer ones")
+        self.edge_bins = settings["edge_bins"]
+        if len(given.unit_sides) != 1 or 2 * self.edge_bins > given.unit_sides[0]:
+            sides = " x ".join(map(str, given.unit_sides)) or "any size"
+            raise SizeError(
+                f"inputs of {sides} are no spectra with {self.edge_bins} bins at the ends; give longer ones"
+            )
+        self.bins = given.unit_sides[0]
+        widths = [given.channels * self.bins, *settings["widths"]]
         layers: list[nn.Module] = [nn.Flatten()]
-        for inside, outside in zip([bins, *settings["widths"]], settings["widths"], strict=False):
+        for inside, outside in pairwise(widths):
             layers += [nn.Linear(inside, outside), nn.ReLU(), nn.Dropout(settings["dropout"])]
-        self.layers = nn.Sequential(*layers, nn.Linear([bins, *settings["widths"]][-1], len(classes_of(given.output))))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], len(classes_of(given.output))))
 
     def forward(self, spectra: Tensor) -> Tensor:
         """Map photons (B, C, L) to raw scores (B, classes)."""
@@ -63,7 +67,7 @@ class ZhangSpectra(nn.Module):
             ends = torch.cat([spectra[..., : self.edge_bins], spectra[..., -self.edge_bins :]], dim=-1)
             spectra = spectra - ends.median(dim=-1, keepdim=True).values
         whole = spectra.sum(dim=(-2, -1), keepdim=True).clamp_min(1)
-        answer: Tensor = self.layers(spectra / whole * self.shape[-1])
+        answer: Tensor = self.layers(spectra / whole * self.bins)
         return answer
 
 

@@ -26,7 +26,7 @@ CARD = {
         }
     },
     "tiny": {},
-    "facts": {"tasks": ["classification"], "any_device": True, "asks": ["classes", "unit_shape"]},
+    "facts": {"tasks": ["classification"], "any_device": True},
 }
 
 
@@ -48,18 +48,6 @@ def classes_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     if len(names) < 2:
         raise ConfigError(f"output 'classes' needs data that name at least two classes, got {len(names)}")
     return names
-
-
-def unit_shape_of(settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """Channels and sides of a unit of the training data, (C, H, W) or (C, L).
-
-    Raises:
-        ConfigError: The data do not state it.
-    """
-    shape = tuple(int(side) for side in settings.get("unit_shape", ()))
-    if len(shape) < 2:
-        raise ConfigError("output 'classes' needs data that state the shape of a unit; choose another source")
-    return shape
 
 
 def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:

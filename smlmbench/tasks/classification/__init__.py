@@ -4,7 +4,7 @@ Everything is scored at full acceptance but for what says otherwise; strangers, 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,11 @@ from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.classification import pictures, rejecting
-from smlmbench.tasks.classification.answers import Answer, evidence_of, joined, read_answer, write_answer
-from smlmbench.tasks.classification.section import section
+from smlmbench.tasks.classification.answers import Answer, evidence_of, joined, log_loss, read_answer, write_answer
+from smlmbench.tasks.classification.section import confusion, photon_curves, section
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Tuned, Watch, mean_of_sums
 from smlmbench.tasks.contracts.gating import Answers, Gate
-from smlmbench.tasks.contracts.sections import Section
+from smlmbench.tasks.contracts.sections import Along, Drawing, Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +39,12 @@ CARD = {
                      "strangers_kept", "ece"],
         "truths": ["labels"],
         "default_for": ["labels"],
+        "whole_units": True,
     },
 }  # fmt: skip
 
 MOST_LOST = 0.5  # of macro-F1, by which a reduced number format may be worse
+TIE = 0.01  # points of macro-F1 that a unit of log loss is worth: few units are often all right
 
 
 class Classification(Task):
@@ -76,14 +78,16 @@ class Classification(Task):
         return answer.rejecting(tuned.get(rejecting.NAME, math.nan))
 
     def watch(self, answer: Answer, condition: Condition, scoring: Scoring) -> Watch:
-        """Macro-F1 of all; the mass is NaN where a score is not finite."""
+        """Macro-F1 of all, of equal ones the smaller log loss; the mass is NaN where a score is not finite."""
         del scoring
         evidence = evidence_of(answer, condition)
         if evidence is None:
             raise FormatError(f"condition '{condition.name}' has no labels to be watched on; give a labelled one")
         reached = float(macro_f1(evidence.counts.sum(axis=0)))
         finite = bool(np.isfinite(answer.scores.scores).all())
-        return Watch(reached, 1.0 if finite else math.nan, {self.primary: reached})
+        loss = log_loss(answer, condition)
+        numbers = {self.primary: reached, "log_loss": loss}
+        return Watch(reached - TIE * loss, 1.0 if finite else math.nan, numbers)
 
     def score(
         self, answer: Answer, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
@@ -127,6 +131,12 @@ class Classification(Task):
         del scoring
         return pictures.names(condition)
 
+    def shown_of(self, condition: Condition) -> Condition | None:
+        """The first units, as many as a grid holds."""
+        if condition.truth is None or not condition.frames.n_frames:
+            return None
+        return condition.part(0, min(pictures.MOST, condition.frames.n_frames))
+
     def example(self, condition: Condition) -> int | None:
         """The first unit."""
         return 0 if condition.truth is not None and condition.frames.n_frames else None
@@ -138,6 +148,10 @@ class Classification(Task):
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """What the numbers mean."""
         return section(tuple(self.card.facts["headline"]), frame, conditions)
+
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
+        """Accuracy against photons, and confusion matrices."""
+        return [*photon_curves(lines), *confusion(lines)]
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """One thing in each unit."""

@@ -15,6 +15,7 @@ from smlmbench.truths.labels import Labels
 
 CLASS, SCORE, LEVEL, SCORE_OF = "class", "score", "reject_below", "score_"
 REJECTED = "rejected"
+LEAST_SCORE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,19 @@ def evidence_of(answer: Answer, condition: Condition) -> Classified | None:
     scores = np.where(finite[:, None], found.scores, 0.0).astype(np.float64)
     said = np.where(finite, place[scores.argmax(axis=1)], -1)
     return Classified(truth.index, said, scores.max(axis=1), truth.photons, len(every), answer.level)
+
+
+def log_loss(answer: Answer, condition: Condition) -> float:
+    """Mean of -log of the true class's score over the units of known classes; a class that is not said has 1e-6."""
+    truth, found = condition.truth, answer.scores
+    if not isinstance(truth, Labels) or not truth.known.any():
+        return 0.0
+    columns = [
+        found.scores[:, found.classes.index(name)] if name in found.classes else np.zeros(len(truth))
+        for name in truth.classes
+    ]
+    scores = np.nan_to_num(np.column_stack(columns), nan=0.0)[np.arange(len(truth)), truth.index][truth.known]
+    return float(-np.log(np.clip(scores, LEAST_SCORE, 1.0)).mean())
 
 
 def write_answer(answer: Answer, path: Path) -> Path:
