@@ -35,7 +35,7 @@ def matrices(shown: Sequence[Matrix], *, x_label: str, y_label: str, image_forma
             axis.set_visible(False)
         for axis, one in zip(axes, shown, strict=False):
             values = np.asarray(one.values, dtype=np.float64)
-            texts = np.vectorize(lambda share: "" if np.isnan(share) else f"{share:.3g}")(values)
+            texts = np.vectorize(lambda share: "" if np.isnan(share) else f"{share:.1f}")(values)
             sns.heatmap(
                 values, annot=texts, fmt="", cmap="crest", vmin=0, vmax=100, linewidths=1.5, cbar=False, ax=axis,
                 xticklabels=list(one.columns), yticklabels=list(one.lines),

@@ -19,11 +19,12 @@ from smlmbench.predictions import ClassScores, Floats
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.classification import pictures, rejecting
+from smlmbench.tasks.classification import pictures, predicting, rejecting
 from smlmbench.tasks.classification.answers import Answer, evidence_of, joined, log_loss, read_answer, write_answer
 from smlmbench.tasks.classification.section import confusion, photon_curves, section
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Tuned, Watch, mean_of_sums
 from smlmbench.tasks.contracts.gating import Answers, Gate
+from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Along, Drawing, Section
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ CARD = {
         "truths": ["labels"],
         "default_for": ["labels"],
         "whole_units": True,
+        "predicts": ["_classes.csv"],
     },
 }  # fmt: skip
 
@@ -153,6 +155,12 @@ class Classification(Task):
     def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
         """Accuracy against photons, and confusion matrices."""
         return [*photon_curves(lines), *confusion(lines)]
+
+    def predict(self, model: Model, asked: Predicted) -> list[Path]:
+        """A table of classes and scores; the level is that of the study, else the one chosen on validation."""
+        stated = model.settings.get("reject")
+        level = asked.tuned.get(rejecting.NAME, math.nan) if stated is None else float(stated)
+        return predicting.predict(model, asked, level)
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """One thing in each unit."""

@@ -1,11 +1,12 @@
 """What a row says of units: their scores, and below which of these it rejects; as values and as a file."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import FormatError
@@ -84,14 +85,23 @@ def log_loss(answer: Answer, condition: Condition) -> float:
     return float(-np.log(np.clip(scores, LEAST_SCORE, 1.0)).mean())
 
 
-def write_answer(answer: Answer, path: Path) -> Path:
-    """A row for each unit: its number, the class of the highest score (or `rejected`), that score, all scores."""
+def write_answer(answer: Answer, path: Path, beside: Mapping[str, ArrayLike] | None = None) -> Path:
+    """A row for each unit: its number, what stands beside it, the class of the highest score, that score, all scores.
+
+    The class is `rejected` below the level, and empty for a unit without scores (NaN).
+    """
     import pandas as pd
 
     scores, classes = answer.scores.scores, np.array(answer.scores.classes)
     best = scores.max(axis=1)
-    named = np.where(best < answer.level, REJECTED, classes[scores.argmax(axis=1)])
-    columns = {CLASS: named, SCORE: best, LEVEL: np.full(len(best), answer.level)}
+    named = np.where(best < answer.level, REJECTED, classes[np.nan_to_num(scores).argmax(axis=1)])
+    named = np.where(np.isfinite(best), named, "")
+    columns: dict[str, ArrayLike] = {
+        **(beside or {}),
+        CLASS: named,
+        SCORE: best,
+        LEVEL: np.full(len(best), answer.level),
+    }
     columns |= {f"{SCORE_OF}{name}": scores[:, place] for place, name in enumerate(answer.scores.classes)}
     table = pd.DataFrame(columns)
     table.to_csv(path, index_label="unit", float_format="%.7g", na_rep="nan", lineterminator="\n")

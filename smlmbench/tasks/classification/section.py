@@ -20,6 +20,7 @@ READING = (
 )
 STRANGER, REJECTED = "stranger", "rejected"
 MOST = 8  # matrices, and panels of curves
+NEAR_CHANCE = 5.0  # percent of accuracy above that of guessing
 
 
 def section(headline: tuple[str, ...], frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
@@ -33,28 +34,34 @@ def photon_curves(lines: Sequence[Along]) -> list[Drawing]:
     from smlmbench.figures import sweep
 
     rows: list[dict[str, Any]] = []
+    dashes: list[str] = []
     for line in lines:
         binned = [one["by_photons"] for one in line.profiles if "by_photons" in one]
-        if line.kind == "ceiling" or not binned:
-            continue
         accuracy = np.array([_numbers(one["accuracy"]) for one in binned])
-        ends = (_numbers(binned[0][f"photons_{end}"]) for end in ("from", "to"))
-        middle = np.sqrt(np.prod(list(ends), axis=0))
+        if line.kind == "ceiling" or not binned or accuracy.mean() < _of_chance(line) + NEAR_CHANCE:
+            continue
+        if line.label not in dashes:
+            dashes.append(line.label)
+        middle = np.sqrt(np.prod([_numbers(binned[0][f"photons_{end}"]) for end in ("from", "to")], axis=0))
+        of = {"panel": line.condition, "label": line.label, "kind": line.kind, "style": line.style}
         rows += [
-            {"panel": line.condition, "label": line.label, "kind": line.kind, "style": line.style, "x": x, "y": y,
-             "low": low, "high": high}
+            {**of, "line": dashes.index(line.label), "x": x, "y": y, "low": low, "high": high}
             for x, y, low, high in zip(middle, accuracy.mean(0), accuracy.min(0), accuracy.max(0), strict=True)
-        ]  # fmt: skip
+        ]
     shown = list(dict.fromkeys(row["panel"] for row in rows))[:MOST]
     rows = [row for row in rows if row["panel"] in shown]
     if not rows:
         return []
-    said = ", ".join(dict.fromkeys(row["label"] for row in rows))
     caption = (
         "Accuracy (%) against the photons of a unit, nothing rejected, in bins of alike many units; bars span the "
-        "repeats. Grey: rows without training."
+        "repeats. Grey: rows without training; those near chance are left out."
     )
-    return [Drawing(caption, f"accuracy against photons of {said}", sweep(rows, [""], x_label="photons"))]
+    drawn = sweep(rows, [""] * len(dashes), x_label="photons")
+    return [Drawing(caption, f"accuracy against photons of {', '.join(dashes)}", drawn)]
+
+
+def _of_chance(line: Along) -> float:
+    return 100 / max(2, len(line.facts.get("classes", ())))
 
 
 def confusion(lines: Sequence[Along]) -> list[Drawing]:
