@@ -26,8 +26,10 @@ CARD = {
         }
     },
     "tiny": {},
-    "facts": {"tasks": ["classification"], "any_device": True},
+    "facts": {"tasks": ["classification"], "any_device": True, "perfect_raw": "scores"},
 }
+
+LEAST_SHARE = 1e-3  # of a class that a unit does not have, in scores that are near enough to perfect
 
 
 class Batch(Protocol):
@@ -53,6 +55,8 @@ def classes_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     """`share` (B, classes) float32: 1 for the class of a unit; strangers are taught as equally likely of every class.
 
+    `scores` are raw output whose softmax comes near to that, with a mean of 0; students are held to a teacher in them.
+
     Raises:
         ConfigError: The truth are no labels.
     """
@@ -62,7 +66,9 @@ def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     names = classes_of(settings)
     numbers = torch.arange(len(names), device=truth.index.device)
     share = (truth.index[:, None] == numbers).to(torch.float32)
-    return {"share": torch.where(truth.index[:, None] < 0, 1 / len(names), share)}
+    share = torch.where(truth.index[:, None] < 0, 1 / len(names), share)
+    scores = share.clamp_min(LEAST_SHARE).log()
+    return {"share": share, "scores": scores - scores.mean(dim=1, keepdim=True)}
 
 
 def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> ClassScores:
