@@ -26,11 +26,10 @@ CARD = {
         }
     },
     "tiny": {},
-    "facts": {"tasks": ["classification"], "any_device": True, "perfect_raw": "logits"},
+    "facts": {"tasks": ["classification"], "any_device": True, "perfect_raw": "scores"},
 }
 
-
-SURE = 0.99
+LEAST_SHARE = 1e-3  # of a class that a unit does not have, in scores that are near enough to perfect
 
 
 class Batch(Protocol):
@@ -56,7 +55,7 @@ def classes_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     """`share` (B, classes) float32: 1 for the class of a unit; strangers are taught as equally likely of every class.
 
-    `logits` are raw output that says so with a score of 0.99, with mean 0 over the classes; teachers are held to it.
+    `scores` are raw output whose softmax comes near to that, with a mean of 0; students are held to a teacher in them.
 
     Raises:
         ConfigError: The truth are no labels.
@@ -68,8 +67,8 @@ def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     numbers = torch.arange(len(names), device=truth.index.device)
     share = (truth.index[:, None] == numbers).to(torch.float32)
     share = torch.where(truth.index[:, None] < 0, 1 / len(names), share)
-    logits = (SURE * share + (1 - SURE) / len(names)).log()
-    return {"share": share, "logits": logits - logits.mean(dim=1, keepdim=True)}
+    scores = share.clamp_min(LEAST_SHARE).log()
+    return {"share": share, "scores": scores - scores.mean(dim=1, keepdim=True)}
 
 
 def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> ClassScores:

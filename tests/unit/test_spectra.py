@@ -166,7 +166,7 @@ def test_parts_of_a_table_hold_every_class_and_share_nothing(tmp_path):
         part = labelled_spectra.Part(source)
         seen.append((part.spectra[:, 0, -1].tolist(), np.bincount(part.index).tolist()))
     assert [counts for _, counts in seen] == [[14, 28], [4, 8], [2, 4]]
-    assert sorted(sum((rows for rows, _ in seen), [])) == list(range(60))
+    assert sorted(row for rows, _ in seen for row in rows) == list(range(60))
 
 
 @pytest.mark.parametrize(

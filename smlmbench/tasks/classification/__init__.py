@@ -36,6 +36,7 @@ CARD = {
     "facts": {
         "primary": "macro_f1",
         "direction": "up",
+        "keeps_table": False,
         "headline": ["macro_f1", "accuracy", "utilisation_at_1", "accuracy_at_90", "coverage", "accuracy_kept",
                      "strangers_kept", "ece"],
         "truths": ["labels"],
