@@ -83,12 +83,9 @@ def answers_of(
 
 
 def example_picture(task: Task, model: Model, condition: Condition, tuned: Mapping[str, float]) -> Picture | None:
-    """A network's answer to the unit that shows most; None where there is no truth or nothing to see."""
-    number = task.example(condition)
-    if number is None:
-        return None
-    one = condition.unit(number)
-    return _drawn(task, task.answer(model, one, tuned), one)
+    """A network's answer to the units that show most; None where there is no truth or nothing to see."""
+    shown = task.shown_of(condition)
+    return None if shown is None else _drawn(task, task.answer(model, shown, tuned), shown)
 
 
 def _drawn(task: Task, answer: Any, condition: Condition) -> Picture | None:

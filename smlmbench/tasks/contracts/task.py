@@ -308,6 +308,10 @@ class Task(ABC):
         del condition
         return None
 
+    def shown_of(self, condition: Condition) -> Condition | None:
+        """The units that a picture shows, as a condition of their own: by default the example alone."""
+        return None if (number := self.example(condition)) is None else condition.unit(number)
+
     def panels(self, answer: Any, condition: Condition) -> Panels | None:
         """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
         del answer, condition
@@ -321,14 +325,12 @@ class Task(ABC):
         del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
 
-    def along(self, runs: Sequence[Along], conditions: Mapping[str, Mapping[str, Any]]) -> Sequence[Drawing]:
-        """Figures of what a board's picks and references stored along an axis; by default there are none."""
-        del runs, conditions
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:  # noqa: ARG002
+        """Figures of a board from the profiles that its lines have stored, behind those of its section."""
         return ()
 
-    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
+    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:  # noqa: ARG002
         """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""
-        del boards
         return ()
 
     def applied(self, answer: Any, condition: Condition, taught: Condition) -> Untrue:
@@ -339,9 +341,8 @@ class Task(ABC):
         del answer, condition, taught
         return Untrue()
 
-    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:  # noqa: ARG002
         """The page's part for a movie without truth, from what is stored of every row; None: nothing is said."""
-        del rows
         return None
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
