@@ -27,21 +27,6 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Along:
-    """What a run of a line stored along an axis (`Scores.profiles`) on one condition.
-
-    Attributes:
-        label, condition, repeat: Which line of the board, on what, and which of its repeats.
-        profiles: Columns of one length by name, by the name of the profile.
-    """
-
-    label: str
-    condition: str
-    repeat: int
-    profiles: Mapping[str, Mapping[str, Sequence[float | None]]]
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
     """What a task says of its part of a page.
 
