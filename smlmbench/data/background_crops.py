@@ -21,7 +21,7 @@ from smlmbench.camera import Camera
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.targets import digest_of, statistics_of
 from smlmbench.errors import ConfigError
-from smlmbench.psf.contracts import Psf, Stand, Window
+from smlmbench.psf.contracts import Canvas, Psf, Shapes, Spots
 from smlmbench.psf.draws import drawn, mean_of
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
@@ -71,6 +71,13 @@ CARD: dict[str, Any] = {
             "max": 10000.0,
             "ranged": True,
             "help": "depth of the emitter, within that of the PSF",
+        },
+        "empty": {"default": 0.0, "min": 0.0, "max": 1.0, "help": "share of crops without an emitter in the middle"},
+        "neighbours": {
+            "default": 0.0,
+            "min": 0.0,
+            "max": 20.0,
+            "help": "mean number of further emitters in a crop, anywhere; they are no background",
         },
         "frames": {"default": 400, "min": 2, "max": 1000000, "help": "crops of a frozen set"},
     },
@@ -139,22 +146,35 @@ class Drawer:
             drawn(value, n, chance)
             for value in (settings["photons"], settings["signal_to_background"], self.octaves, settings["z_nm"])
         )
-        places = (chance.uniform(2, n) * 2 - 1) * settings["offset_px"] + self.side / 2
-        x_nm, y_nm = places * self.pixel_nm
         maps = self._maps(photons / (ratio * self.side**2), octaves.long(), chance)
+        around = (chance.uniform(2, n) * 2 - 1) * settings["offset_px"] + self.side / 2
+        there = (chance.uniform(n) >= settings["empty"]) if emitters else torch.zeros(n, dtype=torch.bool)
+        nowhere = torch.full((n,), math.nan, dtype=torch.float64)
+        x_nm, y_nm, z_nm = (torch.where(there, at, nowhere) for at in (*(around * self.pixel_nm), z_nm))
+        photons = torch.where(there, photons, 0.0)
+        spots = Spots(torch.arange(n)[there], x_nm[there], y_nm[there], z_nm[there], photons[there])
         shapes = self.optics.shapes(n, chance)
-        expected = maps[:, None]
-        if emitters:
-            light = self.optics.light(Stand(x_nm, y_nm, z_nm), shapes, Window(self.side, self.pixel_nm))
-            expected = expected + photons[:, None, None, None] * light.clamp_min(0)
-        else:
-            photons, shapes = torch.zeros_like(photons), {}
-            x_nm, y_nm, z_nm = (torch.full_like(place, math.nan) for place in (x_nm, y_nm, z_nm))
-        counts = self.camera.expose(expected.float(), chance.generator)
-        truth = BackgroundMaps(
-            maps.float().numpy(), x_nm.numpy(), y_nm.numpy(), z_nm.numpy(), photons.numpy(), self.optics, shapes
-        )
+        light = self._lit(spots, {name: values[there] for name, values in shapes.items()}, n)
+        if emitters and settings["neighbours"]:
+            further = self._further(n, chance)
+            light = light + self._lit(further, self.optics.shapes(len(further), chance), n)
+        counts = self.camera.expose((light + maps)[:, None].float(), chance.generator)
+        places = (x_nm.numpy(), y_nm.numpy(), z_nm.numpy())
+        truth = BackgroundMaps(maps.float().numpy(), *places, photons.numpy(), self.optics, shapes)
         return Crops(self.camera.photons_of(counts).float(), truth)
+
+    def _lit(self, spots: Spots, shapes: Shapes, n: int) -> torch.Tensor:
+        """Expected light of emitters in n crops, those outside a crop too."""
+        return self.optics.render(spots, shapes, Canvas(n, self.side, self.side, self.pixel_nm, torch.float64))
+
+    def _further(self, n: int, chance: Fast) -> Spots:
+        """Emitters anywhere in crops and around them, up to half a crop away."""
+        whole = 4.0 * self.settings["neighbours"]  # a field of twice the side
+        sample = torch.repeat_interleave(chance.poisson(torch.full((n,), whole, dtype=torch.float64)).long())
+        count = len(sample)
+        x_nm, y_nm = (chance.uniform(2, count) * 2 - 0.5) * self.side * self.pixel_nm
+        z_nm, photons = (drawn(self.settings[name], count, chance) for name in ("z_nm", "photons"))
+        return Spots(sample, x_nm, y_nm, z_nm, photons)
 
     def _maps(self, level: torch.Tensor, octaves: torch.Tensor, chance: Fast) -> torch.Tensor:
         """Backgrounds (n, side, side) float64 of mean levels and complexities (n,)."""
@@ -176,8 +196,13 @@ class CropTraining:
         self._drawer, self._root_seed, self._seeds = drawer, root_seed, seeds
         self._kept: OrderedDict[int, Crops] = OrderedDict()
         self.sample_shape: tuple[int, ...] = (1, drawer.side, drawer.side)
-        # The side is that of the crops that a network learned, by which a movie is cut later.
-        self.output_settings: Mapping[str, float] = {"pixel_size_nm": drawer.pixel_nm, "side_px": drawer.side}
+        # What a network learned, by which a movie is cut into crops later, and whether it knows crops of any place.
+        self.output_settings: Mapping[str, float] = {
+            "pixel_size_nm": drawer.pixel_nm,
+            "side_px": drawer.side,
+            "empty": float(drawer.settings["empty"]),
+            "neighbours": float(drawer.settings["neighbours"]),
+        }
 
     @cached_property
     def statistics(self) -> Statistics:

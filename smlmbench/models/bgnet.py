@@ -74,7 +74,7 @@ class Bgnet(nn.Module):
 
     def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
-        levels = settings["levels"] or (4 if given.output.get("side_px", 0) >= DEEP_FROM_PX else 3)
+        levels = settings["levels"] or (4 if max(given.unit_sides, default=0) >= DEEP_FROM_PX else 3)
         filters = [max(1, round(count * settings["width"])) for count in FILTERS[:levels]]
         self.encoder = nn.ModuleList(
             [_pair(before, after) for before, after in zip((given.channels, *filters), filters[:-1], strict=False)]

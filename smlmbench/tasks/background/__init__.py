@@ -1,6 +1,7 @@
 """Background: what lies beneath the emitter of a crop; scored by its error and by a fixed fit after subtraction."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,15 +11,18 @@ from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
 from smlmbench.figures import Panels
+from smlmbench.formats.tiff_image import write_raster
 from smlmbench.metrics import corrected
 from smlmbench.metrics.corrected import Corrected
 from smlmbench.predictions import Floats, Raster
 from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.background import sweeps
+from smlmbench.tasks.background import subtracting, sweeps
 from smlmbench.tasks.background.fixed import fitted
+from smlmbench.tasks.background.subtracting import side_of
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Scores, Task, Watch
+from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Drawing, Section, Told
 from smlmbench.truths.background_maps import BackgroundMaps
 
@@ -43,6 +47,8 @@ CARD = {
         "default_for": ["background_maps"],
         "extras": ["emitter_free"],
         "keeps_table": False,
+        "whole_units": True,
+        "predicts": ["_background.tif", "_less_background.tif"],
     },
 }
 
@@ -61,8 +67,12 @@ class Background(Task):
     def answer(
         self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Raster:
-        """The background of every crop."""
+        """The background of every crop; of a movie without truth the mean one, from crops that overlap."""
         del tuned, whole
+        side = side_of(model)
+        if condition.truth is None and (condition.frames.height, condition.frames.width) != (side, side):
+            return subtracting.mean_background(model, condition.frames, on_units)
+        subtracting.check_side(condition.name, condition.frames, side)
         parts = [model.decoded(raw) for raw in model.raw(condition.frames, on_units)]
         return Raster(np.concatenate([part.values for part in parts]), parts[0].pixel_nm)
 
@@ -137,6 +147,18 @@ class Background(Task):
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
         """Error and spread against the complexity of the background, a figure for each data entry."""
         return sweeps.drawings(boards)
+
+    def predict(self, model: Model, asked: Predicted) -> list[Path]:
+        """Write the background of every frame of a movie, and the movie less it; see `subtracting`."""
+        return subtracting.subtract(model, asked)
+
+    def write(self, answer: Raster, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
+        """The mean background of a movie without truth."""
+        if not applied:
+            return []
+        path = folder / f"{name}_mean_background.tif"
+        write_raster(path, answer)
+        return [path]
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """One crop."""
