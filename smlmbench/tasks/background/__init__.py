@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlmbench import statistics
 from smlmbench.camera import Noise
@@ -19,7 +21,7 @@ from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.background import subtracting, sweeps
-from smlmbench.tasks.background.fixed import fitted
+from smlmbench.tasks.background.fixed import Fitted, fitted
 from smlmbench.tasks.background.subtracting import side_of
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Scores, Task, Watch
 from smlmbench.tasks.contracts.predicting import Predicted
@@ -59,6 +61,8 @@ READING = (
     "background of its own) of every crop less its background: true_background is what it reaches at best, "
     "no_background what it makes of uncorrected crops, edge_median what a constant does.",
 )
+
+BEST: WeakKeyDictionary[Any, Fitted] = WeakKeyDictionary()
 
 
 class Background(Task):
@@ -196,11 +200,22 @@ def _errors(answer: Raster, truth: BackgroundMaps) -> dict[str, Floats]:
 
 def _fits(answer: Raster, condition: Condition) -> dict[str, Floats]:
     """Errors of the fixed fit less the row's background and, as `best_`, less the true one."""
-    truth, frames = truth_of(condition), condition.frames
-    crops, noise = frames.read(0, frames.n_frames), Noise.of(condition.told) or Noise()
-    own, best = (fitted(crops - maps, truth, condition.pixel_size_nm, noise) for maps in (answer.values, truth.maps))
+    own, best = _fitted(condition, answer.values), _best(condition)
     found = {"x_nm": own.x_nm, "y_nm": own.y_nm, "photons": own.photons, "lost": own.lost}
     return found | {"best_x_nm": best.x_nm, "best_y_nm": best.y_nm}
+
+
+def _fitted(condition: Condition, maps: NDArray[np.float32]) -> Fitted:
+    frames, noise = condition.frames, Noise.of(condition.told) or Noise()
+    rest = frames.read(0, frames.n_frames) - maps
+    return fitted(rest, truth_of(condition), condition.pixel_size_nm, noise)
+
+
+def _best(condition: Condition) -> Fitted:
+    """The fit less the true background, the same for every row: it is kept as long as the frames are."""
+    if condition.frames not in BEST:
+        BEST[condition.frames] = _fitted(condition, truth_of(condition).maps)
+    return BEST[condition.frames]
 
 
 def build(name: str, catalog: Catalog) -> Background:
