@@ -126,6 +126,20 @@ def test_less_the_true_background_its_spread_is_the_bound():
     )
 
 
+def test_a_fit_never_ends_below_where_it_began():
+    draws, n, level = np.random.default_rng(6), 60, 3.0
+    crops = draws.normal(0, 40, (n, SIDE, SIDE)) + spot(600, 600, 300)
+    truth = truth_at(np.full(n, 600.0), np.full(n, 600.0), np.full(n, 300.0), np.full((n, SIDE, SIDE), level))
+    found = fitted(crops.astype(np.float32), truth, PIXEL_NM, Noise())
+    for number, crop in enumerate(crops):
+        means = [
+            spot(600 + x, 600 + y, 300 * (1 + photons / 100)) + level
+            for x, y, photons in ((0, 0, 0), (found.x_nm[number], found.y_nm[number], found.photons[number]))
+        ]
+        began, ended = (float(((crop + level) * np.log(mean) - mean).sum()) for mean in means)
+        assert ended >= began - 1e-3
+
+
 def test_a_fit_that_runs_away_is_told_and_stops_at_its_box():
     crop = np.zeros((SIDE, SIDE), dtype=np.float32)
     crop[6, 11] = 5000.0
@@ -179,11 +193,13 @@ def test_sums_give_every_number(condition):
 
 
 def test_the_median_of_the_edge_by_hand():
-    crop = np.full((1, 6, 6), 100.0, dtype=np.float32)
-    crop[0, 0], crop[0, -1], crop[0, :, 0], crop[0, :, -1] = 3, 3, 4, 5  # 20 pixels: 8 of 3, 6 of 4, 6 of 5
+    crop = np.random.default_rng(4).normal(50, 20, (1, 6, 6)).astype(np.float32)
     flat = Condition("c", ArrayFrames(crop), None, told={"pixel_size_nm": 100.0})
-    assert np.unique(edge_median.predict(flat, {"border_px": 1}, {}, 0).values).tolist() == [4.0]
-    assert np.unique(edge_median.predict(flat, {"border_px": 8}, {}, 0).values).tolist() == [np.median(crop)]
+    for wide, outer in ((1, (0, 5)), (2, (0, 1, 4, 5)), (8, range(6))):
+        edge = [crop[0, row, column] for row in range(6) for column in range(6) if row in outer or column in outer]
+        found = edge_median.predict(flat, {"border_px": wide}, {}, 0).values
+        assert found.shape == crop.shape
+        assert np.unique(found).tolist() == [np.float32(np.median(edge))]
 
 
 class Fake:
