@@ -23,6 +23,7 @@ from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.background import subtracting
 from smlmbench.tasks.background.fixed import fitted
+from smlmbench.tasks.contracts.gating import Answers
 from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.truths.background_maps import BackgroundMaps
 
@@ -190,6 +191,17 @@ def test_sums_give_every_number(condition):
     assert low < found.values["background_rmse"] < high
     assert TASK.sums("free_background_rmse", table) is None
     assert TASK.sums("background_rmse", table.drop(columns="square")) is None
+
+
+def test_a_reduced_format_may_lose_a_hundredth_of_the_background(condition):
+    exact = edge_median.predict(condition, {"border_px": 1}, {}, 0)
+    passed = {}
+    for off in (0.001, 0.05):
+        level = condition.truth.maps.mean()
+        coarse = Raster(exact.values + np.where(exact.values > condition.truth.maps, off, -off) * level, PIXEL_NM)
+        found = TASK.gate([(Answers(coarse), Answers(exact), condition)], Scoring())
+        passed[off] = found.passed
+    assert passed == {0.001: True, 0.05: False}
 
 
 def test_the_median_of_the_edge_by_hand():
