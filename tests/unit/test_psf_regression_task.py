@@ -106,7 +106,7 @@ def test_bias_and_spread_stand_against_depth_and_are_drawn():
     assert all(abs(spread - np.hypot(5, 0.1 * 1000 / 10 / 12**0.5)) < 0.5 for spread in z["spread"])
     far = TASK.score(answer(z_nm=900.0), condition(), Scoring()).profiles
     runs = [Along("net", "t", "pick", 0, (profile, profile)), Along("lost", "t", "pick", 1, (far,))]
-    drawings = TASK.along(runs, {})
+    drawings = TASK.along(runs)
     assert len(drawings) == 3
     drawn = next(one for one in drawings if "of z_nm " in one.caption)
     assert b"<svg" in drawn.image
