@@ -32,7 +32,8 @@ CARD = {
     "fidelity": "verified",
     "deviations": [
         "dropout is off when it answers, so that answers repeat; in the authors' graph it stays on",
-        "when it answers each image is normalised by its own statistics, as with the authors' batches of one",
+        "each image is normalised by its own statistics, in training too: batch normalisation without averages, in "
+        "the authors' batches of one",
         "frames are padded to multiples of 2^(levels + 1), so that the deepest maps have 2 x 2 pixels, one having no "
         "spread",
         "sides of 128 px and other settings of the studies here; the authors crop 512 px, turned and bent elastically",
@@ -60,27 +61,6 @@ CARD = {
 }  # fmt: skip
 
 DROPPED = 3  # of the decoder's levels
-EPSILON = 1e-5
-
-
-class OwnStatistics(nn.Module):
-    """Normalises maps by the statistics of the batch in training, and by those of each image when answering.
-
-    No average is kept from training. Both are the same for batches of one, as the authors train.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(features))
-        self.bias = nn.Parameter(torch.zeros(features))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, F, H, W) of more than one pixel."""
-        if self.training:
-            return functional.batch_norm(maps, None, None, self.weight, self.bias, training=True, eps=EPSILON)
-        spread, mean = torch.var_mean(maps, dim=(2, 3), keepdim=True, correction=0)
-        scale = self.weight[:, None, None] * (spread + EPSILON).rsqrt()
-        return (maps - mean) * scale + self.bias[:, None, None]
 
 
 class Down(nn.Module):
@@ -90,7 +70,7 @@ class Down(nn.Module):
         super().__init__()
         self.first = first
         self.conv = nn.Conv2d(inside, outside, 4, 2, 1, bias=False)
-        self.norm = None if first else OwnStatistics(outside)
+        self.norm = None if first else nn.InstanceNorm2d(outside, affine=True)
         self.control = nn.Conv2d(1, outside, 1, bias=False)
 
     def forward(self, maps: Tensor, code: Tensor) -> Tensor:
@@ -107,7 +87,7 @@ class Up(nn.Module):
     def __init__(self, inside: int, outside: int, dropout: float, *, last: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inside, outside, 3, padding=1, bias=False)
-        self.norm = None if last else OwnStatistics(outside)
+        self.norm = None if last else nn.InstanceNorm2d(outside, affine=True)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, maps: Tensor) -> Tensor:
