@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -261,9 +260,3 @@ def _shared(density: Any, colours: int) -> Any:
     if not isinstance(density, dict):
         return density / colours
     return {**density, "min": density["min"] / colours, "max": density["max"] / colours}
-
-
-def small(folder: Path) -> dict[str, Any]:
-    """A description for checks, of a few small frames."""
-    del folder
-    return {"field_px": 16, "frames": 8, "psf": {"name": "scalar_pupil", "reach_nm": 700.0, "z_min_nm": -10.0}}

@@ -147,7 +147,8 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
 
     Returns:
         Frames from 0 in the batch, in order; `probability` is the score in unit mass (about 1 for one emitter, more for
-        unresolved ones); photons NaN; of several colours `channel` is the one in whose map it was found. The position of a spike has an error of at least fine pixel / sqrt(12) per axis.
+        unresolved ones); photons NaN; of several colours `channel` is the one in whose map it was found. The position
+        of a spike has an error of at least fine pixel / sqrt(12) per axis.
     """
     if "pixel_size_nm" not in settings:
         raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
