@@ -101,7 +101,8 @@ class Densification(Task):
         one_by_one = []
         for color, image in enumerate(images):
             points = table_of(truth.points[number][color], field_nm) if truth.points else None
-            pair = Images(image, truth.dense[number, color].astype(np.float64), pixel_nm)
+            others = np.delete(truth.dense[number], color, axis=0).astype(np.float64) if len(images) > 1 else None
+            pair = Images(image, truth.dense[number, color].astype(np.float64), pixel_nm, others=others)
             one_by_one.append(self.measure(gather(None, points, facts=facts, images=pair, reasons=WHY)))
         shared = set.intersection(*(set(values) for values, _ in one_by_one))
         numbers = {name: float(np.mean([values[name] for values, _ in one_by_one])) for name in shared}
