@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.registry import Catalog
-from smlmbench.study.cells import DataPlan, Picked
+from smlmbench.study.cells import SUPERVISED, DataPlan, Picked
 from smlmbench.study.digests import canonical as canonical
 from smlmbench.study.digests import file_digest as file_digest
 from smlmbench.study.digests import short_hash as short_hash
@@ -35,8 +35,10 @@ def cell_id(
     output: Picked,
     loss: Picked,
     training: Training,
+    method: Picked = SUPERVISED,
 ) -> str:
     """Identity of one training; `task` is its name from `known_as`, lambda is the loss's setting `weight`."""
+    recipe = {"name": method.name, "settings": {}} if method == SUPERVISED else picked_identity(method)
     return _hash(
         task=task,
         root_seed=root_seed,
@@ -46,7 +48,7 @@ def cell_id(
         output=picked_identity(output),
         loss=picked_identity(loss),
         training=training.model_dump(mode="json"),
-        method={"name": "supervised", "settings": {}, "teacher": None},
+        method={**recipe, "teacher": None},
         **data.train.trained_as(model.settings),
     )
 
