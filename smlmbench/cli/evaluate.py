@@ -59,7 +59,7 @@ def command(asked: _Asked) -> None:
     from smlmbench.registry import Catalog
     from smlmbench.run.tables.comparing import compare
 
-    pages: list[int | None] = list(asked.page or [None])
+    pages: list[int | None] = [*asked.page] if asked.page else [None]
     if asked.error_map is not None and len(pages) > 1:
         raise ConfigError(f"--error-map: one file for {len(pages)} pages; give one --page")
     names = (
@@ -88,12 +88,12 @@ def command(asked: _Asked) -> None:
         several = {"pages": [{"page": page, **one} for page, one in zip(pages, said, strict=True)]}
         emit_json({"protocol": scoring.protocol, **(several if len(said) > 1 else said[0])})
         return
-    names = dict.fromkeys(name for one in found for name in (*one.values, *one.reasons))
-    measured = [name for name in names if any(name in one.values for one in found)]
-    absent = [name for name in names if name not in measured] if len(found) == 1 else []  # else all of them in --json
+    every = dict.fromkeys(name for one in found for name in (*one.values, *one.reasons))
+    measured = [name for name in every if any(name in one.values for one in found)]
+    absent = [name for name in every if name not in measured] if len(found) == 1 else []  # else all of them in --json
     rows = [[name, *(_shown(one, name) for one in found)] for name in (*measured, *absent)]
-    columns = ["value"] if len(found) == 1 else [f"page {page}" for page in pages]
-    table(f"{scoring.protocol}, {asked.matcher} matcher, border {scoring.border_nm:g} nm", ["metric", *columns], rows)
+    headings = ["value"] if len(found) == 1 else [f"page {page}" for page in pages]
+    table(f"{scoring.protocol}, {asked.matcher} matcher, border {scoring.border_nm:g} nm", ["metric", *headings], rows)
 
 
 def _shown(scores: "Scores", name: str) -> str:

@@ -214,8 +214,7 @@ def gather(
             sums[:, [SUMS.index("axial_sq"), SUMS.index("dz")]] = np.nan
     seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
     tables, why = (found, truth, who, near, matches, sums), dict(reasons or {})
-    more = {"mean_frame": images.mean_frame, "others": images.others}
-    return Evidence(*tables, facts, *seen, **more, limit=limit, reasons=why)
+    return Evidence(*tables, facts, *seen, mean_frame=images.mean_frame, limit=limit, others=images.others, reasons=why)
 
 
 def _seen_in(found: Localizations, truth: Localizations, facts: Facts) -> Facts:

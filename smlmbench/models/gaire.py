@@ -108,4 +108,4 @@ def build(settings: Settings, given: Given) -> nn.Module:
 def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Pixels across that one pixel of the answer can see."""
     del upsampling
-    return 2.0 * (4 + 2 * settings["blocks"] + 1 + 2) + 1
+    return 2.0 * (4 + 2 * int(settings["blocks"]) + 1 + 2) + 1
