@@ -231,3 +231,11 @@ def test_scores_by_colour_say_why_there_are_none():
     assert nothing["colour_crosstalk"] == "no emitter was found"
     assert nothing["jaccard_colours"] == 0
     assert list(nothing) == GIVES
+
+
+def test_all_colours_see_one_background():
+    dark = described(density_per_um2=0.001, background_photons=30.0, wavelengths_nm=[500, 600, 700])
+    drawn, batch = frozen(dark), stream(dark).batch(0, 20)
+    for frames, level in ((drawn.frames.values, 30.0), (batch.inputs.numpy(), batch.truth.background_photons.mean())):
+        assert level == 30
+        assert np.median(frames) == pytest.approx(30, abs=1)
