@@ -8,8 +8,6 @@ Sample k is addressed by its number.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Settings, Statistics
-from smlmbench.data.targets import digest_of, statistics_of
+from smlmbench.data.contracts import Asked, Condition, Identity, Scope, Settings
+from smlmbench.data.rendered import Image, Rendered, Stream, drawn, frozen, no_neighbours, render, shown, sparse_facts
+from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.render import blur, rasterise
@@ -26,7 +25,7 @@ from smlmbench.seeds import derive_seed
 from smlmbench.simulate import places
 from smlmbench.simulate.chance import Fast
 from smlmbench.study.sources import PluginSource
-from smlmbench.truths.dense_structure import DenseStructure, Places, Taught
+from smlmbench.truths.dense_structure import Places
 
 CARD: dict[str, Any] = {
     "version": 1,
@@ -65,25 +64,13 @@ CARD: dict[str, Any] = {
         "control": {"default": 0.0, "min": -1.0, "max": 100.0, "help": "code of the structure, last channel"},
     },
     "tiny": {"frames": 3, "field_px": 32},
-    "facts": {"truth": "dense_structure", "knows": ["structure"], "drawn_anew": True},
+    "facts": {
+        "truth": "dense_structure", "knows": ["structure"], "drawn_anew": True,
+        "takes": {"structure": {"name": "microtubules"}},
+    },
 }  # fmt: skip
 
-STRUCTURE = {"name": "microtubules"}
-MARGIN_NM = 400.0
-SAMPLED = 16  # training samples that statistics and scale are taken from
-PERCENTILE = 99.9
-
-Image = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A sample: what a network is given (K + 2, H, W), dense images (K, H, W), true points and the widefield."""
-
-    given: Image
-    dense: Image
-    points: tuple[Places, ...]
-    widefield: Image | None
+MARGIN_NM = 400.0  # around the field
 
 
 class Renderer:
@@ -95,7 +82,7 @@ class Renderer:
 
     def __init__(self, description: PluginSource, catalog: Catalog) -> None:
         self.settings: Settings = description.settings
-        first = getattr(description, "structure", None) or STRUCTURE
+        first = description.structure or CARD["facts"]["takes"]["structure"]
         self._place = [places.build(one, catalog) for one in (first, *map(_named, self.settings["others"]))]
         self.side_px, self.pixel_nm = int(self.settings["field_px"]), float(self.settings["render_pixel_nm"])
         self._region = places.Region(self.side_px * self.pixel_nm, MARGIN_NM)
@@ -125,9 +112,9 @@ class Renderer:
         sparse = _mixed(sparse, drawn(settings["misassigned"], chance), chance)
         seen = self._widefield(points, chance)
         blank = seen is None or float(chance.uniform(1)) < blank_share
-        channels = [*map(self._image, sparse), self._enlarged(None if blank else seen)]
-        channels.append(np.full_like(channels[0], settings["control"]))
-        return Rendered(np.stack(channels), np.stack(dense), tuple(points), seen)
+        light, times = None if blank else seen, int(settings["widefield_pixels"])
+        given = shown([self._image(at) for at in sparse], light, times, settings["control"])
+        return Rendered(given, np.stack(dense), tuple(points), seen)
 
     def _localizations(
         self, place: places.Place, expected: torch.Tensor, noise_nm: float, chance: Fast, structure: Fast
@@ -164,40 +151,12 @@ class Renderer:
         )
         return np.asarray(chance.poisson(torch.from_numpy(light)).numpy(), dtype=np.float32)
 
-    def _enlarged(self, widefield: Image | None) -> Image:
-        if widefield is None:
-            return np.zeros((self.side_px, self.side_px), dtype=np.float32)
-        return enlarged(widefield, int(self.settings["widefield_pixels"]))
-
-
-def render(at: Places, shape_px: tuple[int, int], pixel_nm: float, sigma_nm: float) -> Image:
-    """Places (m, 2) counted on a grid (H, W), or each drawn as a Gaussian."""
-    counts = rasterise(at[:, 0], at[:, 1], shape_px, pixel_nm)
-    return np.asarray(blur(counts, sigma_nm / pixel_nm), dtype=np.float32)
-
 
 def binned(image: NDArray[np.floating[Any]], times: int) -> NDArray[np.float64]:
     """Sums over blocks of `times` x `times` pixels."""
     height, width = (side // times for side in image.shape)
     blocks = image[: height * times, : width * times].reshape(height, times, width, times)
     return np.asarray(blocks.sum(axis=(1, 3)), dtype=np.float64)
-
-
-def enlarged(widefield: Image, times: int) -> Image:
-    """A widefield on the render grid, between its pixels' middles linearly."""
-    given = torch.from_numpy(np.ascontiguousarray(widefield, dtype=np.float32))[None, None]
-    fine = torch.nn.functional.interpolate(given, scale_factor=times, mode="bilinear", align_corners=False)
-    return np.asarray(fine[0, 0].numpy(), dtype=np.float32)
-
-
-def drawn(value: Any, chance: Fast) -> float:
-    """A setting, drawn where it is a range."""
-    if not isinstance(value, Mapping):
-        return float(value)
-    unit, low, high = float(chance.uniform(1)), float(value["min"]), float(value["max"])
-    if value.get("law") == "log_uniform":
-        return float(low * (high / low) ** unit)
-    return low + unit * (high - low)
 
 
 def _mixed(colors: list[Places], share: float, chance: Fast) -> list[Places]:
@@ -231,87 +190,25 @@ def _check(settings: Settings) -> None:
         raise ConfigError("renderings: misassigned needs a second colour; name its structure in others")
 
 
-class Renderings:
-    """The training stream."""
-
-    def __init__(self, draw: Renderer, root_seed: int, seeds: tuple[str, ...]) -> None:
-        self._draw, self._root_seed, self._seeds = draw, root_seed, seeds
-        self.sample_shape: tuple[int, ...] = (draw.colors + 2, draw.side_px, draw.side_px)
-
-    def _sample(self, number: int) -> Rendered:
-        share = self._draw.settings["blank_share"]
-        return self._draw(derive_seed(self._root_seed, *self._seeds, str(number)), blank_share=share)
-
-    @cached_property
-    def _first(self) -> list[Rendered]:
-        return [self._sample(number) for number in range(SAMPLED)]
-
-    @property
-    def statistics(self) -> Statistics:
-        """Of the sparse images."""
-        return statistics_of(np.concatenate([one.given[:-2] for one in self._first]))
-
-    @cached_property
-    def image_scale(self) -> float:
-        """Mean 99.9 percentile of the lit pixels of dense images: a typical brightest pixel.
-
-        Raises:
-            ConfigError: All of these are dark.
-        """
-        return scale_of([one.dense for one in self._first])
-
-    @property
-    def output_settings(self) -> Mapping[str, float]:
-        """The render pixel, the typical brightest pixel, the number of colours."""
-        return {"pixel_size_nm": self._draw.pixel_nm, "image_scale": self.image_scale, "colors": self._draw.colors}
-
-    def batch(self, first: int, count: int) -> Batch:
-        """Samples first .. first + count - 1."""
-        made = [self._sample(first + number) for number in range(count)]
-        given, dense = (
-            torch.from_numpy(np.stack(each)) for each in ([one.given for one in made], [one.dense for one in made])
-        )
-        return Batch(given, Taught(dense), first)
-
-
-def scale_of(images: Sequence[Image]) -> float:
-    """Mean 99.9 percentile of the lit pixels of each image that has any.
-
-    Raises:
-        ConfigError: None has.
-    """
-    peaks = [float(np.percentile(dense[dense > 0], PERCENTILE)) for dense in images if (dense > 0).any()]
-    if not peaks:
-        raise ConfigError("no dense image of the training has a localization; give more frames or a higher rate")
-    return float(np.mean(peaks))
-
-
-def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Renderings:
+def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
     """The stream; a ConfigError where the network wants neighbours in time, which renderings have none of."""
-    if scope.context > 1:
-        raise ConfigError("renderings have no neighbours in time; choose a network that sees one frame")
-    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
-    return Renderings(Renderer(description, catalog), scope.root_seed, seeds)
+    no_neighbours(scope)
+    draw, seeds = Renderer(description, catalog), ("train", digest_of(identity, "train"), str(scope.repeat))
+    share = description.settings["blank_share"]
+
+    def sample(number: int) -> Rendered:
+        return draw(derive_seed(scope.root_seed, *seeds, str(number)), blank_share=share)
+
+    return Stream(sample, (draw.colors, draw.side_px, draw.side_px), draw.pixel_nm, draw.settings["control"])
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """A frozen set."""
     draw, digest = Renderer(description, catalog), digest_of(identity, asked.role)
-    count = int(description.settings["frames"])
-    made = [draw(derive_seed(asked.root_seed, asked.role, digest, str(number))) for number in range(count)]
-    seen = [one.widefield for one in made if one.widefield is not None]
-    few = description.settings["sparse_frames"]
-    return Condition(
-        name=name,
-        frames=ArrayFrames(np.stack([one.given for one in made])),
-        truth=DenseStructure(
-            np.stack([one.dense for one in made]), [one.points for one in made], np.stack(seen) if seen else None
-        ),
-        digest=digest,
-        facts={} if isinstance(few, Mapping) else {"sparse_frames": float(few)},
-        told={"pixel_size_nm": draw.pixel_nm},
-        truth_kind="simulated",
-    )
+    numbers = range(int(description.settings["frames"]))
+    made = [draw(derive_seed(asked.root_seed, asked.role, digest, str(number))) for number in numbers]
+    facts = sparse_facts(description.settings["sparse_frames"])
+    return frozen(name, made, draw.pixel_nm, digest=digest, facts=facts, truth_kind="simulated")
 
 
 def small(folder: Path) -> PluginSource:

@@ -111,12 +111,12 @@ def held(*networks: nn.Module) -> Iterator[None]:
     """Within it, what these networks say is a function of their inputs alone: their weights are given no gradient."""
     weights = [one for network in networks for one in network.parameters() if one.requires_grad]
     for one in weights:
-        one.requires_grad_(requires_grad=False)
+        one.requires_grad_(False)
     try:
         yield
     finally:
         for one in weights:
-            one.requires_grad_(requires_grad=True)
+            one.requires_grad_(True)
 
 
 class AnnaPalm(nn.Module):

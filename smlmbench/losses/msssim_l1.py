@@ -65,7 +65,8 @@ def msssim(image: Tensor, wanted: Tensor) -> Tensor:
         variances = square - mean**2 + square_other - other**2
         product = product * (2 * (both - mean * other) + C2) / (variances + C2)
     product = product * (2 * mean * other + C1) / (mean**2 + other**2 + C1)
-    return product.clamp(0, 1).mean(dim=(-2, -1))
+    mean_of: Tensor = product.clamp(0, 1).mean(dim=(-2, -1))
+    return mean_of
 
 
 def blurred(maps: Tensor, sigma_px: float) -> Tensor:

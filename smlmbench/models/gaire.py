@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given, Settings
+from smlmbench.data.rendered import BESIDE
 
 CARD = {
     "version": 1,
@@ -50,8 +51,6 @@ CARD = {
     },
 }
 
-FURTHER = 2  # channels that it does not look at: widefield and code
-
 
 class Block(nn.Module):
     """Two 3 x 3 convolutions, each followed by batch normalisation, and what they were given."""
@@ -84,7 +83,7 @@ class Gaire(nn.Module):
     def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
         width, last = settings["width"], settings["last"]
-        self.colors = int(given.output.get("colors", max(1, given.channels - FURTHER)))
+        self.colors = int(given.output.get("colors", max(1, given.channels - BESIDE)))
         self.register_buffer("scale", torch.tensor(float(given.output.get("image_scale", 1.0))))
         self.first = nn.Sequential(nn.Conv2d(self.colors, width, 9, padding=4), nn.ReLU(inplace=True))
         self.trunk = nn.Sequential(*(Block(width) for _ in range(settings["blocks"])))

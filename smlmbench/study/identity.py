@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.registry import Catalog
-from smlmbench.study.cells import SUPERVISED, DataPlan, Picked
+from smlmbench.study.cells import DataPlan, Picked
 from smlmbench.study.digests import canonical as canonical
 from smlmbench.study.digests import file_digest as file_digest
 from smlmbench.study.digests import short_hash as short_hash
@@ -35,10 +35,11 @@ def cell_id(
     output: Picked,
     loss: Picked,
     training: Training,
-    method: Picked = SUPERVISED,
 ) -> str:
-    """Identity of one training; `task` is its name from `known_as`, lambda is the loss's setting `weight`."""
-    recipe = {"name": method.name, "settings": {}} if method == SUPERVISED else picked_identity(method)
+    """Identity of one training; `task` is its name from `known_as`, lambda is the loss's setting `weight`.
+
+    The recipe is the one that the card of the loss names: whoever changes it raises the version of the loss.
+    """
     return _hash(
         task=task,
         root_seed=root_seed,
@@ -48,7 +49,7 @@ def cell_id(
         output=picked_identity(output),
         loss=picked_identity(loss),
         training=training.model_dump(mode="json"),
-        method={**recipe, "teacher": None},
+        method={"name": "supervised", "settings": {}, "teacher": None},
         **data.train.trained_as(model.settings),
     )
 

@@ -62,9 +62,9 @@ def cell_of(part: Loaded, plan: DataPlan, item: Combination, repeat: int, scored
     """One row; every part is already valid, so nothing is validated ten thousand times."""
     around = shared(part, plan, scored)
     content: dict[str, Any] = {"model": item.model, "output": item.output, "loss": item.loss, "training": item.training}
-    content |= {"root_seed": part.study.seed, "repeat": repeat, "data": plan, "method": item.method}
+    content |= {"root_seed": part.study.seed, "repeat": repeat, "data": plan}
     named = "" if item.refusal is not None else cell_id(task=known_as(part.catalog, part.task), **content)
-    return Cell.model_construct(cell_id=named, **{**around, **content})
+    return Cell.model_construct(cell_id=named, method=item.method, **{**around, **content})
 
 
 def skipped_of(cell: Cell, reason: str) -> Skipped:

@@ -5,23 +5,27 @@ over images; numbers of several colours are their means, consistency with the wi
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smlmbench import statistics
 from smlmbench.data.contracts import Condition
+from smlmbench.data.rendered import BESIDE
 from smlmbench.errors import ConfigError
 from smlmbench.figures import Panels
-from smlmbench.metrics.evidence import Facts, Images, gather
-from smlmbench.predictions import Localizations
+from smlmbench.formats.tiff_image import write_plain
+from smlmbench.metrics.hallucinated_mass import FAR_NM, far_from
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Scores, Task, Watch, mean_of_sums
-from smlmbench.tasks.contracts.sections import Section
-from smlmbench.truths.dense_structure import DenseStructure, Places
+from smlmbench.tasks.contracts.predicting import Predicted
+from smlmbench.tasks.contracts.sections import Drawing, Section, Told
+from smlmbench.tasks.densification import predicting, sweeps
+from smlmbench.tasks.densification.scoring import Image, Scored, by_color, scored
+from smlmbench.truths.dense_structure import DenseStructure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +40,19 @@ CARD = {
         "truths": ["dense_structure"],
         "default_for": ["dense_structure"],
         "keeps_table": False,
+        "predicts": ["_dense.tif", "_sparse.tif"],
     },
 }
 
-WHY = {"truth": "the true structure is not known", "mean_frame": "the condition has no widefield"}
-
-Image = NDArray[np.floating[Any]]
+READING = (
+    "MS-SSIM ranks, higher is better: both images are blurred by 1 render pixel, the answer is at its best gain and "
+    "compared with the dense image; means and intervals are over images, of several colours over these too.",
+    "Hallucinated is the share of an answer farther than 40 nm from any true point of the structure, lower is better: "
+    "a row that invents structure has more, and the dense image itself has some from stray localizations. "
+    "RSP is the agreement with the widefield, which is blind to what is finer than its blur.",
+)
+COLORS = ("crosstalk", "ssim")  # columns where there are several colours
+NOTE = "Densification: a dense image is one draw of many localizations, so that no row but the truth reaches 1."
 
 
 class Densification(Task):
@@ -73,14 +84,15 @@ class Densification(Task):
         del extras
         if condition.truth is None:
             return Scores({}, dict.fromkeys(self.card.facts["headline"], "the condition has no dense images"))
-        found: list[dict[str, float]] = []
+        found: list[Scored] = []
         reasons: dict[str, str] = {}
+        truth = truth_of(condition)
         for number, images in enumerate(answer):
-            values, absent = self._scored(images, condition, number, scoring)
-            found.append(values)
-            reasons |= absent
-        names = dict.fromkeys(name for values in found for name in values)
-        by_image = {name: [values.get(name, math.nan) for values in found] for name in names}
+            one = truth.part(number, number + 1)
+            found.append(scored(images, one, condition.pixel_size_nm, scoring, self.measure))
+            reasons |= found[-1].reasons
+        names = dict.fromkeys(name for one in found for name in one.values)
+        by_image = {name: [one.values.get(name, math.nan) for one in found] for name in names}
         means, intervals = {}, {}
         for name, numbers in by_image.items():
             known = np.array([value for value in numbers if math.isfinite(value)])
@@ -90,29 +102,7 @@ class Densification(Task):
                 drawn = statistics.frame_bootstrap(mean_of_sums, table, seed=0)
                 intervals[name] = drawn.low, drawn.high
         reasons = {name: reason for name, reason in reasons.items() if name not in means}
-        return Scores(means, reasons, intervals, by_image)
-
-    def _scored(
-        self, images: Image, condition: Condition, number: int, scoring: Scoring
-    ) -> tuple[dict[str, float], dict[str, str]]:
-        """Numbers of one image: means over its colours, and those of their sum where only that has them."""
-        truth, pixel_nm, facts = truth_of(condition), condition.pixel_size_nm, Facts(scoring)
-        field_nm = (images.shape[2] * pixel_nm, images.shape[1] * pixel_nm)
-        one_by_one = []
-        for color, image in enumerate(images):
-            points = table_of(truth.points[number][color], field_nm) if truth.points else None
-            others = np.delete(truth.dense[number], color, axis=0).astype(np.float64) if len(images) > 1 else None
-            pair = Images(image, truth.dense[number, color].astype(np.float64), pixel_nm, others=others)
-            one_by_one.append(self.measure(gather(None, points, facts=facts, images=pair, reasons=WHY)))
-        shared = set.intersection(*(set(values) for values, _ in one_by_one))
-        numbers = {name: float(np.mean([values[name] for values, _ in one_by_one])) for name in shared}
-        widefield = None if truth.widefield is None else truth.widefield[number]
-        summed = Images(images.sum(axis=0), None, pixel_nm, widefield)
-        values, absent = self.measure(gather(None, None, facts=facts, images=summed, reasons=WHY))
-        values |= numbers
-        alone = {name: reason for _, missing in one_by_one for name, reason in missing.items() if name not in values}
-        of_sum = {name: absent[name] for name, reason in alone.items() if reason == WHY["mean_frame"]}
-        return values, alone | of_sum
+        return Scores(means, reasons, intervals, by_image, by_color(found))
 
     def example(self, condition: Condition) -> int | None:
         """The first image."""
@@ -123,19 +113,48 @@ class Densification(Task):
         if not condition.frames.n_frames:
             return None
         given, truth = condition.frames.read(0, 1)[0], condition.truth
+        beyond, said = None, ""
+        if isinstance(truth, DenseStructure) and truth.points:
+            far = [far_from(given.shape[1:], points, condition.pixel_size_nm) for points in truth.points[0]]
+            beyond, said = (answer[0] * np.stack(far)).sum(axis=0), f"farther than {FAR_NM:g} nm from the structure"
         return Panels(
-            input_image=given[:-2].sum(axis=0),
+            input_image=given[:-BESIDE].sum(axis=0),
             prediction=answer[0].sum(axis=0),
             truth=truth.dense[0].sum(axis=0) if isinstance(truth, DenseStructure) else None,
             pixel_nm=condition.pixel_size_nm,
             unit="localizations",
             fine_unit="localizations",
+            marked=beyond,
+            marked_said=said,
         )
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
-        """Image numbers."""
-        del frame, conditions
-        return Section(columns=tuple(self.card.facts["headline"]))
+        """Image numbers, and how to read them."""
+        known = {name: sweeps.frames_of(facts) for name, facts in conditions.items()}
+        beside = {name: f"{frames:g} frames" for name, frames in known.items() if frames is not None}
+        several = len(frame) > 0 and bool(frame.loc[frame["metric"] == COLORS[0], "value"].notna().any())
+        columns = (*self.card.facts["headline"], *(COLORS if several else ()))
+        return Section(columns=columns, reading=READING, notes=(NOTE,), beside=beside)
+
+    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
+        """What rows gain with frames."""
+        return sweeps.drawings(boards)
+
+    def work(self, condition: Condition) -> tuple[str, float] | None:
+        """Square micrometres of an image."""
+        wide, high = condition.field_nm
+        return ("um2", wide * high / 1e6)
+
+    def predict(self, model: Model, asked: Predicted) -> list[Path]:
+        """The dense image of a user's table, or of a sparse image; the rendered table beside it."""
+        return predicting.predict(model, asked)
+
+    def write(self, answer: Image, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
+        """The first image, its colours added up, unless everything is wanted."""
+        del applied
+        path = folder / f"{name}_dense.tif"
+        write_plain(path, answer[0].sum(axis=0))
+        return [path]
 
 
 def truth_of(condition: Condition) -> DenseStructure:
@@ -147,12 +166,6 @@ def truth_of(condition: Condition) -> DenseStructure:
     if not isinstance(condition.truth, DenseStructure):
         raise ConfigError(f"condition '{condition.name}' has no dense images; give a source that renders some")
     return condition.truth
-
-
-def table_of(points: Places, field_nm: tuple[float, float]) -> Localizations:
-    """True points as a table of one frame."""
-    columns = {"frame": np.zeros(len(points), dtype=np.int64), "x_nm": points[:, 0], "y_nm": points[:, 1]}
-    return Localizations.of(columns, n_frames=1, field_nm=field_nm)
 
 
 def build(name: str, catalog: Catalog) -> Densification:
