@@ -1,6 +1,7 @@
 """Gaire: layers, colours, where it starts, how far it sees; its loss; cross-talk by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -155,3 +156,30 @@ def test_the_share_of_wrong_colours_may_be_a_range():
     law = {"min": 0.0, "max": 0.5, "law": "uniform"}
     stream = renderings.training_set(described(misassigned=law), {"d": 1}, Scope(3), CATALOG)
     assert stream.batch(0, 2).inputs.shape == (2, 4, 48, 48)
+
+
+def test_each_colour_has_numbers_of_its_own_where_there_are_several():
+    task = tasks.load("densification", CATALOG)
+    condition = renderings.condition("t", described(), {"d": 1}, Asked("test", 3), CATALOG)
+    answer = condition.truth.dense.copy()
+    answer[:, 1] += 0.5 * answer[:, 0]  # the second colour sees the first
+    scores = task.score(answer, condition, Scoring())
+    colors = scores.profiles["colors"]
+    assert colors["color"] == [0.0, 1.0]
+    assert colors["crosstalk"][0] == pytest.approx(0, abs=1e-6)
+    assert colors["crosstalk"][1] > 0.2
+    assert scores.values["crosstalk"] == pytest.approx(np.mean(colors["crosstalk"]))
+    assert colors["ssim"][0] == pytest.approx(1)
+    assert colors["ssim"][1] < 0.99
+    alone = renderings.condition("t", described(others=[]), {"d": 1}, Asked("test", 3), CATALOG)
+    scores = task.score(alone.truth.dense, alone, Scoring())
+    assert scores.profiles == {}
+    assert scores.reasons["crosstalk"] == "there is one colour alone"
+
+
+def test_the_page_has_columns_of_colours_where_there_are_several():
+    task = tasks.load("densification", CATALOG)
+    frame = pd.DataFrame({"metric": ["ms_ssim", "crosstalk"], "value": [0.9, 0.1]})
+    assert task.section(frame, {}).columns[-2:] == ("crosstalk", "ssim")
+    assert "crosstalk" not in task.section(frame.assign(value=[0.9, np.nan]), {}).columns
+    assert "crosstalk" not in task.section(pd.DataFrame(), {}).columns
