@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from smlmbench import tasks
 from smlmbench.data.contracts import Condition
-from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.registry import Catalog
@@ -87,12 +86,7 @@ def example_picture(task: Task, model: Model, condition: Condition, tuned: Mappi
     if number is None:
         return None
     one = condition.unit(number)
-    return _drawn(task, task.answer(model, one, tuned), one)
-
-
-def _drawn(task: Task, answer: Any, condition: Condition) -> Picture | None:
-    shown = task.panels(answer, condition)
-    return None if shown is None or shown.truth is None else uint8_panel(shown)
+    return task.picture(task.answer(model, one, tuned), one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +132,7 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
         made.answers[name] = found
         shown = not condition.apart and task.example(condition) is not None
-        drawn = _drawn(task, found, condition) if shown else None
+        drawn = task.picture(found, condition) if shown else None
         if drawn is not None:
             made.pictures[name] = drawn
     return made

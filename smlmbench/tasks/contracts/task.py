@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
-from smlmbench.figures import Panels
+from smlmbench.figures import Panels, uint8_panel
 from smlmbench.movies import Frames
 from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog, MetricCard
@@ -101,6 +101,10 @@ class Model(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Of its output kind, with the camera pixel (`pixel_size_nm`)."""
+
+    @property
+    def network(self) -> Callable[..., "torch.Tensor"]:
+        """What answers; a module unless a runtime made something else of it."""
 
     def movie(
         self, frames: Frames, threshold: float, *, keep_image: bool = True, keep_table: bool = True,
@@ -309,6 +313,11 @@ class Task(ABC):
         """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
         del answer, condition
         return None
+
+    def picture(self, answer: Any, condition: Condition) -> NDArray[np.uint8] | None:
+        """What is stored of it where its truth is known, (height, width, 3); by default the panels."""
+        shown = self.panels(answer, condition)
+        return None if shown is None or shown.truth is None else uint8_panel(shown)
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """Its part of the page, from the facts of each condition.

@@ -1,0 +1,15 @@
+"""Scenes: true emitters of inputs that are no frames yet, since every network draws them through its own mask."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from smlmbench.truths.emitters import Emitters
+
+KIND = "scenes"
+
+
+@dataclass(frozen=True)
+class SceneEmitters(Emitters):
+    """As `Emitters`; unit n of a frozen set is a scene (see `smlmbench/optics/scenes.py`)."""
+
+    kind: ClassVar[str] = KIND
