@@ -32,7 +32,13 @@ CARD = {
     "version": 1,
     "summary": "Scenes of emitters that a network draws through the phase mask that it designs",
     "settings": {
-        "emitters": {"default": 5.0, "min": 0.0, "max": 10000.0, "ranged": True, "help": "of a scene; ends are reached"},
+        "emitters": {
+            "default": 5.0,
+            "min": 0.0,
+            "max": 10000.0,
+            "ranged": True,
+            "help": "of a scene; ends are reached",
+        },
         "photons": {"default": 5000.0, "min": 1.0, "max": 1e7, "ranged": True, "help": "of an emitter, all collected"},
         "background_photons": {"default": 10.0, "min": 0.0, "max": 1e6, "ranged": True, "help": "per pixel of a scene"},
         "min_photons": {"default": 0.0, "min": 0.0, "max": 1e7, "help": "dimmer emitters shine, but are no targets"},
@@ -48,6 +54,7 @@ CARD = {
     },
 }
 
+PIXEL_NM = 110.0
 STATISTICS_SCENES = 16
 FROZEN_SCENES = 400
 EXAMPLE: dict[str, Any] = {"name": "scalar_pupil", "z_min_nm": -400.0, "z_max_nm": 400.0, "reach_nm": 1000.0}
@@ -98,12 +105,13 @@ class SceneStream:
         taught = photons >= self._description.settings["min_photons"]
         extent = self._side * self.pixel_nm
         truth = Sampled(
-            sample[taught],
-            *(within(at[taught].numpy(), extent) for at in (x_nm, y_nm)),
-            z_nm[taught].float(),
-            photons[taught].float(),
-            self.pixel_nm,
-            inputs[:, 1].mean(dim=(1, 2)),
+            sample=sample[taught],
+            x_nm=within(x_nm[taught].numpy(), extent),
+            y_nm=within(y_nm[taught].numpy(), extent),
+            z_nm=z_nm[taught].float(),
+            photons=photons[taught].float(),
+            pixel_size_nm=self.pixel_nm,
+            background_photons=inputs[:, 1].mean(dim=(1, 2)),
         )
         return Batch(inputs, truth, first)
 
@@ -126,14 +134,14 @@ def scene(
 
 def _count(law: Any, chance: Chance) -> int:
     if not isinstance(law, Mapping):
-        return round(law)
+        return round(float(law))
     wider = {**law, "max": law["max"] + 1}
     return min(int(quantile(wider, chance.uniform(1))), int(law["max"]))
 
 
 def pixel_of(description: PluginSource) -> float:
     """The camera pixel in nm."""
-    return float(description.pixel_size_nm or CARD["facts"]["takes"]["pixel_size_nm"])
+    return float(description.pixel_size_nm or PIXEL_NM)
 
 
 def optics_of(description: PluginSource, catalog: Catalog) -> PupilPsf:
@@ -145,9 +153,7 @@ def optics_of(description: PluginSource, catalog: Catalog) -> PupilPsf:
     built = psf.build(description.psf or {}, catalog)
     if not isinstance(built, PupilPsf):
         name = (description.psf or {}).get("name")
-        raise ConfigError(
-            f"scenes: psf '{name}' has no pupil to put a mask in; choose scalar_pupil or vectorial_pupil"
-        )
+        raise ConfigError(f"scenes: psf '{name}' has no pupil to put a mask in; choose scalar_pupil or vectorial_pupil")
     side, most = int(description.settings["field_px"]), largest_of(description.settings["emitters"])
     if most > (held := room(side, side)):
         raise ConfigError(

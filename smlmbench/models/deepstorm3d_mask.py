@@ -123,4 +123,4 @@ def build(settings: Settings, given: Given) -> nn.Module:
 def receptive_field_px(settings: Settings, upsampling: int) -> float:
     """Camera pixels across that the output within one camera pixel can see, of the network alone."""
     del upsampling
-    return 2.0 * (1 + settings["blocks"]) + 1
+    return float(2 * (1 + settings["blocks"]) + 1)

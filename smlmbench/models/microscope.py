@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from smlmbench import psf
 from smlmbench.errors import ConfigError
+from smlmbench.limit.inverse import inverses
+from smlmbench.limit.scene import Scene
 from smlmbench.optics.imaging import Pixels, image
 from smlmbench.optics.pupil import Pupil
 from smlmbench.optics.scenes import Scenes, field, rates
-from smlmbench.limit.inverse import inverses
-from smlmbench.limit.scene import Scene
 from smlmbench.psf.contracts import Canvas, Psf, Shapes, Spots, Stand, Window
 from smlmbench.psf.pupil import PupilPsf, phase_of
 from smlmbench.registry import Catalog

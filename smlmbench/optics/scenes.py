@@ -77,9 +77,9 @@ def rates(scenes: Scenes, light: Callable[[torch.Tensor, Pixels], torch.Tensor],
     `light` gives the share of an emitter's photons at depths (n,) in pixels around them; `pixels` are those of the
     field, from its outer corner.
     """
-    around = replace(
-        pixels, x_nm=pixels.x_nm - scenes.x_nm[:, None], y_nm=pixels.y_nm - scenes.y_nm[:, None]
-    )  # of every emitter
+    if not len(scenes.sample):  # no transform is made of nothing
+        return scenes.background.double()
+    around = replace(pixels, x_nm=pixels.x_nm - scenes.x_nm[:, None], y_nm=pixels.y_nm - scenes.y_nm[:, None])
     seen = light(scenes.z_nm, around) * scenes.photons[:, None, None]
     return scenes.background.double().index_add(0, scenes.sample, seen)
 

@@ -5,8 +5,9 @@ made by `build(name, catalog)` beside its `CARD`. Only `answer`, `watch` and `sc
 has a default that suits a task with nothing to tune, no further frozen sets and no picture.
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
-truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
-(further frozen sets that sources draw for it), `doubts`, `compares`, `fits` (True where it has a method of that name).
+truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `inner` (a task
+whose metrics are its own too), `extras` (further frozen sets that sources draw for it), `doubts`, `compares`, `fits`
+(True where it has a method of that name).
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from smlmbench.errors import ConfigError
 from smlmbench.figures import Panels, uint8_panel
 from smlmbench.movies import Frames
 from smlmbench.predictions import Floats
-from smlmbench.registry import Catalog, MetricCard
+from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts.applied import AppliedRow, MoviePart, Untrue
@@ -162,8 +163,7 @@ class Task(ABC):
 
     def metric_files(self) -> list[str]:
         """Registered metric files of this task."""
-        cards = {name: self.catalog.card("metrics", name) for name in self.catalog.names("metrics")}
-        return [name for name, card in cards.items() if isinstance(card, MetricCard) and self.name in card.tasks]
+        return list(self.catalog.metrics_of(self.name))
 
     def measure(self, evidence: Any) -> tuple[dict[str, float], dict[str, str]]:
         """Run every metric of this task: finite numbers, and the reasons of the others."""
