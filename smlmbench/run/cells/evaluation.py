@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smlmbench import tasks
 from smlmbench.data.contracts import Condition
+from smlmbench.errors import UnansweredError
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.registry import Catalog
@@ -81,12 +82,9 @@ def answers_of(
 
 
 def example_picture(task: Task, model: Model, condition: Condition, tuned: Mapping[str, float]) -> Picture | None:
-    """A network's answer to the unit that shows most; None where there is no truth or nothing to see."""
-    number = task.example(condition)
-    if number is None:
-        return None
-    one = condition.unit(number)
-    return task.picture(task.answer(model, one, tuned), one)
+    """A network's answer to the units that show most; None where there is no truth or nothing to see."""
+    shown = task.shown_of(condition)
+    return None if shown is None else task.picture(task.answer(model, shown, tuned), shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +119,22 @@ def referee_of(reference: Reference, catalog: Catalog) -> Referee:
 
 
 def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog) -> Evaluation:
-    """Score a row that needs no training on every condition."""
+    """Score a row that needs no training on every condition; one that it cannot answer has reasons alone.
+
+    Raises:
+        UnansweredError: It can answer none.
+    """
     task, referee, made = tasks.load(reference.task, catalog), referee_of(reference, catalog), Evaluation()
     one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
+    unanswered: list[UnansweredError] = []
     for name, condition in conditions.items():
         own = referee.knowing(condition)
-        found = task.refer(own, condition)
+        try:
+            found = task.refer(own, condition)
+        except UnansweredError as error:
+            made.tests[name] = Scores({}, dict.fromkeys(task.card.facts["headline"], str(error)))
+            unanswered.append(error)
+            continue
         further = {} if one_movie else condition.extras
         extras = {extra: task.refer(own, frozen) for extra, frozen in further.items()}
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
@@ -135,6 +143,8 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
         drawn = task.picture(found, condition) if shown else None
         if drawn is not None:
             made.pictures[name] = drawn
+    if unanswered and not made.answers:
+        raise unanswered[0]
     return made
 
 

@@ -7,7 +7,9 @@ has a default that suits a task with nothing to tune, no further frozen sets and
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `inner` (a task
 whose metrics are its own too), `extras` (further frozen sets that sources draw for it), `doubts`, `compares`, `fits`
-(True where it has a method of that name).
+(True where it has a method of that name), `predicts` (endings of the files that `predict` writes; absent where what it
+finds are localizations), `whole_units` (True where inputs are never cut, padded or tiled: networks are told their
+sides).
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +33,8 @@ from smlmbench.tasks.contracts.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.contracts.fits import Fitting
 from smlmbench.tasks.contracts.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.contracts.measuring import Measuring
-from smlmbench.tasks.contracts.sections import Drawing, Section, Told
+from smlmbench.tasks.contracts.predicting import Predicted
+from smlmbench.tasks.contracts.sections import Along, Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
@@ -309,6 +312,10 @@ class Task(ABC):
         del condition
         return None
 
+    def shown_of(self, condition: Condition) -> Condition | None:
+        """The units that a picture shows, as a condition of their own: by default the example alone."""
+        return None if (number := self.example(condition)) is None else condition.unit(number)
+
     def panels(self, answer: Any, condition: Condition) -> Panels | None:
         """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
         del answer, condition
@@ -327,9 +334,12 @@ class Task(ABC):
         del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
 
-    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:  # noqa: ARG002
+        """Figures of a board from the profiles that its lines have stored, behind those of its section."""
+        return ()
+
+    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:  # noqa: ARG002
         """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""
-        del boards
         return ()
 
     def applied(self, answer: Any, condition: Condition, taught: Condition) -> Untrue:
@@ -340,9 +350,8 @@ class Task(ABC):
         del answer, condition, taught
         return Untrue()
 
-    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:  # noqa: ARG002
         """The page's part for a movie without truth, from what is stored of every row; None: nothing is said."""
-        del rows
         return None
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
@@ -367,6 +376,15 @@ class Task(ABC):
         """The part of an answer that is about one unit, as if that were all; None where it says nothing of units."""
         del answer, number
         return None
+
+    def predict(self, model: Model, asked: Predicted) -> list[Path]:
+        """Write what a trained network says of a user's file (fact `predicts`); the files, the main one first.
+
+        Raises:
+            ConfigError: The task writes no results of its own.
+        """
+        del model, asked
+        raise ConfigError(f"task {self.name} predicts nothing from a user's file")
 
     def compare(self, found: Any, truth: Any, options: Mapping[str, Any]) -> Scores:
         """Score a file of any program, or a prediction in memory, against a true one (`smlmbench evaluate`).
