@@ -13,10 +13,10 @@ sides).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +34,13 @@ from smlmbench.tasks.contracts.fits import Fitting
 from smlmbench.tasks.contracts.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.contracts.measuring import Measuring
 from smlmbench.tasks.contracts.predicting import Predicted
+from smlmbench.tasks.contracts.rows import Model, OnUnits, Referee
 from smlmbench.tasks.contracts.sections import Along, Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
-OnUnits = Callable[[int], None] | None
 Chosen = Mapping[str, float] | None
 
 
@@ -97,45 +96,6 @@ class Watch:
     mass: float
     numbers: Mapping[str, float]
     tuned: Mapping[str, float] = field(default_factory=dict)
-
-
-class Model(Protocol):
-    """A trained network that is ready to answer, as `inference` makes it."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Of its output kind, with the camera pixel (`pixel_size_nm`)."""
-
-    @property
-    def network(self) -> Callable[..., "torch.Tensor"]:
-        """What answers; a module unless a runtime made something else of it."""
-
-    def movie(
-        self, frames: Frames, threshold: float, *, keep_image: bool = True, keep_table: bool = True,
-        on_frames: OnUnits = None,
-    ) -> Any:  # fmt: skip
-        """Stream frames: their table and the sum of their fine images, as a `Prediction`."""
-
-    def raw(self, frames: Frames, on_frames: OnUnits = None) -> "Iterable[torch.Tensor]":
-        """Raw output of batches of units, in order, on the CPU."""
-
-    def decoded(self, raw: "torch.Tensor", threshold: float = float("nan")) -> Any:
-        """What the output kind reads out of raw output."""
-
-
-class Referee(Protocol):
-    """A reference ready to answer: settings, output settings and seed are given already."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Its own."""
-
-    @property
-    def output(self) -> Mapping[str, Any]:
-        """Of the output kind whose grid it draws on, with the camera pixel."""
-
-    def __call__(self, condition: Condition) -> Any:
-        """What it says about a condition."""
 
 
 class Task(ABC):

@@ -23,7 +23,7 @@ from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Tuned, Watch
 from smlmbench.tasks.contracts.gating import MOST_LOST, Answers, Gate
-from smlmbench.tasks.contracts.sections import Drawing, Section, Told
+from smlmbench.tasks.contracts.sections import Along, Drawing, Section, Told
 from smlmbench.tasks.optics import gain
 from smlmbench.tasks.optics.masks import Masked, drawn, is_scene, masked
 
@@ -147,6 +147,10 @@ class Optics(Task):
         )
         return self.inner.gate(inside, scoring, most_lost)
 
+    def shown_of(self, condition: Condition) -> Condition | None:
+        """As the inner task."""
+        return self.inner.shown_of(condition)
+
     def example(self, condition: Condition) -> int | None:
         """As the inner task."""
         return self.inner.example(condition)
@@ -189,6 +193,10 @@ class Optics(Task):
             on_each=(*made.on_each, *OWN),
             against="",
         )
+
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
+        """Bounds over depth, mask by mask."""
+        return [*gain.bounds(lines)]
 
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
         """What the learned mask gains over the best that stays as it is."""

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.tasks.contracts.sections import Drawing, Told
+from smlmbench.tasks.contracts.sections import Along, Drawing, Told
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PROFILE = "bounds"
+MOST_NM = 100.0
 LEARNED = "(learned)"  # in the labels of rows, whose networks name their setting `mask` as what competes apart
 
 
@@ -78,4 +80,28 @@ def drawings(boards: Sequence[Told], primary: str, sign: float) -> Iterator[Draw
             f"Masks on {board.data}. {said} ({primary}, mean over the conditions; paired over scenes and repeats).",
             f"Bars of {primary} by mask: {points}",
             bars(drawn, x_label=primary),
+        )
+
+
+def bounds(lines: Sequence[Along]) -> Iterator[Drawing]:
+    """Bounds of x, y and z over depth of all masks of a board, from its first condition; none where none is stored."""
+    from smlmbench.figures import sweep
+
+    known = [line for line in lines if any(PROFILE in one for one in line.profiles)]
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(one for one in known if one.condition == known[0].condition):
+        for repeat in line.profiles:
+            held = repeat.get(PROFILE, {})
+            for axis in "xyz":
+                points = zip(held.get("z_nm", ()), held.get(f"bound_{axis}_nm", ()), strict=True)
+                of = {"panel": f"bound of {axis} (nm)", "label": line.label, "kind": line.kind, "style": line.style}
+                rows += [{**of, "x": z, "y": y, "line": number} for z, y in points if y is not None and y <= MOST_NM]
+            break  # of the first repeat: learned masks differ, and a mean of them is no mask
+    if rows:
+        names = list(dict.fromkeys(row["label"] for row in rows))
+        yield Drawing(
+            f"Least standard deviations of a lone emitter over depth, behind each mask (of the first repeat), on "
+            f"{known[0].condition}; those above {MOST_NM:g} nm are left out.",
+            f"Bounds of x, y and z against depth of {', '.join(names)}",
+            sweep(rows, [""] * len(names), x_label="depth (nm)", log=False),
         )
