@@ -64,6 +64,7 @@ class SceneStream:
     """An addressable stream: scene k depends on its number alone."""
 
     def __init__(self, description: PluginSource, catalog: Catalog, seeds: tuple[int, tuple[str, ...]]) -> None:
+        checked(description)
         self.optics = optics_of(description, catalog)
         self._description, self._seeds = description, seeds
         self._side, self.pixel_nm = int(description.settings["field_px"]), pixel_of(description)
@@ -148,18 +149,28 @@ def optics_of(description: PluginSource, catalog: Catalog) -> PupilPsf:
     """The PSF of a description.
 
     Raises:
-        ConfigError: It has no pupil, or the scenes cannot hold so many emitters.
+        ConfigError: It has no pupil.
     """
     built = psf.build(description.psf or {}, catalog)
     if not isinstance(built, PupilPsf):
         name = (description.psf or {}).get("name")
-        raise ConfigError(f"scenes: psf '{name}' has no pupil to put a mask in; choose scalar_pupil or vectorial_pupil")
+        raise ConfigError(
+            f"{description.kind}: psf '{name}' has no pupil to put a mask in; choose scalar_pupil or vectorial_pupil"
+        )
+    return built
+
+
+def checked(description: PluginSource) -> None:
+    """Refuse more emitters than a scene can hold.
+
+    Raises:
+        ConfigError: With both numbers.
+    """
     side, most = int(description.settings["field_px"]), largest_of(description.settings["emitters"])
     if most > (held := room(side, side)):
         raise ConfigError(
             f"scenes: {most:g} emitters in {side} x {side} px, which hold {held}; give fewer, or a larger field_px"
         )
-    return built
 
 
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> SceneStream:
@@ -170,6 +181,7 @@ def training_set(description: PluginSource, identity: Identity, scope: Scope, ca
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """A frozen set, 400 scenes where their number is not stated."""
+    checked(description)
     digest, optics = digest_of(identity, asked.role), optics_of(description, catalog)
     settings, pixel_nm = description.settings, pixel_of(description)
     count = int(settings["frames"] or FROZEN_SCENES)

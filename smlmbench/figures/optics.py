@@ -75,11 +75,12 @@ def _phase(axis: "Axes", shown: Design) -> None:
 
 def _frame(axis: "Axes", shown: Design) -> None:
     frame = np.asarray(shown.frame)
-    height, width = (side * shown.pixel_nm for side in frame.shape)
+    known = math.isfinite(shown.pixel_nm)
+    height, width = (side * (shown.pixel_nm if known else 1.0) for side in frame.shape)
     axis.imshow(frame, cmap="gray", extent=(0, width, height, 0), interpolation="nearest")
     axis.set_title("A frame through it")
     draw_positions(axis, places(shown.truth_nm), places(shown.found_nm))
-    draw_scale_bar(axis, width, height, "white")
+    draw_scale_bar(axis, width, height, "white", in_px=not known)
 
 
 def _curves(axis: "Axes", z_nm: ArrayLike, title: str, lines: Mapping[str, ArrayLike]) -> None:

@@ -8,8 +8,8 @@ from smlmbench.metrics.masked import MaskSeen
 
 CARD = {
     "version": 1,
-    "summary": "Least standard deviations behind a mask (median over the depths) and the mask's smoothness.",
-    "tasks": ["optics"],
+    "summary": "Bounds of a lone emitter behind a mask (of the first colour) over the depths, and its smoothness.",
+    "tasks": ["optics", "optics_colors"],
     "gives": {
         "bound_lateral_nm": {
             "title": "Bound of x, y (nm)",

@@ -31,6 +31,12 @@ class Scenes:
     photons: torch.Tensor
     colour: torch.Tensor
 
+    def of(self, colour: int) -> "Scenes":
+        """With the emitters of one colour alone."""
+        rows = self.colour == colour
+        columns = ("sample", "x_nm", "y_nm", "z_nm", "photons", "colour")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
 
 def room(height: int, width: int) -> int:
     """Emitters that a scene can hold."""

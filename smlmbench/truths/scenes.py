@@ -1,11 +1,12 @@
-"""Scenes: true emitters of inputs that are no frames yet, since every network draws them through its own mask."""
+"""Scenes: the truth of inputs that are no frames yet, since every network draws them through its own mask."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from smlmbench.truths.emitters import Emitters
+from smlmbench.truths.labels import Labels
 
-KIND = "scenes"
+KIND, COLOURED = "scenes", "color_scenes"
 
 
 @dataclass(frozen=True)
@@ -13,3 +14,10 @@ class SceneEmitters(Emitters):
     """As `Emitters`; unit n of a frozen set is a scene (see `smlmbench/optics/scenes.py`)."""
 
     kind: ClassVar[str] = KIND
+
+
+@dataclass(frozen=True)
+class SceneLabels(Labels):
+    """As `Labels`; unit n of a frozen set is a scene of one emitter."""
+
+    kind: ClassVar[str] = COLOURED

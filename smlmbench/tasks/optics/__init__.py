@@ -211,9 +211,7 @@ class Optics(Task):
         made = self.inner.write(answer.inner, folder, name, applied=applied)
         if answer.mask is None:
             return made
-        path = folder / f"{name}_mask.tif"
-        answer.mask.write(path)
-        return [*made, path]
+        return [*made, *answer.mask.write(folder, name)]
 
     def read(self, folder: Path, name: str) -> Seen | None:
         """What the inner task can read of it."""

@@ -1,8 +1,9 @@
 """The mask of a network as it is scored and shown: its phase, its bounds over depth, its images of one emitter."""
 
+import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from smlmbench.models.masks import FIXED, best_strength, fixed
 from smlmbench.models.microscope import Light, Microscope, depth_bounds
 from smlmbench.movies import Frames
 from smlmbench.optics.imaging import Pixels
+from smlmbench.optics.pupil import Pupil
 from smlmbench.optics.scenes import CHANNELS
 
 AT_ONCE = 32  # scenes drawn together
@@ -31,11 +33,19 @@ SPOT_PX = 33
 class Masked:
     """A mask with the microscope that it lies in, and the light at which it is judged."""
 
-    microscope: Microscope
-    phase: torch.Tensor  # (side, side) radians, on the processor
+    arms: tuple[tuple[str, Microscope, torch.Tensor], ...]  # of every colour its name, and the phase, (side, side) rad
     light: Light
     name: str = "this mask"
-    _fixed: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def microscope(self) -> Microscope:
+        """That of the first colour, as is the phase."""
+        return self.arms[0][1]
+
+    @property
+    def phase(self) -> torch.Tensor:
+        """(side, side) radians, on the processor."""
+        return self.arms[0][2]
 
     @cached_property
     def seen(self) -> MaskSeen:
@@ -60,43 +70,56 @@ class Masked:
         return found
 
     def spots(self) -> dict[str, NDArray[np.float64]]:
-        """Images of one emitter over the depths, in camera pixels."""
+        """Images of one emitter over the depths, in camera pixels, of every colour."""
         low, high = self.microscope.depth_nm
-        z_nm = torch.linspace(low, high, SHOWN, dtype=torch.float64)
+        z_nm = torch.linspace(low, high, max(2, SHOWN // len(self.arms)), dtype=torch.float64)
+        found: dict[str, NDArray[np.float64]] = {}
         pixel_nm = self.light.pixel_size_nm
         at = (torch.arange(SPOT_PX, dtype=torch.float64) - SPOT_PX // 2) * pixel_nm
-        images = self.microscope.light(z_nm, self.phase, Pixels(at, at, pixel_nm, self.microscope.blur_nm))
-        return {f"{depth / 1000:+.2f} µm": one.numpy() for depth, one in zip(z_nm.tolist(), images, strict=True)}
+        for colour, microscope, phase in self.arms:
+            images = microscope.light(z_nm, phase, Pixels(at, at, pixel_nm, microscope.blur_nm))
+            told = (f"{colour} {depth / 1000:+.2f} µm".strip() for depth in z_nm.tolist())
+            found |= dict(zip(told, images.numpy(), strict=True))
+        return found
 
-    def write(self, path: Path) -> None:
-        """Write the phase as a TIFF in radians; the description states where the pupil lies in it.
+    def write(self, folder: Path, name: str) -> list[Path]:
+        """Write the phase as a TIFF in radians, of every colour; the description states where the pupil lies in it.
 
         It can be read as `mask_path` of a PSF with a pupil.
         """
-        pupil = self.microscope.pupil
-        stated = {
-            "unit": "rad",
-            "what": "phase of a mask in the pupil, row 0 at the lowest y",
-            "pupil_diameter_px": pupil.side,
-            "pixel_pitch_na": 2 * pupil.na / pupil.side,
-            "na": pupil.na,
-            "wavelength_nm": pupil.wavelength_nm,
-        }
-        write_plain(path, self.phase.numpy(), metadata=stated)
+        made = []
+        for colour, microscope, phase in self.arms:
+            made.append(folder / f"{name}_mask{'_' * bool(colour)}{colour}.tif")
+            _write(made[-1], microscope.pupil, phase)
+        return made
+
+
+def _write(path: Path, pupil: Pupil, phase: torch.Tensor) -> None:
+    stated = {
+        "unit": "rad",
+        "what": "phase of a mask in the pupil, row 0 at the lowest y",
+        "pupil_diameter_px": pupil.side,
+        "pixel_pitch_na": 2 * pupil.na / pupil.side,
+        "na": pupil.na,
+        "wavelength_nm": pupil.wavelength_nm,
+    }
+    write_plain(path, phase.numpy(), metadata=stated)
 
 
 def masked(network: Any, condition: Condition) -> Masked | None:
     """The mask of a network, None where it has none; judged at the mean light of a condition's emitters."""
-    if not isinstance(network, Designed) or network.microscope is None or network.mask is None:
+    if not isinstance(network, Designed) or network.mask is None:
         return None
-    table: Any = getattr(condition.truth, "table", None)
-    photons = float(np.mean(table.photons)) if table is not None and len(table) else math.nan
+    told: Any = getattr(condition.truth, "table", condition.truth)
+    photons = float(np.mean(told.photons)) if told is not None and len(told) else math.nan
     background = float(condition.told.get("background_photons", math.nan))
     if not (photons > 0 and math.isfinite(background)):
         return None
     light = Light(photons, max(background, 1e-3), condition.pixel_size_nm)
     with torch.no_grad():
-        return Masked(network.microscope, network.mask().detach().cpu(), light)
+        phases = [phase.detach().cpu() for phase in network.phases()]
+    arms = [copy.deepcopy(one).cpu() for one in network.arms]
+    return Masked(tuple(zip(network.colours, arms, phases, strict=True)), light)
 
 
 def drawn(network: Any, scenes: Frames) -> NDArray[np.float32]:
