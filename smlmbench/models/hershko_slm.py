@@ -51,7 +51,7 @@ CARD = {
     "search": {"width": {"low": 8, "high": 48, "log": True}, "gain": {"low": 2.0, "high": 50.0, "log": True}},
     "tiny": {"width": 8, "pupil_px": 24},
     "training": {"optimiser": "adam", "lr": 1e-3, "batch_size": 64},
-    "parameters": {"side_px=16": 196450},
+    "parameters": {"side_px=16": 196708},  # of four colours
     "losses": [{"name": "cross_entropy"}],
     "receptive_field_px": 16.0,
     "paper": "Hershko, Weiss, Michaeli, Shechtman 2019, Multicolor localization microscopy and point-spread-function "
