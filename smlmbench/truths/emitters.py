@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,7 +45,7 @@ class Emitters:
     def __len__(self) -> int:
         return len(self.table)
 
-    def part(self, start: int, stop: int) -> "Emitters":
+    def part(self, start: int, stop: int) -> Self:
         """Those of frames start .. stop - 1, counted from 0 there."""
         around = None if self.around is None else _cut(self.around, start, stop)
         return replace(self, table=_cut(self.table, start, stop), around=around)
