@@ -16,6 +16,7 @@ from smlmbench.conformance import examples
 from smlmbench.conformance.checks import NotApplicable, Subject, require
 from smlmbench.data.contracts import ArrayFrames, Asked, Condition, Given, Scope, TrainingSet
 from smlmbench.inference.answering import Answering
+from smlmbench.inference.checkpoint import build_network
 from smlmbench.inference.engine import ReadOut, frame_multiple, padded
 from smlmbench.registry import Catalog, ModelCard
 from smlmbench.statistics import paired_difference
@@ -160,8 +161,9 @@ def _two_steps(task: Task, samples: TrainingSet) -> tuple[str, Answering]:
     chosen = card.fill(name, card.tiny)
     context, pixel_nm = card.frames_at_once(chosen), samples.output_settings.get("pixel_size_nm", float("nan"))
     channels, upsampling = samples.sample_shape[0] * context, int(settings.get("upsampling", 1))
-    given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context, settings)
-    network = task.catalog.module("models", name).build(chosen, given)
+    sides = tuple(samples.sample_shape[1:]) if task.card.facts.get("whole_units") else ()
+    given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context, settings, sides)
+    network = build_network(task.catalog, name, chosen, given)
     multiple = frame_multiple(card.facts, given.upsampling)
     call = padded(network, multiple, given.upsampling)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)

@@ -81,6 +81,8 @@ class Given:
         statistics: Of training pixels.
         context: Frames that it sees at once, the middle one being answered.
         output: Settings of its output kind, with what the data add; empty in checkpoints of before.
+        unit_sides: Height and width of its inputs, or the length of spectra, where they are never of other sides (fact
+            `whole_units` of the task); empty where frames of any size come.
     """
 
     channels: int
@@ -89,6 +91,7 @@ class Given:
     statistics: Statistics
     context: int = 1
     output: Settings = field(default_factory=dict)
+    unit_sides: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import yaml
 
+from smlmbench.errors import ConfigError
 from smlmbench.export import onnx
 from smlmbench.export.graph import INPUT, OUTPUT, Graph, write_sidecar
 
@@ -32,7 +33,13 @@ def write(graph: Graph, path: Path) -> list[Path]:
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
+        ConfigError: The network takes inputs of one size and gives no image.
     """
+    if graph.sides:
+        sides = " x ".join(map(str, graph.sides))
+        raise ConfigError(
+            f"a bioimage.io package holds networks on whole frames, this one takes {sides} alone; give onnx"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         onnx.save(graph, folder / "model.onnx")

@@ -35,6 +35,7 @@ def save(graph: Graph, path: Path) -> None:
         from executorch.exir import to_edge_transform_and_lower
 
         free = torch.export.Dim.AUTO(min=max(SMALLEST_PX, graph.multiple_px), max=LARGEST_PX)
-        program = torch.export.export(folded(graph.network), (graph.example(1),), dynamic_shapes=({2: free, 3: free},))
+        shapes = None if graph.sides else ({2: free, 3: free},)
+        program = torch.export.export(folded(graph.network), (graph.example(1),), dynamic_shapes=shapes)
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
         path.write_bytes(lowered.buffer)

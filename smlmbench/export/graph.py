@@ -38,11 +38,21 @@ class Graph:
     multiple_px: int  # camera pixels that frame sides must be a multiple of
     facts: Mapping[str, Any]  # what a reader needs besides the graph, as plain values; see `facts_of`
 
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The only sides of its inputs; empty where frames may have any."""
+        return sides_of(self.network)
+
     def example(self, count: int = 2) -> torch.Tensor:
-        """Frames of two different sides that the network takes, of ordinary brightness."""
-        height, width = (self.multiple_px * -(-side // self.multiple_px) for side in (24, 40))
+        """Inputs that the network takes, of two different sides where they may differ, of ordinary brightness."""
+        sides = self.sides or tuple(self.multiple_px * -(-side // self.multiple_px) for side in (24, 40))
         generator = torch.Generator().manual_seed(0)
-        return 10 + 5 * torch.rand(count, self.channels, height, width, generator=generator)
+        return 10 + 5 * torch.rand(count, self.channels, *sides, generator=generator)
+
+
+def sides_of(network: nn.Module) -> tuple[int, ...]:
+    """The only sides of a network's inputs, as it says itself (`unit_sides`); empty where frames may have any."""
+    return tuple(getattr(network, "unit_sides", ()))
 
 
 def plain(network: nn.Module) -> nn.Module:

@@ -44,7 +44,7 @@ def save(graph: Graph, path: Path) -> None:
             folded(graph.network),
             (graph.example(),),
             dynamo=True,
-            dynamic_shapes=({0: free, 2: free, 3: free},),
+            dynamic_shapes=({0: free} if graph.sides else {0: free, 2: free, 3: free},),
             input_names=[INPUT],
             output_names=[OUTPUT],
             opset_version=OPSET,
@@ -84,7 +84,8 @@ def _metadata(graph: Graph) -> dict[str, str]:
 def _name_sizes(model: Any) -> None:
     """Call the open sizes batch, height and width instead of by the exporter's symbols."""
     sizes = model.graph.input[0].type.tensor_type.shape.dim
-    named = {sizes[at].dim_param: name for at, name in ((0, "batch"), (2, "height"), (3, "width"))}
+    names = ("batch", "", "height", "width")
+    named = {size.dim_param: name for size, name in zip(sizes, names, strict=False) if name}
     for value in (*model.graph.input, *model.graph.output):
         for dim in value.type.tensor_type.shape.dim:
             for symbol, name in named.items():

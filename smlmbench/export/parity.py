@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ class Parity:
         return {**asdict(self), "passed": self.passed}
 
 
-def check_parity(graph: Graph, kind: str, path: Path, shapes: list[tuple[int, int, int, int]]) -> Parity:
-    """Compare a file of a kind (onnx, openvino, executorch) with its network on random frames of shapes (B, C, H, W).
+def check_parity(graph: Graph, kind: str, path: Path, shapes: Sequence[tuple[int, ...]]) -> Parity:
+    """Compare a file of a kind (onnx, openvino, executorch) with its network on random inputs of shapes (B, C, ...).
 
     Raises:
         FormatError: The file does not run; the other process's last line is given.

@@ -15,6 +15,7 @@ from torch import nn
 
 from smlmbench.data.contracts import Given, Statistics
 from smlmbench.errors import FormatError
+from smlmbench.export.graph import sides_of
 from smlmbench.inference.allocator import place
 from smlmbench.inference.engine import ReadOut, frame_multiple
 from smlmbench.inference.footprint import bytes_per_px
@@ -40,6 +41,11 @@ class Trained:
     halo_px: int | None = None
     bytes_per_px: float | None = None
 
+    def example(self, side_px: int, fill: float, device: torch.device) -> torch.Tensor:
+        """One input of about that side, or of the only ones that the network takes, the same everywhere."""
+        side = self.multiple_px * -(-side_px // self.multiple_px)
+        return torch.full((1, self.channels, *(sides_of(self.network) or (side, side))), fill, device=device)
+
     @property
     def per_frame(self) -> bool:
         """Whether it looks at the extremes of each whole frame."""
@@ -61,10 +67,11 @@ class Trained:
 
 
 def build_network(catalog: Catalog, model: str, settings: Mapping[str, Any], given: Given) -> nn.Module:
-    """Build a registered network from filled settings."""
+    """Build a registered network from filled settings; where it takes one size of input, it says so (`unit_sides`)."""
     network = catalog.module("models", model).build(settings, given)
     if not isinstance(network, nn.Module):
         raise FormatError(f"build of model '{model}' returned {type(network).__name__}; it must return an nn.Module")
+    network.__dict__["unit_sides"] = given.unit_sides
     return network
 
 
@@ -95,7 +102,9 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         raise FormatError(f"'{path}' is not a smlmbench checkpoint ({type(error).__name__}); give a best.pt") from None
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise FormatError(f"'{path}' is not a smlmbench checkpoint of format {FORMAT}; give a best.pt of this version")
-    given = Given(**{**saved["given"], "statistics": Statistics(**saved["given"]["statistics"])})
+    known = saved["given"]
+    statistics, sides = Statistics(**known["statistics"]), tuple(known.get("unit_sides", ()))
+    given = Given(**{**known, "statistics": statistics, "unit_sides": sides})
     name, settings = saved["model"]["name"], saved["model"]["settings"]
     network = build_network(catalog, name, settings, given)
     try:

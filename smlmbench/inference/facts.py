@@ -20,7 +20,7 @@ def facts_of(trained: Trained, catalog: Catalog) -> dict[str, Any]:
     """Everything that running the file needs besides the graph, as plain values."""
     model, settings = trained.facts["model"], trained.output_settings
     card = catalog.card("models", model["name"])
-    calibrated, pixel_nm = bool(trained.facts["calibrated"]), _known(settings["pixel_size_nm"])
+    calibrated, pixel_nm = bool(trained.facts["calibrated"]), _known(settings.get("pixel_size_nm", math.nan))
     kept = ("cell_id", "study", "data", "loss", "lambda", "protocol", "psf_sigma_nm", "seen")
     return {
         "schema": SCHEMA,

@@ -75,9 +75,7 @@ def _checkpoint(path: Path, catalog: Catalog, device: torch.device, runtime: str
             "int8 is calibrated on training frames, which a checkpoint does not hold; time the study with "
             "number_formats: [fp32, int8] and give the run's own file"
         )
-    side = trained.multiple_px * -(-EXAMPLE_PX // trained.multiple_px)
-    example = torch.full((1, trained.channels, side, side), 1.0, device=device)
-    network = prepare(catalog, runtime, trained.network, example, number_format)
+    network = prepare(catalog, runtime, trained.network, trained.example(EXAMPLE_PX, 1.0, device), number_format)
     return Runnable(network, read_by(trained, runtime, catalog), facts_of(trained, catalog), runtime, number_format)
 
 

@@ -74,6 +74,11 @@ class Materials:
         added = {name: taught[name] for name in asks or () if name in taught}
         return {**cell.output.settings, **stream.output_settings, **added}
 
+    def unit_sides(self, cell: Cell) -> tuple[int, ...]:
+        """Sides of its inputs where the task's are never cut or resized, else nothing."""
+        whole = self.catalog.card("tasks", cell.task).facts.get("whole_units")
+        return tuple(self.training(cell).sample_shape[1:]) if whole else ()
+
     def given(self, cell: Cell) -> Given:
         """What the cell's network is told about its data."""
         stream, context = self.training(cell), context_of(cell.model, self.catalog)
@@ -84,6 +89,7 @@ class Materials:
             statistics=stream.statistics,
             context=context,
             output=self.output_settings(cell),
+            unit_sides=self.unit_sides(cell),
         )
 
     def multiple_px(self, cell: Cell) -> int:

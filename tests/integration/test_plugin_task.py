@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from smlmbench.conformance import run_checks
+from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
 from smlmbench.report.leaderboard import leaderboard_frame
 from smlmbench.run.progress import Reporter
 from smlmbench.run.studies.asked import Options
 from smlmbench.run.studies.checking import check_plan
 from smlmbench.run.studies.study import run_study
+from smlmbench.run.using.exporting import export
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.tracking.records import read_study
@@ -31,7 +33,7 @@ data:
     test: {bright: {spectra: {counts: 600}}, dim: {spectra: {counts: 30}}}
 models: [line_net]
 training: {samples: 1600, batch_size: 16, validations: 2}
-timing: {devices: [cpu], runtimes: [eager], sizes_px: [32]}
+timing: {devices: [cpu], runtimes: [eager], sizes_px: [64]}
 """
 
 
@@ -90,6 +92,17 @@ def test_the_same_command_again_trains_nothing(ran):
     before = {run.run_id for run in read_study(store, "gauge").runs if run.role == "cell"}
     run_study(loaded, plan, store, Reporter(quiet=True), Options())
     assert {run.run_id for run in read_study(store, "gauge").runs if run.role == "cell"} == before
+
+
+def test_its_networks_are_exported_for_the_one_length_that_they_take(ran, tmp_path):
+    pytest.importorskip("onnxscript")
+    loaded, _, store, _ = ran
+    run = read_study(store, "gauge").rows("cell")[0]
+    made = export(run.artifact("best.pt"), "onnx", tmp_path, loaded.catalog)
+    assert made.parity.passed
+    assert made.parity.sizes == [[1, 1, 32]]
+    with pytest.raises(ConfigError, match="this one takes 32 alone; give onnx"):
+        export(run.artifact("best.pt"), "bioimageio", tmp_path, loaded.catalog)
 
 
 def test_a_plan_with_it_can_be_checked(ran):

@@ -58,7 +58,7 @@ class Costs:
             keep_buffers()
             device, given = check_device(self.timing.devices[0]), self.materials.given(cell)
             _, *sides = self.materials.training(cell).sample_shape
-            if len(sides) == 2:
+            if not given.unit_sides and len(sides) == 2:
                 sides = [size + -size % self.materials.multiple_px(cell)] * 2
             frames = torch.full((1, given.channels, *sides), given.statistics.mean, device=device)
             runtime = self.materials.catalog.module("runtimes", self.timing.runtimes[0])

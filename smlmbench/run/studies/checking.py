@@ -83,7 +83,7 @@ def _alike(cells: Sequence[Cell], content: Callable[[Cell], list[Any]]) -> list[
 def _built(cell: Cell, materials: Materials) -> tuple[int | None, str]:
     try:
         frames = _frames(cell, materials)
-        network = _on_meta(cell.model, cell, materials.catalog, frames.shape[1])
+        network = _on_meta(cell.model, cell, materials, frames.shape[1])
         with torch.no_grad():
             network.eval()(frames)
     except Exception as error:  # whatever a network raises when it is built is what this check is for
@@ -102,7 +102,7 @@ def hint_problem(cell: Cell, materials: Materials) -> str:
     theirs, ours = (card.facts.get("hint_layers", ()) for card in cards)
     try:
         pair, frames = chosen_pair(settings, (theirs, ours), upsampling), _frames(cell, materials)
-        networks = [_on_meta(side, cell, catalog, frames.shape[1]).eval() for side in sides]
+        networks = [_on_meta(side, cell, materials, frames.shape[1]).eval() for side in sides]
         shapes = [_shape(network, layer, frames) for network, layer in zip(networks, pair, strict=True)]
         adapter(shapes[1], shapes[0], str(settings["resize"]))
     except SmlmBenchError as error:
@@ -119,18 +119,21 @@ def _shape(network: nn.Module, layer: str, frames: torch.Tensor) -> torch.Size:
         return maps_of(network, layer, lambda: network(frames)).shape
 
 
-def _on_meta(model: Picked, cell: Cell, catalog: Catalog, channels: int) -> nn.Module:
-    context = context_of(model, catalog)
-    given = Given(channels, upsampling_of(cell), 100.0, STATISTICS, context, cell.output.settings)
+def _on_meta(model: Picked, cell: Cell, materials: Materials, channels: int) -> nn.Module:
+    context = context_of(model, materials.catalog)
+    output = {**cell.output.settings, **materials.training(cell).output_settings}
+    sides = materials.unit_sides(cell)
+    given = Given(channels, upsampling_of(cell), 100.0, STATISTICS, context, output, sides)
     with META:
-        return build_network(catalog, model.name, model.settings, given)
+        return build_network(materials.catalog, model.name, model.settings, given)
 
 
 def _frames(cell: Cell, materials: Materials) -> torch.Tensor:
     """One input of the cell's network, its sides rounded up to what no pooling cuts."""
     channels, *sides = materials.training(cell).sample_shape
     channels *= context_of(cell.model, materials.catalog)
-    return torch.zeros(1, channels, *(-(-side // 8) * 8 for side in sides), device=META)
+    step = 1 if materials.unit_sides(cell) else 8
+    return torch.zeros(1, channels, *(-(-side // step) * step for side in sides), device=META)
 
 
 def _hours(cells: Sequence[Cell], materials: Materials, device: torch.device) -> float:

@@ -34,7 +34,9 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
         condition = next(iter(session.materials.splits(reference).tests.values()))
         numbers: dict[str, float] = {}
         tags: dict[str, str] = {}
-        for size in timing.sizes_px:
+        whole = session.catalog.card("tasks", reference.task).facts.get("whole_units")
+        sizes = [condition.frames.width] if whole else timing.sizes_px
+        for size in sizes:
             key = short_hash({"reference": reference.reference_id, "size": size, "host": host_name()})
             if TIMED + key in run.tags:
                 continue
@@ -48,7 +50,7 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
             numbers[f"{metric}_q1_ms"] = latency.q1_ms / FRAMES
             numbers[f"{metric}_q3_ms"] = latency.q3_ms / FRAMES
             numbers[f"{metric}_threads"] = float(torch.get_num_threads())
-            if size == timing.sizes_px[0]:
+            if size == sizes[0]:
                 numbers["device/latency_ms"] = per_frame_ms
             tags[TIMED + key] = "true"
             session.reporter.line(f"  {name} {size} px cpu: {per_frame_ms:.2f} ms per frame")
@@ -61,7 +63,8 @@ def time_fitters(references: Sequence[Reference], runs: dict[str, RunRecord], ti
 
 def _latency(reference: Reference, condition: Condition, size: int, session: Session) -> Latency:
     block = condition.frames.read(0, min(FRAMES, condition.frames.n_frames))
-    frames = ArrayFrames(tiled(block, FRAMES, size))
+    axes = getattr(condition.frames, "axes", 2)
+    frames = ArrayFrames(tiled(block, FRAMES, size, axes), axes)
     timed = replace(condition, frames=frames, truth=None, extras={}, noise_map=None)  # a map is of another size
     referee = referee_of(reference, session.catalog).knowing(timed)
 

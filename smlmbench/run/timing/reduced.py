@@ -27,6 +27,7 @@ from smlmbench.tracking.runs import Run, reason_of
 
 FOLDER = "reduced"
 CALIBRATION_BATCH = 8
+EXAMPLE = (32, 10.0)  # side in pixels, photons
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def judge(cell: Cell, record: RunRecord, where: tuple[str, str, str], session: S
         with tempfile.TemporaryDirectory() as folder:
             scratch, trained = Path(folder), load_trained(checkpoint, session.catalog, device)
             reduced, files = _prepared(cell, trained, (runtime, number_format), session, (device, scratch))
-            single = prepare(session.catalog, "eager", trained.network, _example(trained, device))
+            single = prepare(session.catalog, "eager", trained.network, trained.example(*EXAMPLE, device))
             read_out = read_by(trained, runtime, session.catalog)
             models = [Answering(network, read_out, device) for network in (reduced, single)]
             gate = tasks.load(cell.task, session.catalog).gate(_answered(cell, trained, models, session), cell.scoring)
@@ -86,11 +87,6 @@ def _answered(
         yield reduced, single, condition
 
 
-def _example(trained: Trained, device: torch.device, side_px: int = 32) -> torch.Tensor:
-    side = trained.multiple_px * -(-side_px // trained.multiple_px)
-    return torch.full((1, trained.channels, side, side), 10.0, device=device)
-
-
 def _prepared(
     cell: Cell, trained: Trained, what: tuple[str, str], session: Session, where: tuple[torch.device, Path]
 ) -> tuple[Network, list[Path]]:
@@ -98,7 +94,7 @@ def _prepared(
     module = session.catalog.module("runtimes", runtime)
     frames = calibration(cell, trained, session) if number_format == "int8" else []
     if number_format != "int8" or not hasattr(module, "write"):
-        example = _example(trained, device)
+        example = trained.example(*EXAMPLE, device)
         return prepare(session.catalog, runtime, trained.network, example, number_format, frames), []
     suffix = session.catalog.card("runtimes", runtime).facts["suffix"]
     path = scratch / f"{cell.model.name}-{cell.cell_id[:6]}-{number_format}{suffix}"

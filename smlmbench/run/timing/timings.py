@@ -23,6 +23,7 @@ from smlmbench.inference.loading import load
 from smlmbench.inference.running import prepare, read_by, why_not
 from smlmbench.movies import with_context
 from smlmbench.run.cells.run import CHECKPOINT
+from smlmbench.run.materials import Materials
 from smlmbench.run.session import Session
 from smlmbench.run.studies.picks import picks
 from smlmbench.run.timing import reduced
@@ -58,13 +59,19 @@ class Candidate:
         return f"device/{self.device}_{self.runtime}_{self.number_format}_{self.size_px}px"
 
 
-def candidates(cells: Sequence[Cell], timing: Timing, threads: int) -> list[Candidate]:
+def candidates(cells: Sequence[Cell], timing: Timing, threads: int, materials: Materials) -> list[Candidate]:
     """Every timing of a study in fp32, each once."""
     found: dict[str, Candidate] = {}
-    for device, runtime, size, cell in product(timing.devices, timing.runtimes, timing.sizes_px, cells):
-        key = _key(cell, (device, runtime, "fp32"), size, threads)
-        found.setdefault(key, Candidate(key, cell, size, device, runtime))
+    for device, runtime, cell in product(timing.devices, timing.runtimes, cells):
+        for size in sizes_of(cell, timing, materials):
+            key = _key(cell, (device, runtime, "fp32"), size, threads)
+            found.setdefault(key, Candidate(key, cell, size, device, runtime))
     return list(found.values())
+
+
+def sizes_of(cell: Cell, timing: Timing, materials: Materials) -> list[int]:
+    """Sides of the frames to be timed; that of its units alone where they have no others."""
+    return list(materials.unit_sides(cell)[-1:]) or list(timing.sizes_px)
 
 
 def _key(cell: Cell, where: tuple[str, str, str], size: int, threads: int) -> str:
@@ -85,7 +92,7 @@ def time_study(
     """
     keep_buffers()
     with threads(timing.threads) as count:
-        wanted = candidates(cells, timing, count)
+        wanted = candidates(cells, timing, count, session.materials)
         sharing = {one.key: [runs[cell.cell_id] for cell in cells if _same(cell, one.cell)] for one in wanted}
         missing = [one for one in wanted if not all(TIMED + one.key in run.tags for run in sharing[one.key])]
         fresh = [one for one in missing if not any(TIMED + one.key in run.tags for run in sharing[one.key])]
@@ -94,13 +101,13 @@ def time_study(
         gated = [one for one, _ in gates.values()]
         sharing |= {one.key: [runs[one.cell.cell_id]] for one in gated}
         measured = _measure([*fresh, *gated], runs, timing, session)
-    first = wanted[0].metric if wanted and headline else None
     for one in [*missing, *gated]:
         known = any(TIMED + one.key in run.tags for run in sharing[one.key])
         if one.key not in measured and not known:
             continue
         numbers = _numbers(one, measured, sharing[one.key])
-        if one.metric == first:
+        first = next(each for each in wanted if _same(each.cell, one.cell))
+        if headline and one.metric == first.metric:
             numbers["device/latency_ms"] = numbers[f"{one.metric}_latency_ms"]
         numbers |= gates[one.key][1] if one.key in gates else {}
         for run in sharing[one.key]:
@@ -132,7 +139,7 @@ def _gated(
             device, runtime, number_format = where
             group = [
                 Candidate(_key(cell, where, size, count), cell, size, device, runtime, number_format)
-                for size in timing.sizes_px
+                for size in sizes_of(cell, timing, session.materials)
             ]
             group = [one for one in group if TIMED + one.key not in record.tags and one.metric not in told]
             if not group:

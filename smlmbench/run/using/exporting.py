@@ -101,7 +101,8 @@ def _same(graph: Graph, target: Path) -> bool:
 
 def _compare(graph: Graph, form: str, path: Path) -> Parity:
     step, channels = graph.multiple_px, graph.channels
-    shapes = [(1, channels, high + -high % step, wide + -wide % step) for high, wide in SIDES_PX]
+    sides = [graph.sides] if graph.sides else [(high + -high % step, wide + -wide % step) for high, wide in SIDES_PX]
+    shapes = [(1, channels, *each) for each in sides]
     kind = CHECKED_AS.get(form, form)
     if path.suffix != ".zip":
         return check_parity(graph, kind, path, shapes)

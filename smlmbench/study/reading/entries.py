@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -179,7 +180,9 @@ class Entries:
             self.problems.add((*where, key), f"unknown key; settings of {inside} stand inside {kind}: {{...}}")
         return kind
 
-    def _validated(self, place: Where, kind: str, taken: Written, own: Written) -> Description | None:
+    def _validated(
+        self, place: Where, kind: str, taken: Written, own: Written, fixed: Written = MappingProxyType({})
+    ) -> Description | None:
         """Validate a merged source; what is wrong with an inherited value is told where train is."""
         form = self.forms[kind]
         fields: dict[str, Any] = {key: value for key, value in {**taken, **own}.items() if key in form.keys}
@@ -199,7 +202,7 @@ class Entries:
                 self.choices.registered(room, (*place, key), own[key])
         usable = self._described(place, form, fields, {key: taken and key not in own for key in DESCRIBED})
         try:
-            source = form.model.model_validate({**fields, "kind": kind})
+            source = form.model.model_validate({**fields, **fixed, "kind": kind})
         except ValidationError as error:
             for at, text in explain(error, form.model, fields):
                 if not at or at[0] not in taken:
@@ -263,11 +266,19 @@ class Entries:
         if "truth" not in form.card.facts:
             said = f"the card of '{kind}' does not say what truth it brings"
             self.problems.add(place, f"{said}; write facts: {{truth: ...}} there")
+        takes = form.card.facts.get("takes", {})
         read: dict[str, Any] = {}
         for choices, given in ((self._quiet(), taken), (self.choices, own)):
-            known = {key: value for key, value in given.items() if key in form.keys}
+            known = {key: value for key, value in given.items() if key in form.card.settings}
             read |= choices.settings(form.card, place, known, swept=False)
-        return form.model.model_validate({"kind": kind, "settings": form.card.fill(kind, read), **form.fixed})
+        for key, what in form.files.items():
+            if read.get(key):
+                read[key] = str(self._resolved(read[key]))
+            elif key in form.card.facts.get("needs", ()):
+                self.problems.add((*place, key), f"required and not given; give the path of a {what}")
+        inherited, given = ({key: each[key] for key in takes if key in each} for each in (taken, own))
+        fixed = {"settings": form.card.fill(kind, read), **form.fixed}
+        return self._validated(place, kind, {**takes, **inherited}, given, fixed)
 
     def _with_path(self, fields: dict[str, Any], keys: list[str]) -> dict[str, Any]:
         """Fields in which the file under these keys, one inside the other, has its whole path."""

@@ -17,6 +17,7 @@ CARD = {
         "truths": ["line"],
         "default_for": ["line"],
         "extras": ["dark"],
+        "whole_units": True,
     },
 }
 
