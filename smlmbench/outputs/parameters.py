@@ -30,6 +30,7 @@ CARD = {
     "tiny": {},
     "facts": {
         "tasks": ["psf_regression"],
+        "perfect_raw": "values",
         "asks": [
             "parameter_mean", "parameter_sd", "parameter_low", "parameter_high", "parameter_period", "side_px",
         ],
