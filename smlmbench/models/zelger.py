@@ -109,12 +109,11 @@ class Zelger(nn.Module):
                 f"zelger: crops of {side} px vanish in two poolings; give field_px: {LEAST_SIDE_PX} or more"
             )
         self.scaling = CropScaling(settings["scaling"], given.statistics)
-        inside, layers = given.channels, []
+        inside, layers = given.channels, list[nn.Module]()
         for level in LEVELS:
-            if level == 0:
-                layers.append(nn.MaxPool2d(2))
-                continue
-            layers.append(_convolved(inside, inside := level * settings["width"]))
+            outside = level * settings["width"] or inside
+            layers.append(_convolved(inside, outside) if level else nn.MaxPool2d(2))
+            inside = outside
         self.features = nn.Sequential(*layers)
         self.dense = nn.Sequential(
             nn.Flatten(),

@@ -211,8 +211,8 @@ class Distilled:
         with tapped(self._teacher, self._layers[0]) if maps else nullcontext([torch.empty(0)]) as seen:
             answered = run(*given)
         if answered.ndim == batch.inputs.ndim:  # a map, without what padding added
-            inner = (slice(side * self._lesson.upsampling) for side in batch.inputs.shape[2:])
-            answered = answered[(..., *inner)]
+            for axis, side in enumerate(batch.inputs.shape[2:], start=2):
+                answered = answered.narrow(axis, 0, side * self._lesson.upsampling)
         return answered, seen[-1]
 
     def _frames(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
