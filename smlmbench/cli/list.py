@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from typer import Argument
+from typer import Argument, Option
 
 from smlmbench.camera.presets import PRESETS
 from smlmbench.cli.options import AsJson, Plugins
 from smlmbench.cli.output import emit, emit_json, table
-from smlmbench.errors import unknown_name
+from smlmbench.errors import ConfigError, unknown_name
 from smlmbench.registry import ROOMS, Card, Catalog, LossCard, MetricCard, ModelCard
-from smlmbench.registry.listing import facts_of, fidelity, served
+from smlmbench.registry.listing import REVIEWED, facts_of, fidelity, review_rows, served
 
 CAMERAS = "cameras"
 
@@ -18,14 +18,24 @@ CAMERAS = "cameras"
 def command(
     room: Annotated[str | None, Argument(metavar="[ROOM]", help=f"One of {', '.join((*ROOMS, CAMERAS))}.")] = None,
     name: Annotated[str | None, Argument(metavar="[NAME]", help="Show everything about one.")] = None,
+    review_table: Annotated[
+        bool, Option("--review-table", help="Models as in Table 1 of Hyun and Kim 2022, and where sources differ.")
+    ] = False,
     plugins: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Show models, losses, references, formats, metrics and all else that is registered.
 
     Example: smlmbench list models fid_storm
+
+    Example: smlmbench list models --review-table
     """
     catalog = Catalog(plugins or ())
+    if review_table:
+        if room != "models" or name is not None:
+            raise ConfigError("--review-table is of models; write `smlmbench list models --review-table`")
+        _review(catalog, as_json=as_json)
+        return
     if room == CAMERAS:
         _cameras(name, as_json=as_json)
         return
@@ -37,6 +47,20 @@ def command(
         _room(catalog, room, as_json=as_json)
     else:
         _one(catalog, room, name, as_json=as_json)
+
+
+def _review(catalog: Catalog, *, as_json: bool) -> None:
+    """The review's table from the cards, then what it has otherwise than the sources."""
+    rows = review_rows(catalog)
+    if as_json:
+        emit_json(rows)
+        return
+    columns = ["row", "name", "tasks", *REVIEWED, "parameters", "fidelity"]
+    table("", columns, [[str(row[column] or "-") for column in columns] for row in rows])
+    for row in rows:
+        for column, said in row["review_says"].items():
+            told = f"row {row['row']} {row['name']}, {column.replace('_', ' ')}: review_says {said!r}"
+            emit(f"{told}; sources_say {row.get(column) or row['paper']!r}")
 
 
 def _rooms(catalog: Catalog, *, as_json: bool) -> None:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from smlmbench.run.using.writing import Written
 
 
+TABLES = (".csv", ".txt", ".tsv", ".hdf5", ".h5", ".npy", ".npz")
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     model: Annotated[
@@ -72,6 +75,10 @@ class _Asked:
         bool,
         Option(help="Photons, background and uncertainty of every localization, from one fit at its place."),
     ] = True
+    places: Annotated[
+        Path | None,
+        Option(help="Table of where crops are cut, for a network on crops (ThunderSTORM, Picasso, csv ...)."),
+    ] = None
     psf_sigma_nm: Annotated[
         float | None, Option(help="Width of the PSF for that; default: that of the movie's own spots.")
     ] = None
@@ -91,7 +98,8 @@ def command(asked: _Asked) -> None:
     Results are written while they come; the same command again continues one that was stopped. A record beside them
     says which movie, by its content, which model and which settings they are of: other results are not replaced.
 
-    A classical fitter needs no training: its name stands in place of the run.
+    A classical fitter needs no training: its name stands in place of the run. Networks on crops, spectra or images of
+    tables write what their task says: parameters, classes, a movie less its background, a denser image.
 
     Workers open the movie by its path and do blocks of it; the results are the same as without them.
 
@@ -109,9 +117,11 @@ def command(asked: _Asked) -> None:
     from smlmbench.registry import Catalog
 
     catalog = Catalog(asked.plugins or ())
-    find(asked.movie, "movie", catalog=catalog)
+    if asked.movie.suffix.lower() not in TABLES or not asked.movie.is_file():  # such are seen by the network's task
+        find(asked.movie, "movie", catalog=catalog)
     from smlmbench.run.progress import Reporter
     from smlmbench.run.slots import Slots, check_slots
+    from smlmbench.run.using.asked_of_tasks import predict_by_task, writes_its_own
     from smlmbench.run.using.asking import Wanted, request_of
     from smlmbench.run.using.blocks import Crew
     from smlmbench.run.using.fitting import FitRequest, fit_movie, fit_settings
@@ -120,7 +130,7 @@ def command(asked: _Asked) -> None:
     slots = Slots(asked.workers, asked.scheduler, asked.cluster)
     check_slots(slots)
     end_like_ctrl_c()
-    own = ("bad_pixels", "psf_sigma_nm", "overwrite")
+    own = ("bad_pixels", "psf_sigma_nm", "overwrite", "places")
     names = ("model", "pixel_size_nm", "threshold", "store", "device", "runtime", "number_format", *own)
     same: dict[str, Any] = {name: getattr(asked, name) for name in names}
     camera, frames = read_camera(asked.camera), frame_range(asked.frames)
@@ -136,7 +146,8 @@ def command(asked: _Asked) -> None:
         if isinstance(request, FitRequest):
             written = fit_movie(replace(request, **writing), catalog, advance, crew)
         else:
-            written = predict_movie(replace(request, **writing), catalog, advance, crew)
+            make = predict_by_task if writes_its_own(request.task, catalog) else predict_movie
+            written = make(replace(request, **writing), catalog, advance, crew)
     if isinstance(request, FitRequest) and request.camera is None:
         note("smlmbench: note: no --camera, so photons, background and precision are left out")
     _say(asked, written)
@@ -170,6 +181,13 @@ def _shape(path: Path, wanted: "Wanted", catalog: "Catalog") -> tuple[int, int, 
 
 
 def _say(asked: _Asked, written: "Written") -> None:
+    if written.files:
+        if asked.as_json:
+            emit_json({"files": list(written.files)})
+        else:
+            for path in written.files:
+                emit(str(path))
+        return
     if asked.as_json:
         names = ("table", "image", "localizations", "frames", *(("resumed",) if written.resumed else ()))
         measured = {} if written.measured is None else {"measured": asdict(written.measured)}

@@ -1,6 +1,6 @@
 """What sources of crops share: which parameters are asked, and what output kinds are told of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,17 +29,17 @@ def asked_of(text: str, known: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(name for name in known if name in names)
 
 
-def taught_of(table: ParameterTable, side_px: int) -> Mapping[str, Any]:
-    """Of the parameters that are asked: mean, standard deviation, lowest and highest value, period; side of a crop.
+def told_of(table: ParameterTable, side_px: int) -> dict[str, Any]:
+    """What joins the settings of output kinds: side of a crop; mean, standard deviation, ends, period of what is asked.
 
     A parameter that does not vary has a standard deviation of 1.
     """
     values = table.values
     return {
+        "side_px": side_px,
         "parameter_mean": {name: float(column.mean()) for name, column in values.items()},
         "parameter_sd": {name: float(column.std()) if np.ptp(column) > 0 else 1.0 for name, column in values.items()},
         "parameter_low": {name: float(column.min()) for name, column in values.items()},
         "parameter_high": {name: float(column.max()) for name, column in values.items()},
         "parameter_period": dict(table.periods),
-        "side_px": side_px,
     }

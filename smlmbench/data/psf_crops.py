@@ -12,7 +12,7 @@ import torch
 from smlmbench import psf
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
-from smlmbench.data.parameters import asked_of, taught_of
+from smlmbench.data.parameters import asked_of, told_of
 from smlmbench.data.targets import digest_of, statistics_of
 from smlmbench.errors import ConfigError
 from smlmbench.limit.crops import Crops, bounds_of, expected, names_of
@@ -61,9 +61,9 @@ CARD: dict[str, Any] = {
     },
 }
 
-CHUNK = 128  # samples drawn at once
+CHUNK = 512  # samples drawn at once
 CHUNKS_KEPT = 2
-STATISTICS_CHUNKS = 4
+STATISTICS_CHUNKS = 2
 TRIED = 16  # emitters whose shapes are drawn to see which of them vary
 
 
@@ -133,13 +133,12 @@ class Lens:
 
 
 class CropStream:
-    """An addressable stream; sample k lies in chunk k // 128, whatever the batch size."""
+    """An addressable stream; sample k lies in chunk k // 512, whatever the batch size."""
 
     def __init__(self, lens: Lens, seeds: tuple[int, str]) -> None:
         self._lens, self._seeds = lens, seeds
         self._kept: OrderedDict[int, tuple[torch.Tensor, ParameterTable]] = OrderedDict()
         self.sample_shape: tuple[int, ...] = (lens.optics.channels, lens.side, lens.side)
-        self.output_settings: Mapping[str, float] = {"pixel_size_nm": lens.pixel_nm}
 
     @cached_property
     def _first(self) -> tuple[torch.Tensor, ParameterTable]:
@@ -152,9 +151,9 @@ class CropStream:
         return statistics_of(self._first[0].numpy())
 
     @cached_property
-    def taught(self) -> Mapping[str, Any]:
-        """What output kinds are told of the parameters: see `data.parameters`."""
-        return taught_of(self._first[1], self._lens.side)
+    def output_settings(self) -> Mapping[str, Any]:
+        """Camera pixel, and what is told of the parameters: see `data.parameters`."""
+        return {"pixel_size_nm": self._lens.pixel_nm, **told_of(self._first[1], self._lens.side)}
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""

@@ -96,12 +96,7 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         FormatError: Not a checkpoint of ours, or of a version that this one cannot read.
         UnknownNameError: The model is a plug-in that is not given.
     """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise FormatError(f"'{path}' is not a smlmbench checkpoint ({type(error).__name__}); give a best.pt") from None
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-        raise FormatError(f"'{path}' is not a smlmbench checkpoint of format {FORMAT}; give a best.pt of this version")
+    saved = _saved(path)
     known = saved["given"]
     statistics, sides = Statistics(**known["statistics"]), tuple(known.get("unit_sides", ()))
     given = Given(**{**known, "statistics": statistics, "unit_sides": sides})
@@ -134,6 +129,25 @@ def load_trained(path: Path, catalog: Catalog, device: torch.device | None = Non
         halo_px=halo_of(catalog, name, settings, given.upsampling, network),
         bytes_per_px=bytes_per_px(network, multiple, given.channels),
     )
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """The facts of a checkpoint alone, its weights left in the file.
+
+    Raises:
+        FormatError: Not a checkpoint of ours.
+    """
+    return dict(_saved(path, mmap=True)["facts"])
+
+
+def _saved(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:
+        raise FormatError(f"'{path}' is not a smlmbench checkpoint ({type(error).__name__}); give a best.pt") from None
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+        raise FormatError(f"'{path}' is not a smlmbench checkpoint of format {FORMAT}; give a best.pt of this version")
+    return saved
 
 
 def halo_of(

@@ -5,6 +5,7 @@ one before is read out. Frames whose fine map is large are run in tiles that ove
 at, so that tiles change nothing.
 """
 
+import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +60,7 @@ class ReadOut:
     @property
     def pixel_nm(self) -> float:
         """Camera pixel; NaN where unknown."""
-        return float(self.settings["pixel_size_nm"])
+        return float(self.settings.get("pixel_size_nm", math.nan))
 
     def raster(self, total: NDArray[np.float64]) -> Raster:
         """A summed fine image (U*H, U*W) with its pixel size."""

@@ -53,6 +53,14 @@ CARD = {
         "heads start at a tenth (head_start): at the authors' start a frame of 1024 pixels expects 782 emitters here",
     ],
     "facts": {
+        "review": {
+            "row": 8,
+            "input": "three consecutive camera frames",
+            "output": "set of emitters in 3-D with uncertainties: a Gaussian mixture per pixel, and the background",
+            "training_data": "simulated frames of the measured PSF and camera",
+            "architecture": "two stacked U-Nets with four heads",
+            "review_says": {"output": "image reconstruction"},
+        },
         "multiple_fine_px": 4,
         "shift_px": 4,
         "translation": True,

@@ -58,6 +58,13 @@ CARD = {
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],
     "facts": {
+        "review": {
+            "row": 1,
+            "input": "one camera frame of many molecules",
+            "output": "image of emitter positions, 8 times finer",
+            "training_data": "simulated frames",
+            "architecture": "convolutional encoder and decoder",
+        },
         "translation": True,
         "multiple_fine_px": 8,
         "hint_layers": [

@@ -49,6 +49,13 @@ CARD = {
         "several channels (detectors, frames) are joined where the authors have one image",
     ],
     "facts": {
+        "review": {
+            "row": 12,
+            "input": "one camera frame through an engineered PSF",
+            "output": "3-D localizations by way of a voxel grid",
+            "training_data": "simulated frames of the pupil model",
+            "architecture": "dilated residual convolutions, two upsamplings, volumes as channels",
+        },
         "translation": True,
         "hint_layers": [
             {"layer": "trunk", "camera_px": 1},

@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from smlmbench.data.contracts import Given, Settings
 from smlmbench.errors import ConfigError
-from smlmbench.models.crops import brightest_is_one, fitted
 from smlmbench.outputs.parameters import columns
 
 CARD = {
@@ -70,6 +69,8 @@ MANY, MANY_WIDE = 12, 1024  # aberrations beyond which they are told by convolut
 GROUPS = {"xy": ("x_nm", "y_nm"), "z": ("z_nm",), "angles": ("polar_deg", "azimuth_deg"), "aberration": ("zernike_",)}
 SHIFT_PX, DEPTHS = 2.0, (8.0, 20.0)  # ends of HardTanh: px, and tenths of um
 TENTH_UM_NM = 100.0
+SIDE_PX, STRIDE = 32, 4  # of the published crops where none are known; of the sixth block for aberrations
+FAINTEST = 1e-3  # photons of the brightest pixel, so that an empty crop has a scale
 START = 0.01
 EPS = 1e-3
 
@@ -124,9 +125,9 @@ class SmNet(nn.Module):
         super().__init__()
         told = given.output
         self.mode, count = mode_of(settings, told), len(columns(told))
-        self.side = int(told.get("side_px", 32))
+        sides = given.unit_sides or (SIDE_PX, SIDE_PX)
         first, second, third = (max(4, round(width * settings["width"])) for width in CHANNELS)
-        stride = 4 if self.mode == "aberration" else 1
+        stride = STRIDE if self.mode == "aberration" else 1
         self.trunk = nn.Sequential(
             Layer(given.channels, first, 7),
             Layer(first, second, 5),
@@ -134,34 +135,36 @@ class SmNet(nn.Module):
             Residual(second, third, stride),
             *(Residual(third, third) for _ in range(3)),
         )
-        self.head = self._head(third, count, -(-self.side // stride), settings)
+        self.head = self._head(third, count, tuple(-(-side // stride) for side in sides), settings)
         self.reach = reach_of(self.mode, settings, given)
         scale, offset = standardised(self.mode, given)
         self.register_buffer("scale", scale)
         self.register_buffer("offset", offset)
 
-    def _head(self, inside: int, count: int, side: int, settings: Settings) -> nn.Module:
+    def _head(self, inside: int, count: int, sides: tuple[int, ...], settings: Settings) -> nn.Module:
         if self.mode == "aberration" and count > MANY:
-            if side > 4:
+            if max(sides) > STRIDE:
+                most = STRIDE**2
                 raise ConfigError(
-                    f"smnet tells more than {MANY} aberrations of crops up to 16 x 16 px, these have {self.side} px; "
-                    "give field_px: 16, or fewer aberrations"
+                    f"smnet tells more than {MANY} aberrations of crops up to {most} x {most} px, these are larger; "
+                    f"give field_px: {most}, or fewer aberrations"
                 )
             wide = max(4, round(MANY_WIDE * settings["width"]))
             more = (Residual(wide, wide) for _ in range(3))
-            return nn.Sequential(Residual(inside, wide, 4), *more, nn.Conv2d(wide, count, 1), nn.Flatten())
+            return nn.Sequential(Residual(inside, wide, STRIDE), *more, nn.Conv2d(wide, count, 1), nn.Flatten())
         one, two = (max(4, round(width * settings["width"])) for width in LAST)
         narrow = (Layer(inside, one, 1), Layer(one, two, 1), Layer(two, 1, 1), nn.Flatten())
         if self.mode == "aberration":
-            return nn.Sequential(*narrow, nn.Linear(side**2, count))
+            return nn.Sequential(*narrow, nn.Linear(math.prod(sides), count))
         last = nn.Linear(HIDDEN, count)
         nn.init.normal_(last.weight, std=START)
         nn.init.zeros_(last.bias)
-        return nn.Sequential(*narrow, nn.Linear(side**2, HIDDEN), nn.PReLU(), last)
+        return nn.Sequential(*narrow, nn.Linear(math.prod(sides), HIDDEN), nn.PReLU(), last)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Map photons (B, C, H, W) to standardised parameters (B, columns)."""
-        told: Tensor = self.head(self.trunk(brightest_is_one(fitted(crops, self.side)))).float()
+        brightest = crops.amax(dim=(1, 2, 3), keepdim=True).clamp_min(FAINTEST)
+        told: Tensor = self.head(self.trunk(crops / brightest)).float()
         if self.reach:
             told = functional.hardtanh(told, -self.reach, self.reach)
         return told * self.scale + self.offset
@@ -222,7 +225,7 @@ def _unit(mode: str, given: Given) -> tuple[float, float]:
     """What the authors count in, and from where, in nm."""
     if mode == "z":
         return TENTH_UM_NM, 0.0
-    return given.pixel_size_nm, given.output["side_px"] / 2 * given.pixel_size_nm
+    return given.pixel_size_nm, (given.unit_sides or (SIDE_PX,))[0] / 2 * given.pixel_size_nm
 
 
 def build(settings: Settings, given: Given) -> nn.Module:

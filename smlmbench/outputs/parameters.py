@@ -1,7 +1,8 @@
 """Parameters: numbers of each crop, standardised by the mean and standard deviation of the training's.
 
 Raw output is (B, C): a column for each parameter that the data ask, (value - mean) / sd, in their order. A periodic one
-may have two, the sine and the cosine of its angle.
+may have two, the sine and the cosine of its angle. What the data say of their parameters (`data.parameters`) stands in
+the settings: parameter_mean, parameter_sd, parameter_low, parameter_high and parameter_period, by name.
 """
 
 import math
@@ -28,14 +29,8 @@ CARD = {
         },
     },
     "tiny": {},
-    "facts": {
-        "tasks": ["psf_regression"],
-        "perfect_raw": "values",
-        "asks": [
-            "parameter_mean", "parameter_sd", "parameter_low", "parameter_high", "parameter_period", "side_px",
-        ],
-    },
-}  # fmt: skip
+    "facts": {"tasks": ["psf_regression"], "perfect_raw": "values"},
+}
 
 
 class Batch(Protocol):

@@ -36,9 +36,9 @@ def windows_of(condition: Condition) -> Pixels:
     if np.ndim(frames.read(0, 1)) == 4:
         raise ConfigError("fits of crops take one detector, and these have several; leave this fitter out")
     values = torch.from_numpy(pixels_of(condition)).permute(1, 2, 0).contiguous()
+    excess, dark = (torch.tensor(number, dtype=torch.float64) for number in (noise.excess, 0.0))
     added = noise.added if condition.noise_map is None else torch.from_numpy(condition.noise_map)[..., None]
-    one = torch.ones(1, 1, 1, dtype=torch.float64)
-    return Pixels(values, one * noise.excess, one * added / noise.excess, one * 0.0)
+    return Pixels(values, excess, added / excess, dark)
 
 
 @dataclass(frozen=True, slots=True)

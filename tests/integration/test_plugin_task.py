@@ -4,9 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from smlmbench.cli import app
 from smlmbench.conformance import run_checks
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
@@ -103,6 +106,26 @@ def test_its_networks_are_exported_for_the_one_length_that_they_take(ran, tmp_pa
     assert made.parity.sizes == [[1, 1, 32]]
     with pytest.raises(ConfigError, match="this one takes 32 alone; give onnx"):
         export(run.artifact("best.pt"), "bioimageio", tmp_path, loaded.catalog)
+
+
+def test_the_task_writes_what_its_networks_say_of_a_file(ran, tmp_path):
+    loaded, _, store, _ = ran
+    cell = read_study(store, "gauge").rows("cell")[0]
+    spectra, place = loaded.catalog.module("data", "spectra").drawn(5000.0, 3, 12)
+    np.save(tmp_path / "mine.npy", spectra)
+    plugins = [part for file in FILES for part in ("--plugin", str(file))]
+    where = ["-o", str(tmp_path), "--store", store.place]
+    command = ["predict", cell.run_id, str(tmp_path / "mine.npy"), *where, *plugins]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert (done.exit_code, done.stdout.strip()) == (0, str(tmp_path / "mine_places.csv"))
+    told = pd.read_csv(tmp_path / "mine_places.csv").place
+    assert len(told) == 12
+    assert np.nanmean(np.abs(told - place)) < 0.1
+    again = CliRunner().invoke(app, command)
+    assert (again.exit_code, "give another folder with --output" in again.stderr) == (2, True)
+    crewed = CliRunner().invoke(app, [*command, "--overwrite", "--workers", "2"])
+    assert (crewed.exit_code, "networks of task gauge take no workers" in crewed.stderr) == (2, True)
 
 
 def test_a_plan_with_it_can_be_checked(ran):

@@ -20,7 +20,8 @@ from smlmbench.predictions import Localizations, Raster
 from smlmbench.registry import Catalog
 from smlmbench.run.timing.gated import Choice, fastest, usable
 from smlmbench.run.timing.probing import probed
-from smlmbench.run.using.finding import Found, find_trained
+from smlmbench.run.using.asked_of_tasks import writes_its_own
+from smlmbench.run.using.finding import Found, find_trained, task_of
 from smlmbench.run.using.fitting import FitRequest, fit_frames, fitters
 from smlmbench.run.using.predicting import Request, network_digest, predict_frames
 from smlmbench.run.using.replacing import recorded
@@ -48,6 +49,7 @@ class Wanted:
     measure: bool = True  # photons and whatever else the network's task measures on the frames
     psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
     overwrite: bool = False  # whether what runs the network is found anew where results of it stand
+    places: Path | None = None  # table of where crops are to be cut, for a task that asks for it
 
 
 def request_of(
@@ -66,6 +68,8 @@ def request_of(
             raise ConfigError(
                 f"{wanted.model} is a fitter: it takes whole movies and no runtime; leave these options out"
             )
+        if wanted.places is not None:
+            raise ConfigError(f"{wanted.model} finds its own places; leave --places out")
         if not wanted.measure or wanted.psf_sigma_nm is not None:
             raise ConfigError(f"{wanted.model} fits its own photons; state a width with --set sigma_nm=130")
         threshold = {} if wanted.threshold is None else {"threshold": wanted.threshold}
@@ -92,6 +96,8 @@ def request_of(
         number_format=chosen.number_format,
         bad_pixels=wanted.bad_pixels,
         measure=wanted.measure,
+        task=task_of(found),
+        places=wanted.places,
         psf_sigma_nm=wanted.psf_sigma_nm,
         ready=chosen.ready,
     )
@@ -116,6 +122,8 @@ def in_memory(
         request, _ = request_of(wanted, opened.path, lambda: shape, catalog)
         if isinstance(request, FitRequest):
             return fit_frames(request, catalog, opened)
+        if writes_its_own(request.task, catalog):
+            raise ConfigError(f"a network of task {request.task} writes files; use the command `smlmbench predict`")
         return predict_frames(request, catalog, opened)
 
 
@@ -123,7 +131,8 @@ def _choose(wanted: Wanted, found: Found, shape: Shape, catalog: Catalog, begun:
     """What runs the movie: as asked (then without a reason), as it was begun, by the run's timings, or measured now."""
     if wanted.runtime != AUTO:
         return Choice(wanted.runtime, wanted.number_format or "fp32", None, "")
-    if wanted.number_format is not None or found.checkpoint.suffix != ".pt":
+    own = writes_its_own(task_of(found), catalog)
+    if wanted.number_format is not None or found.checkpoint.suffix != ".pt" or own:
         return Choice(None, wanted.number_format or "fp32", None, "")
     device, movie, record = resolve_device(wanted.device), shape(), found.record
     before = None if wanted.overwrite or not begun else _as_before(begun, found, device, catalog)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.errors import ConfigError, StoreError
+from smlmbench.export.graph import read_sidecar
+from smlmbench.inference.checkpoint import load_facts
 from smlmbench.registry import Catalog
 from smlmbench.tracking.records import RunRecord, find_run, list_studies, search
 from smlmbench.tracking.store import Store
@@ -47,6 +49,15 @@ def find_trained(text: str, store: Callable[[], Store]) -> Found:
             f"run {record.run_id[:12]} ({record.name}, {record.status}) has no best.pt; give a trained cell"
         )
     return Found(checkpoint, record, study)
+
+
+def task_of(found: Found) -> str:
+    """The task that a network was trained for, as its run or file says; an empty text where neither does."""
+    if found.record is not None:
+        return str(found.record.params.get("task", ""))
+    if found.checkpoint.suffix == ".pt":
+        return str(load_facts(found.checkpoint).get("task", ""))
+    return str((read_sidecar(found.checkpoint) or {}).get("task", ""))
 
 
 def find_row(store: Store, text: str) -> tuple[RunRecord, str]:

@@ -53,6 +53,8 @@ class Request:
     measure: bool = True  # what the network's task measures of found things, on the frames
     psf_sigma_nm: float | None = None  # for that, instead of what the movie's own spots say
     ready: Runnable | None = None  # the checkpoint, where it is loaded already
+    task: str = ""  # of the network; where it writes its own results, see `smlmbench.run.using.asked_of_tasks`
+    places: Path | None = None  # table of where crops are to be cut, for a task that asks for it
 
 
 def read_camera(text: str | os.PathLike[str] | Mapping[str, Any] | Camera | None) -> Camera | None:
@@ -110,7 +112,7 @@ def predict_movie(
 @contextmanager
 def opened(request: Request, catalog: Catalog) -> Iterator[Source]:
     """The network of a request and its movie (errors as of `predict_movie`)."""
-    device, model, read_out = _ready(request, catalog)
+    device, model, read_out = _localizing(request, catalog)
     measure = _measurer(request, model, read_out, catalog)
     with mending(open_movie(request.movie, catalog=catalog), request.bad_pixels) as movie:
         shown, first, total = _shown(request, movie, model)
@@ -145,7 +147,7 @@ def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localiza
     Raises:
         UserError: As `predict_movie`.
     """
-    device, model, read_out = _ready(request, catalog)
+    device, model, read_out = _localizing(request, catalog)
     shown, first, total = _shown(request, movie, model)
     measure = _measurer(request, model, read_out, catalog)
     if measure is not None:
@@ -159,23 +161,31 @@ def predict_frames(request: Request, catalog: Catalog, movie: Movie) -> Localiza
     told.hear(0, shown.n_frames, found.table)
     told.finish()
     answer = found.image if found.table is None else _renumbered(found.table, first, total)
-    assert answer is not None  # noqa: S101 (`_ready` refuses a network that gives neither)
+    assert answer is not None  # noqa: S101 (`_localizing` refuses a network that gives neither)
     return answer
 
 
-def _ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, ReadOut]:
+def _localizing(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, ReadOut]:
     """The network on its device, after it was seen to fit what the request says of the movie."""
+    device, model, read_out = ready(request, catalog)
+    check_units(request, model.facts, model.read_out.pixel_nm)
+    if request.places is not None:
+        raise ConfigError("--places says where crops are cut, and this network takes whole frames; leave it out")
+    if not read_out.keep_table and not hasattr(read_out.output, "image"):
+        raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
+    return device, model, read_out
+
+
+def ready(request: Request, catalog: Catalog) -> tuple[torch.device, Runnable, ReadOut]:
+    """The network on its device, and how it is read."""
     keep_buffers()
     device = resolve_device(request.device)
     model = request.ready or load(request.checkpoint, catalog, device, request.runtime, request.number_format)
-    _check_units(request, model.facts, model.read_out.pixel_nm)
     read_out = model.read_out
     if request.pixel_size_nm is not None:
         read_out = replace(read_out, settings={**read_out.settings, "pixel_size_nm": request.pixel_size_nm})
     if request.threshold is not None:
         read_out = replace(read_out, threshold=request.threshold)
-    if not read_out.keep_table and not hasattr(read_out.output, "image"):
-        raise UnitError(f"output kind '{model.facts['output']['name']}' gives no table; choose another model")
     return device, model, read_out
 
 
@@ -222,7 +232,12 @@ def _renumbered(table: Localizations | None, first: int, total: int) -> Localiza
     return None if table is None else table.shifted(first, n_frames=total)
 
 
-def _check_units(request: Request, facts: Mapping[str, Any], trained_nm: float) -> None:
+def check_units(request: Request, facts: Mapping[str, Any], trained_nm: float) -> None:
+    """Refuse a movie whose unit or pixel is not the one that the network was trained on.
+
+    Raises:
+        UnitError: No camera where photons are expected, or another pixel size.
+    """
     if facts["calibrated"] and request.camera is None:
         raise UnitError(
             "the network expects photons and no camera is given; add --camera '{kind: emccd, baseline_adu: 100, "

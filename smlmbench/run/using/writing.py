@@ -33,6 +33,7 @@ class Written:
     resumed: int = 0  # frames that an earlier command had done
     measured: Measured | None = None
     fit: Mapping[str, Any] | None = None  # how the movie compares with what the network was trained on
+    files: tuple[Path, ...] = ()  # instead of all that, where the network's task writes its own results
 
 
 def write(source: Source, catalog: Catalog, on_frames: Callable[[int, int], None], crew: Crew | None) -> Written:

@@ -6,7 +6,9 @@ has a default that suits a task with nothing to tune, no further frozen sets and
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
-(further frozen sets that sources draw for it), `doubts`, `compares`, `fits` (True where it has a method of that name).
+(further frozen sets that sources draw for it), `doubts`, `compares`, `fits` (True where it has a method of that name),
+`predicts` (endings of the files that `predict` writes; absent where what it finds are localizations), `whole_units`
+(True where inputs are never cut, padded or tiled: networks are told their sides).
 """
 
 from abc import ABC, abstractmethod
@@ -30,6 +32,7 @@ from smlmbench.tasks.contracts.applied import AppliedRow, MoviePart, Untrue
 from smlmbench.tasks.contracts.fits import Fitting
 from smlmbench.tasks.contracts.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.contracts.measuring import Measuring
+from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
@@ -358,6 +361,15 @@ class Task(ABC):
         """The part of an answer that is about one unit, as if that were all; None where it says nothing of units."""
         del answer, number
         return None
+
+    def predict(self, model: Model, asked: Predicted) -> list[Path]:
+        """Write what a trained network says of a user's file (fact `predicts`); the files, the main one first.
+
+        Raises:
+            ConfigError: The task writes no results of its own.
+        """
+        del model, asked
+        raise ConfigError(f"task {self.name} predicts nothing from a user's file")
 
     def compare(self, found: Any, truth: Any, options: Mapping[str, Any]) -> Scores:
         """Score a file of any program, or a prediction in memory, against a true one (`smlmbench evaluate`).

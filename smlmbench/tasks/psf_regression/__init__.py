@@ -36,6 +36,7 @@ CARD = {
         "truths": ["parameter_table"],
         "default_for": ["parameter_table"],
         "keeps_table": False,
+        "whole_units": True,
     },
 }
 

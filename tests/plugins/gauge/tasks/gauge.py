@@ -3,6 +3,7 @@
 import numpy as np
 
 from smlmbench import statistics
+from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.figures import Panels
 from smlmbench.tasks.contracts import Scores, Task, Tuned, Watch, mean_of_sums
 from smlmbench.tasks.contracts.sections import Drawing, Section
@@ -18,6 +19,7 @@ CARD = {
         "default_for": ["line"],
         "extras": ["dark"],
         "whole_units": True,
+        "predicts": ["_places.csv"],
     },
 }
 
@@ -105,6 +107,13 @@ class Gauge(Task):
     def work(self, condition):
         """One line in a spectrum."""
         return ("lines", 1.0)
+
+    def predict(self, model, asked):
+        """Places of the spectra (n, 1, 32) in a file of numpy."""
+        spectra = np.load(asked.given.path, allow_pickle=False).astype(np.float32)
+        answer = self.answer(model, Condition("given", ArrayFrames(spectra, axes=1), None), asked.tuned)
+        asked.on_units(len(spectra), len(spectra))
+        return [self.write(answer, asked.folder, f"{asked.stem}_places")[0]]
 
     def write(self, answer, folder, name, *, applied=False):
         """A csv of places."""
