@@ -1,9 +1,10 @@
 """Kim, Moon and Xu 2019: dense layers tell the depth of a molecule of one dye from its crop, one network per dye."""
 
+import math
+
 from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given, Settings
-from smlmbench.models.crops import fitted
 from smlmbench.models.dense import CropScale, DenseLayers
 from smlmbench.outputs.parameters import columns
 
@@ -68,16 +69,14 @@ class KimDepth(nn.Module):
 
     def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
-        self.side = int(given.output.get("side_px", 13))
+        pixels = given.channels * math.prod(given.unit_sides or (13, 13))
         widths = [settings[name] for name in ("first", "second", "third")]
         self.scale = CropScale(settings["scale"])
-        self.layers = DenseLayers(
-            given.channels * self.side**2, widths, len(columns(given.output)), dropped=0.0, start="truncated"
-        )
+        self.layers = DenseLayers(pixels, widths, len(columns(given.output)), dropped=0.0, start="truncated")
 
     def forward(self, crops: Tensor) -> Tensor:
         """Standardised parameters."""
-        raw: Tensor = self.layers(self.scale(fitted(crops, self.side)))
+        raw: Tensor = self.layers(self.scale(crops))
         return raw
 
 

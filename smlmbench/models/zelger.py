@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from smlmbench.data.contracts import Given, Settings, Statistics
 from smlmbench.errors import ConfigError
-from smlmbench.models.crops import fitted
 from smlmbench.outputs.parameters import columns
 
 CARD = {
@@ -103,11 +102,10 @@ class Zelger(nn.Module):
 
     def __init__(self, settings: Settings, given: Given) -> None:
         super().__init__()
-        self.side = side = int(given.output.get("side_px", 16))
-        if side < LEAST_SIDE_PX:
-            raise ConfigError(
-                f"zelger: crops of {side} px vanish in two poolings; give field_px: {LEAST_SIDE_PX} or more"
-            )
+        rows, across = given.unit_sides or (16, 16)
+        if min(rows, across) < LEAST_SIDE_PX:
+            said = f"crops of {across} x {rows} px vanish in two poolings"
+            raise ConfigError(f"zelger: {said}; give crops of {LEAST_SIDE_PX} x {LEAST_SIDE_PX} px or more")
         self.scaling = CropScaling(settings["scaling"], given.statistics)
         inside, layers = given.channels, list[nn.Module]()
         for level in LEVELS:
@@ -117,14 +115,14 @@ class Zelger(nn.Module):
         self.features = nn.Sequential(*layers)
         self.dense = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(inside * (side // 4) ** 2, settings["hidden"]),
+            nn.Linear(inside * (rows // 4) * (across // 4), settings["hidden"]),
             nn.ReLU(inplace=True),
         )
         self.last = nn.Linear(settings["hidden"], len(columns(given.output)))
 
     def forward(self, crops: Tensor) -> Tensor:
         """Standardised parameters."""
-        raw: Tensor = self.last(self.dense(self.features(self.scaling(fitted(crops, self.side)))))
+        raw: Tensor = self.last(self.dense(self.features(self.scaling(crops))))
         return raw
 
 

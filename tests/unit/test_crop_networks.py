@@ -22,9 +22,9 @@ STATISTICS = Statistics(mean=18.0, std=22.0, low=2.0, high=160.0)
 
 def built(name, asked=("z_nm",), side=9, told=None, statistics=STATISTICS, **chosen):
     card = Catalog().card("models", name)
-    output = {"side_px": side, "parameter_mean": dict.fromkeys(asked, 0.0), **(told or {})}
+    output = {"parameter_mean": dict.fromkeys(asked, 0.0), **(told or {})}
     torch.manual_seed(0)
-    given = Given(1, 1, 100.0, statistics, output=output)
+    given = Given(1, 1, 100.0, statistics, output=output, unit_sides=(side, side))
     return Catalog().module("models", name).build(card.fill(name, {**card.tiny, **chosen}), given)
 
 
@@ -115,7 +115,7 @@ def test_zelger_is_told_brightness_and_background_by_its_crop():
 
 
 def test_crops_that_vanish_in_the_poolings_are_refused():
-    with pytest.raises(ConfigError, match="crops of 3 px vanish"):
+    with pytest.raises(ConfigError, match="crops of 3 x 3 px vanish"):
         built("zelger", side=3)
 
 
@@ -139,9 +139,9 @@ def source(asked):
 )
 def test_it_learns_from_simulated_crops(name, asked, chosen):
     stream = psf_crops.training_set(source(asked), {}, Scope(1), Catalog())
-    settings = {"periodic": "direct", **stream.taught}
-    asked = tuple(stream.taught["parameter_mean"])
-    network = built(name, asked, told=stream.taught, statistics=stream.statistics, **chosen).train()
+    settings = {"periodic": "direct", **stream.output_settings}
+    asked = tuple(stream.output_settings["parameter_mean"])
+    network = built(name, asked, told=stream.output_settings, statistics=stream.statistics, **chosen).train()
     optimiser, loss = torch.optim.Adam(network.parameters(), lr=2e-3), CrlbMse(weighted=False)
     batches = [stream.batch(64 * k, 64) for k in range(4)]
     for step in range(240):
