@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from smlmbench.report.boards.frame import lines, numbers
@@ -12,7 +13,7 @@ from smlmbench.report.boards.ranking import mark_front, rank
 from smlmbench.report.boards.rows import combination
 from smlmbench.report.flags import against_references, board_notes, halved, incomplete, mixed_formats, unlike
 from smlmbench.report.model import Board, Entry, Row, mean
-from smlmbench.tasks.contracts.sections import Section
+from smlmbench.tasks.contracts.sections import Along, Section
 
 PUBLISHED = "published"
 
@@ -81,7 +82,9 @@ def _ask_task(board: Board) -> None:
     """What the task says of the board's numbers: columns, the second headline number, notes."""
     asked = board.asked
     if asked.task is not None:
-        board.section = asked.task.section(lines([board]).rename(columns={"label": "row"}), board.facts)
+        section = asked.task.section(lines([board]).rename(columns={"label": "row"}), board.facts)
+        along = asked.task.along(_along(board), board.facts)
+        board.section = replace(section, drawings=(*section.drawings, *along))
     else:
         board.section = Section(columns=asked.headline)
         board.notes.append(asked.missing)
@@ -90,6 +93,17 @@ def _ask_task(board: Board) -> None:
     if board.section.second_on:
         for entry in board.everything:
             entry.second = estimate(entry.scored_rows, board.section.second, board.section.second_on)
+
+
+def _along(board: Board) -> list[Along]:
+    """What the shown lines stored along an axis, best first."""
+    shown = ((entry, row) for entry in board.entries for row in entry.scored_rows)
+    found = (
+        Along(entry.label, where, row.repeat, row.stored("test", where, "profiles"))
+        for entry, row in shown
+        for where in board.facts
+    )
+    return [one for one in found if one.profiles]
 
 
 def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:

@@ -1,6 +1,6 @@
 """What a task says of its part of a page, and what it is told for that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,21 @@ class Listing:
     caption: str
     titles: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """What a run of a line stored along an axis (`Scores.profiles`) on one condition.
+
+    Attributes:
+        label, condition, repeat: Which line of the board, on what, and which of its repeats.
+        profiles: Columns of one length by name, by the name of the profile.
+    """
+
+    label: str
+    condition: str
+    repeat: int
+    profiles: Mapping[str, Mapping[str, Sequence[float | None]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from smlmbench.tasks.contracts.fits import Fitting
 from smlmbench.tasks.contracts.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.contracts.measuring import Measuring
 from smlmbench.tasks.contracts.predicting import Predicted
-from smlmbench.tasks.contracts.sections import Drawing, Section, Told
+from smlmbench.tasks.contracts.sections import Along, Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
@@ -320,6 +320,11 @@ class Task(ABC):
         """
         del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
+
+    def along(self, runs: Sequence[Along], conditions: Mapping[str, Mapping[str, Any]]) -> Sequence[Drawing]:
+        """Figures of what a board's picks and references stored along an axis; by default there are none."""
+        del runs, conditions
+        return ()
 
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
         """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""

@@ -4,7 +4,7 @@ The primary is RMSE over the Cramér-Rao bound (down), with a bootstrap over cro
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from smlmbench import statistics
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError, SizeError
+from smlmbench.figures import Panels
 from smlmbench.metrics import parameter_errors
 from smlmbench.metrics.parameters import GROUPS, NO_TRUTH, Errors, errors_of, ratio_of, sums_of
 from smlmbench.predictions import Floats, Parameters
@@ -20,7 +21,8 @@ from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Scores, Task, Watch, mean_of_sums
-from smlmbench.tasks.contracts.sections import Section
+from smlmbench.tasks.contracts.sections import Along, Drawing, Section
+from smlmbench.tasks.psf_regression import pictures, section
 from smlmbench.truths.parameter_table import ParameterTable
 
 if TYPE_CHECKING:
@@ -41,12 +43,6 @@ CARD = {
 }
 
 ERROR, BOUND = " error", " bound"  # columns of what is stored for each crop, after the parameter's name
-READING = (
-    "Parameters of single crops are ranked by RMSE over the Cramér-Rao bound, lower is better: the root mean squared "
-    "error over crops divided by the root mean squared bound, with all parameters of a crop unknown together; the "
-    "geometric mean over the parameters that the data ask. An estimate without bias that uses all of the light has 1; "
-    "one that knows the range of a parameter beforehand, as a network does, can be below 1.",
-)
 
 
 class PsfRegression(Task):
@@ -116,11 +112,23 @@ class PsfRegression(Task):
         del facts
         return ratio_of if metric == self.primary else mean_of_sums
 
+    def example(self, condition: Condition) -> int | None:
+        """A typical crop."""
+        return None if condition.truth is None else pictures.typical(table_of(condition))
+
+    def panels(self, answer: Parameters, condition: Condition) -> Panels | None:
+        """The crop, the PSF of the answer and that of the truth."""
+        return None if condition.truth is None else pictures.panels(answer, condition, table_of(condition))
+
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """RMSE beside the bound of every parameter that is asked."""
         del frame, conditions
-        beside = [f"{kind}_{group}" for group in GROUPS for kind in ("ratio", "rmse", "crlb", "bias")]
-        return Section(columns=(*self.card.facts["headline"], *beside), against="relative_rmse", reading=READING)
+        return section.section(tuple(self.card.facts["headline"]))
+
+    def along(self, runs: Sequence[Along], conditions: Mapping[str, Mapping[str, Any]]) -> Sequence[Drawing]:
+        """Bias and spread against the true depth."""
+        del conditions
+        return section.drawings(runs)
 
     def write(self, answer: Parameters, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
         """A csv with a line for each crop."""
