@@ -86,7 +86,6 @@ class Lens:
         self.varied = tuple(name for name, values in one.items() if bool((values != values[0]).any()))
         self.depth_nm = self._depths()
         self.asked = asked_of(str(settings["parameters"]), names_of(self.optics, self.varied), "psf_crops")
-        self.periods: Mapping[str, float] = getattr(self.optics, "periods", {})
 
     def _depths(self) -> float | dict[str, Any]:
         given, known = self.settings["z_nm"], self.optics.depth_nm
@@ -121,7 +120,7 @@ class Lens:
         known |= {name: shapes[name] for name in self.varied}
         if self.optics.depth_nm is None:
             del known["z_nm"]
-        return pixels, ParameterTable.of(self.asked, _plain(known), _plain(bounds), self.periods)
+        return pixels, ParameterTable.of(self.asked, _plain(known), _plain(bounds), self.optics.periods)
 
     def several(self, n: int, seeds: tuple[int, str]) -> tuple[torch.Tensor, ParameterTable]:
         """The same of any number, in chunks."""

@@ -14,6 +14,7 @@ from smlmbench import statistics
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError, SizeError
 from smlmbench.figures import Panels
+from smlmbench.formats import write_table
 from smlmbench.metrics import parameter_errors
 from smlmbench.metrics.parameters import GROUPS, NO_TRUTH, Errors, errors_of, ratio_of, sums_of
 from smlmbench.predictions import Floats, Parameters
@@ -21,8 +22,9 @@ from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Scores, Task, Watch, mean_of_sums
+from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Along, Drawing, Section
-from smlmbench.tasks.psf_regression import pictures, section
+from smlmbench.tasks.psf_regression import pictures, predicting, section
 from smlmbench.truths.parameter_table import ParameterTable
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ CARD = {
         "default_for": ["parameter_table"],
         "keeps_table": False,
         "whole_units": True,
+        "predicts": ["_parameters.csv"],
     },
 }
 
@@ -129,6 +132,12 @@ class PsfRegression(Task):
         """Bias and spread against the true depth."""
         del conditions
         return section.drawings(runs)
+
+    def predict(self, model: Model, asked: Predicted) -> list[Path]:
+        """A table of what the network says of the crops of a movie (errors as `predicting.predicted`)."""
+        path = asked.path("_parameters.csv")
+        write_table(predicting.predicted(model, asked), path, catalog=self.catalog, format="smlmbench_csv")
+        return [path]
 
     def write(self, answer: Parameters, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
         """A csv with a line for each crop."""
