@@ -37,6 +37,10 @@ class ConfigError(UserError):
     """A study file, a card or an option says something that is not accepted."""
 
 
+class UnansweredError(ConfigError):
+    """A reference cannot answer one condition, which says nothing of the others."""
+
+
 class UnknownNameError(UserError):
     """A name that nothing is registered under."""
 

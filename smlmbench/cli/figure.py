@@ -1,4 +1,4 @@
-"""smlmbench figure: one frame of a run, or a movie summed over its frames."""
+"""smlmbench figure: one frame of a run, a movie summed over its frames, or a table of localizations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,17 @@ from smlmbench.cli.options import (
 )
 from smlmbench.cli.output import emit, emit_json, note
 
+TABLES = (".csv", ".tsv", ".txt", ".hdf5", ".h5", ".xls", ".xlsx", ".mat")
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     what: Annotated[
         str,
         Argument(
-            metavar="RUN|MOVIE",
-            help="Run id, cell_id or run's name (or the beginning of an id), a model's name, or a movie's file.",
+            metavar="RUN|MOVIE|TABLE",
+            help="Run id, cell_id or run's name (or the beginning of an id), a model's name, or the file of a movie or "
+            "a table.",
         ),
     ]
     frame: Annotated[
@@ -48,6 +51,9 @@ class _Asked:
     ] = None
     total: Annotated[bool, Option("--sum", help="The same as --projection sum.")] = False
     pixel_size_nm: Annotated[float | None, Option(min=0.1, help="Pixel of the movie, for the scale bar.")] = None
+    fine_pixel_nm: Annotated[
+        float | None, Option(min=0.1, help="Of a table's picture; default: a thousandth of the field, at least 10 nm.")
+    ] = None
     bad_pixels: BadPixels = "refuse"
     histogram: Annotated[bool, Option(help="Distribution of the pixels below the images.")] = True
     threshold: Threshold = None
@@ -65,18 +71,46 @@ class _Asked:
 
 @from_fields(_Asked)
 def command(asked: _Asked) -> None:
-    """Draw input, prediction, truth, error and pixel histograms of a frame; or a movie summed over time.
+    """Draw input, prediction, truth, error and pixel histograms of a frame; a movie summed over time; or a table.
 
+    A table is drawn as numbers of localizations, coloured by depth where they have one.
     Frames are counted from 1, within the condition. A movie is read block by block, whatever its size.
 
     Example: smlmbench figure fid_storm --frame 12 --condition high
 
     Example: smlmbench figure cells.tif --sum --out cells_sum.tif
+
+    Example: smlmbench figure results/cells_locs.csv
     """
-    if asked.projection is not None or asked.total or (asked.what and Path(asked.what).exists()):
+    if Path(asked.what).suffix.lower() in TABLES and Path(asked.what).is_file():
+        _table(asked)
+    elif asked.projection is not None or asked.total or (asked.what and Path(asked.what).exists()):
         _movie(asked)
     else:
         _run(asked)
+
+
+def _table(asked: _Asked) -> None:
+    import numpy as np
+
+    from smlmbench.errors import ConfigError
+    from smlmbench.formats import TableOptions, read_table
+    from smlmbench.registry import Catalog
+    from smlmbench.run.tables.projecting import check_target
+    from smlmbench.run.tables.rendering import draw_table
+
+    if asked.frame is not None or asked.condition is not None or asked.projection is not None or asked.total:
+        raise ConfigError(f"'{asked.what}' is a table; --frame, --condition and projections belong to runs and movies")
+    catalog, path = Catalog(asked.plugins or ()), Path(asked.what)
+    out = asked.out or Path(f"{path.stem}.png")
+    check_target(out, overwrite=asked.overwrite)
+    table = read_table(path, catalog=catalog, options=TableOptions(pixel_size_nm=asked.pixel_size_nm, timeless=True))
+    draw_table(table, out, path.name, asked.fine_pixel_nm, catalog)
+    deep = int(np.isfinite(table.z_nm).sum())
+    if asked.as_json:
+        emit_json({"file": out, "localizations": len(table), "with_depth": deep})
+    else:
+        emit(f"{len(table)} localizations{f', {deep} with a depth' if deep else ''}: {out}")
 
 
 def _movie(asked: _Asked) -> None:

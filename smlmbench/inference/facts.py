@@ -21,7 +21,7 @@ def facts_of(trained: Trained, catalog: Catalog) -> dict[str, Any]:
     model, settings = trained.facts["model"], trained.output_settings
     card = catalog.card("models", model["name"])
     calibrated, pixel_nm = bool(trained.facts["calibrated"]), _known(settings.get("pixel_size_nm", math.nan))
-    kept = ("cell_id", "study", "data", "loss", "lambda", "protocol", "psf_sigma_nm", "seen")
+    kept = ("cell_id", "study", "data", "loss", "lambda", "protocol", "psf_sigma_nm", "gaussian_light", "seen")
     return {
         "schema": SCHEMA,
         "model": dict(model),

@@ -20,7 +20,7 @@ import torch
 from smlmbench.camera import Camera
 from smlmbench.camera.likelihood import log_likelihood
 from smlmbench.data.contracts import Condition, Settings
-from smlmbench.errors import ConfigError
+from smlmbench.errors import UnansweredError
 from smlmbench.limit.attained import Attained, Prior, attained
 from smlmbench.limit.bounds import Limit, drawn_from
 from smlmbench.limit.scene import Known
@@ -65,7 +65,7 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
     """Fit the frames of a condition whose truth has a limit; nothing where no frame has an emitter.
 
     Raises:
-        ConfigError: There is no truth, or no limit of it is known, or the frames are not what it says.
+        UnansweredError: There is no truth, or no limit of it is known, or the frames are not what it says.
     """
     del output_settings, seed
     truth = condition.truth
@@ -95,8 +95,8 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
     return Prediction(_table(truth, columns[:, : len(truth)], own[: len(truth)], settings["leave_out_nm"]))
 
 
-def _refusal(condition: Condition, why: str) -> ConfigError:
-    return ConfigError(f"reference 'oracle_map' fits what is known, and of '{condition.name}' {why}; leave it out")
+def _refusal(condition: Condition, why: str) -> UnansweredError:
+    return UnansweredError(f"reference 'oracle_map' fits what is known, and of '{condition.name}' {why}; leave it out")
 
 
 def _apart(found: Attained, readings: torch.Tensor, camera: Camera) -> float:

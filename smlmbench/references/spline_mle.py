@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition, Settings
-from smlmbench.errors import ConfigError, SizeError
+from smlmbench.errors import SizeError, UnansweredError
 from smlmbench.movies import blocks
 from smlmbench.predictions import Floats, Ints, Localizations, Prediction, concatenate
 from smlmbench.psf.contracts import Psf
@@ -67,7 +67,7 @@ def predict(condition: Condition, settings: Settings, output_settings: Settings,
     """Find and fit; the probability column is an emitter's photons over their standard error.
 
     Raises:
-        ConfigError: No PSF, one without depth, of several detectors or that differs from emitter to emitter; no camera.
+        UnansweredError: No PSF, one without depth, of several detectors or that differs among emitters; no camera.
         SizeError: Frames below 5 x 5 px.
     """
     del output_settings, seed
@@ -120,7 +120,7 @@ def _known(condition: Condition) -> tuple[Psf, Noise]:
         said = "needs photo-electrons and their noise; state the camera"
     else:
         return optics, noise
-    raise ConfigError(f"spline_mle {said}")
+    raise UnansweredError(f"spline_mle {said}")
 
 
 def _localize(block: NDArray[np.float32], plan: Plan) -> dict[str, Floats | Ints]:

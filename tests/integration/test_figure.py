@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from tiny_study import run, write
 from typer.testing import CliRunner
@@ -150,3 +151,20 @@ def test_a_device_for_scoring_that_is_not_there_is_refused(tmp_path, store, devi
 
     with pytest.raises(ConfigError, match=f"device '{device}' is not on this machine"):
         run(write(tmp_path), store, infer_device=device)
+
+
+def test_a_table_is_drawn_by_number_and_depth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{frame + 1},{100 + 40 * frame},{250},{z}" for frame, z in enumerate((-400, -200, 0, 200, 400))]
+    (tmp_path / "deep.csv").write_text("frame,x [nm],y [nm],z [nm]\n" + "\n".join(rows) + "\n")
+    (tmp_path / "flat.csv").write_text("frame,x [nm],y [nm]\n1,100,250\n2,140,250\n2,140,250\n")
+    result = figure("deep.csv", "--pixel-size-nm", 100)
+    assert (result.exit_code, result.stdout) == (0, "5 localizations, 5 with a depth: deep.png\n"), result.output
+    colours = np.asarray(Image.open("deep.png").convert("RGB")).reshape(-1, 3).astype(int).tolist()
+    assert any(blue > red + 60 for red, _, blue in colours)
+    assert any(red > blue + 60 for red, _, blue in colours)
+    assert figure("flat.csv", "--pixel-size-nm", 100, "--fine-pixel-nm", 20, "-o", "flat.tif").exit_code == 0
+    counts = tifffile.imread("flat.tif")
+    assert counts.sum() == 3
+    assert (counts[12, 5], counts[12, 7]) == (1, 2)
+    assert "belong to runs and movies" in refused("flat.csv", "--sum")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smlmbench import tasks
 from smlmbench.data.contracts import Condition
+from smlmbench.errors import UnansweredError
 from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
@@ -127,12 +128,22 @@ def referee_of(reference: Reference, catalog: Catalog) -> Referee:
 
 
 def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog) -> Evaluation:
-    """Score a row that needs no training on every condition."""
+    """Score a row that needs no training on every condition; one that it cannot answer has reasons alone.
+
+    Raises:
+        UnansweredError: It can answer none.
+    """
     task, referee, made = tasks.load(reference.task, catalog), referee_of(reference, catalog), Evaluation()
     one_movie = bool(catalog.card("references", reference.reference.name).facts.get("one_movie"))
+    unanswered: list[UnansweredError] = []
     for name, condition in conditions.items():
         own = referee.knowing(condition)
-        found = task.refer(own, condition)
+        try:
+            found = task.refer(own, condition)
+        except UnansweredError as error:
+            made.tests[name] = Scores({}, dict.fromkeys(task.card.facts["headline"], str(error)))
+            unanswered.append(error)
+            continue
         further = {} if one_movie else condition.extras
         extras = {extra: task.refer(own, frozen) for extra, frozen in further.items()}
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
@@ -141,6 +152,8 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
         drawn = _drawn(task, found, condition) if shown else None
         if drawn is not None:
             made.pictures[name] = drawn
+    if unanswered and not made.answers:
+        raise unanswered[0]
     return made
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 
 from smlmbench import tasks
+from smlmbench.data.contracts import Condition
 from smlmbench.errors import CollapsedError, FormatError, PrunedError, StoreLostError
 from smlmbench.inference.allocator import place
 from smlmbench.inference.checkpoint import Trained, checkpoint_of, load_trained
 from smlmbench.inference.devices import resolve_device
+from smlmbench.psf.gaussian_light import gaussian_light
 from smlmbench.run.cells.applied import log_applied, of_cell
 from smlmbench.run.cells.evaluation import Evaluation, OnFrames, choose_on_validation, score_conditions
 from smlmbench.run.cells.logging import log_evaluation
@@ -88,6 +90,15 @@ def row_of(cell: Cell, job: str = "") -> Row:
     return Row(cell_id=cell.cell_id, eval_id=cell.eval_id, name=name, tags=tags)
 
 
+def _of_optics(condition: Condition) -> dict[str, Any]:
+    """Width of the PSF where one is told, and how much of its light a Gaussian of that width takes up."""
+    sigma_nm, optics = condition.told.get("psf_sigma_nm"), condition.optics
+    if sigma_nm is None:
+        return {}
+    light = [] if optics is None else list(gaussian_light(optics, float(sigma_nm), condition.pixel_size_nm))
+    return {"psf_sigma_nm": float(sigma_nm), **({"gaussian_light": light} if light else {})}
+
+
 def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_only: bool) -> None:
     splits, catalog, task = session.materials.splits(cell), session.catalog, tasks.load(cell.task, session.catalog)
     session.reporter.line(f"{describe(cell)}: {'scoring' if score_only else 'training'}")
@@ -101,8 +112,7 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
         _log_checkpoint(run, content)  # what fails from here on loses no training
     on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
     content["facts"] |= {"tuned": dict(trained.tuned), "protocol": cell.scoring.protocol}
-    if (sigma_nm := splits.validation.told.get("psf_sigma_nm")) is not None:
-        content["facts"]["psf_sigma_nm"] = float(sigma_nm)
+    content["facts"] |= _of_optics(splits.validation)
     if "seen" not in content["facts"]:
         content["facts"]["seen"] = trained.facts["seen"] = seen_in_training(cell, session.materials)
     _log_checkpoint(run, content)

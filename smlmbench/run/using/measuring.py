@@ -107,6 +107,8 @@ def measurer(
     known = {"pixel_size_nm": read_out.pixel_nm, **({} if camera is None else camera.noise.told())}
     if (sigma_nm := model.facts.get("psf_sigma_nm")) is not None:
         known["psf_sigma_nm"] = float(sigma_nm)
+    if light := model.facts.get("gaussian_light"):
+        known["gaussian_light_low"], known["gaussian_light_high"] = map(float, light)
     positions = read_out.keep_table and "task" in model.facts
     found = tasks.load(model.facts["task"], catalog).measuring(known, stated) if positions else None
     if found is None and stated:

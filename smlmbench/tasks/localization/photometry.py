@@ -28,6 +28,7 @@ from smlmbench.tasks.localization.widths import FEW, Widths
 COLUMNS = ("photons", "background_photons", "sigma_x_nm", "sigma_y_nm")
 SIGMA_NM = (20.0, 1000.0)
 APART = 0.1
+LIGHT_OFF = 0.2  # of a PSF's light, beyond which a fit of one Gaussian says nothing of its photons
 UNLIKE = 0.2  # spread of the widths of bright spots; noise alone makes 0.03 to 0.12
 BLOCK_FRAMES, BLOCK_PIXELS = 64, 2**22
 
@@ -39,6 +40,7 @@ class Photometry:
 
     def __init__(self, known: Mapping[str, float], stated: Mapping[str, float]) -> None:
         self._pixel_nm, self._noise = known.get("pixel_size_nm", np.nan), Noise.of(known)
+        self._light = known.get("gaussian_light_low", 1.0), known.get("gaussian_light_high", 1.0)
         self._trained_nm, self._stated_nm = known.get("psf_sigma_nm"), stated.get("psf_sigma_nm")
         if self._stated_nm is not None and not SIGMA_NM[0] <= self._stated_nm <= SIGMA_NM[1]:
             said = f"a PSF of {self._stated_nm:g} nm is not accepted; give its standard deviation"
@@ -54,6 +56,12 @@ class Photometry:
             return "no camera is given, so counts are no photons"
         if not self._pixel_nm > 0:
             return "the camera pixel is unknown"
+        if self._stated_nm is None and not 1 - LIGHT_OFF <= self._light[0] <= self._light[1] <= 1 + LIGHT_OFF:
+            low, high = (f"{100 * share:.0f}" for share in self._light)
+            return (
+                f"a Gaussian of {self._trained_nm:.0f} nm takes {low} to {high} % of the light of the PSF that the"
+                " network was trained on, by depth; where all is in focus state the width there with --psf-sigma-nm"
+            )
         if self.sigma_nm is None:
             seen = self._widths.width.spots
             return (
