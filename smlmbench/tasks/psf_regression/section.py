@@ -17,7 +17,6 @@ READING = (
     "one that knows the range of a parameter beforehand, as a network does, can be below 1.",
 )
 FAR = 6.0  # times the largest bound, beyond which a row is not drawn
-ROUNDING = 1e-9  # a spread that is none: the truth itself is not drawn
 DRAWN, TITLES = ("bias", "spread", "crlb"), {"crlb": "bound"}
 
 Columns = dict[str, list[float | None]]
@@ -29,19 +28,19 @@ def section(headline: tuple[str, ...]) -> Section:
     return Section(columns=(*headline, *beside), against="relative_rmse", reading=READING)
 
 
-def drawings(runs: Sequence[Along]) -> list[Drawing]:
+def drawings(lines: Sequence[Along]) -> list[Drawing]:
     """Bias and spread against the true depth, a figure for each parameter and condition."""
-    names = dict.fromkeys(name for one in runs for name in one.profiles)
-    where = dict.fromkeys(one.condition for one in runs)
-    made = (_drawn(name, on, [one for one in runs if one.condition == on and name in one.profiles])
-            for name, on in product(names, where))  # fmt: skip
+    lines = [line for line in lines if line.kind != "ceiling" and line.profiles]  # the truth itself has no error
+    names = dict.fromkeys(name for line in lines for profiles in line.profiles for name in profiles)
+    where = dict.fromkeys(line.condition for line in lines)
+    made = (_drawn(name, on, [line for line in lines if line.condition == on]) for name, on in product(names, where))
     return [one for one in made if one is not None]
 
 
-def _drawn(name: str, condition: str, runs: Sequence[Along]) -> Drawing | None:
-    """A panel for each row of the board; None where none tells the parameter."""
-    seen = [(label, _mean([one.profiles[name] for one in runs if one.label == label])) for label in _labels(runs)]
-    seen = [(label, columns) for label, columns in seen if any((each or 0.0) > ROUNDING for each in columns["spread"])]
+def _drawn(name: str, condition: str, lines: Sequence[Along]) -> Drawing | None:
+    """A panel for each line of the board; None where none tells the parameter."""
+    told = {line.label: [profiles[name] for profiles in line.profiles if name in profiles] for line in lines}
+    seen = [(label, _mean(profiles)) for label, profiles in told.items() if profiles]
     far = [label for label, columns in seen if _far(columns)]
     near = [(label, columns) for label, columns in seen if label not in far]
     if not near:
@@ -55,10 +54,6 @@ def _drawn(name: str, condition: str, runs: Sequence[Along]) -> Drawing | None:
     )
     drawn = ", ".join(label for label, _ in near)
     return Drawing(said, f"Lines of bias, spread and bound of {name} over depth for {drawn}", image)
-
-
-def _labels(runs: Sequence[Along]) -> list[str]:
-    return list(dict.fromkeys(one.label for one in runs))
 
 
 def _far(columns: Columns) -> bool:
