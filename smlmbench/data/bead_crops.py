@@ -82,7 +82,7 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
         "background_photons": measured[1],
     }
     truth, optics = bounded(known, asked_of("z_nm", list(known), "bead_crops"), description, side, catalog)
-    return Held(pixels, truth, pixel_nm), optics
+    return Held(pixels, truth, pixel_nm, isinstance(camera, Camera)), optics
 
 
 def _beads(frames: movies.Frames, side: int, name: str) -> Floats:

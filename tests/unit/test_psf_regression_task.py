@@ -105,10 +105,10 @@ def test_bias_and_spread_stand_against_depth_and_are_drawn():
     assert np.allclose(z["crlb"], 20.0)
     assert all(abs(spread - np.hypot(5, 0.1 * 1000 / 10 / 12**0.5)) < 0.5 for spread in z["spread"])
     far = TASK.score(answer(z_nm=900.0), condition(), Scoring()).profiles
-    runs = [Along("net", "t", "pick", 0, (profile, profile)), Along("lost", "t", "pick", 1, (far,))]
-    drawings = TASK.along(runs)
-    assert len(drawings) == 3
-    drawn = next(one for one in drawings if "of z_nm " in one.caption)
+    runs = [Along("net", "t", 0, profile), Along("net", "t", 1, profile), Along("lost", "t", 0, far)]
+    drawings = TASK.along(runs, {})
+    assert [one.caption.split()[4] for one in drawings] == ["z_nm"]  # nothing else was off
+    (drawn,) = drawings
     assert b"<svg" in drawn.image
     assert "Not drawn, as they lie above 6 times the bound: lost" in drawn.caption
     assert "net" in drawn.alt
@@ -148,7 +148,7 @@ class Fake:
 
 def asked(tmp_path, frames, places, pixel_nm: float = 100.0) -> Predicted:
     given = SimpleNamespace(frames=frames, path=tmp_path / "m.tif", table=None)
-    return Predicted(given, places, {}, pixel_nm, (), tmp_path, "m", lambda done, all_: None)
+    return Predicted(given, places, {}, pixel_nm, tmp_path, "m", lambda done, all_: None)
 
 
 def movie(n: int = 150) -> ArrayFrames:
@@ -195,6 +195,20 @@ def test_predict_refuses_in_one_line(tmp_path):
 def test_crops_of_another_size_are_refused():
     with pytest.raises(SizeError, match="crops of 9 x 9 px, the network learned 4 x 4"):
         TASK.answer(Fake(), condition())
+
+
+def test_places_are_counted_in_pixels_and_units_must_agree():
+    small = condition(side=4)
+    told = dict(small.told)
+    same, wide = (Condition("t", small.frames, TRUTH, told={**told, "pixel_size_nm": nm}) for nm in (100.0, 150.0))
+    fake = Fake()
+    fake.settings = {"side_px": 4, "pixel_size_nm": 100.0, "photons": True}
+    first, second = (TASK.answer(fake, one).values for one in (same, wide))
+    assert np.allclose(second["x_nm"], 1.5 * first["x_nm"])
+    assert np.array_equal(second["z_nm"], first["z_nm"])
+    counts = Condition("t", small.frames, TRUTH, told=told, calibrated=False)
+    with pytest.raises(ConfigError, match="has counts and the network learned photons"):
+        TASK.answer(fake, counts)
 
 
 def test_answers_travel_through_a_file(tmp_path):
