@@ -16,7 +16,8 @@ import torch
 class Pixels:
     """Square pixels centred at x_nm (columns,) and y_nm (rows,) from the optical axis, and the blur before them.
 
-    Side 0: points, whose light is per square of 1 nm.
+    Places of each image of its own are (..., columns) and (..., rows). Side 0: points, whose light is per square of
+    1 nm.
     """
 
     x_nm: torch.Tensor
@@ -38,8 +39,8 @@ class Image:
         high = torch.fft.fftfreq(twice, self.period_nm / twice, dtype=torch.float64)
         wide = high[: twice // 2 + 1].abs()
         series = torch.fft.rfft2(self.cells) * (_kept(high, pixels)[:, None] * _kept(wide, pixels))
-        along_y = torch.exp(2j * math.pi * pixels.y_nm[:, None] * high)
-        along_x = torch.exp(2j * math.pi * wide[:, None] * pixels.x_nm)
+        along_y = torch.exp(2j * math.pi * pixels.y_nm[..., :, None] * high)
+        along_x = torch.exp(2j * math.pi * wide[:, None] * pixels.x_nm[..., None, :])
         half = torch.full((len(wide), 1), 2.0, dtype=torch.float64)  # the other half is its conjugate
         half[0] = 1.0
         share: torch.Tensor = ((along_y @ series) @ (half * along_x)).real / self.period_nm**2

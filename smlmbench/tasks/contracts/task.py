@@ -312,9 +312,8 @@ class Task(ABC):
         """The units that a picture shows, as a condition of their own: by default the example alone."""
         return None if (number := self.example(condition)) is None else condition.unit(number)
 
-    def panels(self, answer: Any, condition: Condition) -> Panels | None:
+    def panels(self, answer: Any, condition: Condition) -> Panels | None:  # noqa: ARG002
         """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
-        del answer, condition
         return None
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
@@ -325,8 +324,9 @@ class Task(ABC):
         del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
 
-    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:  # noqa: ARG002
-        """Figures of a board from the profiles that its lines have stored, behind those of its section."""
+    def along(self, runs: Sequence[Along], conditions: Mapping[str, Mapping[str, Any]]) -> Sequence[Drawing]:
+        """Figures of what a board's picks and references stored along an axis; by default there are none."""
+        del runs, conditions
         return ()
 
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:  # noqa: ARG002
