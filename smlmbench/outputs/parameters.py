@@ -29,7 +29,7 @@ CARD = {
         },
     },
     "tiny": {},
-    "facts": {"tasks": ["psf_regression"]},
+    "facts": {"tasks": ["psf_regression"], "perfect_raw": "values"},
 }
 
 
