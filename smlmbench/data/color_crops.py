@@ -198,7 +198,7 @@ def condition(name: str, description: PluginSource, identity: Identity, asked: A
         frames=ArrayFrames(crops[:, 0].numpy()),
         truth=Labels(microscope.classes, label.numpy(), photons.numpy(), microscope.templates()),
         digest=digest,
-        facts={"classes": float(len(microscope.classes)), "photons": float(photons.mean())},
+        facts={"photons": float(photons.mean())},
         told=told,
         truth_kind="simulated",
         optics=microscope.optics,

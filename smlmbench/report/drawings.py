@@ -46,13 +46,13 @@ def embedded(caption: str, alt: str, image: bytes, *, wide: bool = False, folded
 
 
 def stored_along(board: Board) -> list[Along]:
-    """What the shown lines stored along an axis, best first."""
+    """What the picks and references have stored along axes, by condition."""
     found = []
     for entry, condition in product(board.entries, board.facts):
+        stored = (row.stored("test", condition, "profiles") for row in entry.scored_rows)
         kind = "ceiling" if entry.is_ceiling else "reference" if entry.is_reference else "pick"
-        for row in entry.scored_rows:
-            if profiles := row.stored("test", condition, "profiles"):
-                found.append(Along(entry.label, condition, row.repeat, profiles, kind, entry.style))
+        if profiles := tuple(one for one in stored if one):
+            found.append(Along(entry.label, condition, kind, entry.style, profiles, board.facts[condition]))
     return found
 
 

@@ -209,7 +209,7 @@ def _parts(
 def _figures(board: Board, history: History | None) -> list[Drawing]:
     """Accuracy against latency of the rows, beside it that of every runtime and format; the task's own come last."""
     rows, ways = drawings(board, history), latency_drawings(board)
-    along = () if board.asked.task is None else board.asked.task.along(stored_along(board), board.facts)
+    along = () if board.asked.task is None else board.asked.task.along(stored_along(board))
     own = [embedded(one.caption, one.alt, one.image) for one in (*board.section.drawings, *along)]
     return [*rows[:1], *ways[:1], *rows[1:], *ways[1:], *own]
 

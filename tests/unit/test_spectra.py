@@ -209,7 +209,7 @@ class Brightest:
 
 def asked(tmp_path, path, sides, frames=None, places=None, pixel_size_nm=100.0):
     opened = SimpleNamespace(path=path, frames=frames, table=None)
-    return Predicted(opened, places, {"reject": 0.6}, pixel_size_nm, tmp_path, "out", lambda *_: None, sides)
+    return Predicted(opened, places, {"reject": 0.6}, pixel_size_nm, sides, tmp_path, "out", lambda *_: None)
 
 
 def predicted(*given, **more):

@@ -152,9 +152,9 @@ class Classification(Task):
         """What the numbers mean."""
         return section(tuple(self.card.facts["headline"]), frame, conditions)
 
-    def along(self, runs: Sequence[Along], conditions: Mapping[str, Mapping[str, Any]]) -> Sequence[Drawing]:
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
         """Accuracy against photons, and confusion matrices."""
-        return [*photon_curves(runs, conditions), *confusion(runs, conditions)]
+        return [*photon_curves(lines), *confusion(lines)]
 
     def predict(self, model: Model, asked: Predicted) -> list[Path]:
         """A table of classes and scores; the level is that of the study, else the one chosen on validation."""

@@ -18,7 +18,6 @@ READING = (
     "units that are kept are wrong, unless the study states one. Coverage is what is kept of the known classes there. "
     "Utilisation at 1 % wrong reads the level off the test set itself: it is what a perfect choice would give.",
 )
-Facts = Mapping[str, Mapping[str, Any]]
 STRANGER, REJECTED = "stranger", "rejected"
 MOST = 8  # matrices, and panels of curves
 NEAR_CHANCE = 5.0  # percent of accuracy above that of guessing
@@ -30,22 +29,25 @@ def section(headline: tuple[str, ...], frame: "pd.DataFrame", conditions: Mappin
     return Section(columns=headline, reading=READING)
 
 
-def photon_curves(runs: Sequence[Along], conditions: Facts) -> list[Drawing]:
+def photon_curves(lines: Sequence[Along]) -> list[Drawing]:
     """Accuracy in bins of photons, a panel for each condition where these differ; mean of repeats with their ends."""
     from smlmbench.figures import sweep
 
     rows: list[dict[str, Any]] = []
     dashes: list[str] = []
-    for (label, where), own in _lines(runs, "by_photons").items():
-        accuracy = np.array([_numbers(run.profiles["by_photons"]["accuracy"]) for run in own])
-        if accuracy.mean() < 100 / max(2, len(_names(conditions, where))) + NEAR_CHANCE:
+    for line in lines:
+        binned = [one["by_photons"] for one in line.profiles if "by_photons" in one]
+        accuracy = np.array([_numbers(one["accuracy"]) for one in binned])
+        if line.kind == "ceiling" or not binned or accuracy.mean() < _of_chance(line) + NEAR_CHANCE:
             continue
-        if label not in dashes:
-            dashes.append(label)
-        ends = [_numbers(own[0].profiles["by_photons"][f"photons_{end}"]) for end in ("from", "to")]
-        of = {"panel": where, "label": label, "kind": own[0].kind, "style": own[0].style, "line": dashes.index(label)}
-        columns = zip(np.sqrt(np.prod(ends, axis=0)), accuracy.mean(0), accuracy.min(0), accuracy.max(0), strict=True)
-        rows += [{**of, "x": x, "y": y, "low": low, "high": high} for x, y, low, high in columns]
+        if line.label not in dashes:
+            dashes.append(line.label)
+        middle = np.sqrt(np.prod([_numbers(binned[0][f"photons_{end}"]) for end in ("from", "to")], axis=0))
+        of = {"panel": line.condition, "label": line.label, "kind": line.kind, "style": line.style}
+        rows += [
+            {**of, "line": dashes.index(line.label), "x": x, "y": y, "low": low, "high": high}
+            for x, y, low, high in zip(middle, accuracy.mean(0), accuracy.min(0), accuracy.max(0), strict=True)
+        ]
     shown = list(dict.fromkeys(row["panel"] for row in rows))[:MOST]
     rows = [row for row in rows if row["panel"] in shown]
     if not rows:
@@ -58,47 +60,41 @@ def photon_curves(runs: Sequence[Along], conditions: Facts) -> list[Drawing]:
     return [Drawing(caption, f"accuracy against photons of {', '.join(dashes)}", drawn)]
 
 
-def confusion(runs: Sequence[Along], conditions: Facts) -> list[Drawing]:
+def _of_chance(line: Along) -> float:
+    return 100 / max(2, len(_names(line)))
+
+
+def _names(line: Along) -> list[str]:
+    stated = line.facts.get("classes", ())
+    return [str(name) for name in stated] if isinstance(stated, list | tuple) else []
+
+
+def confusion(lines: Sequence[Along]) -> list[Drawing]:
     """Confusion matrices of the first condition, of the picks and of references that were not told the truth."""
     from smlmbench.figures import Matrix, matrices
 
-    lines = _lines(runs, "confusion")
-    where = next((condition for _, condition in lines), "")
-    made: list[Matrix] = []
-    for (label, condition), own in list(lines.items()):
-        if condition != where or len(made) == MOST:
-            continue
-        counts = np.sum([_matrix(run.profiles["confusion"]) for run in own], axis=0)
-        names = _names(conditions, where)
+    shown = [line for line in lines if line.kind != "ceiling" and any("confusion" in one for one in line.profiles)]
+    own = [line for line in shown if line.condition == shown[0].condition][:MOST]
+    made = []
+    for line in own:
+        names = _names(line)
+        counts = np.sum([_matrix(one["confusion"]) for one in line.profiles if "confusion" in one], axis=0)
         names += [f"class {place + 1}" for place in range(len(names), len(counts) - 1)]
-        true, said = counts.sum(axis=1) > 0, counts.sum(axis=0) > 0
-        said[: len(names)] = True
+        of, into = [*names, STRANGER], [*names, REJECTED]
+        lit, told = counts.sum(axis=1) > 0, counts.sum(axis=0) > 0
+        told[: len(names)] = True
         share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        heads = (np.array([*names, last]) for last in (STRANGER, REJECTED))
-        of, into = (list(head[kept]) for head, kept in zip(heads, (true, said), strict=True))
-        made.append(Matrix(label, share[true][:, said], of, into))
+        title = line.label
+        made.append(Matrix(title, share[lit][:, told], list(np.array(of)[lit]), list(np.array(into)[told])))
     if not made:
         return []
+    where = own[0].condition
     caption = (
         f"Confusion matrices on '{where}', percent of each true class, all repeats together; rows with a reject level "
         "reject there."
     )
-    text = f"confusion matrices on {where} of {', '.join(one.title for one in made)}"
+    text = f"confusion matrices on {where} of {', '.join(line.label for line in own)}"
     return [Drawing(caption, text, matrices(made, x_label="said", y_label="true"))]
-
-
-def _lines(runs: Sequence[Along], profile: str) -> dict[tuple[str, str], list[Along]]:
-    """Repeats by line and condition, of those that have a profile and were not told the truth."""
-    found: dict[tuple[str, str], list[Along]] = {}
-    for run in runs:
-        if profile in run.profiles and run.kind != "ceiling":
-            found.setdefault((run.label, run.condition), []).append(run)
-    return found
-
-
-def _names(conditions: Facts, where: str) -> list[str]:
-    stated = conditions.get(where, {}).get("classes", ())
-    return [str(name) for name in stated] if isinstance(stated, list | tuple) else []
 
 
 def _matrix(cells: Mapping[str, Sequence[float | None]]) -> Floats:
