@@ -1,7 +1,7 @@
 """Labels: which class each unit (crop, spectrum) belongs to, in a frozen set and in a training batch."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.index)
 
-    def part(self, start: int, stop: int) -> "Labels":
+    def part(self, start: int, stop: int) -> Self:
         """Those of units start .. stop - 1."""
         return replace(self, index=self.index[start:stop], photons=self.photons[start:stop])
 
