@@ -53,7 +53,7 @@ CARD: dict[str, Any] = {
 }  # fmt: skip
 
 GUARD_NM = 400.0  # between strips: what a widefield's PSF spreads
-LEAST_COVERED = 0.5  # of a widefield's sides, by a table whose own field is only known from its rows
+LEAST_COVERED = 0.8  # of a widefield's sides, by a table whose own field is only known from its rows
 ROUNDING = 1e-6
 
 
