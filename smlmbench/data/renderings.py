@@ -50,7 +50,7 @@ CARD: dict[str, Any] = {
         "render_sigma_nm": {"default": 0.0, "min": 0.0, "max": 200.0, "help": "0: counts; else Gaussians so wide"},
         "others": {"default": [], "help": "structures of further colours, by their registered names"},
         "misassigned": {
-            "default": 0.0, "min": 0.0, "max": 0.9,
+            "default": 0.0, "min": 0.0, "max": 0.9, "ranged": True,
             "help": "share of the sparse localizations that are given a wrong colour; the dense images have none",
         },
         "widefield": {"default": True, "help": "false: the widefield channel is blank"},
@@ -109,7 +109,7 @@ class Renderer:
             sparse.append(at[of_few])
             dense.append(self._image(at))
             points.append(true)
-        sparse = _mixed(sparse, settings["misassigned"], chance)
+        sparse = _mixed(sparse, drawn(settings["misassigned"], chance), chance)
         seen = self._widefield(points, chance)
         blank = seen is None or float(chance.uniform(1)) < blank_share
         light, times = None if blank else seen, int(settings["widefield_pixels"])

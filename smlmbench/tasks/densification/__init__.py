@@ -24,7 +24,7 @@ from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Scores, Task, Watc
 from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Drawing, Section, Told
 from smlmbench.tasks.densification import predicting, sweeps
-from smlmbench.tasks.densification.scoring import Image, scored
+from smlmbench.tasks.densification.scoring import Image, Scored, by_color, scored
 from smlmbench.truths.dense_structure import DenseStructure
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ READING = (
     "a row that invents structure has more, and the dense image itself has some from stray localizations. "
     "RSP is the agreement with the widefield, which is blind to what is finer than its blur.",
 )
+COLORS = ("crosstalk", "ssim")  # columns where there are several colours
 NOTE = "Densification: a dense image is one draw of many localizations, so that no row but the truth reaches 1."
 
 
@@ -83,16 +84,15 @@ class Densification(Task):
         del extras
         if condition.truth is None:
             return Scores({}, dict.fromkeys(self.card.facts["headline"], "the condition has no dense images"))
-        found: list[dict[str, float]] = []
+        found: list[Scored] = []
         reasons: dict[str, str] = {}
         truth = truth_of(condition)
         for number, images in enumerate(answer):
             one = truth.part(number, number + 1)
-            values, absent = scored(images, one, condition.pixel_size_nm, scoring, self.measure)
-            found.append(values)
-            reasons |= absent
-        names = dict.fromkeys(name for values in found for name in values)
-        by_image = {name: [values.get(name, math.nan) for values in found] for name in names}
+            found.append(scored(images, one, condition.pixel_size_nm, scoring, self.measure))
+            reasons |= found[-1].reasons
+        names = dict.fromkeys(name for one in found for name in one.values)
+        by_image = {name: [one.values.get(name, math.nan) for one in found] for name in names}
         means, intervals = {}, {}
         for name, numbers in by_image.items():
             known = np.array([value for value in numbers if math.isfinite(value)])
@@ -102,7 +102,7 @@ class Densification(Task):
                 drawn = statistics.frame_bootstrap(mean_of_sums, table, seed=0)
                 intervals[name] = drawn.low, drawn.high
         reasons = {name: reason for name, reason in reasons.items() if name not in means}
-        return Scores(means, reasons, intervals, by_image)
+        return Scores(means, reasons, intervals, by_image, by_color(found))
 
     def example(self, condition: Condition) -> int | None:
         """The first image."""
@@ -130,10 +130,10 @@ class Densification(Task):
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """Image numbers, and how to read them."""
-        del frame
         known = {name: sweeps.frames_of(facts) for name, facts in conditions.items()}
         beside = {name: f"{frames:g} frames" for name, frames in known.items() if frames is not None}
-        columns = tuple(self.card.facts["headline"])
+        several = len(frame) > 0 and bool(frame.loc[frame["metric"] == COLORS[0], "value"].notna().any())
+        columns = (*self.card.facts["headline"], *(COLORS if several else ()))
         return Section(columns=columns, reading=READING, notes=(NOTE,), beside=beside)
 
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
