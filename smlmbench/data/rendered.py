@@ -59,7 +59,7 @@ class Stream:
         return statistics_of(np.concatenate([one.given[:-BESIDE] for one in self._first]))
 
     @cached_property
-    def dense_scale(self) -> float:
+    def image_scale(self) -> float:
         """Mean 99.9 percentile of the lit pixels of dense images: a typical brightest pixel.
 
         Raises:
@@ -76,7 +76,7 @@ class Stream:
         """The render pixel, the typical brightest pixel, the number of colours, the code of the structure."""
         pixel_nm, colors = self._pixel_nm, self.sample_shape[0] - BESIDE
         return {
-            "pixel_size_nm": pixel_nm, "render_pixel_nm": pixel_nm, "dense_scale": self.dense_scale, "colors": colors,
+            "pixel_size_nm": pixel_nm, "render_pixel_nm": pixel_nm, "image_scale": self.image_scale, "colors": colors,
             "control": self._code,
         }  # fmt: skip
 

@@ -42,16 +42,16 @@ def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     if not isinstance(batch.truth, Taught):
         said = f"dense_image is taught by dense images, not {type(batch.truth).__name__}"
         raise ConfigError(f"{said}; choose another output")
-    return {"dense": batch.truth.dense / settings["dense_scale"], "given": batch.inputs}
+    return {"dense": batch.truth.dense / settings["image_scale"], "given": batch.inputs}
 
 
 def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> NDArray[np.float32]:  # noqa: ARG001
     """The positive part (B, K, H, W) in localizations per pixel; there is no threshold."""
-    image: NDArray[np.float32] = (raw.float().clamp_min(0) * settings["dense_scale"]).cpu().numpy()
+    image: NDArray[np.float32] = (raw.float().clamp_min(0) * settings["image_scale"]).cpu().numpy()
     return image
 
 
 def image(raw: Tensor, settings: Mapping[str, Any]) -> Tensor:
     """All colours of each input added up (B, H, W), in localizations per pixel."""
-    summed: Tensor = raw.float().clamp_min(0).sum(dim=1) * settings["dense_scale"]
+    summed: Tensor = raw.float().clamp_min(0).sum(dim=1) * settings["image_scale"]
     return summed

@@ -48,7 +48,7 @@ def batch(**more):
 
 
 def targets(made):
-    return CATALOG.module("outputs", "dense_image").targets(made, {"dense_scale": 1.0})
+    return CATALOG.module("outputs", "dense_image").targets(made, {"image_scale": 1.0})
 
 
 def count(part):

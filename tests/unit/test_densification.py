@@ -363,13 +363,13 @@ def test_a_widefield_is_seen_and_kept_where_it_shows_the_table(table):
 def test_the_output_kind_takes_dense_images_alone():
     module = CATALOG.module("outputs", "dense_image")
     batch = stream(field_px=32).batch(0, 2)
-    made = module.targets(batch, {"dense_scale": 4.0})
+    made = module.targets(batch, {"image_scale": 4.0})
     assert torch.equal(made["dense"] * 4, batch.truth.dense)
     assert made["given"] is batch.inputs
     raw = torch.tensor([[[[-1.0, 2.0]]]])
-    assert module.decode(raw, {"dense_scale": 4.0}, float("nan")).tolist() == [[[[0.0, 8.0]]]]
+    assert module.decode(raw, {"image_scale": 4.0}, float("nan")).tolist() == [[[[0.0, 8.0]]]]
     with pytest.raises(ConfigError, match="taught by dense images"):
-        module.targets(dataclasses.replace(batch, truth=None), {"dense_scale": 1.0})
+        module.targets(dataclasses.replace(batch, truth=None), {"image_scale": 1.0})
 
 
 def test_the_truth_of_some_images_is_theirs():
