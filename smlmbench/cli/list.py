@@ -33,7 +33,7 @@ def command(
     catalog = Catalog(plugins or ())
     if review_table:
         if room != "models" or name is not None:
-            raise ConfigError("--review-table is of models; write `smlmbench list models --review-table`")
+            raise ConfigError("--review-table is of models; give the room models, and no name")
         _review(catalog, as_json=as_json)
         return
     if room == CAMERAS:

@@ -36,9 +36,17 @@ CARD: dict[str, Any] = {
         },
         "field_px": {"default": 13, "min": 5, "max": 64, "help": "Side of a crop"},
         "offset_px": {"default": 0.5, "min": 0.0, "max": 8.0, "help": "Farthest from the middle along each axis"},
-        "z_nm": {"default": 0.0, "min": -5000.0, "max": 10000.0, "ranged": True, "help": "Depth, the same law for all"},
-        "photons": {"default": 5000.0, "min": 1.0, "max": 1e7, "ranged": True, "help": "Detected from an emitter"},
-        "background_photons": {"default": 10.0, "min": 0.0, "max": 1e5, "ranged": True, "help": "Per pixel"},
+        "z_nm": {
+            "default": None, "min": -5000.0, "max": 10000.0, "ranged": True,
+            "help": "Depth, by the same law in every class; without it -300 to 300",
+        },
+        "photons": {
+            "default": None, "min": 1.0, "max": 1e7, "ranged": True,
+            "help": "Detected within the PSF's reach; without it 1,000 to 10,000, log-uniform",
+        },
+        "background_photons": {
+            "default": None, "min": 0.0, "max": 1e5, "ranged": True, "help": "In each pixel; without it 5 to 30",
+        },
         "frames": {"default": None, "min": 2, "max": 1e6, "help": "Crops in a frozen set; by default 400"},
     },
     "tiny": {"frames": 12},
@@ -55,11 +63,17 @@ CARD: dict[str, Any] = {
             "camera": {"kind": "scmos", "baseline_adu": 100.0, "e_per_adu": 0.5, "read_noise_e": 1.6},
         },
     },
-}
+}  # fmt: skip
 
 CHUNK = 256  # samples that are drawn at once, or a little fewer, so that every class is as often among them
 STATISTICS_CHUNKS = 4
+LEAST_DEPTH_NM = 50.0  # that the PSF knows, so that its depth can be fitted
 FRAMES = 400
+LAWS: Mapping[str, Mapping[str, Any]] = {  # where a study gives none
+    "z_nm": {"min": -300.0, "max": 300.0},
+    "photons": {"min": 1000.0, "max": 10000.0, "law": "log_uniform"},
+    "background_photons": {"min": 5.0, "max": 30.0},
+}
 TEMPLATE_DEPTHS, TEMPLATE_PLACES = 9, 3  # of a class, the places along each axis
 
 
@@ -72,16 +86,25 @@ class Drawn(NamedTuple):
 
 
 class Microscope:
-    """What draws crops: PSFs, laws and camera of a description."""
+    """What draws crops: PSFs, laws and camera of a description.
+
+    Raises:
+        ConfigError: No camera, no colour, or optics that have none.
+    """
 
     def __init__(self, description: PluginSource, catalog: Catalog) -> None:
-        settings = description.settings
+        given = description.settings
+        settings = {**given, **{name: law for name, law in LAWS.items() if given[name] is None}}
         self.settings, self.pixel_nm = settings, float(description.pixel_size_nm or np.nan)
-        self.camera = description.camera if isinstance(description.camera, Camera) else Camera()
+        if not isinstance(description.camera, Camera):
+            raise ConfigError("color_crops: crops are drawn with a camera; give one instead of 'uncalibrated'")
+        self.camera = description.camera
         wavelengths_nm = {name: float(settings["wavelengths_nm"][name]) for name in sorted(settings["wavelengths_nm"])}
         z_nm = settings["z_nm"]
-        depths_nm = (float(z_nm["min"]), float(z_nm["max"])) if isinstance(z_nm, Mapping) else (float(z_nm),) * 2
-        self.optics: Coloured = coloured(description.psf or {}, wavelengths_nm, depths_nm, catalog)
+        low, high = (z_nm["min"], z_nm["max"]) if isinstance(z_nm, Mapping) else (z_nm, z_nm)
+        self.depths_nm = float(low), float(high)
+        known_nm = float(low), max(float(high), low + LEAST_DEPTH_NM)
+        self.optics: Coloured = coloured(description.psf or {}, wavelengths_nm, known_nm, catalog)
         self.classes = tuple(wavelengths_nm)
         self.side = int(settings["field_px"])
         self.chunk = CHUNK // len(self.classes) * len(self.classes)
@@ -103,7 +126,7 @@ class Microscope:
 
     def templates(self) -> NDArray[np.float64]:
         """Light of one photon in each class at several depths and places, (classes, variants, 1, S, S)."""
-        low, high = self.optics.depth_nm or (0.0, 0.0)
+        low, high = self.depths_nm
         depths = torch.linspace(low, high, 1 if low == high else TEMPLATE_DEPTHS, dtype=torch.float64)
         along = torch.linspace(-1, 1, TEMPLATE_PLACES, dtype=torch.float64) * self.settings["offset_px"]
         places = (along + self.side / 2) * self.pixel_nm
@@ -175,7 +198,7 @@ def condition(name: str, description: PluginSource, identity: Identity, asked: A
         frames=ArrayFrames(crops[:, 0].numpy()),
         truth=Labels(microscope.classes, label.numpy(), photons.numpy(), microscope.templates()),
         digest=digest,
-        facts={"classes": float(len(microscope.classes)), "photons": float(photons.mean())},
+        facts={"photons": float(photons.mean())},
         told=told,
         truth_kind="simulated",
         optics=microscope.optics,

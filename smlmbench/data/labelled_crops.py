@@ -162,7 +162,6 @@ def condition(name: str, description: PluginSource, identity: Identity, asked: A
         frames=ArrayFrames(crops),
         truth=Labels(tuple(dyes), index, photons, None if taught is None else _templates(taught, tuple(dyes), catalog)),
         digest=digest_of(identity, asked.role),
-        facts={"classes": float(len(dyes))},
         told={"pixel_size_nm": float(description.pixel_size_nm or np.nan), **noise},
         truth_kind="designed",
         calibrated=isinstance(camera, Camera),

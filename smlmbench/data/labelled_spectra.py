@@ -57,10 +57,10 @@ def _read(path: Path, label: str, _changed_ns: int) -> Rows:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
+        table = pd.read_csv(path, skipinitialspace=True, dtype={label: str})
     except (ValueError, OSError) as error:
         raise FormatError(f"'{path.name}' is no table of spectra ({error}); give a csv with a row for each") from None
-    labels = table.pop(label).fillna("").astype(str) if label in table.columns else pd.Series([""] * len(table))
+    labels = table.pop(label).fillna("") if label in table.columns else pd.Series([""] * len(table))
     values = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     if values.shape[1] < LEAST or not len(values):
         raise FormatError(f"'{path.name}' has {values.shape[0]} rows of {values.shape[1]} bins; give spectra")

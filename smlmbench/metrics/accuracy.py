@@ -61,7 +61,7 @@ def measure(evidence: Classified | None) -> dict[str, float | str]:
 
 
 def _share(of: NDArray[np.bool_], among: NDArray[np.bool_], otherwise: str) -> float | str:
-    return 100 * float(of[among].mean()) if among.any() else otherwise
+    return float((100.0 * of[among]).sum() / among.sum()) if among.any() else otherwise  # as sums per unit give it
 
 
 def _at_coverage(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | str:

@@ -18,7 +18,7 @@ CARD: dict[str, Any] = {
     "settings": {
         "widths": {"default": [128, 64], "help": "of the hidden layers"},
         "dropout": {"default": 0.2, "min": 0.0, "max": 0.9, "help": "share of hidden values that are left out"},
-        "edge_bins": {"default": 8, "min": 0, "max": 256, "help": "bins at each end whose median is the background"},
+        "edge_bins": {"default": 8, "min": 0, "max": 256, "help": "bins at each end whose mean is the background"},
     },
     "search": {
         "dropout": {"low": 0.0, "high": 0.5},
@@ -37,9 +37,18 @@ CARD: dict[str, Any] = {
         "not found: length and window of spectra, hidden layers, loss, optimiser, photons, accuracies; the layers "
         "64-128-64-C, dropout 0.2, Adam 1e-3 and batches of 256 are a reconstruction",
         "trained on simulated spectra; the authors' were measured on microtubules and mitochondria",
-        "the background is the median of the outer bins; how the authors took it away was not found",
+        "the background is the mean of the outer bins; how the authors took it away was not found",
     ],
-    "facts": {},
+    "facts": {
+        "hint_layers": [{"layer": "layers.2", "camera_px": 64.0}],
+        "review": {
+            "row": 11,
+            "input": "one-dimensional emission spectrum of one molecule",
+            "output": "dye class",
+            "training_data": "measured spectra of microtubules and mitochondria, one label each",
+            "architecture": "fully connected",
+        },
+    },
 }
 
 
@@ -65,7 +74,7 @@ class ZhangSpectra(nn.Module):
         """Map photons (B, C, L) to raw scores (B, classes)."""
         if self.edge_bins:
             ends = torch.cat([spectra[..., : self.edge_bins], spectra[..., -self.edge_bins :]], dim=-1)
-            spectra = spectra - ends.median(dim=-1, keepdim=True).values
+            spectra = spectra - ends.mean(dim=-1, keepdim=True)
         whole = spectra.sum(dim=(-2, -1), keepdim=True).clamp_min(1)
         answer: Tensor = self.layers(spectra / whole * self.bins)
         return answer

@@ -63,7 +63,7 @@ class Sampled:
 
     `sample` is (n,) int64, which sample of the batch each is in; the others are (n,) float32, with the origin at the
     outer corner of the sample and z 0 in focus. `background_photons` (samples,) is the mean expected background of a
-    pixel in each sample, hot pixels aside; None where it is unknown.
+    pixel in each sample, hot pixels aside; `channel` (n,) int64 the colour of each, from 0; None where unknown.
     """
 
     kind: ClassVar[str] = KIND
@@ -74,6 +74,7 @@ class Sampled:
     photons: "torch.Tensor"
     pixel_size_nm: float
     background_photons: "torch.Tensor | None" = None
+    channel: "torch.Tensor | None" = None
 
 
 def _cut(table: Localizations, start: int, stop: int) -> Localizations:

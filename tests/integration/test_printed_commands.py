@@ -205,7 +205,7 @@ def test_commands_of_a_study_from_the_first_to_the_last(place, empty_store, serv
     Path("camera.yaml").write_text("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5}")
     ran(predict)
     (row,) = record.rows("cell")
-    elsewhere = Found(row.artifact("best.pt"), SimpleNamespace(tags={}, store=row.store))
+    elsewhere = Found(row.artifact("best.pt"), SimpleNamespace(tags={}, params={}, store=row.store))
     (adds,) = shown(asking._choose(asking.Wanted(""), elsewhere, lambda: (1, 16, 16), Catalog(), None).why)
     ran(adds, **{"STUDY.yaml": str(path)})
     Path("bare.xml").write_bytes(b"")

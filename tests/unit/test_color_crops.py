@@ -82,3 +82,17 @@ def test_templates_are_what_a_photon_leaves():
 def test_a_network_that_wants_several_frames_is_refused():
     with pytest.raises(ConfigError, match="no neighbours in time"):
         color_crops.training_set(source(), {}, Scope(0, context=3), CATALOG)
+
+
+def test_without_a_camera_nothing_is_drawn():
+    with pytest.raises(ConfigError, match="drawn with a camera"):
+        frozen(source().model_copy(update={"camera": "uncalibrated"}))
+
+
+def test_a_study_that_gives_no_laws_has_some():
+    card = Catalog().card("data", "color_crops")
+    plain = source().model_copy(update={"settings": card.fill("color_crops", {"frames": 300})})
+    photons = frozen(plain).truth.photons
+    assert 1000 <= photons.min() < 1100
+    assert 9000 < photons.max() <= 10000
+    assert np.median(photons) == pytest.approx(3162, rel=0.15)

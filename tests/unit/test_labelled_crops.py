@@ -14,6 +14,8 @@ from smlmbench.errors import ConfigError
 from smlmbench.movies import ArrayMovie, calibrated
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
+from smlmbench.study.load import load_study
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.sources import PluginSource
 from smlmbench.study.sources.description import Share
 
@@ -126,3 +128,34 @@ def test_templates_are_mean_crops_of_the_training_part(described):
 def test_what_cannot_be_cut_is_refused(described, changed, said):
     with pytest.raises(ConfigError, match=said):
         labelled_crops.dyes_of(described("train", **changed), CATALOG)
+
+
+STUDY = """
+study: dyes
+data:
+  - name: mine
+    train:
+      labelled_crops:
+        {class_1: red, movie_1: red.tif, table_1: red.csv, class_2: blue, movie_2: blue.tif, table_2: blue.csv}
+models: [{name: kim_color, width: 64, side_px: 13}]
+references: [nearest_template]
+"""
+
+
+def test_a_study_names_the_files_and_cuts_its_parts(folder):
+    (folder / "study.yaml").write_text(STUDY)
+    loaded = load_study(folder / "study.yaml")
+    data = make_plan(loaded).cells[0].data
+    assert [one.part.role for one in (data.train, data.val, *data.tests.values())] == ["train", "val", "test"]
+    assert Path(data.train.settings["table_2"]) == folder / "blue.csv"
+    known = data.train.identity(loaded.catalog)
+    assert str(folder) not in str(known)
+    (folder / "study.yaml").write_text(STUDY.replace("table_2: blue.csv", "table_2: red.csv"))
+    changed = load_study(folder / "study.yaml")
+    assert changed.study.data[0].train.identity(changed.catalog) != known
+
+
+def test_a_study_without_a_second_movie_is_refused(folder):
+    (folder / "study.yaml").write_text(STUDY.replace("movie_2: blue.tif,", ""))
+    with pytest.raises(ConfigError, match="movie_2: required and not given"):
+        load_study(folder / "study.yaml")

@@ -33,6 +33,12 @@ def test_bright_crops_are_told_at_every_depth(bright):
     assert np.allclose(scores.scores.sum(axis=1), 1.0, atol=1e-5)
 
 
+def test_one_depth_alone_is_fitted_too():
+    flat = color_crops.condition("flat", source(z_nm=0.0, photons=20000.0, frames=40), {}, Asked("test", 1), CATALOG)
+    assert flat.truth.templates.shape[:2] == (2, 9)
+    assert np.array_equal(said(flat).scores.argmax(axis=1), flat.truth.index)
+
+
 def test_a_crop_has_one_answer_whoever_is_beside_it(bright):
     alone = said(bright.part(7, 8)).scores
     assert np.allclose(alone, said(bright).scores[7:8], atol=1e-4)

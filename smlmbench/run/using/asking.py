@@ -123,7 +123,7 @@ def in_memory(
         if isinstance(request, FitRequest):
             return fit_frames(request, catalog, opened)
         if writes_its_own(request.task, catalog):
-            raise ConfigError(f"a network of task {request.task} writes files; use the command `smlmbench predict`")
+            raise ConfigError(f"a network of task {request.task} writes files of its own; use the command predict")
         return predict_frames(request, catalog, opened)
 
 

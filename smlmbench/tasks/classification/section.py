@@ -61,7 +61,12 @@ def photon_curves(lines: Sequence[Along]) -> list[Drawing]:
 
 
 def _of_chance(line: Along) -> float:
-    return 100 / max(2, len(line.facts.get("classes", ())))
+    return 100 / max(2, len(_names(line)))
+
+
+def _names(line: Along) -> list[str]:
+    stated = line.facts.get("classes", ())
+    return [str(name) for name in stated] if isinstance(stated, list | tuple) else []
 
 
 def confusion(lines: Sequence[Along]) -> list[Drawing]:
@@ -72,7 +77,7 @@ def confusion(lines: Sequence[Along]) -> list[Drawing]:
     own = [line for line in shown if line.condition == shown[0].condition][:MOST]
     made = []
     for line in own:
-        names = [str(name) for name in line.facts.get("classes", ())]
+        names = _names(line)
         counts = np.sum([_matrix(one["confusion"]) for one in line.profiles if "confusion" in one], axis=0)
         names += [f"class {place + 1}" for place in range(len(names), len(counts) - 1)]
         of, into = [*names, STRANGER], [*names, REJECTED]
