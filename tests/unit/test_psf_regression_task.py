@@ -105,8 +105,8 @@ def test_bias_and_spread_stand_against_depth_and_are_drawn():
     assert np.allclose(z["crlb"], 20.0)
     assert all(abs(spread - np.hypot(5, 0.1 * 1000 / 10 / 12**0.5)) < 0.5 for spread in z["spread"])
     far = TASK.score(answer(z_nm=900.0), condition(), Scoring()).profiles
-    runs = [Along("net", "t", 0, profile), Along("net", "t", 1, profile), Along("lost", "t", 0, far)]
-    drawings = TASK.along(runs, {})
+    runs = [Along("net", "t", "pick", 0, (profile, profile)), Along("lost", "t", "pick", 1, (far,))]
+    drawings = TASK.along(runs)
     assert [one.caption.split()[4] for one in drawings] == ["z_nm"]  # nothing else was off
     (drawn,) = drawings
     assert b"<svg" in drawn.image

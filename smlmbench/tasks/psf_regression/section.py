@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,17 @@ def section(headline: tuple[str, ...]) -> Section:
     return Section(columns=(*headline, *beside), against="relative_rmse", reading=READING)
 
 
-def drawings(runs: Sequence[Along]) -> list[Drawing]:
+class _Run(NamedTuple):
+    """What one repeat of a line has stored of one condition."""
+
+    label: str
+    condition: str
+    profiles: Mapping[str, Mapping[str, Sequence[float | None]]]
+
+
+def drawings(lines: Sequence[Along]) -> list[Drawing]:
     """Bias and spread against the true depth, a figure for each parameter and condition."""
+    runs = [_Run(line.label, line.condition, profiles) for line in lines for profiles in line.profiles]
     names = dict.fromkeys(name for one in runs for name in one.profiles)
     where = dict.fromkeys(one.condition for one in runs)
     made = (_drawn(name, on, [one for one in runs if one.condition == on and name in one.profiles])
@@ -38,7 +48,7 @@ def drawings(runs: Sequence[Along]) -> list[Drawing]:
     return [one for one in made if one is not None]
 
 
-def _drawn(name: str, condition: str, runs: Sequence[Along]) -> Drawing | None:
+def _drawn(name: str, condition: str, runs: Sequence[_Run]) -> Drawing | None:
     """A panel for each row of the board; None where none tells the parameter."""
     seen = [(label, _mean([one.profiles[name] for one in runs if one.label == label])) for label in _labels(runs)]
     seen = [(label, columns) for label, columns in seen if any((each or 0.0) > ROUNDING for each in columns["spread"])]
@@ -57,7 +67,7 @@ def _drawn(name: str, condition: str, runs: Sequence[Along]) -> Drawing | None:
     return Drawing(said, f"Lines of bias, spread and bound of {name} over depth for {drawn}", image)
 
 
-def _labels(runs: Sequence[Along]) -> list[str]:
+def _labels(runs: Sequence[_Run]) -> list[str]:
     return list(dict.fromkeys(one.label for one in runs))
 
 
