@@ -148,7 +148,7 @@ class Fake:
 
 def asked(tmp_path, frames, places, pixel_nm: float = 100.0) -> Predicted:
     given = SimpleNamespace(frames=frames, path=tmp_path / "m.tif", table=None)
-    return Predicted(given, places, {}, pixel_nm, tmp_path, "m", lambda done, all_: None)
+    return Predicted(given, places, {}, pixel_nm, (), tmp_path, "m", lambda done, all_: None)
 
 
 def movie(n: int = 150) -> ArrayFrames:
