@@ -3,9 +3,9 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from smlmbench.registry import Catalog
 from smlmbench.report.boards.frame import lines, numbers
 from smlmbench.report.boards.intervals import estimate
 from smlmbench.report.boards.planned import Planned
@@ -13,7 +13,7 @@ from smlmbench.report.boards.ranking import mark_front, rank
 from smlmbench.report.boards.rows import combination
 from smlmbench.report.flags import against_references, board_notes, halved, incomplete, mixed_formats, unlike
 from smlmbench.report.model import Board, Entry, Row, mean
-from smlmbench.tasks.contracts.sections import Along, Section
+from smlmbench.tasks.contracts.sections import Section
 
 PUBLISHED = "published"
 
@@ -82,9 +82,7 @@ def _ask_task(board: Board) -> None:
     """What the task says of the board's numbers: columns, the second headline number, notes."""
     asked = board.asked
     if asked.task is not None:
-        section = asked.task.section(lines([board]).rename(columns={"label": "row"}), board.facts)
-        along = asked.task.along(_along(board), board.facts)
-        board.section = replace(section, drawings=(*section.drawings, *along))
+        board.section = asked.task.section(lines([board]).rename(columns={"label": "row"}), board.facts)
     else:
         board.section = Section(columns=asked.headline)
         board.notes.append(asked.missing)
@@ -95,17 +93,6 @@ def _ask_task(board: Board) -> None:
             entry.second = estimate(entry.scored_rows, board.section.second, board.section.second_on)
 
 
-def _along(board: Board) -> list[Along]:
-    """What the shown lines stored along an axis, best first."""
-    shown = ((entry, row) for entry in board.entries for row in entry.scored_rows)
-    found = (
-        Along(entry.label, where, row.repeat, row.stored("test", where, "profiles"))
-        for entry, row in shown
-        for where in board.facts
-    )
-    return [one for one in found if one.profiles]
-
-
 def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """Facts of the conditions: of the plan, completed by what was measured on the data when a row was scored."""
     stored = next((found for row in rows if row.scored and (found := row.stored("facts"))), {})
@@ -113,11 +100,15 @@ def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str,
 
 
 def _entry(board: Board, rows: Sequence[Row]) -> Entry:
-    """A line; what competes is a network, and apart from it each other setting `variant` (its wiring) or `context`."""
+    """A line; what competes is a network, and apart from it each other setting `variant` (its wiring) or `context`.
+
+    So does each value of the settings that its card names (fact `apart`), such as what it is held against.
+    """
     members = sorted(rows, key=lambda row: row.repeat)
     labels, chosen = members[0].labels, members[0].settings
     variant, context = chosen.get("variant", PUBLISHED), members[0].context_frames if "context" in chosen else 1
     apart = ["" if variant == PUBLISHED else str(variant), f"{context} frames" if context > 1 else ""]
+    apart += [str(chosen[name]) for name in _apart(board, labels.get("model", "")) if name in chosen]
     competitor = " ".join([labels.get("model", ""), *(f"({one})" for one in apart if one)])
     entry = Entry("", (competitor, labels.get("method", ""), labels.get("teacher", "none")), members)
     scored = entry.scored_rows
@@ -127,6 +118,15 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
             entry.estimates[condition, metric] = estimate(scored, metric, [condition])
     entry.validation = mean(row.validation(board.primary) for row in scored)
     return entry
+
+
+def _apart(board: Board, model: str) -> Sequence[str]:
+    """Settings of a model whose values compete; none where its file is not given."""
+    catalog = Catalog() if board.asked.task is None else board.asked.task.catalog
+    if model not in catalog.names("models"):
+        return ()
+    named: Sequence[str] = catalog.card("models", model).facts.get("apart", ())
+    return named
 
 
 def _label(entries: Sequence[Entry]) -> None:

@@ -27,21 +27,6 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Along:
-    """What a run of a line stored along an axis (`Scores.profiles`) on one condition.
-
-    Attributes:
-        label, condition, repeat: Which line of the board, on what, and which of its repeats.
-        profiles: Columns of one length by name, by the name of the profile.
-    """
-
-    label: str
-    condition: str
-    repeat: int
-    profiles: Mapping[str, Mapping[str, Sequence[float | None]]]
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
     """What a task says of its part of a page.
 
@@ -74,6 +59,26 @@ class Section:
     beside: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     listings: tuple[Listing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """What a line of a board has stored of one condition along its axes (`Scores.profiles`).
+
+    Attributes:
+        label, condition: Of the line; picks and references come in the order of the board.
+        kind: pick or reference, `ceiling` for a reference that was told the truth.
+        style: Number of its colour and marker in the figures.
+        profiles: One mapping of profiles by name for each repeat.
+        facts: Of the condition.
+    """
+
+    label: str
+    condition: str
+    kind: str
+    style: int
+    profiles: tuple[Mapping[str, Mapping[str, Sequence[float | None]]], ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,9 @@ class PsfRegression(Task):
         del frame, conditions
         return section.section(tuple(self.card.facts["headline"]))
 
-    def along(self, runs: Sequence[Along], conditions: Mapping[str, Mapping[str, Any]]) -> Sequence[Drawing]:
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
         """Bias and spread against the true depth."""
-        del conditions
-        return section.drawings(runs)
+        return section.drawings(lines)
 
     def predict(self, model: Model, asked: Predicted) -> list[Path]:
         """A table of what the network says of the crops of a movie (errors as `predicting.predicted`)."""

@@ -1,7 +1,8 @@
 """What the page says of parameters of crops: RMSE beside the bound, bias and spread against depth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,13 +27,22 @@ def section(headline: tuple[str, ...]) -> Section:
     return Section(columns=(*headline, *beside), against="relative_rmse", reading=READING)
 
 
-def drawings(runs: Sequence[Along]) -> list[Drawing]:
+class _Run(NamedTuple):
+    """What one repeat of a line has stored of one condition."""
+
+    label: str
+    condition: str
+    profiles: Mapping[str, Mapping[str, Sequence[float | None]]]
+
+
+def drawings(lines: Sequence[Along]) -> list[Drawing]:
     """Bias and spread against the true depth, a figure for each parameter."""
+    runs = [_Run(line.label, line.condition, profiles) for line in lines for profiles in line.profiles]
     names = dict.fromkeys(name for one in runs for name in one.profiles)
     return [made for name in names if (made := _drawn(name, [one for one in runs if name in one.profiles])) is not None]
 
 
-def _drawn(name: str, runs: Sequence[Along]) -> Drawing | None:
+def _drawn(name: str, runs: Sequence[_Run]) -> Drawing | None:
     conditions = list(dict.fromkeys(one.condition for one in runs))
     far = sorted({one.label for one in runs if _far(name, one, runs)})
     near = [one for one in runs if one.label not in far]
@@ -48,18 +58,18 @@ def _drawn(name: str, runs: Sequence[Along]) -> Drawing | None:
     return Drawing(said, f"Lines of bias and spread of {name} over depth for {', '.join(_labels(near))}", image)
 
 
-def _far(name: str, one: Along, runs: Sequence[Along]) -> bool:
+def _far(name: str, one: _Run, runs: Sequence[_Run]) -> bool:
     """Whether a row would squeeze the others together."""
     bounds = [value for run in runs for value in run.profiles[name]["crlb"] if value is not None]
     values = [abs(value) for key in ("bias", "spread") for value in one.profiles[name][key] if value is not None]
     return bool(bounds) and max(values, default=0.0) > FAR * max(bounds)
 
 
-def _labels(runs: Sequence[Along]) -> list[str]:
+def _labels(runs: Sequence[_Run]) -> list[str]:
     return list(dict.fromkeys(one.label for one in runs))
 
 
-def _rows(name: str, runs: Sequence[Along], condition: str, what: str) -> Iterator[dict[str, object]]:
+def _rows(name: str, runs: Sequence[_Run], condition: str, what: str) -> Iterator[dict[str, object]]:
     """Rows of `figures.curves` for one panel: a line for each row of the board, over its repeats in the mean."""
     own = [one for one in runs if one.condition == condition]
     panel = f"{condition}: {what}"
