@@ -94,7 +94,7 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
     }
     asked = asked_of("z_nm", list(known), "bead_crops")
     truth, optics = bounded(known, asked, description, side, catalog, within=True)
-    return Held(pixels, truth, pixel_nm), optics
+    return Held(pixels, truth, pixel_nm, isinstance(camera, Camera)), optics
 
 
 def _beads(frames: movies.Frames, side: int, name: str) -> Floats:

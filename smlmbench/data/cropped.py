@@ -31,11 +31,12 @@ NEEDED = ("x_nm", "y_nm", "photons", "background_photons")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Crops (n, side, side) float32 with their parameters, and the camera pixel."""
+    """Crops (n, side, side) float32 with their parameters and camera pixel, and whether they are in photo-electrons."""
 
     pixels: NDArray[np.float32]
     table: ParameterTable
     pixel_nm: float
+    photons: bool
 
     def rows(self, which: Ints) -> "Held":
         """Some of them, in the order given."""
@@ -63,7 +64,9 @@ class HeldStream:
     @cached_property
     def output_settings(self) -> Mapping[str, Any]:
         """Camera pixel, and what is told of the parameters: see `data.parameters`."""
-        return {"pixel_size_nm": self._held.pixel_nm, **told_of(self._held.table, self._held.pixels.shape[-1])}
+        held = self._held
+        told = told_of(held.table, held.pixels.shape[-1], photons=held.photons)
+        return {"pixel_size_nm": held.pixel_nm, **told}
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
