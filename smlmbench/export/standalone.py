@@ -44,7 +44,7 @@ def executorch(path: str) -> Run:
 
 
 def range_of(expected: Any) -> float:
-    """What a difference is held against: lowest to highest value; of numbers (B, C), which may be alike, also their size."""
+    """What a difference is held against: lowest to highest value, or the size of numbers (B, C)."""
     reach = float(np.ptp(expected))
     return reach if expected.ndim > 2 else max(reach, float(np.abs(expected).max()))
 
