@@ -3,7 +3,7 @@
     python -I standalone.py onnx|openvino|executorch MODEL FRAMES.npz
 
 FRAMES.npz holds frames_0, raw_0, frames_1, raw_1 ... The last line printed is JSON: for each pair the largest
-difference and the range of the expected output.
+difference and the range of the expected output (of numbers of units, which may be one alone, also their size).
 """
 
 import json
@@ -43,6 +43,12 @@ def executorch(path: str) -> Run:
     return lambda frames: method.execute([torch.from_numpy(frames)])[0].numpy()
 
 
+def range_of(expected: Any) -> float:
+    """What a difference is held against: lowest to highest value, or the size of numbers (B, C)."""
+    reach = float(np.ptp(expected))
+    return reach if expected.ndim > 2 else max(reach, float(np.abs(expected).max()))
+
+
 def main() -> None:
     """Compare and print."""
     kind, path, stored = sys.argv[1:4]
@@ -54,7 +60,7 @@ def main() -> None:
         raw = np.asarray(call(frames))
         same = raw.shape == expected.shape
         gap = float(np.abs(raw - expected).max()) if same else float("inf")
-        found.append({"shape": list(frames.shape), "gap": gap, "range": float(np.ptp(expected))})
+        found.append({"shape": list(frames.shape), "gap": gap, "range": range_of(expected)})
     alone = not any(name.split(".")[0] == "smlmbench" for name in sys.modules)
     sys.stdout.write(json.dumps({"alone": alone, "pairs": found}) + "\n")
 

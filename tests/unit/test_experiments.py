@@ -6,9 +6,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import tifffile
 
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
+from smlmbench.run.movies.calibrating import Wanted, calibrate_beads
 from smlmbench.run.using.pairing import draw_pairs
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
@@ -29,12 +31,26 @@ STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 TINY = SimulateSource(density_per_um2=1.0, photons=1000.0, field_px=32, psf={"name": "gaussian", "sigma_nm": 130.0})
 
 
+def calibrated_bead(folder):
+    """What the head of bead-crops says: every second plane, and the PSF that is calibrated from the others."""
+    stack = SHARED / "deepnebulae-beads" / "tetrapod_bead_stack.tiff"
+    if not stack.is_file():
+        pytest.skip(f"{stack} is absent; the study needs it")
+    planes = tifffile.imread(stack)
+    for name, first in (("even", 0), ("odd", 1)):
+        tifffile.imwrite(folder / f"{name}.tif", planes[first::2])
+    calibrate_beads(Wanted(folder / "even.tif", 110.0, output=folder / "optics", overwrite=True), 200.0, Catalog())
+    return folder
+
+
 def planned(name, tmp_path, **more):
     root = None
     if name in DATA:
         root = SHARED / DATA[name]
         if not root.is_dir():
             pytest.skip(f"{root} is absent; the study needs its files")
+    if name == "bead-crops":
+        root = calibrated_bead(tmp_path)
     if name == "image-pairs":
         root = tmp_path
         for ratio in (1, 4):
