@@ -31,13 +31,13 @@ def log_model(
 ) -> str:
     """Log a copy of a network, in eval mode on the CPU, and link it to the run that trained it.
 
-    It takes and gives (B, C, H, W) float32; batch, height and width stay open. Networks of inputs of one size alone, such
-    as spectra, say so (`unit_sides`), and only their batch stays open; they give what they give. The run's params, and the last values of
+    It takes and gives (B, C, H, W) float32; batch, height and width stay open. Of networks of inputs of one size alone,
+    such as spectra, which say so (`unit_sides`), only the batch does. The run's params, and the last values of
     `metrics`, are put on the model too, so that MLflow's model search can rank it.
 
     `example` has open sizes of at least 2 (a size of 1 would be fixed by the export), else a SizeError; `outputs` is
-    the number of channels that a network of frames gives; `requirements` are what loading needs, given because MLflow would
-    find them out by half a minute of imports.
+    the number of channels that a network of frames gives; `requirements` are what loading needs, given because MLflow
+    would find them out by half a minute of imports.
 
     Returns:
         The id for `models:/<id>`.

@@ -45,7 +45,7 @@ def ran(tmp_path_factory, empty_store, short_timing):
 
 
 def test_rows_are_scored_and_the_network_learned(ran):
-    loaded, store, finished = ran
+    _, store, finished = ran
     assert finished.statuses == {"done": 2}
     assert finished.failed_references == []
     frame = leaderboard_frame(read_study(store, "spectra"))
