@@ -31,17 +31,20 @@ def log_model(
 ) -> str:
     """Log a copy of a network, in eval mode on the CPU, and link it to the run that trained it.
 
-    It takes and gives (B, C, H, W) float32; batch, height and width stay open. The run's params, and the last values of
+    It takes and gives (B, C, H, W) float32; batch, height and width stay open. Of networks of inputs of one size alone,
+    such as spectra, which say so (`unit_sides`), only the batch does. The run's params, and the last values of
     `metrics`, are put on the model too, so that MLflow's model search can rank it.
 
-    `example` has B, H and W of at least 2 (a size of 1 would be fixed by the export), else a SizeError; `outputs` is
-    the number of channels that the network gives; `requirements` are what loading needs, given because MLflow would
-    find them out by half a minute of imports.
+    `example` has open sizes of at least 2 (a size of 1 would be fixed by the export), else a SizeError; `outputs` is
+    the number of channels that a network of frames gives; `requirements` are what loading needs, given because MLflow
+    would find them out by half a minute of imports.
 
     Returns:
         The id for `models:/<id>`.
     """
-    if example.ndim != 4 or min(example.shape[0], *example.shape[2:]) < 2:
+    sides = tuple(getattr(model, "unit_sides", ()))
+    fits = example.shape[2:] == sides if sides else example.ndim == 4 and min(example.shape[2:]) >= 2
+    if not fits or example.shape[0] < 2:
         raise SizeError(f"example of shape {example.shape}; give (B, C, H, W) with B, H and W of at least 2")
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model
@@ -79,14 +82,18 @@ def _save(
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    # The writer of the graph warns of weights that are not in the plain layout.
+    plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    sides, given = tuple(getattr(model, "unit_sides", ())), (outputs, -1, -1)
+    if sides:
+        with torch.no_grad():
+            given = tuple(plain(torch.from_numpy(example)).shape[1:])
     # A signature inferred from the example would fix the size of the frames.
     single = np.dtype(np.float32)
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(single, (-1, int(example.shape[1]), -1, -1), "frames")]),
-        outputs=Schema([TensorSpec(single, (-1, outputs, -1, -1), "raw")]),
+        inputs=Schema([TensorSpec(single, (-1, int(example.shape[1]), *(sides or (-1, -1))), "frames")]),
+        outputs=Schema([TensorSpec(single, (-1, *given), "raw")]),
     )
-    # The writer of the graph warns of weights that are not in the plain layout.
-    plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with warnings.catch_warnings():
         # Importing MLflow's serving code warns about its own type hints, in yellow, on every user's terminal.
         warnings.filterwarnings("ignore", module=r"mlflow\..*")

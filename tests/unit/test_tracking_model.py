@@ -46,6 +46,23 @@ def test_a_model_is_logged_in_eval_mode_for_frames_of_any_size(store):
     assert "+" not in requirements
 
 
+def test_a_model_of_one_size_of_input_keeps_its_batch_open(store):
+    import mlflow.pytorch
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    model.unit_sides = (12,)
+    number = store.ensure_experiment("spectra")
+    with open_run(store, number, role="cell", name="row") as run:
+        log_model(run, model, name="dense", example=np.zeros((2, 1, 12), np.float32))
+        with pytest.raises(SizeError, match=r"shape \(2, 1, 13\)"):
+            log_model(run, model, name="dense", example=np.zeros((2, 1, 13), np.float32))
+    (found,) = store.client.search_logged_models([number])
+    loaded, spectra = mlflow.pytorch.load_model(found.artifact_location), torch.rand(5, 1, 12)
+    with torch.no_grad():
+        assert torch.allclose(loaded(spectra), model.eval()(spectra), atol=1e-6)
+
+
 def test_an_example_that_would_fix_a_size_is_refused(store):
     run = open_run(store, store.ensure_experiment("fish"), role="cell", name="row")
     with run, pytest.raises(SizeError, match="B, H and W of at least 2"):

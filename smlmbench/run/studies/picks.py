@@ -69,9 +69,7 @@ def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Sessio
 
 def _log(cell: Cell, record: RunRecord, checkpoint: Path, metrics: Sequence[str], session: Session) -> str:
     trained = load_trained(checkpoint, session.catalog)
-    _, *sides = session.materials.training(cell).sample_shape
-    if len(sides) == 2:
-        sides = [EXAMPLE_PX, EXAMPLE_PX + 2 * trained.multiple_px]
+    sides = session.materials.unit_sides(cell) or (EXAMPLE_PX, EXAMPLE_PX + 2 * trained.multiple_px)
     run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
     model_id = log_model(
         run,
