@@ -72,12 +72,13 @@ def coloured(
         ConfigError: A PSF without a wavelength or depth, no colour, or depths that it cannot have.
     """
     name = str(described["name"])
+    if not _able(catalog, name):
+        able = ", ".join(other for other in catalog.names("psf") if _able(catalog, other))
+        raise ConfigError(
+            f"psf: '{name}' is not one pupil for every emitter, wavelength and depth; choose one of {able}"
+        )
     card = catalog.card("psf", name)
-    bounds = card.facts.get("depth", ())
-    if WAVELENGTH not in card.settings or len(bounds) != 2:
-        known = (other for other in catalog.names("psf") if WAVELENGTH in catalog.card("psf", other).settings)
-        able = ", ".join(other for other in known if len(catalog.card("psf", other).facts.get("depth", ())) == 2)
-        raise ConfigError(f"psf: '{name}' is not computed from a wavelength at every depth; choose one of {able}")
+    bounds = card.facts["depth"]
     if not wavelengths_nm:
         raise ConfigError("wavelengths_nm names no colour; give for example {CF568: 590, AF647: 670}")
     stated = {**{key: setting.default for key, setting in card.settings.items()}, **described}
@@ -85,9 +86,15 @@ def coloured(
     parts = {}
     for colour, wavelength_nm in wavelengths_nm.items():
         share = stated[WAVELENGTH] / wavelength_nm
-        phases = {key: _times(stated[key], share) for key in PHASES if key in stated}
+        phases = {key: _times(stated[key], share) for key in PHASES}
         parts[colour] = psf.build({**stated, **phases, WAVELENGTH: wavelength_nm}, catalog)
     return Coloured(parts)
+
+
+def _able(catalog: Catalog, name: str) -> bool:
+    """Whether a PSF has a wavelength, both ends of its depths and phases that can be scaled, alike for all emitters."""
+    card = catalog.card("psf", name)
+    return {WAVELENGTH, *PHASES} <= set(card.settings) and len(card.facts.get("depth", ())) == 2
 
 
 def _times(value: Any, share: float) -> Any:

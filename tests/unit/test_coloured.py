@@ -52,8 +52,9 @@ def test_it_renders_and_has_slopes_like_any_psf(microscope):
 @pytest.mark.parametrize(
     ("described", "colours", "said"),
     [
-        ({"name": "gaussian"}, COLOURS, "not computed from a wavelength.*scalar_pupil, vectorial_pupil"),
-        ({"name": "airy"}, COLOURS, "'airy' is not computed"),
+        ({"name": "gaussian"}, COLOURS, "not one pupil for every .* choose one of scalar_pupil, vectorial_pupil$"),
+        ({"name": "airy"}, COLOURS, "'airy' is not one pupil"),
+        ({"name": "varied_pupil"}, COLOURS, "'varied_pupil' is not one pupil"),
         (PUPIL, {}, "names no colour"),
     ],
 )
