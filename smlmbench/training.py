@@ -288,8 +288,10 @@ def _stacked(values: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    extra: dict[str, Any] = {"momentum": 0.9} if settings.optimiser == "sgd" else {}
+    adam = torch.optim.Adam
+    kinds = {"adam": adam, "adam_half": adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    more: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9}, "adam_half": {"betas": (0.5, 0.999)}}
+    extra = dict(more.get(settings.optimiser, {}))
     if all(each.is_floating_point() and each.device.type in ("cpu", "cuda") for each in parameters):
         extra["fused"] = True  # one pass over each parameter
     extra |= {"lr": settings.lr, "weight_decay": settings.weight_decay}

@@ -39,7 +39,7 @@ def command(
     else:
         for path in made.files:
             emit(str(path))
-        sizes = ", ".join(f"{shape[2]} x {shape[3]}" for shape in parity.sizes)
+        sizes = ", ".join(" x ".join(map(str, shape[2:])) for shape in parity.sizes)
         verdict = "agrees with" if parity.passed else "DIFFERS from"
         emit(f"{made.size_bytes:,} bytes; {verdict} the network: {parity.gap:.1e} of its range at {sizes} px")
     if not parity.passed:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,11 +10,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from smlmbench import tasks
 from smlmbench.conformance import examples
 from smlmbench.conformance.checks import NotApplicable, Subject, require
 from smlmbench.data.contracts import ArrayFrames, Asked, Condition, Given, Scope, TrainingSet
+from smlmbench.errors import SizeError
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.checkpoint import build_network
 from smlmbench.inference.engine import ReadOut, frame_multiple, padded
@@ -156,14 +158,9 @@ def _set(subject: Subject) -> Iterator[tuple[Task, Condition, Callable[[str], An
 
 def _two_steps(task: Task, samples: TrainingSet) -> tuple[str, Answering]:
     """A registered network that serves the task, by its name and after two steps on a stream."""
-    name, output, settings, loss = _network(task, samples)
-    card, module = cast("ModelCard", task.catalog.card("models", name)), task.catalog.module("outputs", output)
-    chosen = card.fill(name, card.tiny)
-    context, pixel_nm = card.frames_at_once(chosen), samples.output_settings.get("pixel_size_nm", float("nan"))
-    channels, upsampling = samples.sample_shape[0] * context, int(settings.get("upsampling", 1))
-    sides = tuple(samples.sample_shape[1:]) if task.card.facts.get("whole_units") else ()
-    given = Given(channels, upsampling, float(pixel_nm), samples.statistics, context, settings, sides)
-    network = build_network(task.catalog, name, chosen, given)
+    name, settings, loss, network, given = _network(task, samples)
+    card = cast("ModelCard", task.catalog.card("models", name))
+    module = task.catalog.module("outputs", card.output)
     multiple = frame_multiple(card.facts, given.upsampling)
     call = padded(network, multiple, given.upsampling)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -236,8 +233,8 @@ def _given(task: Task) -> dict[str, Any]:
     return {name: facts for card in cards for name, facts in getattr(card, "gives", {}).items()}
 
 
-def _network(task: Task, stream: TrainingSet) -> tuple[str, str, dict[str, Any], Any]:
-    """A network that serves the task and sees one frame, its output kind with settings, and a loss."""
+def _network(task: Task, stream: TrainingSet) -> tuple[str, dict[str, Any], Any, nn.Module, Given]:
+    """A network that serves the task, sees one frame and takes its units, with settings of its output and a loss."""
     catalog: Catalog = task.catalog
     for name in catalog.names("models"):
         card = catalog.card("models", name)
@@ -249,6 +246,21 @@ def _network(task: Task, stream: TrainingSet) -> tuple[str, str, dict[str, Any],
         asked = {name: taught[name] for name in kind.facts.get("asks", ()) if name in taught}
         settings = {**kind.fill(card.output, chosen), **stream.output_settings, **asked}
         loss = examples.loss_for(catalog, card.output, card.losses, settings)
-        if loss is not None and card.frames_at_once(card.fill(name, card.tiny)) == 1 and not card.refusal(settings):
-            return name, card.output, settings, loss
+        if loss is None or card.frames_at_once(card.fill(name, card.tiny)) > 1 or card.refusal(settings):
+            continue
+        with suppress(SizeError):  # made for units of another size: crops, not spectra
+            return name, settings, loss, *_built(task, card, name, stream, settings)
     raise NotApplicable("no registered network serves it")
+
+
+def _built(
+    task: Task, card: ModelCard, name: str, samples: TrainingSet, settings: Mapping[str, Any]
+) -> tuple[nn.Module, Given]:
+    """The tiny network, and what it was told."""
+    pixel_nm, upsampling = (
+        samples.output_settings.get("pixel_size_nm", float("nan")),
+        int(settings.get("upsampling", 1)),
+    )
+    sides = tuple(samples.sample_shape[1:]) if task.card.facts.get("whole_units") else ()
+    given = Given(samples.sample_shape[0], upsampling, float(pixel_nm), samples.statistics, 1, settings, sides)
+    return build_network(task.catalog, name, card.fill(name, card.tiny), given), given

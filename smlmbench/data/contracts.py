@@ -141,8 +141,11 @@ class TrainingSet(Protocol):
         """Channels and sides of one frame of a sample, (C, H, W) or (C, L); windows have more channels."""
 
     @property
-    def output_settings(self) -> Mapping[str, float]:
-        """What the data add to the settings of an output kind, `pixel_size_nm` among them (NaN where unknown)."""
+    def output_settings(self) -> Mapping[str, Any]:
+        """What the data add to the settings of an output kind: `pixel_size_nm` (NaN where unknown), names of classes.
+
+        Plain values, as JSON has them; they are stored with the network.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BINS = 60
 MOST_RINGS = 200
+MARKED = 0.01  # of the peak: what is darker is not marked
 LEFT_OUT = 1e-4  # share of the brightest pixels that may lie beyond the scale of a projection
 
 
@@ -31,6 +32,8 @@ class Panels:
         unit, fine_unit: Of the pixels of the input and of the fine images.
         found_nm, truth_nm: Found and true positions (n, 2) as x, y from the outer corner, or None.
         said: What is counted in it, in words.
+        marked: Part of the answer (UH, UW) that is shown in colour on it instead of the error, and `marked_said`, what
+            that part is; None for none.
     """
 
     input_image: ArrayLike
@@ -42,6 +45,8 @@ class Panels:
     found_nm: ArrayLike | None = None
     truth_nm: ArrayLike | None = None
     said: str = ""
+    marked: ArrayLike | None = None
+    marked_said: str = ""
 
 
 def triplet(shown: Panels, title: str, *, histogram: bool = True, image_format: ImageFormat = "png") -> bytes:
@@ -140,11 +145,26 @@ def _show_images(
     show(axes[0], camera, size, grey, "Input", shown.unit)
     for axis, image, name in zip(axes[1:], fine, ("Prediction", "Truth"), strict=False):
         show(axis, image, size, {"cmap": "inferno", "norm": brightness}, f"{name}{remark}", shown.fine_unit)
-    if len(fine) > 1:
+    if len(fine) > 1 and shown.marked is not None:
+        _show_marked(axes[3], images[1], checked("marked", shown.marked), size, shown)
+    elif len(fine) > 1:
         error = fine[0] - fine[1]
         largest = max(peak(np.abs(error)), 1e-12)
         look = {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}
         show(axes[3], error, size, look, "Prediction − truth", shown.fine_unit)
+
+
+def _show_marked(
+    axis: "Axes", image: NDArray[np.float64], marked: NDArray[np.float64], size: tuple[float, float], shown: Panels
+) -> None:
+    """The answer in grey, what is marked of it in colour above it."""
+    from matplotlib.colors import PowerNorm
+
+    (image, marked), _ = visible([image, marked], size[0])
+    brightness = PowerNorm(0.5, vmin=0, vmax=peak(image), clip=True)
+    show(axis, image, size, {"cmap": "gray_r", "norm": brightness}, shown.marked_said, shown.fine_unit)
+    over = np.ma.masked_less_equal(marked, MARKED * peak(image))
+    axis.imshow(over, extent=(0, size[0], size[1], 0), interpolation="nearest", cmap="autumn_r", norm=brightness)
 
 
 def show(

@@ -359,6 +359,8 @@ def _reach_px(read_out: ReadOut) -> int:
 
 def pad(frames: torch.Tensor, multiple_px: int) -> torch.Tensor:
     """Frames (B, C, H, W) with sides of a multiple; edges are repeated outwards at the bottom and on the right."""
+    if multiple_px == 1:
+        return frames  # spectra among them
     down, across = (-side % multiple_px for side in frames.shape[2:])
     return torch.nn.functional.pad(frames, (0, across, 0, down), mode="replicate") if down or across else frames
 

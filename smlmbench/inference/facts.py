@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from smlmbench.export.graph import SCHEMA, Graph, plain
+from smlmbench.export.graph import SCHEMA, Graph, plain, sides_of
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.inference.engine import ReadOut
 from smlmbench.registry import Catalog
@@ -42,6 +42,7 @@ def facts_of(trained: Trained, catalog: Catalog) -> dict[str, Any]:
         "input_unit": "detected photo-electrons" if calibrated else "camera counts",
         "paper": card.paper,
         "doi": card.doi,
+        **({"unit_sides": list(sides)} if (sides := sides_of(trained.network)) else {}),
         **{name: trained.facts[name] for name in kept if name in trained.facts},
     }
 

@@ -65,11 +65,17 @@ class _Seen:
 _known: dict[object, _Seen] = {}  # of this process
 
 
-def moves_of(recipe: Recipe, batch: Batch, device: torch.device, number_format: str) -> list[Move]:
-    """The moves of a training step in a number format."""
-    half = torch.autocast(device.type, torch.bfloat16, enabled=number_format == HALF)
-    with half, recalled(recipe.network):
-        return recipe.step(batch)
+def moves_of(recipe: Recipe, batch: Batch, device: torch.device, number_format: str) -> Iterator[Move]:
+    """The moves of a training step in a number format, each made when it is asked for."""
+    moves: Iterator[Move] | None = None
+    while True:
+        half = torch.autocast(device.type, torch.bfloat16, enabled=number_format == HALF)
+        with half, recalled(recipe.network):
+            moves = iter(recipe.step(batch)) if moves is None else moves
+            move = next(moves, None)
+        if move is None:
+            return
+        yield move
 
 
 def race(

@@ -46,12 +46,14 @@ class Images:
         truth: The same of the truth, rendered by the reference's kernel, float64 (H, W).
         fine_pixel_nm: Pitch of the grid.
         mean_frame: Mean of the frames that were looked at, in camera pixels, float (h, w), in their unit.
+        others: True images (m, H, W) of the other colours of the field, which should not be seen in the image.
     """
 
     image: NDArray[np.floating] | None = None
     truth: NDArray[np.float64] | None = None
     fine_pixel_nm: float = float("nan")
     mean_frame: NDArray[np.floating] | None = None
+    others: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,11 @@ class Evidence:
         near: All candidate pairs at the headline's tolerances; None without both tables.
         matches: Headline pairs, as row numbers of `found` and `truth`; None without both tables.
         sums: Per-frame sums (F, len(pooling.SUMS)), float64; None without both tables.
-        image, truth_image, fine_pixel_nm, mean_frame: See `Images`.
+        image, truth_image, fine_pixel_nm, mean_frame, others: See `Images`.
         signal_free_found, signal_free_area_um2: See `SignalFree`.
         limit: Bounds of the true emitters, row by row.
-        reasons: Why a part is missing, by its name: found, truth, image, truth_image, mean_frame, signal_free, limit.
+        reasons: Why a part is missing, by its name: found, truth, image, truth_image, mean_frame, others, signal_free,
+            limit.
     """
 
     found: Localizations | None
@@ -92,6 +95,7 @@ class Evidence:
     signal_free_area_um2: float = float("nan")
     mean_frame: NDArray[np.floating] | None = None
     limit: Bounds | None = None
+    others: NDArray[np.float64] | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -118,6 +122,7 @@ DEFAULT_REASONS = {
     "image": "this row gives no image",
     "truth_image": "the condition has no true image",
     "mean_frame": "no frames were given",
+    "others": "there is one colour alone",
     "signal_free": "the condition has no signal-free frames",
     "limit": "the bound of the true emitters is not known",
 }
@@ -209,7 +214,7 @@ def gather(
             sums[:, [SUMS.index("axial_sq"), SUMS.index("dz")]] = np.nan
     seen = (images.image, images.truth, images.fine_pixel_nm, signal_free.found, signal_free.area_um2)
     tables, why = (found, truth, who, near, matches, sums), dict(reasons or {})
-    return Evidence(*tables, facts, *seen, mean_frame=images.mean_frame, limit=limit, reasons=why)
+    return Evidence(*tables, facts, *seen, mean_frame=images.mean_frame, limit=limit, others=images.others, reasons=why)
 
 
 def _seen_in(found: Localizations, truth: Localizations, facts: Facts) -> Facts:

@@ -8,7 +8,7 @@ CARD = {
     "summary": "Multi-scale SSIM (5 scales), images blurred by 1 fine px, at the least-squares gain.",
     "paper": "Wang et al., Multiscale structural similarity for image quality assessment, Asilomar 2003",
     "doi": "10.1109/ACSSC.2003.1292216",
-    "tasks": ["localization", "image_pairs"],
+    "tasks": ["localization", "image_pairs", "densification"],
     "gives": {
         "ms_ssim": {
             "direction": "up",

@@ -8,7 +8,7 @@ from smlmbench.metrics.images import compared
 CARD = {
     "version": 1,
     "summary": "10 log10(L^2 / MSE), both images blurred with sigma = 1 fine px, image at its least-squares gain.",
-    "tasks": ["localization", "image_pairs"],
+    "tasks": ["localization", "image_pairs", "densification"],
     "gives": {
         "psnr": {
             "unit": "dB",

@@ -19,7 +19,7 @@ CARD: dict[str, Any] = {
         "some 3 % smaller.",
         "A negative gain is no match: an inverted image keeps its negative RSP and has the RSE of a constant one.",
     ],
-    "tasks": ["localization"],
+    "tasks": ["localization", "densification"],
     "gives": {
         "rsp": {
             "title": "RSP",

@@ -8,7 +8,7 @@ CARD = {
     "summary": "SSIM (Gaussian window, sigma 1.5, 11 taps), images blurred by 1 fine px, at the least-squares gain.",
     "paper": "Wang et al., Image quality assessment, IEEE Trans. Image Process. 2004",
     "doi": "10.1109/TIP.2003.819861",
-    "tasks": ["localization", "image_pairs"],
+    "tasks": ["localization", "image_pairs", "densification"],
     "gives": {
         "ssim": {
             "direction": "up",

@@ -54,8 +54,8 @@ CARD: dict[str, Any] = {
             "output": "background image of the same size in photons per pixel; the PSF is the input minus it",
             "training_data": "simulated PSFs (open aperture, double helix, arbitrary, tetrapod), structured background",
             "architecture": "U-Net of 2 or 3 poolings, 16 to 256 filters",
-            "review_says": {"output": "intensity"},
         },
+        "review_says": {"output": "intensity"},
     },
 }
 

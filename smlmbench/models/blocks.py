@@ -26,7 +26,8 @@ class FineNetwork(nn.Module, ABC):
 
     Args:
         settings: As on the card; the attribute `seed` tells whether they choose that variant.
-        given: Channels, upsampling and training statistics.
+        given: Channels, upsampling and training statistics, and of the output its `colours`, for each of which there
+            is a map (1 where it has no such setting).
     """
 
     interpolation = "nearest"
@@ -35,26 +36,28 @@ class FineNetwork(nn.Module, ABC):
         super().__init__()
         self.seed: bool = settings["variant"] == "seed"
         self.upsampling = given.upsampling
+        self.colours = int(given.output.get("colours", 1))
         self.normalisation = Normalisation(settings["normalisation"], given.statistics)
 
     def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
+        """Map photons (B, C, H, W) to spikes (B, K, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
         size = (frames.shape[-2] * self.upsampling, frames.shape[-1] * self.upsampling)
         # Without align_corners all modes keep pixel edges in place, so fine pixel j stays centred at (j + 0.5) / U.
         normalised = self.normalisation(frames, frame_range)
         raw = self._answer(functional.interpolate(normalised, size=size, mode=self.interpolation))
-        return raw.view(frames.shape[0], 1, *size)  # an exported graph cannot answer sides that do not pool: it says so
+        # an exported graph cannot answer sides that do not pool: it says so
+        return raw.view(frames.shape[0], self.colours, *size)
 
     @abstractmethod
     def _answer(self, fine: Tensor) -> Tensor:
-        """(B, C, U*H, U*W) to (B, 1, U*H, U*W)."""
+        """(B, C, U*H, U*W) to (B, K, U*H, U*W) of K colours."""
 
     def _end(self, channels: int, kernel: int, settings: Settings, *, seed_relu: bool = False) -> None:
         """Add the output layer `head` after all others and start them; the seed's is normalised, else it is linear."""
         if self.seed:
-            self.head: nn.Module = seed_block(channels, 1, kernel, relu=seed_relu)
+            self.head: nn.Module = seed_block(channels, self.colours, kernel, relu=seed_relu)
         else:
-            self.head = head = nn.Conv2d(channels, 1, kernel, padding=kernel // 2, bias=False)
+            self.head = head = nn.Conv2d(channels, self.colours, kernel, padding=kernel // 2, bias=False)
             initialise(self, [head], zero_last=settings["zero_last"])
 
 

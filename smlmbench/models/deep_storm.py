@@ -39,6 +39,7 @@ CARD = {
         "upsampling=8": 1366208,
         "upsampling=8,width=0.5": 342112,
         "context=3,upsampling=8": 1366784,
+        "colours=2,upsampling=8": 1366240,
         "upsampling=8,variant=seed": 1367171,
     },
     "receptive_field_px": 7.0,
@@ -54,6 +55,8 @@ CARD = {
         "labels: floor(x / fine pixel), colliding emitters summed (output settings label_rule, collisions)",
         "crops of files are turned and mirrored (training: augment); none is left out for fewer than 7 emitters",
         "the frame is upsampled by nearest neighbours inside the network, not beforehand",
+        "output setting colours: a map for each, after Hershko et al. 2019 (doi:10.1364/OE.27.006158), whose layers "
+        "and loss were not found",
         "context 3: the frames beside the one that is answered are further channels; the authors' sees one",
         "maximum pooling comes before the ReLU: the same numbers with less memory traffic",
     ],

@@ -46,6 +46,11 @@ CARD = {
         },
         "zero_last": {"default": True, "help": "start from all-zero outputs of both stages; not with seed"},
     },
+    "refuses": {
+        "colours=2": "has one map, whose spots are taken away from the frame; take deep_storm",
+        "colours=3": "has one map, whose spots are taken away from the frame; take deep_storm",
+        "colours=4": "has one map, whose spots are taken away from the frame; take deep_storm",
+    },
     "search": {"width": {"low": 0.125, "high": 0.5, "log": True}},
     "tiny": {"width": 0.0625},
     "training": {"optimiser": "adam", "lr": 1e-3, "batch_size": 16},

@@ -154,7 +154,7 @@ class FidStorm(nn.Module):
         super().__init__()
         trunk, *inner = widths(CHANNELS, settings)
         stages = given.upsampling.bit_length() - 1
-        pairs = enumerate(pairwise((trunk, *inner[: stages - 1], 1)), start=1)
+        pairs = enumerate(pairwise((trunk, *inner[: stages - 1], int(given.output.get("colours", 1)))), start=1)
         self.normalisation = Normalisation(settings["normalisation"], given.statistics)
         self.trunk = Trunk(given.channels, trunk, settings["blocks"])
         self.decoder = nn.ModuleList(
@@ -173,7 +173,7 @@ class FidStorm(nn.Module):
                 nn.init.zeros_(weight)
 
     def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
-        """Map photons (B, C, H, W) to spikes (B, 1, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
+        """Map photons (B, C, H, W) to spikes (B, K, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
         maps: Tensor = self.trunk(self.normalisation(frames, frame_range))
         for stage in self.decoder:
             maps = stage(maps)
@@ -187,7 +187,7 @@ class SeedFidStorm(FineNetwork):
         super().__init__(settings, given)
         trunk, *inner = widths(CHANNELS, settings)
         self.trunk = Trunk(given.channels, trunk, SEED_BLOCKS, seed=True)
-        self.decoder = nn.Sequential(*(_conv(*pair, bias=True) for pair in pairwise((2 * trunk, *inner, 1))))
+        self.decoder = nn.Sequential(*(_conv(*pair, bias=True) for pair in pairwise((2 * trunk, *inner, self.colours))))
 
     def _answer(self, fine: Tensor) -> Tensor:
         raw: Tensor = self.decoder(self.trunk(fine))

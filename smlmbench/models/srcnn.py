@@ -103,13 +103,13 @@ class Srcnn(FineNetwork):
         if self.seed:
             self.extraction = seed_block(given.channels, first)
             self.mapping = seed_block(first, second, 1)
-            self.head: nn.Module = seed_block(second, 1, relu=False)
+            self.head: nn.Module = seed_block(second, self.colours, relu=False)
             return
         kernels = _kernels(settings)
         self.interpolation = settings["interpolation"]
         self.extraction = nn.Sequential(_conv(given.channels, first, kernels[0]), nn.ReLU(inplace=True))
         self.mapping = nn.Sequential(_conv(first, second, kernels[1]), nn.ReLU(inplace=True))
-        self.head = head = _conv(second, 1, kernels[2])
+        self.head = head = _conv(second, self.colours, kernels[2])
         if settings["zero_last"]:
             nn.init.zeros_(head.weight)
 

@@ -16,7 +16,8 @@ import torch
 class Pixels:
     """Square pixels centred at x_nm (columns,) and y_nm (rows,) from the optical axis, and the blur before them.
 
-    Side 0: points, whose light is per square of 1 nm.
+    Centres may differ from image to image, (..., columns) and (..., rows). Side 0: points, whose light is per square of
+    1 nm.
     """
 
     x_nm: torch.Tensor
@@ -34,13 +35,13 @@ class Image:
 
     def at(self, pixels: Pixels) -> torch.Tensor:
         """Share of the light in each pixel, (..., rows, columns)."""
-        twice = self.cells.shape[-1]
-        high = torch.fft.fftfreq(twice, self.period_nm / twice, dtype=torch.float64)
+        twice, device = self.cells.shape[-1], self.cells.device
+        high = torch.fft.fftfreq(twice, self.period_nm / twice, dtype=torch.float64, device=device)
         wide = high[: twice // 2 + 1].abs()
         series = torch.fft.rfft2(self.cells) * (_kept(high, pixels)[:, None] * _kept(wide, pixels))
-        along_y = torch.exp(2j * math.pi * pixels.y_nm[:, None] * high)
-        along_x = torch.exp(2j * math.pi * wide[:, None] * pixels.x_nm)
-        half = torch.full((len(wide), 1), 2.0, dtype=torch.float64)  # the other half is its conjugate
+        along_y = torch.exp(2j * math.pi * pixels.y_nm[..., None] * high)
+        along_x = torch.exp(2j * math.pi * wide[:, None] * pixels.x_nm[..., None, :])
+        half = torch.full((len(wide), 1), 2.0, dtype=torch.float64, device=device)  # the other half is its conjugate
         half[0] = 1.0
         share: torch.Tensor = ((along_y @ series) @ (half * along_x)).real / self.period_nm**2
         return share

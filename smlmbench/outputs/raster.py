@@ -1,4 +1,6 @@
-"""Raster: one map on the fine grid, a spike of mass A per emitter; read out as local maxima and their centroids.
+"""Raster: a map on the fine grid, a spike of mass A per emitter; read out as local maxima and their centroids.
+
+With several `colours` there is a map for each: emitters stand in that of their colour, and are read out of it with it.
 
 Conventions: the outer corner of camera pixel (0, 0) is at 0 nm; fine pixel j covers j .. j + 1 fine pixels and is read
 out at (j + 0.5). Label units: an emitter has mass A (`amplitude`); unit mass: an emitter has mass 1.
@@ -39,6 +41,12 @@ CARD = {
             "help": "read-out window of 2 r + 1 fine pixels; 0: 1 up to upsampling 2, else 2",
         },
         "readout": {"default": "centroid", "choices": ["centroid"], "help": "sub-pixel position"},
+        "colours": {
+            "default": 1,
+            "choices": [1, 2, 3, 4],
+            "later": True,
+            "help": "maps, one for each colour; above 1 the data must tell the colour of their emitters",
+        },
     },
     "search": {"radius": {"choices": [1, 2]}},
     "tiny": {"upsampling": 2},
@@ -59,13 +67,17 @@ class Batch(Protocol):
 
 
 def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Rasterise the emitters of a batch to `spikes` (B, 1, U*H, U*W), float32 in label units; none outside the field.
+    """Rasterise the emitters of a batch to `spikes` (B, K, U*H, U*W), float32 in label units; none outside the field.
 
-    A batch with target images brings its own; a loss compares them as it would compare spikes, so that the best answer
-    is the target itself where both sides of the loss are blurred alike. A truth of another kind raises ConfigError.
+    K is the number of colours. A batch with target images brings its own; a loss compares them as it would compare
+    spikes, so that the best answer is the target itself where both sides of the loss are blurred alike. A truth of
+    another kind raises ConfigError, and so do colours that it does not tell or that have no map.
     """
     upsampling, amplitude, truth = settings["upsampling"], settings["amplitude"], batch.truth
+    colours = colours_of(settings)
     if isinstance(truth, Taught):
+        if colours > 1:
+            raise ConfigError(f"colours {colours}: target images tell no colours; take colours 1")
         return {"spikes": truth.images * amplitude}
     if not isinstance(truth, Sampled):
         raise ConfigError(f"raster draws emitters or target images, not {type(truth).__name__}; choose another output")
@@ -75,16 +87,34 @@ def targets(batch: Batch, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     x, y = truth.x_nm / fine_nm, truth.y_nm / fine_nm
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     column, row = (_label(at, settings["label_rule"], size) for at, size in ((x, width), (y, height)))
-    size = count * height * width
+    layer = truth.sample if colours == 1 else truth.sample * colours + _channel(truth, colours)
+    size = count * colours * height * width
     # What lies outside goes behind the last pixel: to select rows, a card would have to tell how many there are.
-    at = torch.where(inside, (truth.sample * height + row) * width + column, size)
+    at = torch.where(inside, (layer * height + row) * width + column, size)
     spikes = torch.zeros(size + 1, device=batch.inputs.device)
     drawn = torch.full(at.shape, amplitude, device=spikes.device)
     if settings["collisions"] == "binary":
         spikes.scatter_(0, at, drawn)
     else:
         spikes.index_add_(0, at, drawn)
-    return {"spikes": spikes[:size].view(count, 1, height, width)}
+    return {"spikes": spikes[:size].view(count, colours, height, width)}
+
+
+def _channel(truth: Sampled, colours: int) -> Tensor:
+    if truth.channel is None:
+        raise ConfigError(
+            f"colours {colours}: the data do not tell the colour of an emitter; take colours 1, or data that do, such "
+            "as colour_frames"
+        )
+    if bool((truth.channel >= colours).any()):
+        most = int(truth.channel.max()) + 1
+        raise ConfigError(f"colours {colours}: the data have {most} colours; give as many")
+    return truth.channel
+
+
+def colours_of(settings: Mapping[str, Any]) -> int:
+    """Maps of an answer; 1 where the settings are of before there was a choice."""
+    return int(settings.get("colours", 1))
 
 
 def _label(at: Tensor, rule: str, size: int) -> Tensor:
@@ -94,11 +124,11 @@ def _label(at: Tensor, rule: str, size: int) -> Tensor:
 
 
 def image(raw: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """The fine image (B, U*H, U*W) that frames are summed into: the positive part in unit mass.
+    """The fine image (B, U*H, U*W) that frames are summed into: the positive part of all colours in unit mass.
 
     With `image_scale` among the settings (networks that learned target images): in the unit of these.
     """
-    unit: Tensor = raw[:, 0].float().clamp_min(0) / settings["amplitude"]
+    unit: Tensor = raw.float().clamp_min(0).sum(dim=1) / settings["amplitude"]
     return unit * settings["image_scale"] if "image_scale" in settings else unit
 
 
@@ -111,25 +141,29 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
     threshold: decoding at a low one and keeping `probability > threshold` gives the same rows.
 
     Args:
-        raw: (B, 1, U*H, U*W) in label units.
+        raw: (B, K, U*H, U*W) in label units, of K colours.
         settings: All of the card, and `pixel_size_nm` (the camera pixel), which the caller adds.
         threshold: Score that a detection must exceed, >= 0.
 
     Returns:
         Frames from 0 in the batch, in order; `probability` is the score in unit mass (about 1 for one emitter, more for
-        unresolved ones); photons NaN. The position of a spike has an error of at least fine pixel / sqrt(12) per axis.
+        unresolved ones); photons NaN; of several colours `channel` is the one in whose map it was found. The position
+        of a spike has an error of at least fine pixel / sqrt(12) per axis.
     """
     if "pixel_size_nm" not in settings:
         raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
     fine_nm = settings["pixel_size_nm"] / settings["upsampling"]
-    maps = raw[:, 0].detach().float().clamp_min(0)
+    colours = colours_of(settings)
+    maps = raw.detach().float().clamp_min(0).flatten(0, 1)
     radius = _radius(settings)
     found = peaks(maps[:, None], (0, radius, radius))
     score = found.mass / settings["amplitude"]
     x_nm, y_nm = (found.x + 0.5) * fine_nm, (found.y + 0.5) * fine_nm
-    columns = {"frame": found.frame, "x_nm": x_nm, "y_nm": y_nm, "probability": score}
+    columns = {"frame": found.frame // colours, "x_nm": x_nm, "y_nm": y_nm, "probability": score}
+    if colours > 1:
+        columns["channel"] = found.frame % colours
     kept = {name: values[score > threshold] for name, values in columns.items()}
-    return Localizations.of(kept, n_frames=len(maps), field_nm=(maps.shape[2] * fine_nm, maps.shape[1] * fine_nm))
+    return Localizations.of(kept, n_frames=len(raw), field_nm=(maps.shape[2] * fine_nm, maps.shape[1] * fine_nm))
 
 
 def reach_fine_px(settings: Mapping[str, Any]) -> int:

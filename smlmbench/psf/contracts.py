@@ -66,6 +66,7 @@ class Psf(ABC):
 
     channels = 1  # detectors that see an emitter at once, such as the two planes of a biplane
     depth_nm: tuple[float, float] | None = None  # depths that it knows; None where depth changes nothing
+    periods: Mapping[str, float] = {}  # of quantities of its shapes that are periodic
 
     @property
     @abstractmethod

@@ -12,14 +12,15 @@ from smlmbench.losses.l1l2 import blurred
 def sample_errors(raw: Tensor, wanted: Tensor) -> Tensor:
     """Mean squared difference of each sample (B,) of two maps (B, C, H, W), both blurred by one fine pixel.
 
-    Without the blur, an answer one fine pixel away would count as wrong as none at all. A ConfigError where the maps
-    differ in shape.
+    Without the blur, an answer one fine pixel away would count as wrong as none at all. Numbers (B, C) are compared as
+    they are. A ConfigError where the two differ in shape.
     """
     if raw.shape != wanted.shape:
         ours, theirs = ("x".join(str(side) for side in maps.shape[1:]) for maps in (raw, wanted))
         raise ConfigError(f"maps of {ours} and {theirs} cannot be compared; teacher and student need one upsampling")
     with torch.autocast(raw.device.type, enabled=False):
-        errors: Tensor = blurred(raw.float() - wanted.float()).square().flatten(1).mean(dim=1)
+        apart = raw.float() - wanted.float()
+        errors: Tensor = (blurred(apart) if apart.ndim == 4 else apart).square().flatten(1).mean(dim=1)
     return errors
 
 
@@ -53,8 +54,8 @@ class Measures(nn.Module):
         self.high = torch.maximum(self.high, errors.max())
 
     def scaled(self, hint: Tensor) -> Tensor:
-        """A teacher's hint (B, C, H, W) with zero mean and unit deviation in every channel."""
-        shape = (1, -1, 1, 1)
+        """A teacher's hint (B, C, H, W) or (B, C) with zero mean and unit deviation in every channel."""
+        shape = (1, -1, *(1 for _ in hint.shape[2:]))
         centred: Tensor = (hint.float() - self.mean.view(shape)) / self.std.view(shape)
         return centred
 

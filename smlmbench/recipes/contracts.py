@@ -1,6 +1,6 @@
 """What the loop asks of a recipe, and what a recipe with a teacher is given."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -22,7 +22,7 @@ class Move(NamedTuple):
 
 
 class Recipe(Protocol):
-    """How one training step is made; one player, except adversarial training."""
+    """How one training step is made; one player, except in games of several."""
 
     network: nn.Module  # what is taken away after training
     modules: dict[str, nn.Module]  # everything whose state a checkpoint must hold
@@ -36,8 +36,8 @@ class Recipe(Protocol):
         """Measure what the steps need, where no checkpoint held it; called once, before the first step."""
         ...
 
-    def step(self, batch: Batch) -> list[Move]:
-        """The moves of one batch, in order."""
+    def step(self, batch: Batch) -> Iterable[Move]:
+        """The moves of one batch, in order; each is applied before the next one is asked for."""
         ...
 
 

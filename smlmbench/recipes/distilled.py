@@ -210,15 +210,17 @@ class Distilled:
             return torch.empty(0), maps_of(self._teacher, self._layers[0], lambda: run(*given))
         with tapped(self._teacher, self._layers[0]) if maps else nullcontext([torch.empty(0)]) as seen:
             answered = run(*given)
-        height, width = (side * self._lesson.upsampling for side in batch.inputs.shape[2:])
-        return answered[..., :height, :width], seen[-1]  # without what padding added
+        if answered.ndim == batch.inputs.ndim:  # a map, without what padding added
+            for axis, side in enumerate(batch.inputs.shape[2:], start=2):
+                answered = answered.narrow(axis, 0, side * self._lesson.upsampling)
+        return answered, seen[-1]
 
     def _frames(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Frames padded so that both networks take them as they are, and maps of both cover the same field."""
         frames = batch.inputs.to(self._device, non_blocking=True)
-        down, across = (-side % self._lesson.multiple_px for side in frames.shape[2:])
-        if down or across:
-            frames = nn.functional.pad(frames, (0, across, 0, down), mode="replicate")
+        more = [end for side in reversed(frames.shape[2:]) for end in (0, -side % self._lesson.multiple_px)]
+        if any(more):
+            frames = nn.functional.pad(frames, more, mode="replicate")
         return frames, batch.frame_range
 
     def _to_device(self, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -103,8 +103,10 @@ def adapter(student: torch.Size, teacher: torch.Size, resize: str) -> nn.Module:
     Equal sizes take a 1 x 1 convolution. A student's map that is r times larger takes a strided convolution of side
     2 r - 1, one that is r times smaller (r even) a transposed one of side 2 r; any other ratio is interpolated to the
     teacher's size. `resize` is convolution, interpolation (wherever sizes differ) or none: a SizeError where sizes
-    differ, as there is for shapes that are no maps.
+    differ, as there is for a map beside numbers. Two layers of numbers (B, c) and (B, C) take a dense one.
     """
+    if len(student) == len(teacher) == 2:
+        return nn.Linear(student[1], teacher[1])
     if len(student) != 4 or len(teacher) != 4:
         raise SizeError(f"{_shapes(student, teacher)} are not both maps; name layers that answer (C, H, W)")
     inside, outside = student[1], teacher[1]

@@ -159,9 +159,9 @@ def _plan(condition: Condition, settings: Settings) -> Plan:
     else:
         if optics.depth_nm is not None:
             depths = torch.linspace(*optics.depth_nm, DEPTHS, dtype=torch.float64)
-        looked_for = list(zip(*(each.tolist() for each in _widths(optics, depths, pixel_nm)), strict=True))
+        looked_for = list(zip(*(each.tolist() for each in widths_px(optics, depths, pixel_nm)), strict=True))
     if optics is not None and optics.depth_nm is not None:
-        spot = Spot(curve=_curve(optics, pixel_nm), depth=optics.depth_nm)
+        spot = Spot(curve=curve_of(optics, pixel_nm), depth=optics.depth_nm)
     else:
         widest = (LEAST_WIDTH * min(looked_for[0]), MOST_WIDTH * max(looked_for[0]))
         fixed = looked_for[0] if settings["width"] == "fixed" else None
@@ -184,34 +184,35 @@ def _optics(condition: Condition, settings: Settings) -> "Psf | None":
     if settings["psf"]:
         catalog = Catalog()
         optics = psf.build(psf_of_file(Path(settings["psf"]).expanduser(), catalog), catalog)
-        if _has_widths(optics):
+        if has_widths(optics):
             return optics
         raise ConfigError(
             f"psf: '{settings['psf']}' is no Gaussian along the camera's axes; give an astigmatic or elliptic one, or "
             "sigma_nm"
         )
     known = condition.optics
-    return known if settings["sigma_nm"] is None and known is not None and _has_widths(known) else None
+    return known if settings["sigma_nm"] is None and known is not None and has_widths(known) else None
 
 
-def _has_widths(optics: "Psf") -> bool:
+def has_widths(optics: "Psf") -> bool:
+    """Whether it is a Gaussian along the camera's axes."""
     import torch
 
     return optics.widths(torch.zeros(1, dtype=torch.float64)) is not None
 
 
-def _widths(optics: "Psf", z_nm: "torch.Tensor", pixel_nm: float) -> "tuple[torch.Tensor, torch.Tensor]":
+def widths_px(optics: "Psf", z_nm: "torch.Tensor", pixel_nm: float) -> "tuple[torch.Tensor, torch.Tensor]":
     """Along x and y in pixels."""
     found = optics.widths(z_nm)
     assert found is not None  # noqa: S101 (asked before)
     return found[0] / pixel_nm, found[1] / pixel_nm
 
 
-def _curve(optics: "Psf", pixel_nm: float) -> Any:
+def curve_of(optics: "Psf", pixel_nm: float) -> Any:
     """Widths in pixels and their derivatives at depths in nm."""
 
     def curve(z_nm: "torch.Tensor") -> tuple["torch.Tensor", ...]:
-        here, low, high = (_widths(optics, z_nm + step, pixel_nm) for step in (0.0, -STEP_NM, STEP_NM))
+        here, low, high = (widths_px(optics, z_nm + step, pixel_nm) for step in (0.0, -STEP_NM, STEP_NM))
         by_depth = ((above - below) / (2 * STEP_NM) for below, above in zip(low, high, strict=True))
         return *here, *by_depth
 

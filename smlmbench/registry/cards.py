@@ -225,7 +225,8 @@ class LossCard(Card):
     """Facts of a loss."""
 
     accepts: list[str]  # output kinds it can score
-    players: int = 1  # 2 for adversarial losses
+    players: int = 1  # more where networks of its own learn beside the one that is wanted
+    recipe: str = "supervised"  # that trains with it
 
 
 class MetricFacts(Strict):

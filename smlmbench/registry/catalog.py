@@ -15,7 +15,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from smlmbench.errors import ConfigError, DuplicateNameError, unknown_name
-from smlmbench.registry.cards import CARD_TYPES, Card, ModelCard
+from smlmbench.registry.cards import CARD_TYPES, Card, MetricCard, ModelCard
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -97,6 +97,14 @@ class Catalog:
         if not isinstance(card, ModelCard):
             return []
         return [card.task] if card.task else list(self.card("outputs", card.output).facts.get("tasks", []))
+
+    def metrics_of(self, task: str) -> dict[str, MetricCard]:
+        """Metric files of a task by name: those whose card names it, or the task that it wraps (its fact `inner`)."""
+        inner = self.card("tasks", task).facts.get("inner", task) if task in self.names("tasks") else task
+        cards = {name: self.card("metrics", name) for name in self.names("metrics")}
+        return {
+            name: one for name, one in cards.items() if isinstance(one, MetricCard) and {task, inner} & set(one.tasks)
+        }
 
     def module(self, room: str, name: str) -> ModuleType:
         """Import the file of a name: by its package name if it is ours, else from its path under a private name."""

@@ -45,7 +45,7 @@ def review_rows(catalog: Catalog) -> list[dict[str, Any]]:
                 "output": str(said.get("output", "")),
                 "paper": card.paper,
                 "doi": card.doi,
-                "review_says": dict(said.get("review_says", {})),
+                "review_says": dict(card.facts.get("review_says", {})),
             }
         )
     return sorted(found, key=lambda one: (one["row"], one["name"]))

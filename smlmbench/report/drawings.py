@@ -13,6 +13,7 @@ from smlmbench.figures import bars, curves, scatter_accuracy_latency, sensitivit
 from smlmbench.report.boards.frame import drawn
 from smlmbench.report.model import LATENCY, Board, History, Row
 from smlmbench.report.words import recipe
+from smlmbench.tasks.contracts.sections import Along
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 # A page stays below some ten MB even with many examples.
@@ -42,6 +43,17 @@ def embedded(caption: str, alt: str, image: bytes, *, wide: bool = False, folded
     """A PNG or SVG as the page shows it."""
     mime = "image/png" if image.startswith(PNG_HEAD) else "image/svg+xml"
     return Drawing(caption, alt, f"data:{mime};base64,{base64.b64encode(image).decode('ascii')}", wide, folded)
+
+
+def stored_along(board: Board) -> list[Along]:
+    """What the picks and references have stored along axes, by condition."""
+    found = []
+    for entry, condition in product(board.entries, board.facts):
+        stored = (row.stored("test", condition, "profiles") for row in entry.scored_rows)
+        kind = "ceiling" if entry.is_ceiling else "reference" if entry.is_reference else "pick"
+        if profiles := tuple(one for one in stored if one):
+            found.append(Along(entry.label, condition, kind, entry.style, profiles, board.facts[condition]))
+    return found
 
 
 def spoken_points(rows: pd.DataFrame) -> str:
@@ -155,7 +167,7 @@ def _examples(board: Board) -> list[Drawing]:
         condition, image = next(_stored_pictures(board.conditions, entry.scored_rows), ("", b""))
         if image and len(made) < MOST_EXAMPLES:
             name = entry.label if entry.is_reference else recipe(entry)
-            caption = f"{name} on {condition}: input, prediction, truth and error."
+            caption = f"{name} on {condition}: {board.section.pictured}."
             made.append(embedded(caption, f"Example picture of {caption}", image, wide=True, folded=bool(made)))
     return made
 

@@ -14,7 +14,7 @@ from smlmbench.report.applied import movie_sections
 from smlmbench.report.boards.frame import csv_text, lines, of
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
-from smlmbench.report.drawings import Drawing, drawings, embedded
+from smlmbench.report.drawings import Drawing, drawings, embedded, stored_along
 from smlmbench.report.files import UI_URL, ReportFiles
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
@@ -209,7 +209,8 @@ def _parts(
 def _figures(board: Board, history: History | None) -> list[Drawing]:
     """Accuracy against latency of the rows, beside it that of every runtime and format; the task's own come last."""
     rows, ways = drawings(board, history), latency_drawings(board)
-    own = [embedded(one.caption, one.alt, one.image) for one in board.section.drawings]
+    along = () if board.asked.task is None else board.asked.task.along(stored_along(board))
+    own = [embedded(one.caption, one.alt, one.image) for one in (*board.section.drawings, *along)]
     return [*rows[:1], *ways[:1], *rows[1:], *ways[1:], *own]
 
 

@@ -36,7 +36,10 @@ def cell_id(
     loss: Picked,
     training: Training,
 ) -> str:
-    """Identity of one training; `task` is its name from `known_as`, lambda is the loss's setting `weight`."""
+    """Identity of one training; `task` is its name from `known_as`, lambda is the loss's setting `weight`.
+
+    The recipe is the one that the card of the loss names: whoever changes it raises the version of the loss.
+    """
     return _hash(
         task=task,
         root_seed=root_seed,

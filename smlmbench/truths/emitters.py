@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,7 +45,7 @@ class Emitters:
     def __len__(self) -> int:
         return len(self.table)
 
-    def part(self, start: int, stop: int) -> "Emitters":
+    def part(self, start: int, stop: int) -> Self:
         """Those of frames start .. stop - 1, counted from 0 there."""
         around = None if self.around is None else _cut(self.around, start, stop)
         return replace(self, table=_cut(self.table, start, stop), around=around)
@@ -63,7 +63,7 @@ class Sampled:
 
     `sample` is (n,) int64, which sample of the batch each is in; the others are (n,) float32, with the origin at the
     outer corner of the sample and z 0 in focus. `background_photons` (samples,) is the mean expected background of a
-    pixel in each sample, hot pixels aside; None where it is unknown.
+    pixel in each sample, hot pixels aside; `channel` (n,) int64 the colour of each, from 0; None where unknown.
     """
 
     kind: ClassVar[str] = KIND
@@ -74,6 +74,7 @@ class Sampled:
     photons: "torch.Tensor"
     pixel_size_nm: float
     background_photons: "torch.Tensor | None" = None
+    channel: "torch.Tensor | None" = None
 
 
 def _cut(table: Localizations, start: int, stop: int) -> Localizations:

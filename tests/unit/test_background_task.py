@@ -254,7 +254,7 @@ def test_where_crops_overlap_the_nearer_middle_counts_more():
 def asked_of(folder, movie, places=None):
     told = []
     given = SimpleNamespace(frames=ArrayFrames(movie), path=folder / "m.tif")
-    return Predicted(given, places, {}, PIXEL_NM, folder, "m", lambda *done: told.append(done)), told
+    return Predicted(given, places, {}, PIXEL_NM, (), folder, "m", lambda *done: told.append(done)), told
 
 
 def test_both_movies_add_up_to_the_one_that_was_given(tmp_path, monkeypatch):

@@ -18,7 +18,8 @@ CARD = {
     "receptive_field_px": 1.0,
     "paper": "Someone 2019, Colours",
     "facts": {
-        "review": {"row": 3, "input": "a crop", "training_data": "measured", "review_says": {"input": "a frame"}},
+        "review": {"row": 3, "input": "a crop", "training_data": "measured"},
+        "review_says": {"input": "a frame"},
     },
 }
 """

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from smlmbench.registry import Catalog
 from smlmbench.report.boards.frame import lines, numbers
 from smlmbench.report.boards.intervals import estimate
 from smlmbench.report.boards.planned import Planned
@@ -99,11 +100,15 @@ def _measured_facts(board: Board, rows: Sequence[Row]) -> dict[str, Mapping[str,
 
 
 def _entry(board: Board, rows: Sequence[Row]) -> Entry:
-    """A line; what competes is a network, and apart from it each other setting `variant` (its wiring) or `context`."""
+    """A line; what competes is a network, and apart from it each other setting `variant` (its wiring) or `context`.
+
+    So does each value of the settings that its card names (fact `apart`), such as what it is held against.
+    """
     members = sorted(rows, key=lambda row: row.repeat)
     labels, chosen = members[0].labels, members[0].settings
     variant, context = chosen.get("variant", PUBLISHED), members[0].context_frames if "context" in chosen else 1
     apart = ["" if variant == PUBLISHED else str(variant), f"{context} frames" if context > 1 else ""]
+    apart += [str(chosen[name]) for name in _apart(board, labels.get("model", "")) if name in chosen]
     competitor = " ".join([labels.get("model", ""), *(f"({one})" for one in apart if one)])
     entry = Entry("", (competitor, labels.get("method", ""), labels.get("teacher", "none")), members)
     scored = entry.scored_rows
@@ -113,6 +118,15 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
             entry.estimates[condition, metric] = estimate(scored, metric, [condition])
     entry.validation = mean(row.validation(board.primary) for row in scored)
     return entry
+
+
+def _apart(board: Board, model: str) -> Sequence[str]:
+    """Settings of a model whose values compete; none where its file is not given."""
+    catalog = Catalog() if board.asked.task is None else board.asked.task.catalog
+    if model not in catalog.names("models"):
+        return ()
+    named: Sequence[str] = catalog.card("models", model).facts.get("apart", ())
+    return named
 
 
 def _label(entries: Sequence[Entry]) -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from smlmbench import tasks
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import UnansweredError
-from smlmbench.figures import uint8_panel
 from smlmbench.inference.answering import answering
 from smlmbench.inference.checkpoint import Trained
 from smlmbench.registry import Catalog
@@ -83,17 +82,9 @@ def answers_of(
 
 
 def example_picture(task: Task, model: Model, condition: Condition, tuned: Mapping[str, float]) -> Picture | None:
-    """A network's answer to the unit that shows most; None where there is no truth or nothing to see."""
-    number = task.example(condition)
-    if number is None:
-        return None
-    one = condition.unit(number)
-    return _drawn(task, task.answer(model, one, tuned), one)
-
-
-def _drawn(task: Task, answer: Any, condition: Condition) -> Picture | None:
-    shown = task.panels(answer, condition)
-    return None if shown is None or shown.truth is None else uint8_panel(shown)
+    """A network's answer to the units that show most; None where there is no truth or nothing to see."""
+    shown = task.shown_of(condition)
+    return None if shown is None else task.picture(task.answer(model, shown, tuned), shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +140,7 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
         made.tests[name] = task.score(found, condition, reference.scoring, extras)
         made.answers[name] = found
         shown = not condition.apart and task.example(condition) is not None
-        drawn = _drawn(task, found, condition) if shown else None
+        drawn = task.picture(found, condition) if shown else None
         if drawn is not None:
             made.pictures[name] = drawn
     if unanswered and not made.answers:

@@ -82,7 +82,7 @@ def step_seconds(
 
     def answer() -> None:
         with torch.no_grad():
-            moves_of(recipe, batch, device, number_format)
+            list(moves_of(recipe, batch, device, number_format))
 
     recipe.network.train()
     trained = _median_s(step, device)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from smlmbench.registry import Card, Catalog, MetricCard
+from smlmbench.registry import Card, Catalog
 from smlmbench.run.session import command_line, host, versions
 from smlmbench.study.cells import Cell, DataPlan, Plan, Reference, context_of
 from smlmbench.study.planning.plan import plan_hash
@@ -71,8 +71,7 @@ def _task(name: str, catalog: Catalog) -> dict[str, Any]:
 
 def _columns(catalog: Catalog, task: str) -> dict[str, dict[str, Any]]:
     """Unit, direction and help of every number that the task's metrics give."""
-    cards = [catalog.card("metrics", name) for name in catalog.names("metrics")]
-    given = [card.gives for card in cards if isinstance(card, MetricCard) and task in card.tasks]
+    given = (card.gives for card in catalog.metrics_of(task).values())
     return {key: facts.model_dump() for gives in given for key, facts in gives.items()}
 
 

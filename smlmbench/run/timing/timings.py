@@ -240,7 +240,10 @@ def _frames(one: Candidate, session: Session, given: Given) -> tuple[NDArray[np.
     count = min(FRAMES, condition.frames.n_frames)
     try:
         block = with_context(condition.frames, 0, count, given.context)
-    except SizeError:  # inputs of several sizes: any frame of this size will do
+    except SizeError:  # inputs of several sizes
+        block = None
+    if block is None or (block.ndim == 4 and block.shape[1] != given.channels):  # or of which frames are made first
+        # any frame of this size will do
         return np.full((FRAMES, given.channels, one.size_px, one.size_px), given.statistics.mean, np.float32), None
     work = tasks.load(one.cell.task, session.catalog).work(condition)
     if work is not None and block.ndim == 4:

@@ -74,6 +74,7 @@ def predict_by_task(
         places=None if request.places is None else _table(request.places, request.pixel_size_nm, catalog),
         tuned=model.facts.get("tuned", {}),
         pixel_size_nm=read_out.pixel_nm,
+        unit_sides=tuple(model.facts.get("unit_sides", ())),
         folder=request.output,
         stem=request.movie.stem,
         on_units=on_units,

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Card, Catalog, LossCard, ModelCard
-from smlmbench.study.cells import Picked
+from smlmbench.study.cells import SUPERVISED, Picked
 from smlmbench.study.reading.choices import LAMBDA, WEIGHT, is_sweep
 from smlmbench.study.reading.problems import dotted, explain
 from smlmbench.study.schema import Choice, Study, Training
@@ -68,6 +68,16 @@ def trainings(card: Card, name: str, block: Mapping[str, Any]) -> list[Training]
     except ValidationError as error:
         where, text = explain(error, Training, defaults)[0]
         raise ConfigError(f"card of model '{name}': training.{dotted(where)}: {text}") from None
+
+
+def trained_by(catalog: Catalog, loss: Picked) -> Picked:
+    """The recipe that a loss asks for on its card, with the defaults of its settings."""
+    card = catalog.card("losses", loss.name)
+    name = card.recipe if isinstance(card, LossCard) else SUPERVISED.name
+    if name == SUPERVISED.name:
+        return SUPERVISED
+    (picked,) = picks(catalog, "recipes", {"name": name})
+    return picked
 
 
 def refusal(catalog: Catalog, model: str, loss: str) -> str | None:

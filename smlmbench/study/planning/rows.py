@@ -5,10 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smlmbench.study.cells import Cell, DataPlan, Picked, Skipped
+from smlmbench.study.cells import SUPERVISED, Cell, DataPlan, Picked, Skipped
 from smlmbench.study.identity import cell_id, known_as
 from smlmbench.study.load import Loaded
-from smlmbench.study.planning.expand import impossible, losses_of, outputs, picks, refusal, trainings
+from smlmbench.study.planning.expand import (
+    impossible,
+    losses_of,
+    outputs,
+    picks,
+    refusal,
+    trained_by,
+    trainings,
+)
 from smlmbench.study.schema import Choice, Training
 
 
@@ -21,6 +29,7 @@ class Combination:
     loss: Picked
     training: Training
     refusal: str | None
+    method: Picked = SUPERVISED
 
 
 def combinations_of(
@@ -39,7 +48,7 @@ def combinations_of(
     grids = outputs(catalog, str(getattr(card, "output", "")), {**study.output, **fixes})
     for model, output, loss, training in itertools.product(models, grids, losses, blocks):
         why = refused[loss.name] or impossible(card, model, output)
-        yield Combination(model, output, loss, training, why)
+        yield Combination(model, output, loss, training, why, trained_by(catalog, loss))
 
 
 def shared(part: Loaded, plan: DataPlan, scored: str) -> dict[str, Any]:
@@ -55,7 +64,7 @@ def cell_of(part: Loaded, plan: DataPlan, item: Combination, repeat: int, scored
     content: dict[str, Any] = {"model": item.model, "output": item.output, "loss": item.loss, "training": item.training}
     content |= {"root_seed": part.study.seed, "repeat": repeat, "data": plan}
     named = "" if item.refusal is not None else cell_id(task=known_as(part.catalog, part.task), **content)
-    return Cell.model_construct(cell_id=named, **{**around, **content})
+    return Cell.model_construct(cell_id=named, method=item.method, **{**around, **content})
 
 
 def skipped_of(cell: Cell, reason: str) -> Skipped:

@@ -112,6 +112,9 @@ def _refusal(catalog: Catalog, student: Combination, teacher: Combination | None
         own, other = (context_of(side.model, catalog) for side in (student, teacher))
         if own != other:
             return f"its teacher {teacher.model.name} has context {other}, {student.model.name} {own}; give both one"
+    players = getattr(catalog.card("losses", student.loss.name), "players", 1)
+    if players > 1:
+        return f"{student.loss.name} has {players} players; a student learns by a loss with one"
     facts = catalog.card("recipes", method.name).facts
     target = catalog.card("outputs", student.output.name).facts.get("perfect_raw")
     if not target and (facts.get("maps") or float(method.settings.get("alpha", 1)) < 1):

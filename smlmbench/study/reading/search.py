@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smlmbench.errors import SmlmBenchError, suggest
-from smlmbench.registry import Card, Catalog, MetricCard, Setting
+from smlmbench.registry import Card, Catalog, Setting
 from smlmbench.study.reading.choices import LAMBDA, WEIGHT, Choices
 from smlmbench.study.reading.problems import Problems, Where, short
 from smlmbench.study.schema import Choice
@@ -131,9 +131,5 @@ class _Reader:
 
 def directions(catalog: Catalog, task: str) -> dict[str, str]:
     """Direction (up, down) of every number of a task that can be searched for."""
-    found: dict[str, str] = {}
-    for name in catalog.names("metrics"):
-        card = catalog.card("metrics", name)
-        if isinstance(card, MetricCard) and task in card.tasks:
-            found |= {key: facts.direction for key, facts in card.gives.items() if facts.direction != "none"}
-    return found
+    given = (card.gives for card in catalog.metrics_of(task).values())
+    return {key: facts.direction for gives in given for key, facts in gives.items() if facts.direction != "none"}

@@ -62,7 +62,7 @@ class Training(Strict):
     regime: Literal["equal_samples"] = "equal_samples"  # of the budget (PROTOCOL section 4)
     batch_size: Annotated[int, Field(ge=1)] = 16
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    optimiser: Literal["adam", "adamw", "sgd", "adam_half"] = "adam"  # half: momentum 0.5, as games are trained
     schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

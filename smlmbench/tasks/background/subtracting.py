@@ -18,8 +18,8 @@ from smlmbench.errors import ConfigError, DoubtWarning, UnlikeWarning
 from smlmbench.formats import tiff
 from smlmbench.movies import Extent, Frames
 from smlmbench.predictions import Localizations, Raster
+from smlmbench.tasks.contracts import Model, OnUnits
 from smlmbench.tasks.contracts.predicting import Predicted
-from smlmbench.tasks.contracts.task import Model, OnUnits
 
 Images = NDArray[np.float32]
 

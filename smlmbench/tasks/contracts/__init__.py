@@ -1,10 +1,8 @@
 """The contract of a task: one file that owns its way, from a network's output to its section of the page."""
 
+from smlmbench.tasks.contracts.rows import Model, OnUnits, Referee
 from smlmbench.tasks.contracts.task import (
     Chosen,
-    Model,
-    OnUnits,
-    Referee,
     Scores,
     Task,
     Tuned,

@@ -37,6 +37,7 @@ class Predicted:
         places: Where crops are to be cut (`--places TABLE`), or None.
         tuned: What was chosen on validation, by name.
         pixel_size_nm: Camera pixel as the user states it, else that of the training; NaN where neither is known.
+        unit_sides: Height and width of what the network takes, or the length of spectra; empty for frames of any size.
         folder, stem: Where the results go, and what their names begin with.
         on_units: Hears units done, and those that there are.
     """
@@ -45,6 +46,7 @@ class Predicted:
     places: Localizations | None
     tuned: Mapping[str, float]
     pixel_size_nm: float
+    unit_sides: tuple[int, ...]
     folder: Path
     stem: str
     on_units: Callable[[int, int], None]

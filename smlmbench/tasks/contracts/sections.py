@@ -1,6 +1,6 @@
 """What a task says of its part of a page, and what it is told for that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ class Section:
         beside: What stands beside a condition's name in the table's heading, by condition.
         words: Further columns of the board, by title: what stands in a line, by its label.
         listings: Tables of its own, below the board.
+        pictured: What the pictures of examples show, in words.
     """
 
     columns: tuple[str, ...] = ()
@@ -59,6 +60,27 @@ class Section:
     beside: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     listings: tuple[Listing, ...] = ()
+    pictured: str = "input, prediction, truth and error"
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """What a line of a board has stored of one condition along its axes (`Scores.profiles`).
+
+    Attributes:
+        label, condition: Of the line; picks and references come in the order of the board.
+        kind: pick or reference, `ceiling` for a reference that was told the truth.
+        style: Number of its colour and marker in the figures.
+        profiles: One mapping of profiles by name for each repeat.
+        facts: Of the condition.
+    """
+
+    label: str
+    condition: str
+    kind: str
+    style: int
+    profiles: tuple[Mapping[str, Mapping[str, Sequence[float | None]]], ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

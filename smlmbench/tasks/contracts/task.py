@@ -5,27 +5,28 @@ made by `build(name, catalog)` beside its `CARD`. Only `answer`, `watch` and `sc
 has a default that suits a task with nothing to tune, no further frozen sets and no picture.
 
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
-truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `extras`
-(further frozen sets that sources draw for it), `doubts`, `compares`, `fits` (True where it has a method of that name),
-`predicts` (endings of the files that `predict` writes; absent where what it finds are localizations), `whole_units`
-(True where inputs are never cut, padded or tiled: networks are told their sides).
+truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `inner` (a task
+whose metrics are its own too), `extras` (further frozen sets that sources draw for it), `doubts`, `compares`, `fits`
+(True where it has a method of that name), `predicts` (endings of the files that `predict` writes; absent where what it
+finds are localizations), `whole_units` (True where inputs are never cut, padded or tiled: networks are told their
+sides).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Condition
 from smlmbench.errors import ConfigError
-from smlmbench.figures import Panels
+from smlmbench.figures import Panels, uint8_panel
 from smlmbench.movies import Frames
 from smlmbench.predictions import Floats
-from smlmbench.registry import Catalog, MetricCard
+from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic, paired_difference
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts.applied import AppliedRow, MoviePart, Untrue
@@ -33,14 +34,13 @@ from smlmbench.tasks.contracts.fits import Fitting
 from smlmbench.tasks.contracts.gating import GATE_SEED, MOST_LOST, Answers, Gate
 from smlmbench.tasks.contracts.measuring import Measuring
 from smlmbench.tasks.contracts.predicting import Predicted
-from smlmbench.tasks.contracts.sections import Drawing, Section, Told
+from smlmbench.tasks.contracts.rows import Model, OnUnits, Referee
+from smlmbench.tasks.contracts.sections import Along, Drawing, Section, Told
 from smlmbench.truths.misfit import Misfit
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
-OnUnits = Callable[[int], None] | None
 Chosen = Mapping[str, float] | None
 
 
@@ -98,41 +98,6 @@ class Watch:
     tuned: Mapping[str, float] = field(default_factory=dict)
 
 
-class Model(Protocol):
-    """A trained network that is ready to answer, as `inference` makes it."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Of its output kind, with the camera pixel (`pixel_size_nm`)."""
-
-    def movie(
-        self, frames: Frames, threshold: float, *, keep_image: bool = True, keep_table: bool = True,
-        on_frames: OnUnits = None,
-    ) -> Any:  # fmt: skip
-        """Stream frames: their table and the sum of their fine images, as a `Prediction`."""
-
-    def raw(self, frames: Frames, on_frames: OnUnits = None) -> "Iterable[torch.Tensor]":
-        """Raw output of batches of units, in order, on the CPU."""
-
-    def decoded(self, raw: "torch.Tensor", threshold: float = float("nan")) -> Any:
-        """What the output kind reads out of raw output."""
-
-
-class Referee(Protocol):
-    """A reference ready to answer: settings, output settings and seed are given already."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Its own."""
-
-    @property
-    def output(self) -> Mapping[str, Any]:
-        """Of the output kind whose grid it draws on, with the camera pixel."""
-
-    def __call__(self, condition: Condition) -> Any:
-        """What it says about a condition."""
-
-
 class Task(ABC):
     """What is asked of a network, and everything that follows from it; its metrics are those whose card names it."""
 
@@ -161,8 +126,7 @@ class Task(ABC):
 
     def metric_files(self) -> list[str]:
         """Registered metric files of this task."""
-        cards = {name: self.catalog.card("metrics", name) for name in self.catalog.names("metrics")}
-        return [name for name, card in cards.items() if isinstance(card, MetricCard) and self.name in card.tasks]
+        return list(self.catalog.metrics_of(self.name))
 
     def measure(self, evidence: Any) -> tuple[dict[str, float], dict[str, str]]:
         """Run every metric of this task: finite numbers, and the reasons of the others."""
@@ -308,10 +272,19 @@ class Task(ABC):
         del condition
         return None
 
+    def shown_of(self, condition: Condition) -> Condition | None:
+        """The units that a picture shows, as a condition of their own: by default the example alone."""
+        return None if (number := self.example(condition)) is None else condition.unit(number)
+
     def panels(self, answer: Any, condition: Condition) -> Panels | None:
         """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
         del answer, condition
         return None
+
+    def picture(self, answer: Any, condition: Condition) -> NDArray[np.uint8] | None:
+        """What is stored of it where its truth is known, (height, width, 3); by default the panels."""
+        shown = self.panels(answer, condition)
+        return None if shown is None or shown.truth is None else uint8_panel(shown)
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """Its part of the page, from the facts of each condition.
@@ -321,9 +294,12 @@ class Task(ABC):
         del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
 
-    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:  # noqa: ARG002
+        """Figures of a board from the profiles that its lines have stored, behind those of its section."""
+        return ()
+
+    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:  # noqa: ARG002
         """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""
-        del boards
         return ()
 
     def applied(self, answer: Any, condition: Condition, taught: Condition) -> Untrue:
@@ -334,9 +310,8 @@ class Task(ABC):
         del answer, condition, taught
         return Untrue()
 
-    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:  # noqa: ARG002
         """The page's part for a movie without truth, from what is stored of every row; None: nothing is said."""
-        del rows
         return None
 
     def work(self, condition: Condition) -> tuple[str, float] | None:

@@ -242,6 +242,8 @@ class Localization(Task):
         """Score a table, or an image, against a table of true emitters; options as `comparing.Comparison`."""
         asked = comparing.Comparison(found, truth, **options)
         answer, condition = comparing.opened(asked, self.catalog)
+        if asked.error_map is not None:
+            comparing.write_errors(asked.error_map, answer, condition)
         return self.score(answer, condition, asked.scoring)
 
 

@@ -15,10 +15,12 @@ from smlmbench.data.facts import facts
 from smlmbench.errors import ConfigError, LossWarning, SizeError
 from smlmbench.formats import kinds, read_image, read_table
 from smlmbench.formats.options import TableOptions
+from smlmbench.formats.tiff_image import write_image
+from smlmbench.metrics.squirrel import match
 from smlmbench.predictions import Localizations, Prediction, Raster
 from smlmbench.registry import Catalog
 from smlmbench.study.schema import Scoring
-from smlmbench.tasks.localization.scoring import WIDEFIELD
+from smlmbench.tasks.localization.scoring import WIDEFIELD, images_of
 from smlmbench.truths.emitters import Emitters
 from smlmbench.truths.misfit import misfit
 
@@ -41,6 +43,8 @@ class Comparison:
         found_as, truth_as: How the tables are read: first_frame, origin, columns (see `TableOptions`).
         pixel_size_nm: Camera pixel of tables in pixels; None takes what they state.
         widefield: Image of the same field as a camera sees it; with it no truth is needed.
+        page: Of an image file with several; None where it has one.
+        error_map: TIFF to write: what is left of the widefield after the best blur of the image, on its grid.
     """
 
     found: Path | Localizations | Raster
@@ -56,6 +60,8 @@ class Comparison:
     truth_as: Mapping[str, Any] = field(default_factory=dict)
     pixel_size_nm: float | None = None
     widefield: Path | None = None
+    page: int | None = None
+    error_map: Path | None = None
 
     def reading(self, stated: Mapping[str, Any]) -> TableOptions:
         """What is known of one of the tables."""
@@ -146,6 +152,21 @@ def _widefield(comparison: Comparison, catalog: Catalog) -> dict[str, Condition]
     return {WIDEFIELD: Condition(WIDEFIELD, frames, None)}
 
 
+def write_errors(path: Path, answer: Prediction, condition: Condition) -> None:
+    """Write |difference| of the widefield and the answer's image (or its table, counted), blurred as fits best.
+
+    Raises:
+        ConfigError: There is no widefield, or nothing can be matched with it.
+        FormatError: The file cannot be written.
+    """
+    images = images_of(answer, condition)
+    said = "no widefield image is given" if images.mean_frame is None else "there is no image"
+    found = said if images.image is None or images.mean_frame is None else match(images.image, images.mean_frame)
+    if isinstance(found, str):
+        raise ConfigError(f"no error map can be made: {found}; give an image and --widefield IMAGE")
+    write_image(path, found.error, images.fine_pixel_nm)
+
+
 def _check_drawn(field_nm: tuple[float, float], fine_pixel_nm: float) -> None:
     pixels = math.prod(side_nm / fine_pixel_nm for side_nm in field_nm)
     if pixels > MOST_PIXELS:
@@ -164,8 +185,12 @@ def _answer(comparison: Comparison, catalog: Catalog) -> Prediction:
     if name in catalog.names("formats"):
         holds_image = catalog.card("formats", name).facts["holds"] == "image"
     if holds_image:
-        image = Raster(read_image(path, catalog=catalog, format=name)[None], comparison.fine_pixel_nm)
+        settings = {} if comparison.page is None else {"page": comparison.page}
+        values = read_image(path, catalog=catalog, format=name, settings=settings)
+        image = Raster(values[None], comparison.fine_pixel_nm)
         return Prediction(None, image, comparison.fine_pixel_nm, comparison.label_rule)
+    if comparison.page is not None:
+        raise ConfigError(f"'{path.name}' holds a table, which has no pages; leave --page out")
     options = comparison.reading(comparison.found_as)
     table = read_table(path, catalog=catalog, format=name, options=options, names_unread=True)
     return Prediction(table, None, comparison.fine_pixel_nm, comparison.label_rule)
