@@ -328,5 +328,7 @@ def test_the_page_draws_error_and_spread_against_complexity():
     (drawing,) = TASK.across([board])
     assert "dh: background RMSE" in drawing.caption
     assert drawing.image.startswith(b"<?xml")
+    board.frame["value"] = None
+    assert list(TASK.across([board])) == []  # nothing was scored
     board.conditions = {"o1": {"octaves": 1}, "o4": {"octaves": {"min": 1, "max": 4}}}
     assert list(TASK.across([board])) == []

@@ -15,7 +15,8 @@ PANELS = {
 
 def drawings(boards: Sequence[Told]) -> list[Drawing]:
     """A figure for each data entry whose conditions differ in complexity."""
-    return [_drawn(board) for board in boards if len(set(_complexity(board).values())) >= LEAST]
+    swept = [board for board in boards if len(set(_complexity(board).values())) >= LEAST]
+    return [_drawn(board.data, rows) for board in swept if (rows := list(_rows(board)))]
 
 
 def _complexity(board: Told) -> Mapping[str, float]:
@@ -24,14 +25,13 @@ def _complexity(board: Told) -> Mapping[str, float]:
     return {name: float(count) for name, count in known.items() if isinstance(count, int | float)}
 
 
-def _drawn(board: Told) -> Drawing:
+def _drawn(data: str, rows: Sequence[Mapping[str, Any]]) -> Drawing:
     from smlmbench.figures import sweep
 
-    rows = list(_rows(board))
     said, named = ", ".join(PANELS.values()), ", ".join(dict.fromkeys(row["label"] for row in rows))
-    caption = f"{board.data}: {said} against the complexity of the background (octaves of gradient noise)."
+    caption = f"{data}: {said} against the complexity of the background (octaves of gradient noise)."
     text = f"{caption} Rows: {named}"
-    drawn = sweep(rows, [""], x_label="octaves", log=False)
+    drawn = sweep(rows, [""] * (1 + max(row["line"] for row in rows)), x_label="octaves", log=False)
     return Drawing(f"{caption} Black: the true background subtracted. Grey: rows without training.", text, drawn)
 
 
@@ -39,10 +39,12 @@ def _rows(board: Told) -> Iterator[dict[str, Any]]:
     """The pick of each model, the references, and as what none can pass those that were told the truth."""
     at, frame = _complexity(board), board.frame
     shown = frame[(frame["picked"] | (frame["kind"] == "reference")) & frame["condition"].isin(list(at))]
+    grey = list(dict.fromkeys(shown[shown["kind"] == "reference"]["model"]))  # told apart by their dashes
     for metric, panel in PANELS.items():
         for one in shown[shown["metric"] == metric].to_dict("records"):
             if one["value"] is None:
                 continue
             kind = "row" if one["ceiling"] else "reference" if one["kind"] == "reference" else "pick"
             place = {"panel": panel, "label": one["model"], "x": at[one["condition"]], "y": one["value"]}
-            yield place | {"low": one["low"], "high": one["high"], "style": one["style"], "kind": kind, "line": 0}
+            line = grey.index(one["model"]) if kind == "reference" else 0
+            yield place | {"low": one["low"], "high": one["high"], "style": one["style"], "kind": kind, "line": line}
