@@ -58,15 +58,16 @@ class Block(nn.Module):
 
     def __init__(self, width: int, *, zero: bool) -> None:
         super().__init__()
+        last = nn.BatchNorm2d(width)
+        if zero:
+            nn.init.zeros_(last.weight)
         self.layers = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
+            last,
         )
-        if zero:
-            nn.init.zeros_(self.layers[-1].weight)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps of the same shape."""

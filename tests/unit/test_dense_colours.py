@@ -41,7 +41,14 @@ def table(channel):
 
 def predicted(folder, model, given):
     asked = Predicted(
-        SimpleNamespace(table=lambda: given), None, {}, float("nan"), folder, "cell", lambda done, total: None
+        given=SimpleNamespace(table=lambda: given),
+        places=None,
+        tuned={},
+        pixel_size_nm=float("nan"),
+        unit_sides=(),
+        folder=folder,
+        stem="cell",
+        on_units=lambda done, total: None,
     )
     return [tifffile.imread(path) for path in TASK.predict(model, asked)]
 
