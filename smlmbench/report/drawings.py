@@ -167,7 +167,7 @@ def _examples(board: Board) -> list[Drawing]:
         condition, image = next(_stored_pictures(board.conditions, entry.scored_rows), ("", b""))
         if image and len(made) < MOST_EXAMPLES:
             name = entry.label if entry.is_reference else recipe(entry)
-            caption = f"{name} on {condition}: input, prediction, truth and error."
+            caption = f"{name} on {condition}: {board.section.pictured}."
             made.append(embedded(caption, f"Example picture of {caption}", image, wide=True, folded=bool(made)))
     return made
 

@@ -14,6 +14,7 @@ CARD = {
         "default_for": ["color_scenes"],
         "inner": "classification",
         "whole_units": True,
+        "predicts": ["_classes.csv"],
     },
 }
 

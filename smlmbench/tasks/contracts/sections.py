@@ -42,6 +42,7 @@ class Section:
         beside: What stands beside a condition's name in the table's heading, by condition.
         words: Further columns of the board, by title: what stands in a line, by its label.
         listings: Tables of its own, below the board.
+        pictured: What the pictures of examples show, in words.
     """
 
     columns: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class Section:
     beside: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     listings: tuple[Listing, ...] = ()
+    pictured: str = "input, prediction, truth and error"
 
 
 @dataclass(frozen=True, slots=True)

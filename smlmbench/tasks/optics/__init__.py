@@ -23,6 +23,7 @@ from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Tuned, Watch
 from smlmbench.tasks.contracts.gating import MOST_LOST, Answers, Gate
+from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Along, Drawing, Section, Told
 from smlmbench.tasks.optics import gain
 from smlmbench.tasks.optics.masks import Masked, drawn, is_scene, masked
@@ -49,6 +50,10 @@ READING = (
     "that was trained for as long reads the frames; what is learned is the mask. Bounds are the least standard "
     "deviations that an unbiased estimate of a lone emitter can have behind the mask, at the mean photons and "
     "background of the condition; they know nothing of neighbours and of depths that look alike."
+)
+PICTURED = (
+    "the phase of the mask, a frame through it, bounds over depth beside those of masks that stay as they are, and one "
+    "emitter over depth; of a row without a mask the inner task's picture"
 )
 OWN = ("bound_volume_nm", "mask_roughness_rad")
 
@@ -192,6 +197,7 @@ class Optics(Task):
             reading=(READING, *made.reading),
             on_each=(*made.on_each, *OWN),
             against="",
+            pictured=PICTURED,
         )
 
     def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
@@ -201,6 +207,10 @@ class Optics(Task):
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
         """What the learned mask gains over the best that stays as it is."""
         return [*gain.drawings(boards, self.primary, self.sign)]
+
+    def predict(self, model: Model, asked: Predicted) -> list[Path]:
+        """As the inner task, of the network alone: the user's frames were drawn by his own microscope."""
+        return self.inner.predict(model, asked)
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """As the inner task."""
