@@ -26,6 +26,7 @@ CARD: dict[str, Any] = {
         "first_frame": 1,
         "origin": "corner",
         "known_by": "frame, xnm, ynm",
+        "keeps": ["channel"],
     },
 }
 

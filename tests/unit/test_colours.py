@@ -1,5 +1,6 @@
 """Several colours: maps for each, frames that hold them, scores by colour, networks with as many maps."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,12 +11,13 @@ from smlmbench.camera import Camera
 from smlmbench.conformance import examples
 from smlmbench.data import colour_frames
 from smlmbench.data.contracts import Asked, Batch, Scope
-from smlmbench.errors import ConfigError
+from smlmbench.errors import ConfigError, LossWarning
 from smlmbench.metrics import colours
 from smlmbench.metrics.evidence import gather
 from smlmbench.outputs import raster
 from smlmbench.predictions import Localizations
 from smlmbench.registry import Catalog
+from smlmbench.run.using.writing import Table
 from smlmbench.truths.emitters import Sampled
 from smlmbench.truths.target_images import Taught
 
@@ -239,3 +241,17 @@ def test_all_colours_see_one_background():
     for frames, level in ((drawn.frames.values, 30.0), (batch.inputs.numpy(), batch.truth.background_photons.mean())):
         assert level == 30
         assert np.median(frames) == pytest.approx(30, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [("thunderstorm_csv", True), ("picasso_hdf5", True), ("smap_csv", False), ("smlmbench_csv", False)],
+)
+def test_a_table_that_loses_the_colours_says_so(tmp_path, name, lost):
+    asked = SimpleNamespace(table_format=name, output=tmp_path, movie=tmp_path / "movie.tif", camera=None)
+    written = Table(asked, CATALOG, 100.0)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        written.append(table([1000.0, 2000.0], [0, 1]), tmp_path / "part", 0)
+    said = [str(one.message) for one in heard if one.category is LossWarning]
+    assert any("has no place for channel; smlmbench_csv keeps every column" in line for line in said) == lost

@@ -101,12 +101,17 @@ class Table:
         self.options = TableOptions(pixel_size_nm=pixel_nm, camera=request.camera)
         self.direct = hasattr(catalog.module("formats", self.format), "append_table")
         self.silent = bool(facts.get("keeps_more"))
+        self.kept = facts.get("keeps", ())
 
     def append(self, table: Localizations, path: Path, rows: int) -> None:
-        """Add rows to a part that has `rows`; a LossWarning names further columns that the format has no place for."""
-        if table.more and not self.silent:
+        """Add rows to a part that has `rows`; a LossWarning names further columns that the format has no place for.
+
+        So it does with the colour of the rows, which is a result where a network tells colours apart.
+        """
+        lost = [*table.more, *(["channel"] if table.channel is not None and "channel" not in self.kept else [])]
+        if lost and not self.silent:
             self.silent = True
-            named = f"{self.format} has no place for {', '.join(table.more)}; {BETWEEN} keeps every column"
+            named = f"{self.format} has no place for {', '.join(lost)}; {BETWEEN} keeps every column"
             warnings.warn(f"table '{self.path.name}': {named}", LossWarning, stacklevel=2)
         module = self.catalog.module("formats", self.format if self.direct else BETWEEN)
         module.append_table(table, path, self.options, rows)
