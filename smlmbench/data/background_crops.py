@@ -77,6 +77,7 @@ CARD: dict[str, Any] = {
             "default": 0.0,
             "min": 0.0,
             "max": 20.0,
+            "ranged": True,
             "help": "mean number of further emitters in a crop, anywhere; they are no background",
         },
         "frames": {"default": 400, "min": 2, "max": 1000000, "help": "crops of a frozen set"},
@@ -169,8 +170,8 @@ class Drawer:
 
     def _further(self, n: int, chance: Fast) -> Spots:
         """Emitters anywhere in crops and around them, up to half a crop away."""
-        whole = 4.0 * self.settings["neighbours"]  # a field of twice the side
-        sample = torch.repeat_interleave(chance.poisson(torch.full((n,), whole, dtype=torch.float64)).long())
+        whole = 4.0 * drawn(self.settings["neighbours"], n, chance)  # a field of twice the side
+        sample = torch.repeat_interleave(chance.poisson(whole).long())
         count = len(sample)
         x_nm, y_nm = (chance.uniform(2, count) * 2 - 0.5) * self.side * self.pixel_nm
         z_nm, photons = (drawn(self.settings[name], count, chance) for name in ("z_nm", "photons"))
@@ -201,7 +202,7 @@ class CropTraining:
             "pixel_size_nm": drawer.pixel_nm,
             "side_px": drawer.side,
             "empty": float(drawer.settings["empty"]),
-            "neighbours": float(drawer.settings["neighbours"]),
+            "neighbours": mean_of(drawer.settings["neighbours"]),
         }
 
     @cached_property

@@ -1,10 +1,12 @@
 """Crops of beads in a z-scan, the stage's z being the truth."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from smlmbench import formats, movies
@@ -13,7 +15,7 @@ from smlmbench.data.contracts import Asked, Condition, Identity, Scope
 from smlmbench.data.cropped import Held, HeldStream, bounded, condition_of, contiguous, cut, pixel_of
 from smlmbench.data.parameters import asked_of
 from smlmbench.data.targets import digest_of
-from smlmbench.errors import SizeError
+from smlmbench.errors import ConfigError, SizeError
 from smlmbench.predictions import Floats, Ints
 from smlmbench.psf.contracts import Psf
 from smlmbench.registry import Catalog
@@ -41,6 +43,14 @@ CARD: dict[str, Any] = {
         "z_range_nm": {"default": None, "min": 1.0, "max": 20000.0, "help": "planes farther from z = 0 are left out"},
         "field_px": {"default": 16, "min": 5, "max": 128, "help": "side of a crop in camera pixels"},
         "shift_px": {"default": 1, "min": 0, "max": 32, "help": "how far crops are moved at random by whole pixels"},
+        "crops_per_frame": {"default": 1, "min": 1, "max": 10000, "help": "of each bead, moved and thinned anew"},
+        "photons": {
+            "default": None,
+            "min": 1.0,
+            "max": 1e7,
+            "help": "light of a crop is thinned at random to so many photons, as of a molecule; by default all stays",
+        },
+        "background_photons": {"default": 0.0, "min": 0.0, "max": 1e5, "help": "added at random, per pixel"},
     },
     "tiny": {"field_px": 9},
     "facts": {
@@ -66,14 +76,15 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
         beads = _beads(frames, side + 2 * int(settings["shift_px"]), Path(settings["stack"]).name)
         first, stop = contiguous(description.part, len(beads), "beads")
         z_nm, used = _depths(frames.n_frames, settings)
-        frame = np.tile(used, stop - first)
-        at_px = np.repeat(beads[first:stop], len(used), axis=0)
+        frames_of_bead = np.repeat(used, int(settings["crops_per_frame"]))
+        frame = np.tile(frames_of_bead, stop - first)
+        at_px = np.repeat(beads[first:stop], len(frames_of_bead), axis=0)
         draws = np.random.default_rng(derive_seed(0, "crops", digest_of(identity, "crops"), str(first)))
         reach = int(settings["shift_px"])
         moved = draws.integers(-reach, reach + 1, (2, len(frame)))
         left, top = (np.round(at_px[:, 1 - k] - side / 2).astype(np.int64) + moved[k] for k in range(2))
         pixels = cut(frames, frame, left, top, side)
-    measured = _measured(pixels)
+    pixels, measured = _dimmed(pixels, settings, draws, calibrated=isinstance(camera, Camera))
     known = {
         "x_nm": (at_px[:, 1] - left) * pixel_nm,
         "y_nm": (at_px[:, 0] - top) * pixel_nm,
@@ -81,8 +92,9 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
         "photons": measured[0],
         "background_photons": measured[1],
     }
-    truth, optics = bounded(known, asked_of("z_nm", list(known), "bead_crops"), description, side, catalog)
-    return Held(pixels, truth, pixel_nm), optics
+    asked = asked_of("z_nm", list(known), "bead_crops")
+    truth, optics = bounded(known, asked, description, side, catalog, within=True)
+    return Held(pixels, truth, pixel_nm, isinstance(camera, Camera)), optics
 
 
 def _beads(frames: movies.Frames, side: int, name: str) -> Floats:
@@ -141,6 +153,30 @@ def _measured(pixels: Any) -> tuple[Floats, Floats]:
     return (pixels - background[:, None, None]).sum(axis=(1, 2), dtype=np.float64), background
 
 
+def _dimmed(
+    pixels: NDArray[np.float32], settings: dict[str, Any], draws: np.random.Generator, *, calibrated: bool
+) -> tuple[NDArray[np.float32], tuple[Floats, Floats]]:
+    """Crops as of a dimmer emitter on more background, and their photons and background as expected.
+
+    Every photo-electron is kept or lost by itself, so that a Poisson law stays one.
+
+    Raises:
+        ConfigError: Pixels are counts, or a crop has less light than is asked.
+    """
+    wanted, added = settings["photons"], float(settings["background_photons"])
+    photons, background = _measured(pixels)
+    if wanted is None and not added:
+        return pixels, (photons, background)
+    if not calibrated:
+        raise ConfigError("bead_crops: photons and background_photons are photo-electrons; give the camera, too")
+    if wanted is not None and photons.min() < wanted:
+        raise ConfigError(f"bead_crops: photons: the dimmest crop has {photons.min():.0f}, less than {wanted:g}")
+    share = np.ones(len(pixels)) if wanted is None else wanted / photons
+    kept = draws.binomial(np.round(pixels.clip(0)).astype(np.int64), share[:, None, None])
+    dim = (kept + draws.poisson(added, pixels.shape)).astype(np.float32)
+    return dim, (photons * share, background * share + added)
+
+
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> HeldStream:
     """The crops of the beads that are trained on, over and over."""
     held, _ = _held(description, identity, catalog)
@@ -150,4 +186,5 @@ def training_set(description: PluginSource, identity: Identity, scope: Scope, ca
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:
     """The crops of a part of the beads."""
     held, optics = _held(description, identity, catalog)
-    return condition_of(name, held, digest_of(identity, asked.role), description, optics)
+    made = condition_of(name, held, digest_of(identity, asked.role), description, optics)
+    return replace(made, block=int(description.settings["crops_per_frame"]))

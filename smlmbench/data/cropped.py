@@ -25,16 +25,18 @@ from smlmbench.study.sources.description import Share
 from smlmbench.truths.parameter_table import ParameterTable, unit_of
 
 READ_FRAMES = 64
+LEAST_SHARE = 0.1  # of an emitter's light that its crop holds
 NEEDED = ("x_nm", "y_nm", "photons", "background_photons")
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Crops (n, side, side) float32 with their parameters, and the camera pixel."""
+    """Crops (n, side, side) float32 with their parameters and camera pixel, and whether they are in photo-electrons."""
 
     pixels: NDArray[np.float32]
     table: ParameterTable
     pixel_nm: float
+    photons: bool
 
     def rows(self, which: Ints) -> "Held":
         """Some of them, in the order given."""
@@ -62,7 +64,9 @@ class HeldStream:
     @cached_property
     def output_settings(self) -> Mapping[str, Any]:
         """Camera pixel, and what is told of the parameters: see `data.parameters`."""
-        return {"pixel_size_nm": self._held.pixel_nm, **told_of(self._held.table, self._held.pixels.shape[-1])}
+        held = self._held
+        told = told_of(held.table, held.pixels.shape[-1], photons=held.photons)
+        return {"pixel_size_nm": held.pixel_nm, **told}
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
@@ -110,9 +114,18 @@ def contiguous(part: Share | None, n: int, what: str, gap: int = 0) -> tuple[int
 
 
 def bounded(
-    known: Mapping[str, Floats], asked: tuple[str, ...], description: PluginSource, side: int, catalog: Catalog
+    known: Mapping[str, Floats],
+    asked: tuple[str, ...],
+    description: PluginSource,
+    side: int,
+    catalog: Catalog,
+    *,
+    within: bool = False,
 ) -> tuple[ParameterTable, Psf | None]:
-    """The truth of crops, with their bounds where a psf and a camera are stated and all that they need is known."""
+    """The truth of crops, with their bounds where a psf and a camera are stated and all that they need is known.
+
+    Photons are those of the whole emitter, or (`within`) those that its crop holds.
+    """
     optics = None if description.psf is None else psf.build(description.psf, catalog)
     needed = (*NEEDED, *(("z_nm",) if optics is not None and optics.depth_nm is not None else ()))
     camera, pixel_nm = description.camera, description.pixel_size_nm
@@ -124,8 +137,11 @@ def bounded(
     )
     if optics.depth_nm is not None:
         z = z.clamp(*optics.depth_nm)
-    shapes = optics.shapes(len(x), torch.Generator().manual_seed(0))
-    crops = Crops(Stand(x, y, z), shapes, photons.clamp_min(1.0), background.clamp_min(0.0), Window(side, pixel_nm))
+    shapes, stand = optics.shapes(len(x), torch.Generator().manual_seed(0)), Stand(x, y, z)
+    window = Window(side, pixel_nm)
+    if within:
+        photons = photons / optics.light(stand, shapes, window).flatten(1).sum(dim=1).clamp_min(LEAST_SHARE)
+    crops = Crops(stand, shapes, photons.clamp_min(1.0), background.clamp_min(0.0), window)
     bounds = {name: values.numpy() for name, values in bounds_of(optics, camera, crops)[1].items()}
     return ParameterTable.of(asked, known, bounds), optics
 

@@ -71,7 +71,7 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
     known = finite(columns)
     asked = asked_of(str(settings["parameters"]), list(known), "movie_crops")
     truth, optics = bounded(known, asked, description, side, catalog)
-    return Held(pixels, truth, pixel_nm), optics
+    return Held(pixels, truth, pixel_nm, isinstance(camera, Camera)), optics
 
 
 def _places(

@@ -29,14 +29,15 @@ def asked_of(text: str, known: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(name for name in known if name in names)
 
 
-def told_of(table: ParameterTable, side_px: int) -> dict[str, Any]:
-    """What joins the settings of output kinds: side of a crop; mean, standard deviation, ends, period of what is asked.
+def told_of(table: ParameterTable, side_px: int, *, photons: bool) -> dict[str, Any]:
+    """What joins the settings of output kinds: side and unit of a crop; mean, spread, ends and period of what is asked.
 
     A parameter that does not vary has a standard deviation of 1.
     """
     values = table.values
     return {
         "side_px": side_px,
+        "photons": photons,
         "parameter_mean": {name: float(column.mean()) for name, column in values.items()},
         "parameter_sd": {name: float(column.std()) if np.ptp(column) > 0 else 1.0 for name, column in values.items()},
         "parameter_low": {name: float(column.min()) for name, column in values.items()},

@@ -152,7 +152,7 @@ class CropStream:
     @cached_property
     def output_settings(self) -> Mapping[str, Any]:
         """Camera pixel, and what is told of the parameters: see `data.parameters`."""
-        return {"pixel_size_nm": self._lens.pixel_nm, **told_of(self._first[1], self._lens.side)}
+        return {"pixel_size_nm": self._lens.pixel_nm, **told_of(self._first[1], self._lens.side, photons=True)}
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""

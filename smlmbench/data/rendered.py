@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Scope, Statistics
+from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Scope, Settings, Statistics
 from smlmbench.data.targets import statistics_of
 from smlmbench.errors import ConfigError
 from smlmbench.render import blur, rasterise
@@ -41,12 +41,13 @@ class Rendered:
 
 
 class Stream:
-    """Training samples of a function of their numbers: on a grid of so many nm, of `shape` (K, H, W), with a code."""
+    """Training samples of a function of their numbers, of `shape` (K, H, W), drawn by settings of their source."""
 
     def __init__(
-        self, sample: Callable[[int], Rendered], shape: tuple[int, int, int], pixel_nm: float, code: float
+        self, sample: Callable[[int], Rendered], shape: tuple[int, int, int], pixel_nm: float, settings: Settings
     ) -> None:
-        self._sample, self._pixel_nm, self._code = sample, pixel_nm, code
+        self._sample, self._pixel_nm = sample, pixel_nm
+        self._code, self._sigma_nm = float(settings["control"]), float(settings["render_sigma_nm"])
         self.sample_shape: tuple[int, ...] = (shape[0] + BESIDE, *shape[1:])
 
     @cached_property
@@ -73,11 +74,11 @@ class Stream:
 
     @property
     def output_settings(self) -> Mapping[str, float]:
-        """The render pixel, the typical brightest pixel, the number of colours, the code of the structure."""
+        """Render pixel and width, the typical brightest pixel, the number of colours, the code of the structure."""
         pixel_nm, colors = self._pixel_nm, self.sample_shape[0] - BESIDE
         return {
             "pixel_size_nm": pixel_nm, "render_pixel_nm": pixel_nm, "image_scale": self.image_scale, "colors": colors,
-            "control": self._code,
+            "control": self._code, "render_sigma_nm": self._sigma_nm,
         }  # fmt: skip
 
     def batch(self, first: int, count: int) -> Batch:

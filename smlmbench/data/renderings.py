@@ -199,7 +199,7 @@ def training_set(description: PluginSource, identity: Identity, scope: Scope, ca
     def sample(number: int) -> Rendered:
         return draw(derive_seed(scope.root_seed, *seeds, str(number)), blank_share=share)
 
-    return Stream(sample, (draw.colors, draw.side_px, draw.side_px), draw.pixel_nm, draw.settings["control"])
+    return Stream(sample, (draw.colors, draw.side_px, draw.side_px), draw.pixel_nm, draw.settings)
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

@@ -53,7 +53,7 @@ CARD: dict[str, Any] = {
 }  # fmt: skip
 
 GUARD_NM = 400.0  # between strips: what a widefield's PSF spreads
-LEAST_COVERED = 0.5  # of a widefield's sides, by a table whose own field is only known from its rows
+LEAST_COVERED = 0.8  # of a widefield's sides, by a table whose own field is only known from its rows
 ROUNDING = 1e-6
 
 
@@ -164,7 +164,7 @@ def training_set(description: PluginSource, identity: Identity, scope: Scope, ca
         one = made(corner, int(begin * (made.n_frames // 2 - count + 1)), count, blank=blank < blank_share)
         return _turned(one, int(turn * SYMMETRIES)) if scope.augment else one
 
-    return Stream(sample, (1, made.side_px, made.side_px), made.pixel_nm, description.settings["control"])
+    return Stream(sample, (1, made.side_px, made.side_px), made.pixel_nm, description.settings)
 
 
 def _turned(one: Rendered, symmetry: int) -> Rendered:

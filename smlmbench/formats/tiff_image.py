@@ -52,8 +52,20 @@ def write_image(path: Path, array: NDArray[np.floating], pixel_nm: float) -> Non
     """
     if array.ndim != 2 or not pixel_nm > 0:
         raise SizeError(f"image of shape {array.shape}, pixels of {pixel_nm:g} nm; give (height, width) and nm above 0")
+    write_plain(path, array, **_pixel(pixel_nm))
+
+
+def write_pages(path: Path, images: NDArray[np.floating], pixel_nm: float) -> None:
+    """Write images (K, H, W) of one field as pages, of K = 1 as `write_image` (FormatError: it cannot be written)."""
+    if len(images) == 1:
+        write_image(path, images[0], pixel_nm)
+    else:
+        _write(path, images, **_pixel(pixel_nm))
+
+
+def _pixel(pixel_nm: float) -> dict[str, Any]:
     metadata = {"unit": "nm", "pixel_nm": float(pixel_nm), "grid_origin": ORIGIN}
-    write_plain(path, array, resolution=(1 / pixel_nm, 1 / pixel_nm), metadata=metadata)
+    return {"resolution": (1 / pixel_nm, 1 / pixel_nm), "metadata": metadata}
 
 
 def write_raster(path: Path, raster: Raster) -> None:
@@ -71,10 +83,14 @@ def write_plain(path: Path, array: NDArray[np.floating], **stated: Any) -> None:
         SizeError: Not a 2-D image.
         FormatError: The file cannot be written.
     """
-    import tifffile
-
     if array.ndim != 2:
         raise SizeError(f"image of shape {array.shape}; give (height, width)")
+    _write(path, array, **stated)
+
+
+def _write(path: Path, array: NDArray[np.floating], **stated: Any) -> None:
+    import tifffile
+
     try:
         tifffile.imwrite(path, array.astype(np.float32), imagej=True, **stated)
     except OSError as error:

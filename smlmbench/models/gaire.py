@@ -15,7 +15,7 @@ CARD = {
         "width": {"default": 64, "min": 4, "max": 256, "help": "maps of all layers but the last two"},
         "blocks": {"default": 8, "min": 1, "max": 32, "help": "residual blocks of two layers"},
         "last": {"default": 32, "min": 2, "max": 256, "help": "maps before the last layer"},
-        "zero_last": {"default": True, "help": "start from the sparse images as they are"},
+        "zero_last": {"default": True, "help": "start from the sparse images as they are, blocks as nothing"},
     },
     "search": {"width": {"low": 16, "high": 64, "log": True}, "blocks": {"low": 2, "high": 8}},
     "tiny": {"width": 8, "blocks": 1, "last": 4},
@@ -32,8 +32,9 @@ CARD = {
         "not found: patch, render pixel, loss, optimiser, epochs, metrics; those of the study",
         "one network sees all colours at once, so that it can tell them apart; how the paper joins them was not found",
         "trained on simulated structures with localizations of a wrong colour; the paper's are experimental alone",
-        "the last layer starts at zero, so that the first answer is the sparse image (zero_last)",
-        "images are over a typical brightest pixel of the dense training images (mean 99.9 percentile)",
+        "the last layer starts at zero, so that the first answer is the sparse image (zero_last); so do the blocks",
+        "sparse images are over their own 99.9 percentile, dense ones over a typical brightest pixel of theirs, so "
+        "that the skip begins at the right brightness",
         "the widefield and the code of the structure's kind are not looked at",
     ],
     "facts": {
@@ -53,16 +54,19 @@ CARD = {
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions, each followed by batch normalisation, and what they were given."""
+    """Two 3 x 3 convolutions, each followed by batch normalisation, and what they were given (zero: at first that)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, zero: bool) -> None:
         super().__init__()
+        last = nn.BatchNorm2d(width)
+        if zero:
+            nn.init.zeros_(last.weight)
         self.layers = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
+            last,
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -84,12 +88,13 @@ class Gaire(nn.Module):
         super().__init__()
         width, last = settings["width"], settings["last"]
         self.colors = int(given.output.get("colors", max(1, given.channels - BESIDE)))
-        self.register_buffer("scale", torch.tensor(float(given.output.get("image_scale", 1.0))))
+        self.register_buffer("scale", torch.tensor(float(given.statistics.high)))
         self.first = nn.Sequential(nn.Conv2d(self.colors, width, 9, padding=4), nn.ReLU(inplace=True))
-        self.trunk = nn.Sequential(*(Block(width) for _ in range(settings["blocks"])))
+        zero = bool(settings["zero_last"])
+        self.trunk = nn.Sequential(*(Block(width, zero=zero) for _ in range(settings["blocks"])))
         self.mixed = nn.Sequential(nn.Conv2d(width, last, 3, padding=1), nn.ReLU(inplace=True))
         self.head = nn.Conv2d(last, self.colors, 5, padding=2, bias=False)
-        if settings["zero_last"]:
+        if zero:
             nn.init.zeros_(self.head.weight)
 
     def forward(self, given: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def load(name: str, catalog: Catalog) -> Task:
 def of_checkpoint(facts: Mapping[str, Any], output: Mapping[str, Any], catalog: Catalog) -> Task:
     """The task of a stored network: the one that it names, unless its output settings are those of another.
 
-    Older checkpoints name the task that theirs was a case of; the card of that one says by which setting it knows
+    Older checkpoints name the task that theirs was a case of (`known_as`); its card says by which setting it knows
     (`adopts`).
 
     Raises:
@@ -34,7 +34,8 @@ def of_checkpoint(facts: Mapping[str, Any], output: Mapping[str, Any], catalog: 
         UnknownNameError: The task is a plug-in that is not given.
     """
     for name in catalog.names("tasks"):
-        if catalog.card("tasks", name).facts.get("adopts") in output:
+        known = catalog.card("tasks", name).facts
+        if known.get("adopts") in output and facts.get("task") in (None, known.get("known_as")):
             return load(name, catalog)
     if "task" not in facts:
         raise FormatError("the checkpoint does not say its task; train it anew")

@@ -88,6 +88,10 @@ def test_crops_without_emitters_and_with_neighbours():
     crowd = crops_of(n=500, empty=1.0, neighbours=2.0, photons=1000.0)
     light = (crowd.inputs[:, 0].numpy() - crowd.truth.maps).sum(axis=(1, 2)).mean()
     assert light == pytest.approx(2000.0, rel=0.1)  # two of 1000 photons in a crop on average, none of it background
+    law = crops_of(n=500, empty=1.0, neighbours={"min": 0.0, "max": 4.0}, photons=1000.0)
+    sums = (law.inputs[:, 0].numpy() - law.truth.maps).sum(axis=(1, 2))
+    assert sums.mean() == pytest.approx(2000.0, rel=0.15)
+    assert sums.std() > 1.2 * (crowd.inputs[:, 0].numpy() - crowd.truth.maps).sum(axis=(1, 2)).std()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ CARD = CATALOG.card("models", "gaire")
 
 
 def network(colors=2, scale=1.0, **chosen):
-    given = Given(colors + 2, 1, 20.0, Statistics(0.0, 1.0, 0.0, 1.0), output={"colors": colors, "image_scale": scale})
+    given = Given(colors + 2, 1, 20.0, Statistics(0.0, 1.0, 0.0, scale), output={"colors": colors})
     torch.manual_seed(4)
     return gaire.build(CARD.fill("gaire", chosen), given).eval()
 
@@ -89,7 +89,7 @@ def test_two_samples_are_learnt():
     batch, settings = stream.batch(0, 2), {**stream.output_settings}
     output = CATALOG.module("outputs", "dense_image")
     targets = output.targets(batch, settings)
-    model = network(2, settings["image_scale"], width=16, blocks=1).train()
+    model = network(2, stream.statistics.high, width=16, blocks=1).train()
     optimiser, loss = torch.optim.Adam(model.parameters(), lr=1e-2), dense_error.build({"power": 2}, {})
     values = []
     for _ in range(100):

@@ -78,7 +78,8 @@ def test_a_metric_gives_the_numbers_of_its_card_inside_their_range(name):
     answers = measure(name, full_evidence(three_d=True))
     assert list(answers) == list(card.gives)
     of_images = name in ("ms_ssim", "nmse", "psnr", "ssim")
-    assert card.tasks == ["localization", *(["image_pairs"] if of_images else [])]
+    dense = name in ("ms_ssim", "psnr", "ssim")
+    assert card.tasks == ["localization", *["image_pairs"] * of_images, *["densification"] * dense]
     for key, value in answers.items():
         facts = card.gives[key]
         assert type(value) is float, f"{key}: {value}"

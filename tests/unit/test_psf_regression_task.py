@@ -107,8 +107,8 @@ def test_bias_and_spread_stand_against_depth_and_are_drawn():
     far = TASK.score(answer(z_nm=900.0), condition(), Scoring()).profiles
     runs = [Along("net", "t", "pick", 0, (profile, profile)), Along("lost", "t", "pick", 1, (far,))]
     drawings = TASK.along(runs)
-    assert len(drawings) == 3
-    drawn = next(one for one in drawings if "of z_nm " in one.caption)
+    assert [one.caption.split()[4] for one in drawings] == ["z_nm"]  # nothing else was off
+    (drawn,) = drawings
     assert b"<svg" in drawn.image
     assert "Not drawn, as they lie above 6 times the bound: lost" in drawn.caption
     assert "net" in drawn.alt
@@ -195,6 +195,20 @@ def test_predict_refuses_in_one_line(tmp_path):
 def test_crops_of_another_size_are_refused():
     with pytest.raises(SizeError, match="crops of 9 x 9 px, the network learned 4 x 4"):
         TASK.answer(Fake(), condition())
+
+
+def test_places_are_counted_in_pixels_and_units_must_agree():
+    small = condition(side=4)
+    told = dict(small.told)
+    same, wide = (Condition("t", small.frames, TRUTH, told={**told, "pixel_size_nm": nm}) for nm in (100.0, 150.0))
+    fake = Fake()
+    fake.settings = {"side_px": 4, "pixel_size_nm": 100.0, "photons": True}
+    first, second = (TASK.answer(fake, one).values for one in (same, wide))
+    assert np.allclose(second["x_nm"], 1.5 * first["x_nm"])
+    assert np.array_equal(second["z_nm"], first["z_nm"])
+    counts = Condition("t", small.frames, TRUTH, told=told, calibrated=False)
+    with pytest.raises(ConfigError, match="has counts and the network learned photons"):
+        TASK.answer(fake, counts)
 
 
 def test_answers_travel_through_a_file(tmp_path):

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from smlmbench.camera import Noise
 from smlmbench.data import color_crops
 from smlmbench.data.contracts import ArrayFrames, Asked
 from smlmbench.errors import ConfigError
 from smlmbench.references import template_likelihood
+from smlmbench.references.splined import Splined, Spots
 from smlmbench.registry import Catalog
 from tests.colors import source
 
@@ -42,6 +45,19 @@ def test_one_depth_alone_is_fitted_too():
 def test_a_crop_has_one_answer_whoever_is_beside_it(bright):
     alone = said(bright.part(7, 8)).scores
     assert np.allclose(alone, said(bright).scores[7:8], atol=1e-4)
+
+
+def test_the_better_of_both_sides_of_the_focus_counts():
+    deep = color_crops.condition(
+        "deep", source(z_nm={"min": -400.0, "max": 400.0}, photons=20000.0, frames=40), {}, Asked("test", 1), CATALOG
+    )
+    part = deep.optics.parts["AF647"]
+    model = Spots(Splined(part, 110.0, 13), 110.0, 1)
+    crops = torch.from_numpy(deep.frames.read(0, 40)).double()
+    depths = torch.tensor([-300.0, 300.0], dtype=torch.float64)
+    each = [template_likelihood._worth(model, crops, one, Noise()) for one in (depths[:1], depths[1:])]
+    assert int(((each[0] - each[1]).abs() > 5).sum()) > 10
+    assert torch.allclose(template_likelihood._worth(model, crops, depths, Noise()), torch.maximum(*each), atol=0.5)
 
 
 def test_dim_crops_are_less_sure_than_bright_ones(bright):

@@ -126,7 +126,7 @@ def tell(model: Model, asked: Predicted) -> None:
     if settings.get("empty", 0.0) < LEAST_EMPTY:
         warnings.warn(
             "the network learned crops with an emitter in their middle; those of a movie have it anywhere, or none, "
-            "where its answer may be far off: train with background_crops: {empty: 0.5, neighbours: 0.5}",
+            "where its answer may be far off: train with empty: 0.5, neighbours: {min: 0, max: 3} in background_crops",
             UnlikeWarning,
             stacklevel=3,
         )

@@ -54,19 +54,30 @@ class PsfRegression(Task):
     def answer(
         self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Parameters:
-        """Decode every batch.
+        """Decode every batch; places are counted in pixels, so pixels of another size than in training are no error.
 
         Raises:
             SizeError: Crops of another size than the network learned.
+            ConfigError: Counts, and it learned photons, or the other way round.
         """
         del tuned, whole
         side, frames = model.settings.get("side_px"), condition.frames
+        if model.settings.get("photons", condition.calibrated) != condition.calibrated:
+            seen, learned = ("photons", "counts")[:: 1 if condition.calibrated else -1]
+            raise ConfigError(
+                f"condition '{condition.name}' has {seen} and the network learned {learned}; state the camera of both"
+            )
         if side is not None and (frames.height, frames.width) != (side, side):
             raise SizeError(
                 f"condition '{condition.name}' has crops of {frames.width} x {frames.height} px, the network learned "
                 f"{side:g} x {side:g} px; give field_px: {side:g}"
             )
-        return joined([model.decoded(raw) for raw in model.raw(frames, on_units)])
+        found = joined([model.decoded(raw) for raw in model.raw(frames, on_units)])
+        scale = condition.pixel_size_nm / float(model.settings.get("pixel_size_nm", condition.pixel_size_nm))
+        if math.isclose(scale, 1.0):
+            return found
+        return Parameters({name: value * scale if name in ("x_nm", "y_nm") else value
+                           for name, value in found.values.items()})  # fmt: skip
 
     def watch(self, answer: Parameters, condition: Condition, scoring: Scoring) -> Watch:
         """RMSE over the bound, or over the spread of the truth where no bound is known."""

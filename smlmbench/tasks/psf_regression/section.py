@@ -18,7 +18,10 @@ READING = (
     "one that knows the range of a parameter beforehand, as a network does, can be below 1.",
 )
 FAR = 6.0  # times the largest bound, beyond which a row is not drawn
-BOUND = "bound"
+ROUNDING = 1e-9  # a spread that is none: the truth itself is not drawn
+DRAWN, TITLES = ("bias", "spread", "crlb"), {"crlb": "bound"}
+
+Columns = dict[str, list[float | None]]
 
 
 def section(headline: tuple[str, ...]) -> Section:
@@ -36,67 +39,58 @@ class _Run(NamedTuple):
 
 
 def drawings(lines: Sequence[Along]) -> list[Drawing]:
-    """Bias and spread against the true depth, a figure for each parameter."""
+    """Bias and spread against the true depth, a figure for each parameter and condition."""
     runs = [_Run(line.label, line.condition, profiles) for line in lines for profiles in line.profiles]
     names = dict.fromkeys(name for one in runs for name in one.profiles)
-    return [made for name in names if (made := _drawn(name, [one for one in runs if name in one.profiles])) is not None]
+    where = dict.fromkeys(one.condition for one in runs)
+    made = (_drawn(name, on, [one for one in runs if one.condition == on and name in one.profiles])
+            for name, on in product(names, where))  # fmt: skip
+    return [one for one in made if one is not None]
 
 
-def _drawn(name: str, runs: Sequence[_Run]) -> Drawing | None:
-    conditions = list(dict.fromkeys(one.condition for one in runs))
-    far = sorted({one.label for one in runs if _far(name, one, runs)})
-    near = [one for one in runs if one.label not in far]
-    rows = [
-        row for condition, what in product(conditions, ("bias", "spread")) for row in _rows(name, near, condition, what)
-    ]
-    if not rows:
+def _drawn(name: str, condition: str, runs: Sequence[_Run]) -> Drawing | None:
+    """A panel for each row of the board; None where none tells the parameter."""
+    seen = [(label, _mean([one.profiles[name] for one in runs if one.label == label])) for label in _labels(runs)]
+    seen = [(label, columns) for label, columns in seen if any((each or 0.0) > ROUNDING for each in columns["spread"])]
+    far = [label for label, columns in seen if _far(columns)]
+    near = [(label, columns) for label, columns in seen if label not in far]
+    if not near:
         return None
     unit = f" ({unit_of(name)})" if unit_of(name) else ""
+    rows = [row for label, columns in near for row in _lines(label, columns)]
     image = figures.curves(rows, x_label="true z (nm)", y_label=f"{name}{unit}")
     left_out = f" Not drawn, as they lie above {FAR:g} times the bound: {', '.join(far)}." if far else ""
-    said = f"Bias and spread of {name} against the true depth, in bins of it, beside the bound.{left_out}"
-    return Drawing(said, f"Lines of bias and spread of {name} over depth for {', '.join(_labels(near))}", image)
-
-
-def _far(name: str, one: _Run, runs: Sequence[_Run]) -> bool:
-    """Whether a row would squeeze the others together."""
-    bounds = [value for run in runs for value in run.profiles[name]["crlb"] if value is not None]
-    values = [abs(value) for key in ("bias", "spread") for value in one.profiles[name][key] if value is not None]
-    return bool(bounds) and max(values, default=0.0) > FAR * max(bounds)
+    said = (
+        f"Bias and spread of {name} against the true depth on {condition}, in bins of it, beside the bound.{left_out}"
+    )
+    drawn = ", ".join(label for label, _ in near)
+    return Drawing(said, f"Lines of bias, spread and bound of {name} over depth for {drawn}", image)
 
 
 def _labels(runs: Sequence[_Run]) -> list[str]:
     return list(dict.fromkeys(one.label for one in runs))
 
 
-def _rows(name: str, runs: Sequence[_Run], condition: str, what: str) -> Iterator[dict[str, object]]:
-    """Rows of `figures.curves` for one panel: a line for each row of the board, over its repeats in the mean."""
-    own = [one for one in runs if one.condition == condition]
-    panel = f"{condition}: {what}"
-    for style, label in enumerate(_labels(runs)):
-        mine = [one.profiles[name] for one in own if one.label == label]
-        if mine:
-            values = _mean([each[what] for each in mine])
-            yield from _line(panel, label, mine[0]["z_nm"], values, style)
-    if what == "spread" and own:
-        crlb = own[0].profiles[name]["crlb"]
-        yield from _line(panel, BOUND, own[0].profiles[name]["z_nm"], crlb, len(_labels(runs)), kind="reference")
+def _far(columns: Columns) -> bool:
+    """Whether a row would squeeze the others together."""
+    bound = max((value for value in columns["crlb"] if value is not None), default=0.0)
+    values = [abs(value) for what in DRAWN[:2] for value in columns[what] if value is not None]
+    return bound > 0 and max(values, default=0.0) > FAR * bound
 
 
-def _line(
-    panel: str,
-    label: str,
-    along: Sequence[float | None],
-    values: Sequence[float | None],
-    style: int,
-    kind: str = "pick",
-) -> Iterator[dict[str, object]]:
-    for x, y in zip(along, values, strict=True):
-        if x is not None and y is not None:
-            yield {"panel": panel, "label": label, "x": x, "y": y, "style": style, "kind": kind}
+def _lines(label: str, columns: Columns) -> Iterator[dict[str, object]]:
+    """Rows of `figures.curves` for one panel."""
+    for style, what in enumerate(DRAWN):
+        for x, y in zip(columns["z_nm"], columns[what], strict=True):
+            if x is not None and y is not None:
+                kind = "reference" if what == "crlb" else "pick"
+                yield {"panel": label, "label": TITLES.get(what, what), "x": x, "y": y, "style": style, "kind": kind}
 
 
-def _mean(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """Of several repeats; None where one has no number."""
-    table = np.array([[np.nan if value is None else value for value in column] for column in columns])
-    return [float(value) if np.isfinite(value) else None for value in table.mean(axis=0)]
+def _mean(profiles: Sequence[Mapping[str, Sequence[float | None]]]) -> Columns:
+    """Over repeats; None where one has no number."""
+    found: Columns = {}
+    for what in ("z_nm", *DRAWN):
+        values = np.array([[np.nan if value is None else value for value in one[what]] for one in profiles])
+        found[what] = [float(value) if np.isfinite(value) else None for value in values.mean(axis=0)]
+    return found
