@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from smlmbench import tasks
-from smlmbench.data.contracts import Condition
+from smlmbench.data.contracts import ArrayFrames, Condition
 from smlmbench.errors import FormatError, StoreLostError
 from smlmbench.export.graph import write_sidecar
 from smlmbench.inference.answering import Answering
@@ -46,7 +46,10 @@ class Outcome:
 def calibration(cell: Cell, trained: Trained, session: Session) -> list[torch.Tensor]:
     """The first training frames of a cell in small blocks, padded as the network wants."""
     batch = session.materials.training(cell).batch(0, CALIBRATION_FRAMES)
-    frames = pad(batch.inputs, trained.multiple_px)
+    given = Condition("calibration", ArrayFrames(batch.inputs.numpy()), None)
+    seen = tasks.load(cell.task, session.catalog).seen_by(trained.network, given)
+    inputs = batch.inputs if seen is given else torch.from_numpy(seen.frames.read(0, CALIBRATION_FRAMES))[:, None]
+    frames = pad(inputs, trained.multiple_px)
     return [frames[start : start + CALIBRATION_BATCH] for start in range(0, len(frames), CALIBRATION_BATCH)]
 
 
@@ -83,8 +86,9 @@ def _answered(
     """Answers of the reduced format and of fp32 on each test condition but the steps of a robustness sheet."""
     task = tasks.load(cell.task, session.catalog)
     for condition in [one for one in session.materials.splits(cell).tests.values() if not one.apart]:
-        reduced, single = (answers_of(task, model, condition, trained.tuned) for model in models)
-        yield reduced, single, condition
+        seen = task.seen_by(trained.network, condition)
+        reduced, single = (answers_of(task, model, seen, trained.tuned) for model in models)
+        yield reduced, single, seen
 
 
 def _prepared(

@@ -13,7 +13,7 @@ sides).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -151,6 +151,11 @@ class Task(ABC):
         `tuned` is as chosen on validation, None asks for everything that tuning may choose from; `whole` False leaves
         out what only pictures and image numbers need; `on_units` is called with the number of units done.
         """
+
+    def seen_by(self, network: Callable[..., Any], condition: Condition) -> Condition:
+        """As it comes to the graph of a network, which is all that runtimes have; by default as it is."""
+        del network
+        return condition
 
     def refer(self, reference: Referee, condition: Condition) -> Any:
         """What a reference says about a frozen set."""

@@ -88,6 +88,10 @@ class Optics(Task):
         frames = drawn(model.network, condition.frames)
         return Seen(ask(_shown(condition, frames)), frames, masked(model.network, condition))
 
+    def seen_by(self, network: Callable[..., Any], condition: Condition) -> Condition:
+        """Scenes as frames that are drawn through the network's mask."""
+        return _shown(condition, drawn(network, condition.frames)) if is_scene(condition) else condition
+
     def refer(self, reference: Referee, condition: Condition) -> Seen:
         """A reference's answer, which has no mask."""
         return Seen(self.inner.refer(reference, _shown(condition, None)))
