@@ -31,8 +31,9 @@ def log_model(
 ) -> str:
     """Log a copy of a network, in eval mode on the CPU, and link it to the run that trained it.
 
-    It takes and gives (B, C, H, W) float32; batch, height and width stay open. The run's params, and the last values of
-    `metrics`, are put on the model too, so that MLflow's model search can rank it.
+    It takes and gives (B, C, H, W) float32; batch, height and width stay open. One that takes crops of one size
+    (`unit_sides`) keeps that of the example, and gives what it gives for it, batch open. The run's params, and the last
+    values of `metrics`, are put on the model too, so that MLflow's model search can rank it.
 
     `example` has B, H and W of at least 2 (a size of 1 would be fixed by the export), else a SizeError; `outputs` is
     the number of channels that the network gives; `requirements` are what loading needs, given because MLflow would
@@ -79,14 +80,19 @@ def _save(
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    # A signature inferred from the example would fix the size of the frames.
-    single = np.dtype(np.float32)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(single, (-1, int(example.shape[1]), -1, -1), "frames")]),
-        outputs=Schema([TensorSpec(single, (-1, outputs, -1, -1), "raw")]),
-    )
+    from smlmbench.export.graph import sides_of
+
     # The writer of the graph warns of weights that are not in the plain layout.
     plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    # A signature inferred from the example would fix the size of the frames.
+    single, sides, given = np.dtype(np.float32), (-1, -1), (outputs, -1, -1)
+    if sides_of(model):
+        with torch.inference_mode():
+            sides, given = example.shape[2:], tuple(plain(torch.from_numpy(example)).shape[1:])
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(single, (-1, int(example.shape[1]), *sides), "frames")]),
+        outputs=Schema([TensorSpec(single, (-1, *given), "raw")]),
+    )
     with warnings.catch_warnings():
         # Importing MLflow's serving code warns about its own type hints, in yellow, on every user's terminal.
         warnings.filterwarnings("ignore", module=r"mlflow\..*")

@@ -9,6 +9,7 @@ import numpy as np
 
 from smlmbench import tasks
 from smlmbench.errors import StoreLostError
+from smlmbench.export.graph import sides_of
 from smlmbench.inference.checkpoint import load_trained
 from smlmbench.registry import Catalog
 from smlmbench.run.cells.run import CHECKPOINT
@@ -70,7 +71,7 @@ def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Sessio
 def _log(cell: Cell, record: RunRecord, checkpoint: Path, metrics: Sequence[str], session: Session) -> str:
     trained = load_trained(checkpoint, session.catalog)
     _, *sides = session.materials.training(cell).sample_shape
-    if len(sides) == 2:
+    if len(sides) == 2 and not sides_of(trained.network):
         sides = [EXAMPLE_PX, EXAMPLE_PX + 2 * trained.multiple_px]
     run = Run(session.store, record.run_id, experiment_id=record.experiment_id, heartbeat=False)
     model_id = log_model(
