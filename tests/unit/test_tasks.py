@@ -231,5 +231,4 @@ def test_a_gate_loses_a_hundredth_of_the_range_at_most(name):
         for metric, facts in CATALOG.card("metrics", file).gives.items()
     }
     lost, (low, high) = float(task.card.facts.get("most_lost", MOST_LOST)), ranges[task.primary]
-    bounded = high is not None and low is not None and high > 0
-    assert lost <= (0.01 * (high - max(low, 0.0)) if bounded else 0.05)
+    assert lost <= (0.05 if high is None else 0.01 * (high - max(low or 0.0, 0.0)))
