@@ -29,6 +29,7 @@ from smlmbench.search.storage import address
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.planning.spaces import search_name, spaces, trial_cell
+from smlmbench.tasks import Task
 from smlmbench.tracking.claims import decide
 from smlmbench.tracking.owners import Owner
 from smlmbench.tracking.records import cell_runs, read_study
@@ -93,7 +94,7 @@ def undrawn(monkeypatch):
     """Nothing is drawn, which takes much of the time of a search; `found` is drawn."""
     monkeypatch.setattr(training_cell, "example_picture", lambda *_: None)
     monkeypatch.setattr(evaluation, "example_picture", lambda *_: None)
-    monkeypatch.setattr(evaluation, "_drawn", lambda *_: None)
+    monkeypatch.setattr(Task, "picture", lambda *_: None)
     monkeypatch.setattr(search_record, "_figures", lambda *_: {})
     monkeypatch.setattr(page, "drawings", lambda *_: [])
     monkeypatch.setattr(page, "latency_drawings", lambda *_: [])

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 import torch
 import yaml
+from guarded_sources import FURTHER
 
 from smlmbench.registry import Catalog
 from smlmbench.run.progress import Reporter
@@ -100,6 +101,7 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "movie of a folder": (lambda folder, other: files(folder, other, apart=True), POSITIONS),
     "images": (pairs, NETWORK),
     "spectra": (spectra, {"models": [{"name": "line_net", "width": [4, 8]}], "plugins": [str(path) for path in GAUGE]}),
+    **FURTHER,
 }
 
 
@@ -121,7 +123,8 @@ class Chosen:
         plan = make_plan(loaded)
         finished = run_study(loaded, plan, store, Reporter(quiet=True), Options(device="cpu"))
         runs = {run.cell_id: run for run in read_study(store, "guarded").rows("cell")}
-        assert finished.statuses == {"done": len(plan.cells)} == {"done": 2}
+        why = {run.reason for run in runs.values()}
+        assert finished.statuses == {"done": len(plan.cells)} == {"done": 2}, why
         self.numbers: dict[str, Any] = {"pick": [cell.cell_id for cell in picks(plan.cells, runs, loaded.catalog)]}
         self.of_test: list[float] = []
         for cell_id, run in sorted(runs.items()):

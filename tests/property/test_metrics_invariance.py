@@ -14,7 +14,8 @@ from smlmbench.registry import Catalog
 CATALOG = Catalog()
 SIDE, N_FRAMES, EMPTY = 3000.0, 9, 4
 UNHURRIED = settings(deadline=None, max_examples=25)
-NAMES = [name for name in CATALOG.names("metrics") if "image_pairs" not in CATALOG.card("metrics", name).tasks]
+TASKS = {name: {*CATALOG.card("metrics", name).tasks} for name in CATALOG.names("metrics")}
+NAMES = [name for name, tasks in TASKS.items() if "localization" in tasks and "image_pairs" not in tasks]
 PROFILED = [name for name in NAMES if hasattr(CATALOG.module("metrics", name), "profile")]
 MIRRORED = {"bias_x_nm"}
 

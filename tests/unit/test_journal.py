@@ -238,7 +238,7 @@ def test_another_network_is_another_result(files, tmp_path):
 
 def test_weights_beside_an_exported_file_are_the_network_too(files, tmp_path):
     asked = request(files, tmp_path)
-    _, model, read_out = predicting._ready(asked, CATALOG)
+    _, model, read_out = predicting.ready(asked, CATALOG)
     (tmp_path / "net.xml").write_text("layers")
     digests = []
     for weights in (b"one", b"two", None):

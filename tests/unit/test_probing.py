@@ -147,7 +147,9 @@ def test_another_network_and_what_cannot_run_here_do_not_continue(begun, monkeyp
 
 def test_a_run_without_timings_here_is_measured_or_says_how_to_add_them(tmp_path, monkeypatch):
     network_and_movie(tmp_path)
-    run = SimpleNamespace(tags={gated.TIMED_ON: "elsewhere"}, metrics={}, store=SimpleNamespace(place="a store"))
+    run = SimpleNamespace(
+        tags={gated.TIMED_ON: "elsewhere"}, metrics={}, params={}, store=SimpleNamespace(place="a store")
+    )
     monkeypatch.setattr(asking, "probed", lambda *_: Choice("eager", "fp32", None, "", "loaded"))
     chosen = asking._choose(Wanted("x"), Found(tmp_path / "best.pt", run), lambda: (1, 8, 8), CATALOG, None)
     assert chosen.ready == "loaded"

@@ -39,8 +39,10 @@ class Entries:
         self.choices, self.problems = choices, choices.problems
         self.root, self.names = root, names
         self.forms = forms_of(choices.catalog)
-        *most, last = [form.way for form in self.forms.values()]
-        self._ways = f"write {', '.join(most)} or {last}"
+        # Those of single tasks are too many for a message; the list of the room has them.
+        self._usual = [kind for kind, form in self.forms.items() if form.card is None or form.fixed.get("plugin")]
+        *most, last = [self.forms[kind].way for kind in self._usual]
+        self._ways = f"write {', '.join(most)} or {last}; single tasks have sources of their own (list data)"
         self.sources: list[tuple[Where, Description]] = []
         self.files: list[tuple[Where, Path, str]] = []
 
@@ -171,7 +173,7 @@ class Entries:
             return None
         if not kinds:
             near = suggest(next(iter(raw), ""), self.forms)
-            said = f"names {short(', '.join(raw))}, neither {' nor '.join(self.forms)}"
+            said = f"names {short(', '.join(raw))}, neither {' nor '.join(self._usual)}"
             self.problems.add(where, f"{said}; {near if near.startswith('did') else self._ways}")
             return None
         (kind,) = kinds
