@@ -15,7 +15,12 @@ from smlmbench.registry import ROOMS, Card, Catalog, MetricCard, ModelCard
 from smlmbench.registry.listing import model_rows, review_rows
 
 ROOT = Path(__file__).parents[1]
-TEXTS = {"guide.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
+TEXTS = {
+    "guide.md": "README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+}
 PLURALS = {"data": "Data sources", "psf": "PSFs", "losses": "Losses", "exports": "Export formats"}
 
 
@@ -44,6 +49,8 @@ def pages() -> Iterator[tuple[str, str]]:
     """Name and Markdown of every generated page."""
     for page, text in TEXTS.items():
         yield page, (ROOT / text).read_text(encoding="utf-8").replace("](docs/", "](")
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    yield "citation.md", f"# Citing\n\n`CITATION.cff`, which reference managers read:\n\n```yaml\n{citation}```\n"
     yield "reference/commands.md", command_page()
     yield "reference/python.md", python_page()
     catalog = Catalog()
@@ -64,7 +71,8 @@ def command_page() -> str:
 
 def python_page() -> str:
     """Docstrings of the Python interface."""
-    shown = [f"::: smlmbench.api.{name}" for name in smlmbench.__all__ if not name.startswith("_")]
+    names = [name for name in smlmbench.__all__ if not name.startswith("_")]
+    shown = [f"::: smlmbench.api.{name}\n    options: {{heading: smlmbench.{name}}}" for name in names]
     return "\n\n".join(["# Python", "`import smlmbench` offers these.", *shown])
 
 
@@ -80,6 +88,8 @@ def room_page(catalog: Catalog, room: str) -> str:
     parts = [f"# {heading(room)}", f"From the cards; `smlmbench list {room}` prints the short form."]
     if room == "models":
         parts += [model_table(catalog), review_table(catalog)]
+    if room == "formats":
+        parts.append(format_table(catalog))
     for name in names:
         parts += [f"## {name}", *card_parts(catalog.card(room, name))]
     return "\n\n".join(part for part in parts if part)
@@ -93,6 +103,17 @@ def model_table(catalog: Catalog) -> str:
         for row in model_rows(catalog)
     ]
     return table(["Model", *columns.values(), "at"], rows)
+
+
+def format_table(catalog: Catalog) -> str:
+    """What every format holds, from which number frames count, and where (0, 0) lies in the first pixel."""
+    columns = {"holds": "Holds", "suffixes": "Suffixes", "writes": "Written", "first_frame": "First frame"}
+    rows = []
+    for name in catalog.names("formats"):
+        facts = catalog.card("formats", name).facts
+        said = {**facts, "suffixes": " ".join(facts["suffixes"]), "writes": "yes" if facts["writes"] else "no"}
+        rows.append([f"[{name}](#{name})", *(cell(said[key]) for key in columns), cell(facts["origin"])])
+    return table(["Format", *columns.values(), "(0, 0) at the pixel's"], rows)
 
 
 def review_table(catalog: Catalog) -> str:

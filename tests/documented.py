@@ -52,5 +52,5 @@ def tiny_quickstart(path: Path) -> None:
     study["timing"] = {"sizes_px": [16]}
     study["log_models"] = "none"
     study["references"] = ["truth", "blank"]
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(study), encoding="utf-8")
