@@ -1,6 +1,5 @@
 """Every command of the README runs, at tiny settings; its two set-up commands are run by .ci/run as they stand."""
 
-import re
 import shlex
 import shutil
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 import tifffile
 import yaml
+from documented import ROOT, TINY, blocks, commands, sets, tiny_quickstart
 from typer.testing import CliRunner
 
 import smlmbench
@@ -16,45 +16,18 @@ from smlmbench.cli import app
 from smlmbench.formats import write_table
 from smlmbench.registry import Catalog
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # `ui` serves until it is stopped: test_ui.py starts it.
 NOT_HERE = {"smlmbench ui"}
 CAMERA = {"kind": "scmos", "baseline_adu": 100, "e_per_adu": 0.5, "read_noise_e": 1.6}
-CONDITIONS = ("as-measured", "dim", "wide", "bright-background")
-# The study of a movie, as it was written but for its size.
-TINY = ["models=[{name: fid_storm, blocks: 1, width: 0.25}]", "training.samples=480", "training.lr=3e-3",
-        "training.validations=1", "data.0.val.simulate.frames=20",
-        *(f"data.0.test.{name}.simulate.frames=12" for name in CONDITIONS),
-        "references=[blank, peaks_gaussian]", "log_models=none"]  # fmt: skip
 
 
-def commands() -> list[str]:
-    fenced = [line for kind, text in BLOCK.findall(README) if not kind for line in text.splitlines()]
-    inline = re.findall(r"`(smlmbench [^`]+)`", BLOCK.sub("", README))
-    found = [" ".join(line.split()) for line in [*fenced, *inline] if line.startswith("smlmbench ")]
-    return [line for line in dict.fromkeys(found) if line not in NOT_HERE]
+def shown() -> list[str]:
+    return [line for line in commands(README) if line not in NOT_HERE]
 
 
 def python_blocks() -> list[str]:
-    return [text for kind, text in BLOCK.findall(README) if kind == "python"]
-
-
-def tiny_quickstart(path: Path) -> None:
-    study = yaml.safe_load((ROOT / "experiments" / "quickstart.yaml").read_text(encoding="utf-8"))
-    study["data"][0]["train"]["simulate"]["field_px"] = 16
-    study["data"][0]["val"] = {"simulate": {"frames": 12}}
-    study["data"][0]["test"]["density-1"]["simulate"]["frames"] = 12
-    study["models"] = [{"name": "fid_storm", "blocks": 1, "width": 0.25}]
-    study["losses"] = [{"name": "l1l2", "lambda": 200}]
-    del study["distill"]
-    study["training"] = {"samples": 320, "batch_size": 8, "validations": 1, "lr": 3e-3}
-    study["timing"] = {"sizes_px": [16]}
-    study["log_models"] = "none"
-    study["references"] = ["truth", "blank"]
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(study), encoding="utf-8")
+    return [block.text for block in blocks(README, "python")]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +64,7 @@ def run_name(place: Path) -> str:
 
 
 def test_the_readme_has_the_commands_that_a_newcomer_needs():
-    named = {line.split()[1] for line in commands()}
+    named = {line.split()[1] for line in shown()}
     assert {
         "calibrate",
         "study",
@@ -113,7 +86,7 @@ def test_the_readme_has_the_commands_that_a_newcomer_needs():
     assert setups[1].endswith(" && .venv/bin/python -m pytest -n 2")
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", shown())
 def test_each_command_of_the_readme_runs(line, folder, monkeypatch):
     monkeypatch.chdir(folder)
     words = shlex.split(line)[1:]
@@ -122,7 +95,7 @@ def test_each_command_of_the_readme_runs(line, folder, monkeypatch):
     if words[0] == "time":
         words += ["--set", "fid_storm.blocks=1", "--set", "deep_storm.width=0.03125", "--sizes", "16"]
     if words[:2] == ["run", "cells.yaml"]:
-        words += [word for text in TINY for word in ("--set", text)]
+        words += sets(TINY)
     if words[0] == "evaluate" and not Path(words[1]).exists():
         pytest.fail(f"{words[1]} was not written by the commands before")
     result = CliRunner().invoke(app, words)
@@ -142,7 +115,7 @@ def test_the_python_of_the_readme_runs(folder, monkeypatch):
 
 def test_the_study_of_the_readme_loads_with_files_in_place(folder, tmp_path, monkeypatch):
     """The first yaml block is a study: only its files are missing."""
-    text, *_ = [text for kind, text in BLOCK.findall(README) if kind == "yaml"]
+    text, *_ = [block.text for block in blocks(README, "yaml")]
     (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     refused = CliRunner().invoke(app, ["plan", "study.yaml"])
@@ -153,7 +126,7 @@ def test_the_study_of_the_readme_loads_with_files_in_place(folder, tmp_path, mon
 
 def test_the_scene_of_the_readme_is_drawn():
     """The second yaml block is a simulation."""
-    _, text = [text for kind, text in BLOCK.findall(README) if kind == "yaml"]
+    _, text = [block.text for block in blocks(README, "yaml")]
     movie, truth = smlmbench.simulate({**yaml.safe_load(text)["simulate"], "field_px": 16}, 20)
     assert movie.shape == (20, 16, 16)
     assert truth.molecule is not None
