@@ -57,7 +57,7 @@ def test_what_has_no_doi_is_a_misc_with_what_is_known(builder):
     for work in works.values():
         assert work.bibtex.count("{") == work.bibtex.count("}")
         assert re.fullmatch(r"@(article|misc)\{[a-z0-9_]+,\n(  \w+ = \{.+\},\n)+\}", work.bibtex), work.bibtex
-    assert len(works) == len({work.bibtex for work in works.values()}) == 9
+    assert len(works) == len({work.bibtex for work in works.values()}) == 8
 
 
 def test_methods_hold_the_settings_of_data_training_protocol_and_versions(builder):
@@ -94,7 +94,7 @@ def test_the_command_prints_bibtex_or_json_and_refuses_an_unknown_study(store, b
     found = json.loads(CliRunner().invoke(app, shlex.split(f"cite demo {words} --json")).stdout)
     assert all(work["bibtex"] in text for work in found["works"])
     assert found["methods"] in text
-    assert text.count("@") == len(found["works"]) == 9
+    assert text.count("@") == len(found["works"]) == 8
     unknown = CliRunner().invoke(app, shlex.split(f"cite dome {words}"))
     assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
     assert "no study 'dome'" in unknown.stderr
