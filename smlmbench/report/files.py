@@ -12,7 +12,8 @@ from smlmbench.tracking.records import StudyRecord
 # Where `smlmbench ui` answers unless told otherwise; only links lead there, nothing is loaded from it.
 UI_URL = "http://127.0.0.1:5000"
 MADE_OF = "made_of.json"
-KINDS = ("html", "csv", "json", "md", "tex")
+KINDS = {kind: f"leaderboard.{kind}" for kind in ("html", "csv", "json", "md", "tex")}
+KINDS |= {"numbers": "numbers.csv", "schema": "leaderboard.schema.json"}
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -25,6 +26,8 @@ class ReportFiles:
     json: Path
     md: Path
     tex: Path
+    numbers: Path
+    schema: Path
     answers: Mapping[str, Sequence[str]]
 
 
@@ -41,7 +44,7 @@ def fingerprint(record: StudyRecord, ui_url: str) -> str:
 
 
 def _code(plan: Mapping[str, Any]) -> Iterator[Path]:
-    yield from sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".j2", ".js"))
+    yield from sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".j2", ".js", ".json"))
     for name in plan.get("plugins", ()):
         yield from sorted(path for path in (Path(name), *Path(name).glob("**/*.py")) if path.is_file())
 
@@ -50,7 +53,7 @@ def as_before(folder: Path, made_of: str) -> ReportFiles | None:
     """The files of a folder, where they are as they were written and made of the same."""
     try:
         known = json.loads((folder / MADE_OF).read_text(encoding="utf-8"))
-        paths = {kind: folder / f"leaderboard.{kind}" for kind in KINDS}
+        paths = {kind: folder / name for kind, name in KINDS.items()}
         if known["made_of"] == made_of and known["files"] == _digests(paths):
             return ReportFiles(**paths, answers=known["answers"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -7,6 +7,7 @@ import pandas as pd
 from smlmbench.errors import StoreError
 from smlmbench.report.boards import frame, make_boards
 from smlmbench.report.boards.rows import join
+from smlmbench.report.choosing import Chosen, rename
 from smlmbench.report.model import Board, Record, Row
 from smlmbench.report.searches import count_trials, picked_cells, searches_of
 
@@ -21,6 +22,9 @@ def boards_of(record: Record) -> tuple[list[Row], list[Board]]:
         raise StoreError(
             "the study has no plan.json in this store; run it once with `smlmbench run STUDY.yaml --store FOLDER`"
         )
+    if isinstance(record, Chosen) and record.parts:
+        renamed = [rename(part.study, *boards_of(part)) for part in record.parts]
+        return [row for rows, _ in renamed for row in rows], [board for _, boards in renamed for board in boards]
     rows = join(record, picked_cells(record))
     boards = make_boards(record.plan, rows)
     count_trials(boards, searches_of(record))

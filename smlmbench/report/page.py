@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from smlmbench.report.boards.frame import csv_text, lines, of
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
 from smlmbench.report.drawings import Drawing, drawings, embedded, stored_along
-from smlmbench.report.files import UI_URL, ReportFiles
+from smlmbench.report.files import KINDS, UI_URL, ReportFiles
+from smlmbench.report.forms import written
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
@@ -56,7 +56,7 @@ LATEX = str.maketrans(
 def build_report(
     record: Record, output_dir: Path, *, history: History | None = None, ui_url: str = UI_URL
 ) -> ReportFiles:
-    """Write leaderboard.html, .csv, .json, .md and .tex from what the store says.
+    """Write leaderboard.html, .csv, .json, .md and .tex, and numbers.csv, from what the store says.
 
     Args:
         record: The study's plan and runs.
@@ -72,17 +72,13 @@ def build_report(
         board.answer = answer(board)
     context = _context(record, rows, boards, history) | {"ui_url": ui_url.rstrip("/")}
     answers = {board.data: board.answer for board in reversed(boards)}
-    numbers = json.loads(lines(boards, rows).to_json(orient="split", index=False))
     tables = [_latex(part) for part in context["parts"] if part["leaderboard"]]
-    texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")} | {
-        "tex": "\n".join(["% Needs the package booktabs.", *tables]),
-        "csv": csv_text(rows, boards),
-        "json": json.dumps({"study": context["study"], "findings": answers, "lines": numbers}, ensure_ascii=False),
-    }
+    texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")} | {"csv": csv_text(rows, boards)}
+    texts |= written(record.plan, lines(boards, rows), answers, tables)
     output_dir.mkdir(parents=True, exist_ok=True)
-    paths = {suffix: output_dir / f"leaderboard.{suffix}" for suffix in texts}
-    for suffix, text in texts.items():
-        paths[suffix].write_text(text, encoding="utf-8", newline="\n" if suffix != "csv" else "")
+    paths = {kind: output_dir / KINDS[kind] for kind in texts}
+    for kind, text in texts.items():
+        paths[kind].write_text(text, encoding="utf-8", newline="" if paths[kind].suffix == ".csv" else "\n")
     return ReportFiles(**paths, answers=answers)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from smlmbench.report.files import UI_URL, ReportFiles, as_before, fingerprint, remember
+from smlmbench.report.files import KINDS, UI_URL, ReportFiles, as_before, fingerprint, remember
+from smlmbench.report.model import History
 from smlmbench.tracking.records import RunRecord, StudyRecord, metric_history, read_study
 from smlmbench.tracking.store import Store
 
@@ -26,11 +27,6 @@ def report_study(
     Raises:
         StoreError: No such study, or it has no plan.
     """
-
-    def history(run: RunRecord, metric: str) -> Sequence[tuple[int, float]]:
-        # Of several values at one step (scored again) the last.
-        return list({point.step: point.value for point in metric_history(store, run.run_id, metric)}.items())
-
     record = record or read_study(store, study)
     folder = store.report_dir(study) if output_dir is None else output_dir
     made_of = fingerprint(record, ui_url)
@@ -38,12 +34,31 @@ def report_study(
     if files is None:
         from smlmbench.report.page import build_report  # takes a second with all that draws
 
-        files = build_report(record, folder, history=history, ui_url=ui_url)
+        files = build_report(record, folder, history=_history(store), ui_url=ui_url)
         remember(files, made_of)
     planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
     if planned is not None:
-        for path in (files.html, files.csv, files.json, files.md, files.tex):
-            store.client.log_artifact(planned.run_id, str(path))
+        for kind in KINDS:
+            store.client.log_artifact(planned.run_id, str(getattr(files, kind)))
     said = [f"**{sentences[0]}** {' '.join(sentences[1:])}" for sentences in files.answers.values()]
     store.client.set_experiment_tag(record.experiment_id, NOTE, "\n\n".join(said))
     return files
+
+
+def report_part(store: Store, record: StudyRecord, output_dir: Path, *, ui_url: str = UI_URL) -> ReportFiles:
+    """Build the report of a part of the store (`report.choosing`), which is logged to no run: no study is like it.
+
+    Raises:
+        StoreError: The record has no plan.
+    """
+    from smlmbench.report.page import build_report
+
+    return build_report(record, output_dir, history=_history(store), ui_url=ui_url)
+
+
+def _history(store: Store) -> History:
+    def history(run: RunRecord, metric: str) -> Sequence[tuple[int, float]]:
+        # Of several values at one step (scored again) the last.
+        return list({point.step: point.value for point in metric_history(store, run.run_id, metric)}.items())
+
+    return history
