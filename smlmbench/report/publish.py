@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smlmbench.report.files import UI_URL, ReportFiles, as_before, fingerprint, remember
+from smlmbench.report.opening import open_on_headlines
 from smlmbench.tracking.records import RunRecord, StudyRecord, metric_history, read_study
 from smlmbench.tracking.store import Store
 
@@ -46,4 +47,5 @@ def report_study(
             store.client.log_artifact(planned.run_id, str(path))
     said = [f"**{sentences[0]}** {' '.join(sentences[1:])}" for sentences in files.answers.values()]
     store.client.set_experiment_tag(record.experiment_id, NOTE, "\n\n".join(said))
+    open_on_headlines(store, record)
     return files
