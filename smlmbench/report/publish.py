@@ -5,6 +5,7 @@ from pathlib import Path
 
 from smlmbench.report.files import KINDS, UI_URL, ReportFiles, as_before, fingerprint, remember
 from smlmbench.report.model import History
+from smlmbench.report.opening import open_on_headlines
 from smlmbench.tracking.records import RunRecord, StudyRecord, metric_history, read_study
 from smlmbench.tracking.store import Store
 
@@ -42,6 +43,7 @@ def report_study(
             store.client.log_artifact(planned.run_id, str(getattr(files, kind)))
     said = [f"**{sentences[0]}** {' '.join(sentences[1:])}" for sentences in files.answers.values()]
     store.client.set_experiment_tag(record.experiment_id, NOTE, "\n\n".join(said))
+    open_on_headlines(store, record)
     return files
 
 

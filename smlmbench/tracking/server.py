@@ -14,6 +14,7 @@ import psutil
 
 from smlmbench.addresses import Address
 from smlmbench.errors import StoreError
+from smlmbench.tracking import views
 from smlmbench.tracking.asking import ENVIRONMENT, ask, healthy
 from smlmbench.tracking.store import Store
 
@@ -101,12 +102,17 @@ def chart_links(url: Address) -> dict[str, str]:
     if not answer.ok:
         raise StoreError(f"{url} answers {answer.status_code} ({answer.reason}) to a search of its studies")
     found = answer.json().get("experiments", [])
-    return {each["name"]: chart_link(url.bare, each["experiment_id"]) for each in found if each["experiment_id"] != "0"}
+    links = {}
+    for each in (one for one in found if one["experiment_id"] != "0"):
+        viewed = any(tag["key"] == views.TAG for tag in each.get("tags", []))
+        links[each["name"]] = chart_link(url.bare, each["experiment_id"], viewed=viewed)
+    return links
 
 
-def chart_link(url: str, experiment_id: str) -> str:
-    """The address that opens on the charts of one experiment."""
-    return f"{url}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&workflowType=machine_learning"
+def chart_link(url: str, experiment_id: str, *, viewed: bool = False) -> str:
+    """The address that opens on the charts of one experiment; those of our view where it is `viewed` (has one)."""
+    view = f"&viewStateShareKey={views.KEY}" if viewed else ""
+    return f"{url}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&workflowType=machine_learning{view}"
 
 
 def _check_port(port: int) -> None:

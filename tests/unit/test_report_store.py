@@ -1,4 +1,6 @@
+import base64
 import json
+import zlib
 
 import pytest
 from report_record import BOTH, Builder, frames
@@ -8,7 +10,10 @@ from smlmbench.cli import app
 from smlmbench.errors import ConfigError
 from smlmbench.report.publish import report_study
 from smlmbench.run.using.finding import study_name
+from smlmbench.tracking import views
+from smlmbench.tracking.records import read_study, search
 from smlmbench.tracking.runs import open_run
+from smlmbench.tracking.server import chart_link
 
 
 @pytest.fixture
@@ -48,6 +53,41 @@ def test_a_report_is_made_from_the_store_and_logged_to_the_study(filled):
     assert {"leaderboard.html", "leaderboard.csv", "leaderboard.md", "leaderboard.tex"} <= logged
     note = store.client.get_experiment_by_name("demo").tags["mlflow.note.content"]
     assert note.startswith("**One repeat: sim is not ranked")
+
+
+def test_mlflow_opens_on_what_ranks_with_timings_folded(filled):
+    store, _ = filled
+    report_study(store, "demo")
+    record = read_study(store, "demo")
+    envelope = json.loads(store.client.get_experiment_by_name("demo").tags["mlflow.sharedViewState.smlmbench"])
+    assert envelope["name"] == "Leaderboard"
+    assert envelope["createdAt"] == envelope["updatedAt"] > 1.7e12, "milliseconds"
+    form, _, packed = envelope["state"].partition(";")
+    state = json.loads(zlib.decompress(base64.b64decode(packed)))
+    assert form == "deflate"
+    sections = {each["uuid"]: each for each in state["compareRunSections"]}
+    drawn = [(sections[chart["metricSectionId"]]["name"], chart["type"]) for chart in state["compareRunCharts"]]
+    assert drawn == [("Headline", kind) for kind in ("BAR", "LINE", "SCATTER", "PARALLEL")]
+    shown = [(each["name"], each["display"]) for each in sections.values()]
+    assert shown == [
+        ("Headline", True),
+        ("test", False),
+        ("test.low", False),
+        *((n, False) for n in ("train", "val", "device")),
+    ]
+    assert state["compareRunCharts"][2]["xaxis"]["key"] == "device/latency_ms"
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`test/efficiency`", False)
+    assert {"params.`model`", "metrics.`test/efficiency`", "metrics.`device/latency_ms`"} <= set(
+        state["selectedColumns"]
+    )
+    listed = search(store, [record.experiment_id], state["searchFilter"])
+    assert [run.role for run in listed] == ["cell"] * 3, "MLflow takes the filter; the run of the study is not a row"
+
+
+def test_the_link_names_the_view_only_where_there_is_one():
+    bare, viewed = (chart_link("http://x", "3", viewed=viewed) for viewed in (False, True))
+    assert viewed == f"{bare}&viewStateShareKey={views.KEY}"
+    assert "viewStateShareKey" not in bare, "MLflow complains of a key that it does not know"
 
 
 def test_the_command_writes_where_it_is_told_and_speaks_json(filled, tmp_path):
