@@ -44,7 +44,8 @@ def fingerprint(record: StudyRecord, ui_url: str) -> str:
 
 
 def _code(plan: Mapping[str, Any]) -> Iterator[Path]:
-    yield from sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".j2", ".js", ".json"))
+    suffixes = (".py", ".j2", ".js", ".css", ".json")
+    yield from sorted(path for path in PACKAGE.rglob("*") if path.suffix in suffixes)
     for name in plan.get("plugins", ()):
         yield from sorted(path for path in (Path(name), *Path(name).glob("**/*.py")) if path.is_file())
 

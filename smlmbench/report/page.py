@@ -113,7 +113,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
 
     plan = record.plan
     planned = Planned(plan)
-    script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     asked = [board.asked for board in boards] or [planned.asked("")]
     explained = {name: text for board in boards for name, text in board.section.protocols.items()}
     protocols = list(dict.fromkeys(board.protocol for board in boards if board.protocol))

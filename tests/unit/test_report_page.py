@@ -7,14 +7,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from report_record import Builder, FakeRecord, frames
+from report_record import SPARSE, Builder, FakeRecord, full_builder, hostile
 
 from smlmbench.errors import StoreError
 from smlmbench.figures import Panels, panel
 from smlmbench.report.page import build_report
 from smlmbench.tasks.localization import Localization
 
-ATTACK = '"><script>alert(1)</script>|=HYPERLINK("http://x")'
 LOADING = {"src", "srcset", "action", "data", "poster", "background", "formaction"}
 
 
@@ -40,22 +39,6 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         {"script": self.scripts, "style": self.styles}.get(self._inside, self.text).append(data)
-
-
-SPARSE = {"low": {"density_per_um2": 0.3}, "high": {"density_per_um2": 0.9}}
-
-
-def full_builder(folder):
-    made = Builder(folder, SPARSE, warnings=["λ = 50 is below the collapse threshold 64"])
-    made.trained("good", [0.9, 0.92, 0.9], ms=5.0, conditions=("low", "high"))
-    made.trained("good", [0.7, 0.7, 0.7], ms=5.0, conditions=("low", "high"), lam="9")
-    made.trained("weak", [0.3, 0.32, 0.3], ms=1.0, conditions=("low", "high"))
-    made.run(made.cell("broken"), "failed", reason="DivergedError: nan at step 412")
-    made.cell("later")
-    made.reference("peaks", {"low": frames(0.6, 20), "high": frames(0.5, 20)}, knows=["psf", "camera"])
-    made.reference("random", {"low": frames(0.05, 100), "high": frames(0.05, 100)})
-    made.plan["skipped"].append({"labels": {"data": "sim", "model": "decode"}, "reason": "loss does not fit"})
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -159,30 +142,15 @@ def test_stored_pictures_are_embedded_and_other_files_are_not(builder, tmp_path)
     assert page.loaded == [stored]
 
 
-def hostile(tmp_path):
-    folder = tmp_path / "hostile"
-    folder.mkdir()
-    builder = Builder(folder, {ATTACK: {"density_per_um2": 0.5}}, study=ATTACK, warnings=[ATTACK], command=ATTACK)
-    number = builder.cell(ATTACK, loss=ATTACK, settings={ATTACK: ATTACK})
-    builder.done(number, {ATTACK: {"efficiency": 50.0}}, val=1.0, ms=1.0, reasons={"jaccard": ATTACK})
-    builder.run(builder.cell("net"), "failed", reason=ATTACK)
-    builder.reference(ATTACK, knows=[ATTACK])
-    builder.plan["skipped"].append({"labels": {"data": "sim", "model": ATTACK}, "reason": ATTACK})
-    builder.plan["conditions"] = {"sim": builder.plan["conditions"]["sim"], ATTACK: {}}
-    record = builder.record
-    record.study_text = ATTACK
-    return build_report(record, tmp_path / "out")
-
-
 def test_text_from_outside_stays_text_on_the_page(tmp_path):
-    page = page_of(hostile(tmp_path))
+    page = page_of(build_report(hostile(tmp_path), tmp_path / "out"))
     assert len(page.scripts) == 1
     assert "alert" not in page.scripts[0]
     assert "<script>alert(1)</script>" in "".join(page.text)
 
 
 def test_text_from_outside_stays_text_in_the_other_files(tmp_path):
-    files = hostile(tmp_path)
+    files = build_report(hostile(tmp_path), tmp_path / "out")
     markdown = files.md.read_text(encoding="utf-8")
     assert "<script" not in markdown
     for cells in csv.reader(io.StringIO(files.csv.read_text(encoding="utf-8"))):

@@ -32,7 +32,7 @@ class Column:
     """A heading with its explanation, and what stands below it: `read` gives the cell of an item, a text a plain one.
 
     Numeric ones are aligned right, those that wrap may break their lines; `group` is a heading above, shared by
-    neighbours.
+    neighbours. Where `choose` names what it holds, rows can be chosen by its texts (the first line of a cell).
     """
 
     title: str
@@ -41,6 +41,7 @@ class Column:
     numeric: bool = True
     wraps: bool = False
     group: str = ""
+    choose: str = ""
 
 
 @dataclass
@@ -61,6 +62,13 @@ class Table:
     def flat_titles(self) -> list[str]:
         """Headings that carry the name of their group, for tables with one line of them."""
         return [one.title if one.group in ("", COST) else f"{one.group}: {one.title}" for one in self.columns]
+
+    @property
+    def labels(self) -> list[str]:
+        """Headings for a card of one row: with the name of their group only where that tells two apart."""
+        titles = [one.title for one in self.columns]
+        flat = zip(titles, self.flat_titles, strict=True)
+        return [whole if titles.count(title) > 1 else title for title, whole in flat]
 
 
 def tabulate(

@@ -68,8 +68,9 @@ def board_table(board: Board) -> Table:
     several = any(entry.rows[0].context_frames > 1 for entry in board.entries)
     columns = [
         Column("Rank", _rank, "1= marks a tie with the first place; references are not ranked"),
-        Column("Row", _name, "pick of each model, chosen on validation; references need no training", numeric=False),
-        Column("Loss and λ", _loss, numeric=False),
+        Column("Row", _name, "pick of each model, chosen on validation; references need no training", numeric=False,
+               choose="Model"),
+        Column("Loss and λ", _loss, numeric=False, choose="Loss"),
         Column("Against the first", lambda entry: _gap(entry, places), first),
         Column("Latency (ms)", latency, "median per frame, batch 1; ● marks the Pareto front of the picks"),
         *(_metric(board, numbers, (group, where), name) for group, where, names in _layout(board) for name in names),
@@ -80,7 +81,7 @@ def board_table(board: Board) -> Table:
         cost("Device (s)", "train_s", "seconds of training of one repeat"),
         *([Column("Frames seen", _frames_seen, "at once; the middle one is answered")] if several else []),
         Column("Knows", _knows, "what the row was told beyond the images", numeric=False, wraps=True),
-    ]
+    ]  # fmt: skip
     return tabulate(f"Leaderboard of {board.data}", columns, board.entries, look_of)
 
 

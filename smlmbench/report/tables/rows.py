@@ -49,19 +49,23 @@ def rows_table(rows: Sequence[Row], boards: Sequence[Board]) -> Table:
     heading = "" if several else next(iter(titles.values()), "")
     ranked = [Column("Ranked by", lambda row: titles.get(row.data, ""), numeric=False)] if several else []
     columns = [
-        Column("Status", lambda row: Cell(row.status, look=f"status {row.status}"), numeric=False),
-        Column("Data", lambda row: row.data, numeric=False),
-        Column("Row", lambda row: _name(row, place.get(id(row))), numeric=False),
-        Column("Loss", lambda row: row.labels.get("loss", ""), numeric=False),
-        Column("λ", lambda row: row.labels.get("lambda", "")),
+        Column("Status", lambda row: Cell(row.status, look=f"status {row.status}"), numeric=False, choose="Status"),
+        *([Column("Task", lambda row: of_data[row.data].asked.name if row.data in of_data else "", numeric=False,
+                  choose="Task")] if len({board.asked.name for board in boards}) > 1 else []),
+        Column("Data", lambda row: row.data, numeric=False, choose="Data"),
+        Column("Row", lambda row: _name(row, place.get(id(row))), numeric=False, choose="Model"),
+        Column("Loss", lambda row: row.labels.get("loss", ""), numeric=False, choose="Loss"),
+        Column("λ", lambda row: row.labels.get("lambda", ""), choose="λ"),
         Column("Repeat", lambda row: row.labels.get("repeat", "")),
         *ranked,
         Column("Validation" if several else f"{heading}, validation", lambda row: score(0, row)),
         Column("Test" if several else f"{heading}, test", lambda row: score(1, row)),
         Column("Threshold", threshold),
+        Column("Device", lambda row: row.param("infer_device") or row.param("reference.device"), numeric=False,
+               choose="Device"),
         Column("Run", run, numeric=False),
         Column("Remark", remark, numeric=False, wraps=True),
-    ]
+    ]  # fmt: skip
     return tabulate("Every planned row", columns, rows, lambda row: str(row.status))
 
 

@@ -20,11 +20,11 @@ def device_table(board: Board) -> Table | None:
     waiting = any(one.numbers.get("waits_frames") for one in found)
     on_size = "of a reduced format its own; small: that of fp32 on the same frames"
     columns = [
-        Column("Row", _row, numeric=False),
-        Column("Device", lambda one: one.device, numeric=False),
-        Column("Runtime", lambda one: one.runtime, numeric=False),
+        Column("Row", _row, numeric=False, choose="Model"),
+        Column("Device", lambda one: one.device, numeric=False, choose="Device"),
+        Column("Runtime", lambda one: one.runtime, numeric=False, choose="Runtime"),
         Column("Format", lambda one: one.number_format,
-               "reduced formats stand here only where they passed the quality gate", numeric=False),
+               "reduced formats stand here only where they passed the quality gate", numeric=False, choose="Format"),
         Column("Frame (px)", lambda one: sortable(str(one.size_px), one.size_px)),
         Column("Latency (ms)", _latency, "median of single frames, network alone; small: quartiles"),
         _time("p90 (ms)", "p90_ms"),

@@ -18,6 +18,8 @@ COLUMNS = {
     "false_per_1000um2": {"unit": "1/(1000 um2)", "direction": "down", "help": "On empty frames"},
 }
 LOW = {"low": {"density_per_um2": 0.5, "frames": 40, "truth_kind": "simulated"}}
+ATTACK = '"><script>alert(1)</script>|=HYPERLINK("http://x")'
+SPARSE = {"low": {"density_per_um2": 0.3}, "high": {"density_per_um2": 0.9}}
 BOTH = LOW | {"high": {"density_per_um2": 3.0, "frames": 40, "truth_kind": "simulated"}}
 
 
@@ -160,3 +162,33 @@ class Builder:
     def record(self):
         """The record as the store would give it."""
         return FakeRecord(self.plan, self.runs)
+
+
+def full_builder(folder):
+    """A row of every kind."""
+    made = Builder(folder, SPARSE, warnings=["λ = 50 is below the collapse threshold 64"])
+    made.trained("good", [0.9, 0.92, 0.9], ms=5.0, conditions=("low", "high"))
+    made.trained("good", [0.7, 0.7, 0.7], ms=5.0, conditions=("low", "high"), lam="9")
+    made.trained("weak", [0.3, 0.32, 0.3], ms=1.0, conditions=("low", "high"))
+    made.run(made.cell("broken"), "failed", reason="DivergedError: nan at step 412")
+    made.cell("later")
+    made.reference("peaks", {"low": frames(0.6, 20), "high": frames(0.5, 20)}, knows=["psf", "camera"])
+    made.reference("random", {"low": frames(0.05, 100), "high": frames(0.05, 100)})
+    made.plan["skipped"].append({"labels": {"data": "sim", "model": "decode"}, "reason": "loss does not fit"})
+    return made
+
+
+def hostile(tmp_path):
+    """A record whose every text is an attack."""
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    builder = Builder(folder, {ATTACK: {"density_per_um2": 0.5}}, study=ATTACK, warnings=[ATTACK], command=ATTACK)
+    number = builder.cell(ATTACK, loss=ATTACK, settings={ATTACK: ATTACK})
+    builder.done(number, {ATTACK: {"efficiency": 50.0}}, val=1.0, ms=1.0, reasons={"jaccard": ATTACK})
+    builder.run(builder.cell("net"), "failed", reason=ATTACK)
+    builder.reference(ATTACK, knows=[ATTACK])
+    builder.plan["skipped"].append({"labels": {"data": "sim", "model": ATTACK}, "reason": ATTACK})
+    builder.plan["conditions"] = {"sim": builder.plan["conditions"]["sim"], ATTACK: {}}
+    record = builder.record
+    record.study_text = ATTACK
+    return record
