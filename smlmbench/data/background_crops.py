@@ -7,10 +7,8 @@ not found (Moeckl et al. 2020, doi:10.1073/pnas.1916219117).
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,9 @@ import torch
 
 from smlmbench import psf
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
-from smlmbench.data.targets import digest_of, statistics_of
+from smlmbench.data.contracts import ArrayFrames, Asked, Condition, Identity, Scope
+from smlmbench.data.numbered import Chunks, Stream, chunked, no_neighbours, seeds_of
+from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError
 from smlmbench.psf.contracts import Canvas, Psf, Shapes, Spots
 from smlmbench.psf.draws import drawn, mean_of
@@ -93,7 +92,6 @@ CARD: dict[str, Any] = {
 }
 
 CHUNK = 64  # samples drawn at once
-CHUNKS_KEPT = 4
 STATISTICS_SAMPLES = 256
 EMITTER_FREE = 64  # crops of that further set
 
@@ -190,51 +188,23 @@ class Drawer:
         return maps
 
 
-class CropTraining:
-    """An addressable stream: sample k lies in chunk k // 64, whatever the batch size."""
-
-    def __init__(self, drawer: Drawer, root_seed: int, seeds: tuple[str, ...]) -> None:
-        self._drawer, self._root_seed, self._seeds = drawer, root_seed, seeds
-        self._kept: OrderedDict[int, Crops] = OrderedDict()
-        self.sample_shape: tuple[int, ...] = (1, drawer.side, drawer.side)
-        # What a network learned, by which a movie is cut into crops later, and whether it knows crops of any place.
-        self.output_settings: Mapping[str, float] = {
-            "pixel_size_nm": drawer.pixel_nm,
-            "side_px": drawer.side,
-            "empty": float(drawer.settings["empty"]),
-            "neighbours": mean_of(drawer.settings["neighbours"]),
-        }
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Of the first samples."""
-        return statistics_of(self.batch(0, STATISTICS_SAMPLES).inputs[:, 0].numpy())
-
-    def batch(self, first: int, count: int) -> Batch:
-        """Samples first .. first + count - 1."""
-        inputs, maps = [], []
-        for number in range(first // CHUNK, (first + count - 1) // CHUNK + 1):
-            rows = slice(max(first - number * CHUNK, 0), min(first + count - number * CHUNK, CHUNK))
-            chunk = self._chunk(number)
-            inputs.append(chunk.inputs[rows])
-            maps.append(torch.from_numpy(chunk.truth.maps[rows, None]))
-        return Batch(torch.cat(inputs), Taught(torch.cat(maps)), first)
-
-    def _chunk(self, number: int) -> Crops:
-        if number not in self._kept:
-            self._kept[number] = self._drawer.crops(derive_seed(self._root_seed, *self._seeds, str(number)), CHUNK)
-            while len(self._kept) > CHUNKS_KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[number]
-
-
-def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> CropTraining:
+def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
     """The training stream; no direction is special, so nothing is augmented (a ConfigError: windows of frames)."""
-    if scope.context > 1:
-        raise ConfigError("background crops have no neighbours in time; choose a network that sees one frame")
-    return CropTraining(
-        Drawer(description, catalog), scope.root_seed, ("train", digest_of(identity, "train"), str(scope.repeat))
-    )
+    no_neighbours(scope, "background crops")
+    drawer, seed_of = Drawer(description, catalog), seeds_of(scope, identity)
+
+    def draw(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        made = drawer.crops(seed_of(number), CHUNK)
+        return made.inputs, torch.from_numpy(made.truth.maps[:, None])
+
+    # What a network learned, by which a movie is cut into crops later, and whether it knows crops of any place.
+    told = {
+        "pixel_size_nm": drawer.pixel_nm,
+        "side_px": drawer.side,
+        "empty": float(drawer.settings["empty"]),
+        "neighbours": mean_of(drawer.settings["neighbours"]),
+    }
+    return chunked(Chunks(draw, CHUNK), Taught, (1, drawer.side, drawer.side), told, STATISTICS_SAMPLES)
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

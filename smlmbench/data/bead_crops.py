@@ -12,7 +12,8 @@ from scipy import ndimage
 from smlmbench import formats, movies
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import Asked, Condition, Identity, Scope
-from smlmbench.data.cropped import Held, HeldStream, bounded, condition_of, contiguous, cut, pixel_of
+from smlmbench.data.cropped import Held, HeldStream, bounded, condition_of, contiguous, pixel_of
+from smlmbench.data.cutouts import Boxes
 from smlmbench.data.parameters import asked_of
 from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError, SizeError
@@ -82,12 +83,12 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
         draws = np.random.default_rng(derive_seed(0, "crops", digest_of(identity, "crops"), str(first)))
         reach = int(settings["shift_px"])
         moved = draws.integers(-reach, reach + 1, (2, len(frame)))
-        left, top = (np.round(at_px[:, 1 - k] - side / 2).astype(np.int64) + moved[k] for k in range(2))
-        pixels = cut(frames, frame, left, top, side)
+        boxes = Boxes.nearest(frame, at_px[:, 1], at_px[:, 0], side, moved)
+        pixels = boxes.cut(frames)
     pixels, measured = _dimmed(pixels, settings, draws, calibrated=isinstance(camera, Camera))
     known = {
-        "x_nm": (at_px[:, 1] - left) * pixel_nm,
-        "y_nm": (at_px[:, 0] - top) * pixel_nm,
+        "x_nm": (at_px[:, 1] - boxes.left) * pixel_nm,
+        "y_nm": (at_px[:, 0] - boxes.top) * pixel_nm,
         "z_nm": z_nm[frame],
         "photons": measured[0],
         "background_photons": measured[1],

@@ -5,7 +5,6 @@ Without aberrations both sides of the focus look alike; the optics that stand by
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
-from smlmbench.data.targets import digest_of, statistics_of
+from smlmbench.data.contracts import ArrayFrames, Asked, Condition, Identity, Scope
+from smlmbench.data.numbered import Chunks, Stream, chunked, no_neighbours, seeds_of
+from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError
 from smlmbench.psf.coloured import COLOUR, Coloured, coloured
 from smlmbench.psf.contracts import Stand, Window
@@ -135,51 +135,18 @@ class Microscope:
         return torch.stack([part.light(stand, {}, window) for part in self.optics.parts.values()]).numpy()
 
 
-class ColorTraining:
-    """An endless stream; sample k lies in chunk k // chunk size, whatever the batch size."""
-
-    def __init__(self, microscope: Microscope, scope: Scope, seeds: tuple[str, ...]) -> None:
-        self._microscope, self._scope, self._seeds = microscope, scope, seeds
-        self._kept: tuple[int, Drawn] | None = None
-        self.sample_shape: tuple[int, ...] = (1, microscope.side, microscope.side)
-        self.output_settings: Mapping[str, Any] = {
-            "pixel_size_nm": microscope.pixel_nm,
-            "classes": list(microscope.classes),
-        }
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Statistics of the first chunks."""
-        return statistics_of(torch.cat([self._chunk(k).crops for k in range(STATISTICS_CHUNKS)]).numpy())
-
-    def batch(self, first: int, count: int) -> Batch:
-        """Samples first .. first + count - 1."""
-        size = self._microscope.chunk
-        parts = []
-        for number in range(first // size, (first + count - 1) // size + 1):
-            start, stop = max(first - number * size, 0), min(first + count - number * size, size)
-            drawn = self._chunk(number)
-            parts.append((drawn.crops[start:stop], drawn.label[start:stop]))
-        crops, label = (torch.cat(each) for each in zip(*parts, strict=True))
-        return Batch(crops, Labelled(label), first)
-
-    def _chunk(self, number: int) -> Drawn:
-        if self._kept is None or self._kept[0] != number:
-            seed = derive_seed(self._scope.root_seed, *self._seeds, str(number))
-            self._kept = number, self._microscope.draw(seed, self._microscope.chunk)
-        return self._kept[1]
-
-
-def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> ColorTraining:
+def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
     """The training stream; every sample is new.
 
     Raises:
         ConfigError: Optics that have no colour; or a network that wants several frames.
     """
-    if scope.context > 1:
-        raise ConfigError("crops of one emitter have no neighbours in time; choose a network that sees one frame")
-    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
-    return ColorTraining(Microscope(description, catalog), scope, seeds)
+    no_neighbours(scope, "crops of one emitter")
+    microscope, seed_of = Microscope(description, catalog), seeds_of(scope, identity)
+    chunks = Chunks(lambda number: microscope.draw(seed_of(number), microscope.chunk)[:2], microscope.chunk)
+    told = {"pixel_size_nm": microscope.pixel_nm, "classes": list(microscope.classes)}
+    shape = (1, microscope.side, microscope.side)
+    return chunked(chunks, Labelled, shape, told, STATISTICS_CHUNKS * microscope.chunk)
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

@@ -4,18 +4,18 @@ Place, depth, photons and background follow the same laws in every colour. See `
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
-from smlmbench.data.scenes import PIXEL_NM, optics_of
-from smlmbench.data.targets import digest_of, statistics_of
+from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope
+from smlmbench.data.numbered import Stream, seeds_of
+from smlmbench.data.scenes import optics_of, pixel_of, unmasked
+from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError
-from smlmbench.optics.scenes import field, noisy, packed, rates, unpacked
+from smlmbench.optics.scenes import packed
 from smlmbench.psf.draws import drawn
 from smlmbench.registry import Catalog
 from smlmbench.seeds import derive_seed
@@ -59,47 +59,6 @@ CARD = {
 STATISTICS_SCENES, FROZEN_SCENES = 64, 400
 
 
-class ColorSceneStream:
-    """An addressable stream: scene k depends on its number alone, colours follow each other."""
-
-    def __init__(self, description: PluginSource, catalog: Catalog, seeds: tuple[int, tuple[str, ...]]) -> None:
-        checked(description, catalog)
-        self._description, self._catalog, self._seeds = description, catalog, seeds
-        side = int(description.settings["field_px"])
-        self.sample_shape: tuple[int, ...] = (1, side, side)  # of the frames that are drawn of scenes
-
-    @property
-    def output_settings(self) -> Mapping[str, Any]:
-        """The camera pixel, the optics that a network builds its microscopes of, and the colours."""
-        wavelengths = dict(self._description.settings["wavelengths_nm"])
-        return {
-            "pixel_size_nm": pixel_of(self._description),
-            "psf": dict(self._description.psf or {}),
-            "wavelengths_nm": wavelengths,
-            "classes": sorted(wavelengths),
-        }
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Of frames of the first scenes at the wavelength of the psf, without a further mask."""
-        scenes = unpacked(self.batch(0, STATISTICS_SCENES).inputs)
-        height, width = self.sample_shape[1:]
-        pixels = field((height, width), pixel_of(self._description), scenes.x_nm)
-        optics = optics_of(self._description, self._catalog)
-        return statistics_of(noisy(rates(scenes, optics.exact, pixels), scenes).numpy())
-
-    def batch(self, first: int, count: int) -> Batch:
-        """Scenes first .. first + count - 1."""
-        root, scope = self._seeds
-        colours = len(self._description.settings["wavelengths_nm"])
-        numbers = [number % colours for number in range(first, first + count)]
-        made = [
-            scene(self._description, colour, Fast.of(derive_seed(root, *scope, str(first + k))))[0]
-            for k, colour in enumerate(numbers)
-        ]
-        return Batch(torch.stack(made), Labelled(torch.tensor(numbers)), first)
-
-
 def scene(description: PluginSource, colour: int, chance: Chance) -> tuple[torch.Tensor, float]:
     """Draw one scene (3, H, W), and the photons of its emitter."""
     settings, pixel_nm = description.settings, pixel_of(description)
@@ -109,11 +68,6 @@ def scene(description: PluginSource, colour: int, chance: Chance) -> tuple[torch
     z_nm, photons, level = (drawn(settings[name], 1, chance) for name in ("z_nm", "photons", "background_photons"))
     columns = (x_nm, y_nm, z_nm, photons, torch.full_like(x_nm, colour))
     return packed(chance.normal(side, side), level.expand(side, side), columns), float(photons)
-
-
-def pixel_of(description: PluginSource) -> float:
-    """The camera pixel in nm."""
-    return float(description.pixel_size_nm or PIXEL_NM)
 
 
 def checked(description: PluginSource, catalog: Catalog) -> None:
@@ -135,10 +89,27 @@ def checked(description: PluginSource, catalog: Catalog) -> None:
         )
 
 
-def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> ColorSceneStream:
-    """The training stream."""
-    seeds = (scope.root_seed, ("train", digest_of(identity, "train"), str(scope.repeat)))
-    return ColorSceneStream(description, catalog, seeds)
+def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
+    """The training stream, colours follow each other; statistics are of frames at the wavelength of the psf."""
+    checked(description, catalog)
+    seed_of, wavelengths = seeds_of(scope, identity), dict(description.settings["wavelengths_nm"])
+    side, pixel_nm = int(description.settings["field_px"]), pixel_of(description)
+
+    def batch(first: int, count: int) -> Batch:
+        colors = [number % len(wavelengths) for number in range(first, first + count)]
+        made = [scene(description, color, Fast.of(seed_of(first + k)))[0] for k, color in enumerate(colors)]
+        return Batch(torch.stack(made), Labelled(torch.tensor(colors)), first)
+
+    def pixels() -> NDArray[np.float32]:
+        return unmasked(batch(0, STATISTICS_SCENES).inputs, optics_of(description, catalog), pixel_nm)
+
+    told = {
+        "pixel_size_nm": pixel_nm,
+        "psf": dict(description.psf or {}),
+        "wavelengths_nm": wavelengths,
+        "classes": sorted(wavelengths),
+    }
+    return Stream(batch, (1, side, side), told, pixels)  # the shape of the frames that are drawn of scenes
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

@@ -1,6 +1,6 @@
 """Frames in which emitters of several colours shine at once, each through the PSF of its own wavelength."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from smlmbench import psf
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts
+from smlmbench.data.numbered import Chunks, no_neighbours, seeds_of
 from smlmbench.data.targets import digest_of, spread_of, statistics_of, within
 from smlmbench.errors import ConfigError
 from smlmbench.predictions import Localizations
@@ -52,7 +53,7 @@ CARD = {
     },
 }
 
-CHUNK, KEPT = 64, 3
+CHUNK = 64
 STATISTICS_CHUNKS = 2
 SIGNAL_FREE_FRAMES = 64
 MOST_COLOURS = 4
@@ -146,46 +147,37 @@ class Palette:
 class ColourTraining:
     """An addressable stream; sample k lies in chunk k // 64, whatever the batch size."""
 
-    def __init__(self, palette: Palette, scope: Scope, seeds: tuple[str, ...]) -> None:
-        if scope.context > 1:
-            raise ConfigError("colour_frames: frames are independent of each other; take context: 1")
-        self._palette, self._scope, self._seeds = palette, scope, seeds
-        self._kept: dict[int, Drawn] = {}
-        side = palette.source.field_px
+    def __init__(self, palette: Palette, seed_of: Callable[[int], int]) -> None:
+        self._palette, side = palette, palette.source.field_px
+        self._chunks = Chunks(lambda number: palette.draw(CHUNK, seed_of(number)), CHUNK)
         self.output_settings = {"pixel_size_nm": palette.source.pixel_size_nm}
         self.sample_shape = (1, side, side)
+
+    def _first(self) -> list[Drawn]:
+        return [chunk for chunk, _, _ in self._chunks.parts(0, STATISTICS_CHUNKS * CHUNK)]
 
     @cached_property
     def statistics(self) -> Statistics:
         """Of the first chunks."""
-        return statistics_of(torch.cat([self._chunk(k).frames for k in range(STATISTICS_CHUNKS)]).numpy())
+        return statistics_of(torch.cat([one.frames for one in self._first()]).numpy())
 
     @cached_property
     def taught(self) -> dict[str, float]:
         """How far the numbers of the first chunks' emitters go."""
-        chunks = [self._chunk(k) for k in range(STATISTICS_CHUNKS)]
+        chunks = self._first()
         photons, z_nm = (np.concatenate([getattr(one.table, name) for one in chunks]) for name in ("photons", "z_nm"))
         return spread_of(photons, z_nm, torch.cat([one.level for one in chunks]).double().numpy())
 
-    def _chunk(self, number: int) -> Drawn:
-        if number not in self._kept:
-            seed = derive_seed(self._scope.root_seed, *self._seeds, str(number))
-            self._kept[number] = self._palette.draw(CHUNK, seed)
-            while len(self._kept) > KEPT:
-                self._kept.pop(next(iter(self._kept)))
-        return self._kept[number]
-
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
-        frames, levels, tables = list[torch.Tensor](), list[torch.Tensor](), list[Localizations]()
-        for number in range(first // CHUNK, (first + count - 1) // CHUNK + 1):
-            chunk, begin = self._chunk(number), number * CHUNK
-            start, stop = max(first - begin, 0), min(first + count - begin, CHUNK)
+        parts, tables, begin = list(self._chunks.parts(first, count)), list[Localizations](), 0
+        for chunk, start, stop in parts:
             rows = (chunk.table.frame >= start) & (chunk.table.frame < stop)
-            frames.append(chunk.frames[start:stop])
-            levels.append(chunk.level[start:stop])
-            tables.append(chunk.table.select(rows).shifted(begin - first))
-        return Batch(torch.cat(frames)[:, None], self._targets(tables, torch.cat(levels)), first)
+            tables.append(chunk.table.select(rows).shifted(begin - start))
+            begin += stop - start
+        frames = torch.cat([chunk.frames[start:stop] for chunk, start, stop in parts])
+        levels = torch.cat([chunk.level[start:stop] for chunk, start, stop in parts])
+        return Batch(frames[:, None], self._targets(tables, levels), first)
 
     def _targets(self, tables: Sequence[Localizations], levels: torch.Tensor) -> truths.Sampled:
         source, extent_nm = self._palette.source, self._palette.field_nm[0]
@@ -211,8 +203,8 @@ class ColourTraining:
 
 def training_set(description: Any, identity: Identity, scope: Scope, catalog: Catalog) -> ColourTraining:
     """The training stream; every sample is new."""
-    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
-    return ColourTraining(Palette.of(description, catalog), scope, seeds)
+    no_neighbours(scope, "colour_frames")
+    return ColourTraining(Palette.of(description, catalog), seeds_of(scope, identity))
 
 
 def condition(name: str, description: Any, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

@@ -10,12 +10,12 @@ and brings one kind of truth (a file of the room `truths`, or a plug-in's own).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlmbench.errors import SizeError
+from smlmbench.errors import ConfigError, SizeError
 from smlmbench.movies import Frames, OneOf
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Identity = Mapping[str, Any]  # digests of files, and the description without paths
 Settings = Mapping[str, Any]  # of a card, all of them, as a study sets them
+Known = TypeVar("Known")
 
 
 class Truth(Protocol):
@@ -195,6 +196,16 @@ class Condition:
     def field_nm(self) -> tuple[float, float]:
         """Extent along x and y."""
         return self.frames.width * self.pixel_size_nm, self.frames.height * self.pixel_size_nm
+
+    def known(self, kind: type[Known], what: str) -> Known:
+        """Its truth of a kind.
+
+        Raises:
+            ConfigError: It has none, said with what is wanted and what to do.
+        """
+        if not isinstance(self.truth, kind):
+            raise ConfigError(f"condition '{self.name}' has no {what}")
+        return self.truth
 
     def part(self, start: int, stop: int) -> "Condition":
         """Units start .. stop - 1 with their truth, without further sets; held in memory where they are of one size.

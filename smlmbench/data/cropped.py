@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench import movies, psf
+from smlmbench import psf
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Statistics
 from smlmbench.data.parameters import told_of
@@ -24,7 +24,6 @@ from smlmbench.study.sources import PluginSource
 from smlmbench.study.sources.description import Share
 from smlmbench.truths.parameter_table import ParameterTable, unit_of
 
-READ_FRAMES = 64
 LEAST_SHARE = 0.1  # of an emitter's light that its crop holds
 NEEDED = ("x_nm", "y_nm", "photons", "background_photons")
 
@@ -83,17 +82,6 @@ class HeldStream:
             draws = np.random.default_rng(derive_seed(self._seeds[0], self._seeds[1], str(time)))
             self._orders[time] = draws.permutation(len(self._held.pixels))
         return self._orders[time]
-
-
-def cut(frames: movies.Frames, frame: Ints, left: Ints, top: Ints, side: int) -> NDArray[np.float32]:
-    """Crops (n, side, side) at upper left pixels of frames, which are read in blocks."""
-    found = np.empty((len(frame), side, side), dtype=np.float32)
-    steps = np.arange(side)
-    for first, block in movies.blocks(frames, READ_FRAMES):
-        rows = np.flatnonzero((frame >= first) & (frame < first + len(block)))
-        lines, columns = top[rows, None] + steps, left[rows, None] + steps
-        found[rows] = block[(frame[rows] - first)[:, None, None], lines[:, :, None], columns[:, None]]
-    return found
 
 
 def contiguous(part: Share | None, n: int, what: str, gap: int = 0) -> tuple[int, int]:

@@ -9,7 +9,6 @@ Source:
     remembered values that were not verified: give those of your own dyes.
 """
 
-import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import special
 
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Settings, Statistics
-from smlmbench.data.targets import digest_of, statistics_of
+from smlmbench.data.contracts import ArrayFrames, Asked, Condition, Identity, Scope, Settings
+from smlmbench.data.numbered import Chunks, Stream, chunked, no_neighbours, seeds_of
+from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError
 from smlmbench.predictions import Floats, Ints
 from smlmbench.psf.draws import mean_of, quantile
@@ -161,37 +161,18 @@ def mode_of(skew: float) -> float:
     return mean - third * spread / 2 - math.copysign(math.exp(-2 * math.pi / abs(skew)) / 2, skew)
 
 
-class Stream:
-    """Training spectra; they are drawn in blocks of 256, so that sample k depends on its number alone."""
-
-    def __init__(self, spectra: Spectra, scope: Scope, seeds: tuple[str, ...]) -> None:
-        if scope.context > 1:
-            raise ConfigError("spectra have no neighbours in time; choose a network that sees one of them")
-        self._spectra = spectra
-        self.sample_shape = (1, len(spectra.edges_nm) - 1)
-        self.output_settings = {"classes": list(spectra.classes)}
-        self._block = functools.lru_cache(maxsize=4)(
-            lambda number: spectra.draw(BLOCK, derive_seed(scope.root_seed, *seeds, str(number)))
-        )
-
-    @functools.cached_property
-    def statistics(self) -> Statistics:
-        """Of the first spectra."""
-        return statistics_of(self.batch(0, 2 * BLOCK).inputs.numpy())
-
-    def batch(self, first: int, count: int) -> Batch:
-        """Samples first .. first + count - 1."""
-        begin, end = first // BLOCK, -(-(first + count) // BLOCK)
-        spectra, index, _ = (np.concatenate(parts) for parts in zip(*map(self._block, range(begin, end)), strict=True))
-        own = slice(first - begin * BLOCK, first - begin * BLOCK + count)
-        return Batch(torch.from_numpy(spectra[own].copy()), Labelled(torch.from_numpy(index[own].copy())), first)
-
-
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
     """The stream; the repeat moves it."""
     del catalog
-    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
-    return Stream(Spectra(description.settings), scope, seeds)
+    no_neighbours(scope, "spectra")
+    spectra, seed_of = Spectra(description.settings), seeds_of(scope, identity)
+
+    def draw(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        units, index, _ = spectra.draw(BLOCK, seed_of(number))
+        return torch.from_numpy(units), torch.from_numpy(index)
+
+    told = {"classes": list(spectra.classes)}
+    return chunked(Chunks(draw, BLOCK), Labelled, (1, len(spectra.edges_nm) - 1), told, 2 * BLOCK)
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

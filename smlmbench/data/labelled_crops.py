@@ -4,8 +4,6 @@ What differs between the movies beside the dye is learnt as well: take them with
 brightness and background. Parts are blocks of frames of every movie; a molecule that stays on may reach over both.
 """
 
-from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +13,14 @@ from numpy.typing import NDArray
 
 from smlmbench import formats, movies
 from smlmbench.camera import Camera
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
+from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope
 from smlmbench.data.cutouts import cut_out
+from smlmbench.data.numbered import Stream, no_neighbours, seeds_of
 from smlmbench.data.parts import block_of, cut
-from smlmbench.data.targets import digest_of, statistics_of
+from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError
 from smlmbench.predictions import Floats
 from smlmbench.registry import Catalog
-from smlmbench.seeds import derive_seed
 from smlmbench.study.sources import Part, PluginSource
 from smlmbench.truths.labels import Labelled, Labels
 
@@ -117,34 +115,23 @@ def _dye(description: PluginSource, movie: Path, table: Path, catalog: Catalog) 
     return Dye(crops.crops[bright], photons[bright])
 
 
-class LabelledTraining:
-    """Crops of the training part, every class as often as any other; sample k depends on its number alone."""
+def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
+    """The crops of the training part, every class as often as any other, in an order of their own in every repeat.
 
-    def __init__(self, dyes: Mapping[str, Dye], pixel_nm: float, scope: Scope, seeds: tuple[str, ...]) -> None:
-        self._dyes, self._scope, self._seeds = list(dyes.values()), scope, seeds
-        self.sample_shape: tuple[int, ...] = (1, *self._dyes[0].crops.shape[1:])
-        self.output_settings: Mapping[str, Any] = {"pixel_size_nm": pixel_nm, "classes": list(dyes)}
+    Errors are those of `dyes_of`.
+    """
+    no_neighbours(scope, "crops of one molecule")
+    dyes, seed_of = dyes_of(description, catalog), seeds_of(scope, identity)
+    crops = [dye.crops[:, None] for dye in dyes.values()]
 
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Statistics of all crops."""
-        return statistics_of(np.concatenate([dye.crops for dye in self._dyes]))
+    def batch(first: int, count: int) -> Batch:
+        numbers = range(first, first + count)
+        own = [crops[number % len(crops)] for number in numbers]
+        found = [of[seed_of(number) % len(of)] for of, number in zip(own, numbers, strict=True)]
+        return Batch(torch.from_numpy(np.stack(found)), Labelled(torch.tensor(numbers) % len(crops)), first)
 
-    def batch(self, first: int, count: int) -> Batch:
-        """Samples first .. first + count - 1."""
-        label = np.arange(first, first + count) % len(self._dyes)
-        drawn = [derive_seed(self._scope.root_seed, *self._seeds, str(first + k)) for k in range(count)]
-        crops = [self._dyes[own].crops[at % len(self._dyes[own].crops)] for own, at in zip(label, drawn, strict=True)]
-        return Batch(torch.from_numpy(np.stack(crops)[:, None]), Labelled(torch.from_numpy(label)), first)
-
-
-def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> LabelledTraining:
-    """The crops of the training part, in an order of their own in every repeat (errors as of `dyes_of`)."""
-    if scope.context > 1:
-        raise ConfigError("crops of one molecule have no neighbours in time; choose a network that sees one frame")
-    seeds = ("train", digest_of(identity, "train"), str(scope.repeat))
-    dyes, pixel_nm = dyes_of(description, catalog), float(description.pixel_size_nm or np.nan)
-    return LabelledTraining(dyes, pixel_nm, scope, seeds)
+    told = {"pixel_size_nm": float(description.pixel_size_nm or np.nan), "classes": list(dyes)}
+    return Stream(batch, crops[0].shape[1:], told, lambda: np.concatenate(crops))
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

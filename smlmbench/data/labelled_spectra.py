@@ -4,8 +4,7 @@ All other columns are bins, in their order, in photons. Validation and test are 
 not given: the last rows of every class.
 """
 
-from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
-from smlmbench.data.targets import digest_of, statistics_of
-from smlmbench.errors import ConfigError, FormatError
+from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope
+from smlmbench.data.numbered import Stream, no_neighbours, seeds_of
+from smlmbench.data.targets import digest_of
+from smlmbench.errors import FormatError
 from smlmbench.predictions import Ints
 from smlmbench.registry import Card, Catalog
-from smlmbench.seeds import derive_seed
 from smlmbench.study.sources import PluginSource
 from smlmbench.truths.labels import STRANGER, Labelled, Labels
 
@@ -119,33 +118,17 @@ def _cut(rows: Ints, description: PluginSource) -> Ints:
     return own
 
 
-class Stream:
-    """Training spectra, each drawn by its number from all of the part."""
-
-    def __init__(self, part: Part, scope: Scope, seeds: tuple[str, ...]) -> None:
-        if scope.context > 1:
-            raise ConfigError("spectra have no neighbours in time; choose a network that sees one of them")
-        self._part, self._scope, self._seeds = part, scope, seeds
-        self.sample_shape = tuple(part.spectra.shape[1:])
-        self.output_settings: Mapping[str, Any] = {"classes": list(part.classes)}
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Of the whole part."""
-        return statistics_of(self._part.spectra)
-
-    def batch(self, first: int, count: int) -> Batch:
-        """Samples first .. first + count - 1."""
-        root, n = self._scope.root_seed, len(self._part.index)
-        rows = [derive_seed(root, *self._seeds, str(k)) % n for k in range(first, first + count)]
-        spectra, index = self._part.spectra[rows], self._part.index[rows]
-        return Batch(torch.from_numpy(spectra), Labelled(torch.from_numpy(index)), first)
-
-
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
-    """The stream; the repeat moves it."""
+    """Each spectrum is drawn by its number from all of the part; the repeat moves it."""
     del catalog
-    return Stream(Part(description), scope, ("train", digest_of(identity, "train"), str(scope.repeat)))
+    no_neighbours(scope, "spectra")
+    part, seed_of = Part(description), seeds_of(scope, identity)
+
+    def batch(first: int, count: int) -> Batch:
+        rows = [seed_of(number) % len(part.index) for number in range(first, first + count)]
+        return Batch(torch.from_numpy(part.spectra[rows]), Labelled(torch.from_numpy(part.index[rows])), first)
+
+    return Stream(batch, part.spectra.shape[1:], {"classes": list(part.classes)}, lambda: part.spectra)
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

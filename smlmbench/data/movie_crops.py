@@ -9,7 +9,8 @@ import numpy as np
 from smlmbench import formats, movies
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import Asked, Condition, Identity, Scope
-from smlmbench.data.cropped import Held, HeldStream, bounded, condition_of, contiguous, cut, finite, pixel_of
+from smlmbench.data.cropped import Held, HeldStream, bounded, condition_of, contiguous, finite, pixel_of
+from smlmbench.data.cutouts import Boxes, crowded
 from smlmbench.data.parameters import asked_of
 from smlmbench.data.targets import digest_of
 from smlmbench.errors import SizeError
@@ -62,12 +63,11 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
         first, stop = contiguous(description.part, movie.n_frames, "frames", int(settings["gap_frames"]))
         table = table.select((table.frame >= first) & (table.frame < stop))
         seed = derive_seed(0, "crops", digest_of(identity, "crops"), str(first))
-        rows, left, top = _places(table, settings, pixel_nm, (movie.height, movie.width), seed)
-        frames = movies.calibrated(movie, camera if isinstance(camera, Camera) else None)
-        pixels = cut(frames, table.frame[rows], left, top, side)
+        rows, boxes = _places(table, settings, pixel_nm, movie, seed)
+        pixels = boxes.cut(movies.calibrated(movie, camera if isinstance(camera, Camera) else None))
     kept = table.select(rows)
     columns = {name: getattr(kept, name) for name in COLUMNS[:5]} | dict(kept.more)
-    columns |= {"x_nm": kept.x_nm - left * pixel_nm, "y_nm": kept.y_nm - top * pixel_nm}
+    columns |= {"x_nm": kept.x_nm - boxes.left * pixel_nm, "y_nm": kept.y_nm - boxes.top * pixel_nm}
     known = finite(columns)
     asked = asked_of(str(settings["parameters"]), list(known), "movie_crops")
     truth, optics = bounded(known, asked, description, side, catalog)
@@ -75,20 +75,19 @@ def _held(description: PluginSource, identity: Identity, catalog: Catalog) -> tu
 
 
 def _places(
-    table: Localizations, settings: dict[str, Any], pixel_nm: float, shape: tuple[int, int], seed: int
-) -> tuple[Ints, Ints, Ints]:
-    """Rows of the table whose crop lies in the frame, and its upper left pixel.
+    table: Localizations, settings: dict[str, Any], pixel_nm: float, movie: movies.Extent, seed: int
+) -> tuple[Ints, Boxes]:
+    """Rows of the table whose crop lies in the frame, and where that is.
 
     Raises:
         SizeError: No row has one.
     """
-    draws, side = np.random.default_rng(seed), int(settings["field_px"])
-    x_px, y_px = table.x_nm / pixel_nm, table.y_nm / pixel_nm
-    moved = draws.integers(-int(settings["shift_px"]), int(settings["shift_px"]) + 1, (2, len(table)))
-    left, top = (np.round(at - side / 2).astype(np.int64) + by for at, by in zip((x_px, y_px), moved, strict=True))
-    inside = (left >= 0) & (top >= 0) & (left + side <= shape[1]) & (top + side <= shape[0])
+    draws, side, reach = np.random.default_rng(seed), int(settings["field_px"]), int(settings["shift_px"])
+    moved = draws.integers(-reach, reach + 1, (2, len(table)))
+    boxes = Boxes.nearest(table.frame, table.x_nm / pixel_nm, table.y_nm / pixel_nm, side, moved)
+    inside = boxes.within(movie)
     if settings["isolated"]:
-        inside &= ~_crowded(table.frame, x_px, y_px, SHARED * side + int(settings["shift_px"]))
+        inside &= ~crowded(table, (SHARED * side + reach) * pixel_nm)
     rows = np.flatnonzero(inside)
     if not len(rows):
         raise SizeError(
@@ -96,20 +95,7 @@ def _places(
             "give a smaller field_px, or isolated: false"
         )
     rows = np.sort(draws.permutation(rows)[: int(settings["most"])])
-    return rows, left[rows], top[rows]
-
-
-def _crowded(frame: Ints, x_px: Any, y_px: Any, distance_px: float) -> Any:
-    """Which rows have another one of their frame within a square."""
-    from scipy.spatial import cKDTree
-
-    if not len(frame):
-        return np.zeros(0, dtype=bool)
-    apart = frame * (float(np.ptp(x_px)) + 4 * distance_px)
-    pairs = cKDTree(np.column_stack([x_px + apart, y_px])).query_pairs(distance_px, p=np.inf, output_type="ndarray")
-    crowded = np.zeros(len(frame), dtype=bool)
-    crowded[pairs.reshape(-1)] = True
-    return crowded
+    return rows, boxes.rows(rows)
 
 
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> HeldStream:

@@ -1,6 +1,5 @@
 """Crops of one emitter each, drawn from a PSF and a camera, with the bound of every crop's parameters."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from smlmbench import psf
 from smlmbench.camera import Camera
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
+from smlmbench.data.numbered import Chunks
 from smlmbench.data.parameters import asked_of, told_of
 from smlmbench.data.targets import digest_of, statistics_of
 from smlmbench.errors import ConfigError
@@ -62,7 +62,6 @@ CARD: dict[str, Any] = {
 }
 
 CHUNK = 512  # samples drawn at once
-CHUNKS_KEPT = 2
 STATISTICS_CHUNKS = 2
 TRIED = 16  # emitters whose shapes are drawn to see which of them vary
 
@@ -125,8 +124,7 @@ class Lens:
     def several(self, n: int, seeds: tuple[int, str]) -> tuple[torch.Tensor, ParameterTable]:
         """The same of any number, in chunks."""
         made = [
-            self.draw(min(CHUNK, n - start), derive_seed(seeds[0], seeds[1], str(start // CHUNK)))
-            for start in range(0, n, CHUNK)
+            self.draw(min(CHUNK, n - start), derive_seed(*seeds, str(start // CHUNK))) for start in range(0, n, CHUNK)
         ]
         return torch.cat([pixels for pixels, _ in made]), joined([table for _, table in made])
 
@@ -135,40 +133,29 @@ class CropStream:
     """An addressable stream; sample k lies in chunk k // 512, whatever the batch size."""
 
     def __init__(self, lens: Lens, seeds: tuple[int, str]) -> None:
-        self._lens, self._seeds = lens, seeds
-        self._kept: OrderedDict[int, tuple[torch.Tensor, ParameterTable]] = OrderedDict()
+        self._lens = lens
+        self._chunks = Chunks(lambda number: lens.draw(CHUNK, derive_seed(*seeds, str(number))), CHUNK)
         self.sample_shape: tuple[int, ...] = (lens.optics.channels, lens.side, lens.side)
 
     @cached_property
-    def _first(self) -> tuple[torch.Tensor, ParameterTable]:
-        made = [self._chunk(number) for number in range(STATISTICS_CHUNKS)]
-        return torch.cat([pixels for pixels, _ in made]), joined([table for _, table in made])
+    def _first(self) -> Batch:
+        return self.batch(0, STATISTICS_CHUNKS * CHUNK)
 
     @cached_property
     def statistics(self) -> Statistics:
         """Of the first chunks."""
-        return statistics_of(self._first[0].numpy())
+        return statistics_of(self._first.inputs.numpy())
 
     @cached_property
     def output_settings(self) -> Mapping[str, Any]:
         """Camera pixel, and what is told of the parameters: see `data.parameters`."""
-        return {"pixel_size_nm": self._lens.pixel_nm, **told_of(self._first[1], self._lens.side, photons=True)}
+        return {"pixel_size_nm": self._lens.pixel_nm, **told_of(self._first.truth, self._lens.side, photons=True)}
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples first .. first + count - 1."""
-        parts = []
-        for number in range(first // CHUNK, (first + count - 1) // CHUNK + 1):
-            pixels, table = self._chunk(number)
-            start, stop = max(first - number * CHUNK, 0), min(first + count - number * CHUNK, CHUNK)
-            parts.append((pixels[start:stop], table.part(start, stop)))
-        return Batch(torch.cat([pixels for pixels, _ in parts]), joined([table for _, table in parts]), first)
-
-    def _chunk(self, number: int) -> tuple[torch.Tensor, ParameterTable]:
-        if number not in self._kept:
-            self._kept[number] = self._lens.draw(CHUNK, derive_seed(self._seeds[0], self._seeds[1], str(number)))
-            while len(self._kept) > CHUNKS_KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[number]
+        parts = list(self._chunks.parts(first, count))
+        pixels = torch.cat([crops[start:stop] for (crops, _), start, stop in parts])
+        return Batch(pixels, joined([table.part(start, stop) for (_, table), start, stop in parts]), first)
 
 
 def joined(tables: list[ParameterTable]) -> ParameterTable:

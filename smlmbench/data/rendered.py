@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Scope, Settings, Statistics
+from smlmbench.data.contracts import ArrayFrames, Batch, Condition, Settings, Statistics
 from smlmbench.data.targets import statistics_of
 from smlmbench.errors import ConfigError
 from smlmbench.render import blur, rasterise
@@ -95,12 +95,6 @@ def frozen(name: str, made: Sequence[Rendered], pixel_nm: float, **facts: Any) -
     truth = DenseStructure(np.stack([one.dense for one in made]), points, np.stack(seen) if seen else None)
     frames = ArrayFrames(np.stack([one.given for one in made]))
     return Condition(name, frames, truth, told={"pixel_size_nm": pixel_nm}, calibrated=False, **facts)
-
-
-def no_neighbours(scope: Scope) -> None:
-    """Refuse networks that see several frames at once."""
-    if scope.context > 1:
-        raise ConfigError("renderings have no neighbours in time; choose a network that sees one frame")
 
 
 def shown(sparse: Sequence[Image], widefield: Image | None, times: int, code: float) -> Image:

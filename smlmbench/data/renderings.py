@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import Asked, Condition, Identity, Scope, Settings
-from smlmbench.data.rendered import Image, Rendered, Stream, drawn, frozen, no_neighbours, render, shown, sparse_facts
+from smlmbench.data.numbered import no_neighbours, seeds_of
+from smlmbench.data.rendered import Image, Rendered, Stream, drawn, frozen, render, shown, sparse_facts
 from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError
 from smlmbench.registry import Catalog
@@ -192,12 +193,12 @@ def _check(settings: Settings) -> None:
 
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
     """The stream; a ConfigError where the network wants neighbours in time, which renderings have none of."""
-    no_neighbours(scope)
-    draw, seeds = Renderer(description, catalog), ("train", digest_of(identity, "train"), str(scope.repeat))
+    no_neighbours(scope, "renderings")
+    draw, seed_of = Renderer(description, catalog), seeds_of(scope, identity)
     share = description.settings["blank_share"]
 
     def sample(number: int) -> Rendered:
-        return draw(derive_seed(scope.root_seed, *seeds, str(number)), blank_share=share)
+        return draw(seed_of(number), blank_share=share)
 
     return Stream(sample, (draw.colors, draw.side_px, draw.side_px), draw.pixel_nm, draw.settings)
 

@@ -4,17 +4,19 @@ Every mask sees the same scenes with the same noise, in training as in frozen se
 whose depths are those of the emitters; its own mask and the aberrations stay, the mask of a network comes on top.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from smlmbench import psf
 from smlmbench.data.contracts import ArrayFrames, Asked, Batch, Condition, Identity, Scope, Statistics
 from smlmbench.data.facts import facts
+from smlmbench.data.numbered import seeds_of
 from smlmbench.data.targets import digest_of, statistics_of, within
 from smlmbench.errors import ConfigError
 from smlmbench.optics.scenes import field, noisy, packed, rates, room, unpacked
@@ -63,10 +65,10 @@ EXAMPLE: dict[str, Any] = {"name": "scalar_pupil", "z_min_nm": -400.0, "z_max_nm
 class SceneStream:
     """An addressable stream: scene k depends on its number alone."""
 
-    def __init__(self, description: PluginSource, catalog: Catalog, seeds: tuple[int, tuple[str, ...]]) -> None:
+    def __init__(self, description: PluginSource, catalog: Catalog, seed_of: Callable[[int], int]) -> None:
         checked(description)
         self.optics = optics_of(description, catalog)
-        self._description, self._seeds = description, seeds
+        self._description, self._seed_of = description, seed_of
         self._side, self.pixel_nm = int(description.settings["field_px"]), pixel_of(description)
         self.sample_shape: tuple[int, ...] = (1, self._side, self._side)  # of the frames that are drawn of scenes
 
@@ -89,17 +91,11 @@ class SceneStream:
     @cached_property
     def statistics(self) -> Statistics:
         """Of frames of the first scenes, without a further mask."""
-        scenes = unpacked(self.batch(0, STATISTICS_SCENES).inputs)
-        pixels = field((self._side, self._side), self.pixel_nm, scenes.x_nm)
-        return statistics_of(noisy(rates(scenes, self.optics.exact, pixels), scenes).numpy())
+        return statistics_of(unmasked(self.batch(0, STATISTICS_SCENES).inputs, self.optics, self.pixel_nm))
 
     def batch(self, first: int, count: int) -> Batch:
         """Scenes first .. first + count - 1; taught are those of at least min_photons."""
-        root, scope = self._seeds
-        made = [
-            scene(self._description, self.optics, Fast.of(derive_seed(root, *scope, str(first + k))))
-            for k in range(count)
-        ]
+        made = [scene(self._description, self.optics, Fast.of(self._seed_of(first + k))) for k in range(count)]
         inputs = torch.stack([one for one, _ in made])
         x_nm, y_nm, z_nm, photons = (torch.cat(part) for part in zip(*(columns for _, columns in made), strict=True))
         sample = torch.repeat_interleave(torch.tensor([len(columns[0]) for _, columns in made]))
@@ -140,6 +136,13 @@ def _count(law: Any, chance: Chance) -> int:
     return min(int(quantile(wider, chance.uniform(1))), int(law["max"]))
 
 
+def unmasked(scenes: torch.Tensor, optics: PupilPsf, pixel_nm: float) -> NDArray[np.float32]:
+    """Frames (n, H, W) of scenes (n, 3, H, W) without a further mask."""
+    told = unpacked(scenes)
+    pixels = field((scenes.shape[-2], scenes.shape[-1]), pixel_nm, told.x_nm)
+    return np.asarray(noisy(rates(told, optics.exact, pixels), told).numpy())
+
+
 def pixel_of(description: PluginSource) -> float:
     """The camera pixel in nm."""
     return float(description.pixel_size_nm or PIXEL_NM)
@@ -175,8 +178,7 @@ def checked(description: PluginSource) -> None:
 
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> SceneStream:
     """The training stream."""
-    seeds = (scope.root_seed, ("train", digest_of(identity, "train"), str(scope.repeat)))
-    return SceneStream(description, catalog, seeds)
+    return SceneStream(description, catalog, seeds_of(scope, identity))
 
 
 def condition(name: str, description: PluginSource, identity: Identity, asked: Asked, catalog: Catalog) -> Condition:

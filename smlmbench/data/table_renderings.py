@@ -13,8 +13,9 @@ import numpy as np
 
 from smlmbench.data.contracts import Asked, Condition, Identity, Scope
 from smlmbench.data.crops import SYMMETRIES, turn_crop
+from smlmbench.data.numbered import no_neighbours, seeds_of
 from smlmbench.data.parts import block_of
-from smlmbench.data.rendered import Image, Rendered, Stream, drawn, frozen, no_neighbours, render, shown, sparse_facts
+from smlmbench.data.rendered import Image, Rendered, Stream, drawn, frozen, render, shown, sparse_facts
 from smlmbench.data.targets import digest_of
 from smlmbench.errors import ConfigError, FormatError
 from smlmbench.formats import TableOptions, read_image, read_table
@@ -148,13 +149,13 @@ def _widefield(description: PluginSource, catalog: Catalog, field_nm: tuple[floa
 
 def training_set(description: PluginSource, identity: Identity, scope: Scope, catalog: Catalog) -> Stream:
     """Crops anywhere in the part, of any run of frames in the first half, turned and mirrored where that is wanted."""
-    no_neighbours(scope)
-    made, seeds = Acquisition(description, catalog), ("train", digest_of(identity, "train"), str(scope.repeat))
+    no_neighbours(scope, "renderings")
+    made, seed_of = Acquisition(description, catalog), seeds_of(scope, identity)
     few, blank_share, times = description.settings["sparse_frames"], description.settings["blank_share"], made.times
     made.few(few["max"] if isinstance(few, Mapping) else few)
 
     def sample(number: int) -> Rendered:
-        chance = Fast.of(derive_seed(scope.root_seed, *seeds, str(number)))
+        chance = Fast.of(seed_of(number))
         count = made.few(drawn(few, chance))
         down, across, begin, turn, blank = chance.uniform(5).tolist()
         rows, columns = (

@@ -88,7 +88,6 @@ class ImagePairs(Task):
         self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Drawn:
         """The image of each input; of frames without targets (`apply`) their sum."""
-        del tuned, whole
         frames = condition.frames
         if condition.truth is None:
             summed = model.movie(frames, math.nan, keep_table=False, on_frames=on_units)
@@ -118,7 +117,6 @@ class ImagePairs(Task):
         A target without light, or an answer that is not finite, has no NMSE*; where none has one it is 1, as a blank
         image's. The mass is NaN where an answer is not finite.
         """
-        del scoring
         errors: list[float] = []
         drawn = wanted = 0.0
         for image, target in zip(answer, targets_of(condition), strict=True):
@@ -135,7 +133,6 @@ class ImagePairs(Task):
         self, answer: Drawn, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
         """Means over the pairs that have a number (a blank target has no NMSE), the reason where none has."""
-        del extras
         if condition.truth is None:
             return Scores({}, dict.fromkeys(self.card.facts["headline"], "the condition has no target images"))
         found: list[dict[str, float]] = []
@@ -152,10 +149,6 @@ class ImagePairs(Task):
         reasons = {name: reason for name, reason in reasons.items() if name not in means}
         interval = _interval(by_pair.get(self.primary, []))
         return Scores(means, reasons, {} if interval is None else {self.primary: interval}, by_pair)
-
-    def example(self, condition: Condition) -> int | None:
-        """The first pair."""
-        return 0 if condition.truth is not None and condition.frames.n_frames else None
 
     def panels(self, answer: Drawn, condition: Condition) -> Panels | None:
         """The middle of the first pair."""
@@ -180,7 +173,6 @@ class ImagePairs(Task):
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """Image metrics, and why nothing is said of positions."""
-        del frame, conditions
         return Section(columns=tuple(self.card.facts["headline"]), reading=READING, notes=(NOTE,))
 
     def write(self, answer: Drawn, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
@@ -194,14 +186,8 @@ class ImagePairs(Task):
 
 
 def targets_of(condition: Condition) -> TargetImages:
-    """The targets of a condition.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    if not isinstance(condition.truth, TargetImages):
-        raise ConfigError(f"condition '{condition.name}' has no target images; give two folders of images")
-    return condition.truth
+    """The targets of a condition (ConfigError: it has none)."""
+    return condition.known(TargetImages, "target images; give two folders of images")
 
 
 def _plain(image: Image) -> Image:

@@ -9,6 +9,7 @@ import torch
 
 from smlmbench.data import dye_spectra, labelled_spectra
 from smlmbench.data.contracts import Asked, Given, Scope
+from smlmbench.data.targets import statistics_of
 from smlmbench.errors import ConfigError, FormatError, SizeError
 from smlmbench.models import zhang_spectra
 from smlmbench.movies import ArrayMovie
@@ -22,7 +23,7 @@ from smlmbench.tasks import load
 from smlmbench.tasks.contracts.predicting import Predicted
 
 CATALOG = Catalog()
-STATISTICS = dye_spectra.statistics_of(np.arange(64, dtype=np.float32).reshape(2, 1, 32))
+STATISTICS = statistics_of(np.arange(64, dtype=np.float32).reshape(2, 1, 32))
 
 
 def described(name="dye_spectra", **settings):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from smlmbench import statistics
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import Condition
-from smlmbench.errors import ConfigError
 from smlmbench.figures import Panels
 from smlmbench.formats.tiff_image import write_raster
 from smlmbench.metrics import corrected
@@ -73,7 +72,6 @@ class Background(Task):
         self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Raster:
         """The background of every crop; of a movie without truth the mean one, from crops that overlap."""
-        del tuned, whole
         side = side_of(model)
         if condition.truth is None:
             return subtracting.mean_background(model, condition.frames, on_units)
@@ -83,7 +81,6 @@ class Background(Task):
 
     def watch(self, answer: Raster, condition: Condition, scoring: Scoring) -> Watch:
         """The primary; its mass is 1 unless an answer is not finite."""
-        del scoring
         sums = corrected.sums_of(self.primary, _errors(answer, truth_of(condition)))
         assert sums is not None  # noqa: S101 (of errors there always are)
         reached = float(corrected.relative_rmse(sums.sum(axis=0)))
@@ -93,7 +90,6 @@ class Background(Task):
         self, answer: Raster, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
         """Errors of the background, and of the fixed fit after it was subtracted."""
-        del scoring
         if condition.truth is None:
             values, reasons = self.measure(Corrected(None))
             return Scores(values, reasons)
@@ -115,12 +111,7 @@ class Background(Task):
 
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
         """As the metrics pool them."""
-        del facts
         return corrected.STATISTICS.get(metric)
-
-    def example(self, condition: Condition) -> int | None:
-        """The first crop."""
-        return 0 if condition.truth is not None and condition.frames.n_frames else None
 
     def panels(self, answer: Raster, condition: Condition) -> Panels | None:
         """The first crop, its background, what was found and the difference."""
@@ -141,7 +132,6 @@ class Background(Task):
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """Errors, and how to read the fixed fit."""
-        del frame
         octaves = {name: facts.get("octaves") for name, facts in conditions.items()}
         return Section(
             columns=tuple(self.card.facts["headline"]),
@@ -167,7 +157,6 @@ class Background(Task):
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """One crop."""
-        del condition
         return ("crops", 1.0)
 
     def unit(self, answer: Raster, number: int) -> Raster:
@@ -176,16 +165,8 @@ class Background(Task):
 
 
 def truth_of(condition: Condition) -> BackgroundMaps:
-    """The true backgrounds of a condition.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    if not isinstance(condition.truth, BackgroundMaps):
-        raise ConfigError(
-            f"condition '{condition.name}' has no true backgrounds; take a source such as background_crops"
-        )
-    return condition.truth
+    """The true backgrounds of a condition (ConfigError: it has none)."""
+    return condition.known(BackgroundMaps, "true backgrounds; take a source such as background_crops")
 
 
 def _errors(answer: Raster, truth: BackgroundMaps) -> dict[str, Floats]:

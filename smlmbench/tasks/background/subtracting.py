@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import ArrayFrames
+from smlmbench.data.cutouts import crowded
 from smlmbench.errors import ConfigError, DoubtWarning, UnlikeWarning
 from smlmbench.formats import tiff
 from smlmbench.movies import Extent, Frames
@@ -150,13 +151,7 @@ def tell(model: Model, asked: Predicted) -> None:
 
 def share_close(table: Localizations, crop_nm: float) -> float:
     """Share of emitters with another one of their frame within half a crop along both axes; 0 of an empty table."""
-    from scipy.spatial import cKDTree
-
-    if not len(table):
-        return 0.0
-    apart = np.column_stack([table.frame * (2.0 * crop_nm), table.x_nm, table.y_nm])  # frames are never near
-    pairs = cKDTree(apart).query_pairs(crop_nm / 2, p=np.inf, output_type="ndarray")
-    return len(np.unique(pairs)) / len(table)
+    return float(crowded(table, crop_nm / 2).mean()) if len(table) else 0.0
 
 
 def _starts(size: int, side: int) -> list[int]:

@@ -21,7 +21,7 @@ from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.classification import pictures, predicting, rejecting
 from smlmbench.tasks.classification.answers import Answer, evidence_of, joined, log_loss, read_answer, write_answer
-from smlmbench.tasks.classification.section import confusion, photon_curves, section
+from smlmbench.tasks.classification.section import READING, confusion, photon_curves
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Tuned, Watch, mean_of_sums
 from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Along, Drawing, Section
@@ -56,7 +56,6 @@ class Classification(Task):
         self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Answer:
         """Scores of every unit."""
-        del whole
         parts: list[ClassScores] = [model.decoded(raw) for raw in model.raw(condition.frames, on_units)]
         if not parts:
             raise FormatError(f"condition '{condition.name}' has no units; give at least one")
@@ -72,7 +71,6 @@ class Classification(Task):
         self, answer: Answer, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Tuned:
         """The reject level, by the rule of `rejecting`."""
-        del scoring, extras
         return rejecting.choose(answer, condition)
 
     def at(self, answer: Answer, tuned: Mapping[str, float]) -> Answer:
@@ -81,7 +79,6 @@ class Classification(Task):
 
     def watch(self, answer: Answer, condition: Condition, scoring: Scoring) -> Watch:
         """Macro-F1 of all, of equal ones the smaller log loss; the mass is NaN where a score is not finite."""
-        del scoring
         evidence = evidence_of(answer, condition)
         if evidence is None:
             raise FormatError(f"condition '{condition.name}' has no labels to be watched on; give a labelled one")
@@ -95,7 +92,6 @@ class Classification(Task):
         self, answer: Answer, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
         """Every registered number, the interval of macro-F1 over units, what is known of each unit."""
-        del scoring, extras
         evidence = evidence_of(answer, condition)
         values, reasons = self.measure(evidence)
         if evidence is None:
@@ -116,12 +112,10 @@ class Classification(Task):
 
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
         """Macro-F1 of counts; shares are means."""
-        del facts
         return macro_f1 if metric == self.primary else mean_of_sums
 
     def facts(self, condition: Condition, scoring: Scoring) -> dict[str, Any]:
         """The names of the classes, for the page."""
-        del scoring
         return pictures.names(condition)
 
     def shown_of(self, condition: Condition) -> Condition | None:
@@ -130,17 +124,13 @@ class Classification(Task):
             return None
         return condition.part(0, min(pictures.MOST, condition.frames.n_frames))
 
-    def example(self, condition: Condition) -> int | None:
-        """The first unit."""
-        return 0 if condition.truth is not None and condition.frames.n_frames else None
-
     def panels(self, answer: Answer, condition: Condition) -> Panels | None:
         """Units in a grid, the said and the true class of each."""
         return pictures.panels(answer, condition)
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """What the numbers mean."""
-        return section(tuple(self.card.facts["headline"]), frame, conditions)
+        return Section(columns=tuple(self.card.facts["headline"]), reading=READING)
 
     def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
         """Accuracy against photons, and confusion matrices."""
@@ -154,12 +144,10 @@ class Classification(Task):
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """One thing in each unit."""
-        del condition
         return ("units", 1.0)
 
     def write(self, answer: Answer, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
         """A table with the class and the scores of each unit."""
-        del applied
         return [write_answer(answer, folder / f"{name}.csv")]
 
     def read(self, folder: Path, name: str) -> Answer | None:

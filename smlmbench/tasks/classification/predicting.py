@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import ArrayFrames
+from smlmbench.data.cutouts import Boxes
 from smlmbench.data.labelled_spectra import read_spectra
 from smlmbench.errors import ConfigError, FormatError
-from smlmbench.movies import Frames, blocks
+from smlmbench.movies import Frames
 from smlmbench.predictions import ClassScores, Floats, Ints, Localizations
 from smlmbench.tasks.classification.answers import Answer, joined, write_answer
 from smlmbench.tasks.contracts import Model
 from smlmbench.tasks.contracts.predicting import Predicted
 
 ENDING = "_classes.csv"
-BLOCK_VALUES = 1 << 22  # of the frames that are read at once
 SPECTRA = 4096  # at once
 
 
@@ -55,22 +55,11 @@ def _at_places(model: Model, asked: Predicted) -> tuple[Answer, dict[str, Floats
     places, frames = _checked(asked)
     names = tuple(str(name) for name in model.settings["classes"])
     scores = np.full((len(places), len(names)), np.nan, dtype=np.float32)
-    tall, wide = asked.unit_sides
-    top, left = (
-        np.floor(along / asked.pixel_size_nm).astype(np.int64) - side // 2
-        for along, side in ((places.y_nm, tall), (places.x_nm, wide))
-    )
-    inside = (top >= 0) & (left >= 0) & (top + tall <= frames.height) & (left + wide <= frames.width)
-    each = max(1, BLOCK_VALUES // (frames.height * frames.width))
-    for start, block in blocks(frames, each):
-        here = np.flatnonzero(inside & (places.frame >= start) & (places.frame < start + len(block)))
-        if len(here):
-            crops = [
-                block[frame - start, y : y + tall, x : x + wide]
-                for frame, y, x in zip(places.frame[here], top[here], left[here], strict=True)
-            ]
-            scores[here] = _scores(model, np.stack(crops), 2).scores
-        asked.on_units(start + len(block), frames.n_frames)
+    boxes = Boxes.around(places, asked.pixel_size_nm, *asked.unit_sides)
+    for rows, crops, done in boxes.pieces(frames, np.flatnonzero(boxes.within(frames))):
+        if len(rows):
+            scores[rows] = _scores(model, crops, 2).scores
+        asked.on_units(done, frames.n_frames)
     beside: dict[str, Floats | Ints] = {"frame": places.frame, "x_nm": places.x_nm, "y_nm": places.y_nm}
     return Answer(ClassScores(scores, names)), beside
 

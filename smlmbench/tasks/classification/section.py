@@ -1,15 +1,12 @@
 """What the page says of classes: how the numbers are read, accuracy against photons, confusion matrices."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from smlmbench.predictions import Floats
-from smlmbench.tasks.contracts.sections import Along, Drawing, Section
-
-if TYPE_CHECKING:
-    import pandas as pd
+from smlmbench.tasks.contracts.sections import Along, Drawing
 
 READING = (
     "Macro-F1 is the mean over the classes of F1, in percent, of all units of a known class; nothing is rejected for "
@@ -21,12 +18,6 @@ READING = (
 STRANGER, REJECTED = "stranger", "rejected"
 MOST = 8  # matrices, and panels of curves
 NEAR_CHANCE = 5.0  # percent of accuracy above that of guessing
-
-
-def section(headline: tuple[str, ...], frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
-    """The section of a board."""
-    del frame, conditions
-    return Section(columns=headline, reading=READING)
 
 
 def photon_curves(lines: Sequence[Along]) -> list[Drawing]:

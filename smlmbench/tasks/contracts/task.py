@@ -154,7 +154,6 @@ class Task(ABC):
 
     def seen_by(self, network: Callable[..., Any], condition: Condition) -> Condition:
         """As it comes to the graph of a network, which is all that runtimes have; by default as it is."""
-        del network
         return condition
 
     def refer(self, reference: Referee, condition: Condition) -> Any:
@@ -165,27 +164,22 @@ class Task(ABC):
         self, answer: Any, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Tuned:
         """Choose on validation, from answers without tuning to it and to its further sets; by default nothing."""
-        del answer, condition, scoring, extras
         return Tuned()
 
     def at(self, answer: Any, tuned: Mapping[str, float]) -> Any:
         """The part of an untuned answer that stays with what was chosen."""
-        del tuned
         return answer
 
     def doubts(self, condition: Condition) -> Misfit | None:
         """Whether a truth of a file belongs to its frames; by default nothing is looked at."""
-        del condition
         return None
 
     def finish(self, answer: Any, condition: Condition) -> Any:
         """A tuned answer with what is measured of it on the frames themselves, before it is scored and kept."""
-        del condition
         return answer
 
     def measuring(self, known: Mapping[str, float], stated: Mapping[str, float]) -> Measuring | None:
         """What `finish` measures of a streamed movie, or None; `known` is as `Condition.told`, `stated` the user's."""
-        del known, stated
         return None
 
     def seen(self, inputs: Iterable[NDArray[np.float32]], known: Mapping[str, float]) -> dict[str, Any]:
@@ -193,12 +187,10 @@ class Task(ABC):
 
         `known` is as `Condition.told`; empty where the task says nothing of it.
         """
-        del inputs, known
         return {}
 
     def fits(self, seen: Mapping[str, Any], frames: Frames) -> Fitting | None:
         """A movie beside what a training saw; None where nothing can be compared."""
-        del seen, frames
         return None
 
     # Numbers
@@ -226,12 +218,10 @@ class Task(ABC):
 
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
         """The function of pooled sums (..., K) behind a number of a condition, for its interval and differences."""
-        del metric, facts
         return mean_of_sums
 
     def facts(self, condition: Condition, scoring: Scoring) -> Mapping[str, Any]:
         """What the task can say of a condition beyond its own facts, asked where a row is scored."""
-        del condition, scoring
         return {}
 
     def gate(
@@ -275,9 +265,8 @@ class Task(ABC):
     # What people see, and files
 
     def example(self, condition: Condition) -> int | None:
-        """Number of the unit that shows most, or None where a condition has none to show."""
-        del condition
-        return None
+        """Number of the unit that shows most, by default the first, or None where a condition has none to show."""
+        return 0 if condition.truth is not None and condition.frames.n_frames else None
 
     def shown_of(self, condition: Condition) -> Condition | None:
         """The units that a picture shows, as a condition of their own: by default the example alone."""
@@ -285,7 +274,6 @@ class Task(ABC):
 
     def panels(self, answer: Any, condition: Condition) -> Panels | None:
         """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
-        del answer, condition
         return None
 
     def picture(self, answer: Any, condition: Condition) -> NDArray[np.uint8] | None:
@@ -298,14 +286,13 @@ class Task(ABC):
 
         The frame has the board's numbers: row, condition, metric, value, low, high, reason, unit, direction.
         """
-        del frame, conditions
         return Section(columns=tuple(self.card.facts.get("headline", ())))
 
-    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:  # noqa: ARG002
+    def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
         """Figures of a board from the profiles that its lines have stored, behind those of its section."""
         return ()
 
-    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:  # noqa: ARG002
+    def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
         """Figures over all data entries of a page, such as a sweep over conditions; by default there are none."""
         return ()
 
@@ -314,16 +301,14 @@ class Task(ABC):
 
         `taught` is the validation set of the data that rows were trained on.
         """
-        del answer, condition, taught
         return Untrue()
 
-    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:  # noqa: ARG002
+    def movie(self, rows: Sequence[AppliedRow]) -> MoviePart | None:
         """The page's part for a movie without truth, from what is stored of every row; None: nothing is said."""
         return None
 
     def work(self, condition: Condition) -> tuple[str, float] | None:
         """What a unit holds and how many on average, for rates such as `emitters_per_s`; None where nothing counts."""
-        del condition
         return None
 
     def write(self, answer: Any, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
@@ -331,17 +316,14 @@ class Task(ABC):
 
         `applied`: the data are the user's, without truth, so everything that may be wanted is written.
         """
-        del answer, folder, name, applied
         return []
 
     def read(self, folder: Path, name: str) -> Any:
         """What `write` wrote of an answer, as an answer; None where nothing is there."""
-        del folder, name
         return None
 
     def unit(self, answer: Any, number: int) -> Any:
         """The part of an answer that is about one unit, as if that were all; None where it says nothing of units."""
-        del answer, number
         return None
 
     def predict(self, model: Model, asked: Predicted) -> list[Path]:
@@ -350,7 +332,6 @@ class Task(ABC):
         Raises:
             ConfigError: The task writes no results of its own.
         """
-        del model, asked
         raise ConfigError(f"task {self.name} predicts nothing from a user's file")
 
     def compare(self, found: Any, truth: Any, options: Mapping[str, Any]) -> Scores:
@@ -359,7 +340,6 @@ class Task(ABC):
         Raises:
             ConfigError: The task compares no files.
         """
-        del found, truth, options
         raise ConfigError(f"task {self.name} compares no files; run a study with it")
 
 

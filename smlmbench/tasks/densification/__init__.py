@@ -14,7 +14,6 @@ import numpy as np
 from smlmbench import statistics
 from smlmbench.data.contracts import Condition
 from smlmbench.data.rendered import BESIDE
-from smlmbench.errors import ConfigError
 from smlmbench.figures import Panels
 from smlmbench.formats.tiff_image import write_plain
 from smlmbench.metrics.hallucinated_mass import FAR_NM, far_from
@@ -67,7 +66,6 @@ class Densification(Task):
         self, model: Model, condition: Condition, tuned: Chosen = None, *, whole: bool = True, on_units: OnUnits = None
     ) -> Image:
         """The dense image of every sparse one."""
-        del tuned, whole
         return np.concatenate([model.decoded(raw) for raw in model.raw(condition.frames, on_units)])
 
     def watch(self, answer: Image, condition: Condition, scoring: Scoring) -> Watch:
@@ -82,7 +80,6 @@ class Densification(Task):
         self, answer: Image, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
         """Means over the images that have a number, the reason where none has."""
-        del extras
         if condition.truth is None:
             return Scores({}, dict.fromkeys(self.card.facts["headline"], "the condition has no dense images"))
         found: list[Scored] = []
@@ -104,10 +101,6 @@ class Densification(Task):
                 intervals[name] = drawn.low, drawn.high
         reasons = {name: reason for name, reason in reasons.items() if name not in means}
         return Scores(means, reasons, intervals, by_image, by_color(found))
-
-    def example(self, condition: Condition) -> int | None:
-        """The first image."""
-        return 0 if condition.truth is not None and condition.frames.n_frames else None
 
     def panels(self, answer: Image, condition: Condition) -> Panels | None:
         """Sparse image, answer and dense image of the first unit, all colours added up."""
@@ -152,21 +145,14 @@ class Densification(Task):
 
     def write(self, answer: Image, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
         """The first image, its colours added up, unless everything is wanted."""
-        del applied
         path = folder / f"{name}_dense.tif"
         write_plain(path, answer[0].sum(axis=0))
         return [path]
 
 
 def truth_of(condition: Condition) -> DenseStructure:
-    """The dense images of a condition.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    if not isinstance(condition.truth, DenseStructure):
-        raise ConfigError(f"condition '{condition.name}' has no dense images; give a source that renders some")
-    return condition.truth
+    """The dense images of a condition (ConfigError: it has none)."""
+    return condition.known(DenseStructure, "dense images; give a source that renders some")
 
 
 def build(name: str, catalog: Catalog) -> Densification:

@@ -158,7 +158,6 @@ class Localization(Task):
 
     def sums(self, metric: str, per_unit: "pd.DataFrame") -> Floats | None:
         """Counts and squared errors of each frame (frames, len(SUMS))."""
-        del metric
         frame = per_unit.rename(columns=ALIASES)
         if not {"tp", "fp", "fn"} <= set(frame.columns):
             return None

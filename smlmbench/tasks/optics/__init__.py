@@ -100,7 +100,6 @@ class Optics(Task):
         self, answer: Seen, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Tuned:
         """As the inner task."""
-        del extras
         return self.inner.tune(answer.inner, _shown(condition, answer.frames), scoring)
 
     def at(self, answer: Seen, tuned: Mapping[str, float]) -> Seen:
@@ -115,7 +114,6 @@ class Optics(Task):
         self, answer: Seen, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
         """The inner task's scores, and what is said of the mask."""
-        del extras
         found = self.inner.score(answer.inner, _shown(condition, answer.frames), scoring)
         if answer.mask is None:
             absent = {name: NO_MASK for one in self._own for name in one.CARD["gives"]}

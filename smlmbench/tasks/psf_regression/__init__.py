@@ -61,7 +61,6 @@ class PsfRegression(Task):
             SizeError: Crops of another size than the network learned.
             ConfigError: Counts, and it learned photons, or the other way round.
         """
-        del tuned, whole
         side, frames = model.settings.get("side_px"), condition.frames
         if model.settings.get("photons", condition.calibrated) != condition.calibrated:
             seen, learned = ("photons", "counts")[:: 1 if condition.calibrated else -1]
@@ -82,7 +81,6 @@ class PsfRegression(Task):
 
     def watch(self, answer: Parameters, condition: Condition, scoring: Scoring) -> Watch:
         """RMSE over the bound, or over the spread of the truth where no bound is known."""
-        del scoring
         errors = errors_of(answer, table_of(condition))
         values, _ = self.measure(errors)
         reached = values.get(self.primary, values.get("relative_rmse", math.nan))
@@ -96,7 +94,6 @@ class PsfRegression(Task):
         self, answer: Parameters, condition: Condition, scoring: Scoring, extras: Mapping[str, Any] | None = None
     ) -> Scores:
         """All numbers of the parameters that are asked, with the interval of the primary over crops."""
-        del scoring, extras
         if condition.truth is None:
             return Scores({}, dict.fromkeys(self.card.facts["headline"], NO_TRUTH))
         errors = errors_of(answer, table_of(condition))
@@ -124,7 +121,6 @@ class PsfRegression(Task):
 
     def statistic(self, metric: str, facts: Mapping[str, Any]) -> Statistic | None:
         """The geometric mean of ratios for the primary."""
-        del facts
         return ratio_of if metric == self.primary else mean_of_sums
 
     def example(self, condition: Condition) -> int | None:
@@ -137,7 +133,6 @@ class PsfRegression(Task):
 
     def section(self, frame: "pd.DataFrame", conditions: Mapping[str, Mapping[str, Any]]) -> Section:
         """RMSE beside the bound of every parameter that is asked."""
-        del frame, conditions
         return section.section(tuple(self.card.facts["headline"]))
 
     def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
@@ -152,7 +147,6 @@ class PsfRegression(Task):
 
     def write(self, answer: Parameters, folder: Path, name: str, *, applied: bool = False) -> list[Path]:
         """A csv with a line for each crop."""
-        del applied
         import pandas as pd
 
         path = folder / f"{name}.csv"
@@ -187,14 +181,8 @@ def joined(parts: list[Parameters]) -> Parameters:
 
 
 def table_of(condition: Condition) -> ParameterTable:
-    """The true parameters of a condition.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    if not isinstance(condition.truth, ParameterTable):
-        raise ConfigError(f"condition '{condition.name}' has no table of parameters; give crops such as psf_crops")
-    return condition.truth
+    """The true parameters of a condition (ConfigError: it has none)."""
+    return condition.known(ParameterTable, "table of parameters; give crops such as psf_crops")
 
 
 def build(name: str, catalog: Catalog) -> PsfRegression:

@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlmbench.data.contracts import ArrayFrames
+from smlmbench.data.cutouts import Boxes
 from smlmbench.errors import ConfigError
-from smlmbench.movies import blocks
 from smlmbench.predictions import FIXED, Floats, Ints, Localizations
 from smlmbench.tasks.contracts import Model
 from smlmbench.tasks.contracts.predicting import Predicted
 
-READ_FRAMES = 64
 PLACES = ("x_nm", "y_nm")
 
 
@@ -25,24 +24,19 @@ def predicted(model: Model, asked: Predicted) -> Localizations:
     """
     side, pixel_nm, frames = int(model.settings["side_px"]), asked.pixel_size_nm, asked.frames
     places = _places(asked, side)
-    left, top = (np.round(at / pixel_nm - side / 2).astype(np.int64) for at in (places.x_nm, places.y_nm))
-    fits = (left >= 0) & (top >= 0) & (left + side <= frames.width) & (top + side <= frames.height)
-    fits &= (places.frame >= 0) & (places.frame < frames.n_frames)
-    if not fits.any():
+    boxes = Boxes.nearest(places.frame, places.x_nm / pixel_nm, places.y_nm / pixel_nm, side)
+    fit = np.flatnonzero(boxes.within(frames))
+    if not len(fit):
         raise ConfigError(
             f"none of {len(places)} places has a crop of {side} x {side} px within {frames.n_frames} frames of "
             f"{frames.width} x {frames.height} px; see whether the table is of this movie, and its unit"
         )
     found: dict[str, Floats] = {}
-    steps = np.arange(side)
-    for first, block in blocks(frames, READ_FRAMES):
-        rows = np.flatnonzero(fits & (places.frame >= first) & (places.frame < first + len(block)))
+    for rows, crops, done in boxes.pieces(frames, fit):
         if len(rows):
-            lines, columns = top[rows, None] + steps, left[rows, None] + steps
-            crops = block[(places.frame[rows] - first)[:, None, None], lines[:, :, None], columns[:, None]]
-            _answered(model, np.ascontiguousarray(crops), rows, len(places), found)
-        asked.on_units(first + len(block), frames.n_frames)
-    for name, corner in zip(PLACES, (left, top), strict=True):
+            _answered(model, crops, rows, len(places), found)
+        asked.on_units(done, frames.n_frames)
+    for name, corner in zip(PLACES, (boxes.left, boxes.top), strict=True):
         if name in found:
             found[name] += corner * pixel_nm
     return _table(found, places)
