@@ -34,7 +34,7 @@ class Boxes:
         return cls(table.frame, left, top, tall, wide)
 
     @classmethod
-    def nearest(cls, frame: Ints, x_px: Floats, y_px: Floats, side: int, moved: Sequence[Any] = (0, 0)) -> Self:
+    def nearest(cls, frame: Ints, x_px: Floats, y_px: Floats, side: int, moved: Sequence[Any] | Ints = (0, 0)) -> Self:
         """Square ones whose middles are nearest to positions in pixels, moved by whole pixels along x and y."""
         left, top = (np.round(at - side / 2).astype(np.int64) + by for at, by in zip((x_px, y_px), moved, strict=True))
         return cls(frame, left, top, side, side)
