@@ -12,8 +12,8 @@ from smlmbench.cli import app
 PAGES = sorted((ROOT / "docs" / "paths").glob("*.md"))
 SMALL = ["data.0.train.simulate.field_px=16", "data.0.val={simulate: {frames: 12}}",
          "data.0.test.density-1.simulate.frames=12", "models.1={name: fid_storm, blocks: 1, width: 0.25}",
-         "losses=[{name: l1l2, lambda: 200}]", "training.samples=160", "training.validations=1", "repeats=1",
-         "references=[truth, blank]", "timing.sizes_px=[16]"]  # fmt: skip
+         "losses=[{name: l1l2, lambda: 200}]", "training.samples=320", "training.lr=3e-3", "training.validations=1",
+         "repeats=1", "references=[truth, blank]", "timing.sizes_px=[16]"]  # fmt: skip
 # What is added to a command, by its first words; the last that fits counts.
 ADDED = {
     "run cells.yaml": sets(TINY),
