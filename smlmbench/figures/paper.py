@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from smlmbench.errors import ConfigError
 from smlmbench.figures.layout import Rows, logarithmic, tidy
@@ -118,7 +118,7 @@ def _ends(axis: "Axes", x: float, low: float, high: float, colour: str) -> None:
 def _paper() -> Iterator[None]:
     import matplotlib as mpl
 
-    with drawing_style(), mpl.rc_context(STYLE):
+    with drawing_style(), mpl.rc_context(cast("Any", STYLE)):
         yield
 
 
