@@ -19,7 +19,7 @@ def command(
     What has no doi is a @misc with what its card states. The paragraph, behind it as comments, holds the settings of
     data, training, protocol and versions.
 
-    Example: smlmbench cite microtubules-2d > microtubules.bib
+    Example: smlmbench cite microtubules-2d --store mlruns
     """
     from smlmbench.run.using.finding import study_name
 
