@@ -128,7 +128,7 @@ def image(raw: Tensor, settings: Mapping[str, Any]) -> Tensor:
 
     With `image_scale` among the settings (networks that learned target images): in the unit of these.
     """
-    unit: Tensor = raw.float().clamp_min(0).sum(dim=1) / settings["amplitude"]
+    unit: Tensor = raw[:, : colours_of(settings)].float().clamp_min(0).sum(dim=1) / settings["amplitude"]
     return unit * settings["image_scale"] if "image_scale" in settings else unit
 
 
@@ -141,7 +141,7 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
     threshold: decoding at a low one and keeping `probability > threshold` gives the same rows.
 
     Args:
-        raw: (B, K, U*H, U*W) in label units, of K colours.
+        raw: (B, K, U*H, U*W) in label units, of K colours; further maps are those of a kind that builds on this one.
         settings: All of the card, and `pixel_size_nm` (the camera pixel), which the caller adds.
         threshold: Score that a detection must exceed, >= 0.
 
@@ -154,7 +154,7 @@ def decode(raw: Tensor, settings: Mapping[str, Any], threshold: float) -> Locali
         raise ConfigError("raster: settings have no pixel_size_nm; add the camera pixel in nm before decoding")
     fine_nm = settings["pixel_size_nm"] / settings["upsampling"]
     colours = colours_of(settings)
-    maps = raw.detach().float().clamp_min(0).flatten(0, 1)
+    maps = raw[:, :colours].detach().float().clamp_min(0).flatten(0, 1)
     radius = _radius(settings)
     found = peaks(maps[:, None], (0, radius, radius))
     score = found.mass / settings["amplitude"]

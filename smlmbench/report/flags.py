@@ -3,8 +3,10 @@
 from collections import Counter
 from itertools import product
 
+from smlmbench.report.boards.intervals import gap
 from smlmbench.report.model import Board, Entry, read_json
 
+SEVERAL = 2  # repeats, from which there is an interval between them
 APPLIED = "applied"  # folder of a run's movies without truth
 UNFINISHED = ("planned", "running", "interrupted")
 
@@ -26,6 +28,24 @@ def against_references(board: Board, entry: Entry) -> list[str]:
         elif not reference.is_ceiling and not better and ours != theirs:
             said.append(f"{'worse than' if down else 'below'} {reference.label}, which needs no training ({numbers})")
     return said
+
+
+def not_surely(board: Board, entry: Entry) -> list[str]:
+    """Say where a pick with repeats is better than every row without training, but not by the interval."""
+    value = entry.get(None, board.primary).value
+    known = [one for one in board.references if not one.is_ceiling and one.get(None, board.primary).value is not None]
+    if value is None or not known or not entry.picked or len(entry.scored_rows) < SEVERAL:
+        return []
+    sign = -1.0 if board.asked.falls(board.primary) else 1.0
+    best = max(known, key=lambda one: sign * (one.get(None, board.primary).value or 0.0))
+    if not board.better(value, best.get(None, board.primary).value or 0.0, board.primary):
+        return []
+    found = gap(entry, best, board, board.primary, board.conditions)
+    if found.verdict == "win" or found.low is None or found.high is None or found.value is None:
+        return []
+    over = "better than" if sign < 0 else "above"
+    ends = f"{found.value:+.3g} [{found.low:+.3g}, {found.high:+.3g}]"
+    return [f"not surely {over} {best.label}, the best row without training (difference {ends})"]
 
 
 def incomplete(entry: Entry) -> list[str]:

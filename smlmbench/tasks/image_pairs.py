@@ -35,6 +35,7 @@ CARD = {
     "facts": {
         "primary": "nmse_star",
         "direction": "down",
+        "most_lost": 0.01,
         "headline": ["nmse_star", "ssim", "ms_ssim", "psnr", "nmse"],
         "truths": ["target_images"],
         "default_for": ["target_images"],

@@ -220,6 +220,19 @@ def test_rows_below_a_reference_are_flagged_in_words(builder):
     assert [entry.name for entry in board.entries] == ["strong", "peaks", "weak"]
 
 
+def test_a_row_that_is_above_the_best_reference_by_chance_says_so(builder):
+    builder.trained("clear", [0.9, 0.9, 0.9])
+    builder.trained("shaky", [0.9, 0.6, 0.65])
+    builder.reference("peaks", {"low": frames(0.7, 20)})
+    builder.reference("weak", {"low": frames(0.2, 20)})
+    board = board_of(builder)
+    assert line(board, "clear").flags == []
+    (flag,) = line(board, "shaky").flags
+    assert flag.startswith("not surely above peaks, the best row without training (difference +")
+    low, high = map(float, flag.partition("[")[2].rstrip("])").split(","))
+    assert low < 0 < high
+
+
 def test_a_row_without_the_primary_number_is_compared_by_its_image(builder):
     for repeat in range(2):
         builder.done(builder.cell("net", repeat), {"low": {"efficiency": 50.0, "nmse_star": 0.9}}, val=50.0)

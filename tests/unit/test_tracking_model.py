@@ -67,3 +67,24 @@ def test_an_example_that_would_fix_a_size_is_refused(store):
     run = open_run(store, store.ensure_experiment("fish"), role="cell", name="row")
     with run, pytest.raises(SizeError, match="B, H and W of at least 2"):
         log_model(run, torch.nn.Identity(), name="x", example=np.zeros((1, 1, 8, 8), np.float32))
+
+
+def test_a_model_of_crops_of_one_size_is_logged_for_that_size(store):
+    import mlflow.pytorch
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(35, 3))
+    model.__dict__["unit_sides"] = (5, 7)
+    number = store.ensure_experiment("fish")
+    with open_run(store, number, role="cell", name="row") as run:
+        model_id = log_model(run, model, name="dense", example=np.zeros((2, 1, 5, 7), np.float32))
+    (found,) = store.client.search_logged_models([number])
+    assert found.model_id == model_id
+    shapes = mlflow.models.Model.load(
+        store.artifacts / "fish" / "models" / model_id / "artifacts" / "MLmodel"
+    ).signature
+    assert shapes.inputs.inputs[0].shape == (-1, 1, 5, 7)
+    assert shapes.outputs.inputs[0].shape == (-1, 3)
+    crops = torch.rand(4, 1, 5, 7)
+    with torch.no_grad():
+        assert torch.allclose(mlflow.pytorch.load_model(found.artifact_location)(crops), model(crops), atol=1e-6)

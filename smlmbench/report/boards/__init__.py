@@ -11,7 +11,15 @@ from smlmbench.report.boards.intervals import estimate
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.ranking import mark_front, rank
 from smlmbench.report.boards.rows import combination
-from smlmbench.report.flags import against_references, board_notes, halved, incomplete, mixed_formats, unlike
+from smlmbench.report.flags import (
+    against_references,
+    board_notes,
+    halved,
+    incomplete,
+    mixed_formats,
+    not_surely,
+    unlike,
+)
 from smlmbench.report.model import Board, Entry, Row, mean
 from smlmbench.tasks.contracts.sections import Section
 
@@ -70,7 +78,7 @@ def _fill(board: Board, rows: Sequence[Row]) -> None:
     rank(board)
     mark_front(board)
     for entry in trained:
-        entry.flags += against_references(board, entry) + incomplete(entry)
+        entry.flags += against_references(board, entry) + not_surely(board, entry) + incomplete(entry)
         entry.flags += halved(entry) + mixed_formats(entry) + unlike(entry)
     found = numbers(board)
     said = set(found["metric"][(found["line"] < len(board.entries)) & (found["condition"] != "")])

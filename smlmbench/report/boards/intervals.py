@@ -78,9 +78,12 @@ class Sample:
 def gap(leader: Entry, other: Entry, board: Board, metric: str, conditions: Sequence[str]) -> Gap:
     """Paired difference leader - other of the mean over conditions, over the repeats that both have.
 
-    Numbers with sums per frame are compared over (seed, frame block), the others over the seeds alone.
+    Numbers with sums per frame are compared over (seed, frame block), the others over the seeds alone. A reference is
+    the same beside every repeat.
     """
     ours, theirs = samples([leader, other], board, metric, conditions)
+    if other.is_reference and len(theirs) == 1:
+        theirs = dict.fromkeys(ours, next(iter(theirs.values())))
     return _gap(ours, theirs, upwards=not board.asked.falls(metric))
 
 

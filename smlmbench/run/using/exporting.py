@@ -102,7 +102,8 @@ def _same(graph: Graph, target: Path) -> bool:
 def _compare(graph: Graph, form: str, path: Path) -> Parity:
     step, channels = graph.multiple_px, graph.channels
     sides = [graph.sides] if graph.sides else [(high + -high % step, wide + -wide % step) for high, wide in SIDES_PX]
-    shapes = [(1, channels, *each) for each in sides]
+    # of one unit a network may tell a single number, which has no range
+    shapes = [(8 if graph.sides else 1, channels, *each) for each in sides]
     kind = CHECKED_AS.get(form, form)
     if path.suffix != ".zip":
         return check_parity(graph, kind, path, shapes)

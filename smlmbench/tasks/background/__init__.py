@@ -1,6 +1,6 @@
 """Background: what lies beneath the emitter of a crop; scored by its error and by a fixed fit after subtraction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -24,7 +24,6 @@ from smlmbench.tasks.background import subtracting, sweeps
 from smlmbench.tasks.background.fixed import Fitted, fitted
 from smlmbench.tasks.background.subtracting import side_of
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Scores, Task, Watch
-from smlmbench.tasks.contracts.gating import Answers, Gate
 from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Drawing, Section, Told
 from smlmbench.truths.background_maps import BackgroundMaps
@@ -38,6 +37,7 @@ CARD = {
     "facts": {
         "primary": "background_rmse",
         "direction": "down",
+        "most_lost": 0.01,
         "headline": [
             "background_rmse",
             "fit_spread_nm",
@@ -63,7 +63,6 @@ READING = (
     "no_background what it makes of uncorrected crops, edge_median what a constant does.",
 )
 
-MOST_LOST = 0.01  # of the primary, by a reduced number format
 BEST: WeakKeyDictionary[Any, Fitted] = WeakKeyDictionary()
 
 
@@ -118,12 +117,6 @@ class Background(Task):
         """As the metrics pool them."""
         del facts
         return corrected.STATISTICS.get(metric)
-
-    def gate(
-        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
-    ) -> Gate:
-        """As of every task; at most a hundredth of the mean background may be lost."""
-        return super().gate(pairs, scoring, most_lost)
 
     def example(self, condition: Condition) -> int | None:
         """The first crop."""

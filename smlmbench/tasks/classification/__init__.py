@@ -4,7 +4,7 @@ Everything is scored at full acceptance but for what says otherwise; strangers, 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from smlmbench.tasks.classification import pictures, predicting, rejecting
 from smlmbench.tasks.classification.answers import Answer, evidence_of, joined, log_loss, read_answer, write_answer
 from smlmbench.tasks.classification.section import confusion, photon_curves, section
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Tuned, Watch, mean_of_sums
-from smlmbench.tasks.contracts.gating import Answers, Gate
 from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Along, Drawing, Section
 
@@ -36,6 +35,7 @@ CARD = {
     "facts": {
         "primary": "macro_f1",
         "direction": "up",
+        "most_lost": 0.5,
         "keeps_table": False,
         "headline": ["macro_f1", "accuracy", "utilisation_at_1", "accuracy_at_90", "coverage", "accuracy_kept",
                      "strangers_kept", "ece"],
@@ -46,7 +46,6 @@ CARD = {
     },
 }  # fmt: skip
 
-MOST_LOST = 0.5  # of macro-F1, by which a reduced number format may be worse
 TIE = 0.01  # points of macro-F1 that a unit of log loss is worth: few units are often all right
 
 
@@ -119,15 +118,6 @@ class Classification(Task):
         """Macro-F1 of counts; shares are means."""
         del facts
         return macro_f1 if metric == self.primary else mean_of_sums
-
-    def gate(
-        self,
-        pairs: Iterable[tuple[Answers, Answers, Condition]],
-        scoring: Scoring,
-        most_lost: float = MOST_LOST,
-    ) -> Gate:
-        """At most half a point of macro-F1 lost."""
-        return super().gate(pairs, scoring, most_lost)
 
     def facts(self, condition: Condition, scoring: Scoring) -> dict[str, Any]:
         """The names of the classes, for the page."""

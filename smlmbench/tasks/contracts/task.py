@@ -7,9 +7,9 @@ has a default that suits a task with nothing to tune, no further frozen sets and
 Facts of a card: `primary`, `direction`, `headline` (names of numbers, in the order of the columns), `truths` (kinds of
 truth that it takes), `default_for` (kinds of truth whose data are its own where a study names no task), `inner` (a task
 whose metrics are its own too), `extras` (further frozen sets that sources draw for it), `doubts`, `compares`, `fits`
-(True where it has a method of that name), `predicts` (endings of the files that `predict` writes; absent where what it
-finds are localizations), `whole_units` (True where inputs are never cut, padded or tiled: networks are told their
-sides).
+(True where it has a method of that name), `most_lost` (of the primary, by a reduced number format), `predicts` (endings
+of the files that `predict` writes; absent where what it finds are localizations), `whole_units` (True where inputs are
+never cut, padded or tiled: networks are told their sides).
 """
 
 from abc import ABC, abstractmethod
@@ -235,14 +235,16 @@ class Task(ABC):
         return {}
 
     def gate(
-        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
+        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float | None = None
     ) -> Gate:
         """Hold a reduced number format to fp32 on every test condition; `pairs`: its answers, fp32's, the condition.
 
-        By default the paired interval of the primary must exclude that more than `most_lost` (in its unit) is lost.
+        By default the paired interval of the primary must exclude that more than `most_lost` (in its unit; the fact of
+        that name, else 1 of 100) is lost.
         """
         import pandas as pd
 
+        most_lost = float(self.card.facts.get("most_lost", MOST_LOST)) if most_lost is None else most_lost
         found: list[list[float]] = [[], []]
         lost: list[float] = []
         for *sides, condition in pairs:

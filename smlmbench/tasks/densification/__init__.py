@@ -36,6 +36,7 @@ CARD = {
     "facts": {
         "primary": "ms_ssim",
         "direction": "up",
+        "most_lost": 0.01,
         "headline": ["ms_ssim", "hallucinated", "nrmse", "psnr", "rsp"],
         "truths": ["dense_structure"],
         "default_for": ["dense_structure"],

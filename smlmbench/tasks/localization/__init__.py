@@ -175,10 +175,10 @@ class Localization(Task):
             return None
 
     def gate(
-        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
+        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float | None = None
     ) -> Gate:
         """At most one point of efficiency and 2 % of rho_med lost, and no more false detections."""
-        return gate.judge(pairs, scoring, most_lost)
+        return gate.judge(pairs, scoring, MOST_LOST if most_lost is None else most_lost)
 
     def facts(self, condition: Condition, scoring: Scoring) -> dict[str, Any]:
         """What the physical limit says of it."""

@@ -22,7 +22,7 @@ from smlmbench.registry import Catalog
 from smlmbench.statistics import Statistic
 from smlmbench.study.schema import Scoring
 from smlmbench.tasks.contracts import Chosen, Model, OnUnits, Referee, Scores, Task, Tuned, Watch
-from smlmbench.tasks.contracts.gating import MOST_LOST, Answers, Gate
+from smlmbench.tasks.contracts.gating import Answers, Gate
 from smlmbench.tasks.contracts.predicting import Predicted
 from smlmbench.tasks.contracts.sections import Along, Drawing, Section, Told
 from smlmbench.tasks.optics import gain
@@ -147,7 +147,7 @@ class Optics(Task):
         return self.inner.facts(condition, scoring)
 
     def gate(
-        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float = MOST_LOST
+        self, pairs: Iterable[tuple[Answers, Answers, Condition]], scoring: Scoring, most_lost: float | None = None
     ) -> Gate:
         """As the inner task."""
         inside = (

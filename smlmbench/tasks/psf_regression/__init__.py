@@ -36,6 +36,7 @@ CARD = {
     "facts": {
         "primary": "crlb_ratio",
         "direction": "down",
+        "most_lost": 0.05,
         "headline": ["crlb_ratio", "own_ratio", "relative_rmse"],
         "truths": ["parameter_table"],
         "default_for": ["parameter_table"],
