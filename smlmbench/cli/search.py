@@ -45,7 +45,8 @@ def command(asked: _Asked) -> None:
     with Reporter() as reporter:
         finished = run_searches(loaded, opened, reporter, options_of(**asked.running()))
     emit(summary(finished))
-    shown_by = command_line("optuna-dashboard", address(opened.optuna_path))
+    files = ("--artifact-dir", str(opened.optuna_files)) if opened.optuna_files.exists() else ()
+    shown_by = command_line("optuna-dashboard", address(opened.optuna_path), *files)
     note(f"look at the trials with (after pip install optuna-dashboard): {shown_by}")
     if not finished.statuses or fell_short(finished):
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smlmbench.patience import at_once
 from smlmbench.search.pruning import Judge, Rule
+from smlmbench.search.showing import attach, write_note
 from smlmbench.search.storage import HEARTBEAT_S, accepted, open_storage, retry
 from smlmbench.seeds import derive_seed
 from smlmbench.study.planning.spaces import Axis
@@ -99,6 +101,14 @@ class Searcher:
         for key, value in facts.items():
             if self._study.user_attrs.get(key) != value:
                 self._study.set_user_attr(key, value)
+
+    def explain(self, text: str, number: int | None = None) -> None:
+        """Set the Markdown note of the search, or of a trial, for the dashboard."""
+        write_note(self._storage, self._id, text, None if number is None else self._trial_id(number))
+
+    def attach(self, number: int, name: str, content: bytes, folder: Path) -> None:
+        """Show a file on a trial in the dashboard, before the trial is told; files of all searches lie in `folder`."""
+        attach(self._storage, self._trial_id(number), name, content, folder)
 
     def begin_with(self, values: Mapping[str, Any]) -> None:
         """Queue settings to be tried first, once."""

@@ -32,6 +32,10 @@ ADDRESSES = (
     " where experiment_id = :id and substr(artifact_uri, 1, length(:old) + 1) = :old || '/'",
     "update logged_models set artifact_location = :new || substr(artifact_location, length(:old) + 1)"
     " where experiment_id = :id and substr(artifact_location, 1, length(:old) + 1) = :old || '/'",
+    "update model_versions set source = :new || substr(source, length(:old) + 1)"
+    " where substr(source, 1, length(:old) + 1) = :old || '/'",
+    "update model_versions set storage_location = :new || substr(storage_location, length(:old) + 1)"
+    " where substr(storage_location, 1, length(:old) + 1) = :old || '/'",
     "update experiments set artifact_location = :new where experiment_id = :id",
 )
 

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from smlmbench.errors import SizeError
 from smlmbench.tracking.runs import Run
+from smlmbench.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.models import Model
     from torch import nn
+
+CHAMPION = "champion"
 
 
 def log_model(
@@ -72,6 +75,31 @@ def log_model(
     if linked:
         client.log_batch(run.run_id, metrics=linked)
     return number
+
+
+def crown(store: Store, name: str, model_id: str) -> str:
+    """Give a logged model the alias `champion` of a registered model, for `models:/<name>@champion`.
+
+    It becomes a version of it, once; the registered model is made if absent.
+
+    Returns:
+        The number of the version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client, number = store.client, str(model_id)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    logged = client.get_logged_model(number)
+    known = client.search_model_versions(f"name='{name}'")  # without the ids of their models
+    version = next((each for each in known if each.source == logged.artifact_location), None)
+    if version is None:
+        version = client.create_model_version(name, logged.artifact_location, logged.source_run_id, model_id=number)
+    client.set_registered_model_alias(name, CHAMPION, version.version)
+    return str(version.version)
 
 
 def _save(

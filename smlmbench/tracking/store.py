@@ -62,6 +62,11 @@ class Store:
         """The database of searches."""
         return self.home / "optuna.db"
 
+    @property
+    def optuna_files(self) -> Path:
+        """Folder of the files that its dashboard shows on trials; made by the first search."""
+        return self.home / "optuna_files"
+
     def describe(self) -> str:
         """One line for the start of a command."""
         if self.served:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from functools import partial
 
+import optuna
 import psutil
 import pytest
 from tiny_study import Listener, run, write
@@ -112,6 +113,18 @@ def test_every_trial_is_a_run_that_it_names(found):
         assert (run.tags["optuna.study"], run.tags["optuna.trial"]) == (found.run.name, str(trial.number))
         assert float(run.params["lambda"]) == pytest.approx(trial.values["lambda"], rel=1e-4)
         assert "mlflow.parentRunId" not in run.tags
+        assert trial.facts["mlflow"].endswith(f"/#/experiments/{run.experiment_id}/runs/{run.run_id}")
+
+
+def test_the_dashboard_has_an_example_of_every_trial_and_a_note_of_the_search(found):
+    study = optuna.load_study(study_name=found.run.name, storage=address(found.store.optuna_path))
+    for trial in study.trials:
+        (meta,) = optuna.artifacts.get_all_artifact_meta(trial, storage=study._storage)
+        picture = (found.store.optuna_files / meta.artifact_id).read_bytes()
+        assert (meta.mimetype, picture[:4]) == ("image/png", b"\x89PNG")
+    note = study._storage.get_study_system_attrs(study._study_id)["dashboard:note_str:0"]
+    assert note.startswith("**fid_storm on sim**, study `tiny`: maximize `val/efficiency`; sampler tpe, pruner none.")
+    assert study.user_attrs["page"].endswith("/reports/tiny/leaderboard.html")
 
 
 def test_only_the_pick_and_the_defaults_are_tested(found):

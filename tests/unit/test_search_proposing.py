@@ -4,6 +4,7 @@ import itertools
 import math
 import shutil
 
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -288,3 +289,22 @@ def test_collapsed_trials_have_no_part_in_importances(tmp_path):
                 search.tell(one.number, "collapsed" if collapsed else "failed", {"n_params": 1.0})
             shares.append(search.importances())
     assert shares[0] == shares[1] != {}
+
+
+def test_the_dashboard_reads_notes_and_finds_the_file_of_a_trial(tmp_path):
+    notes = pytest.importorskip("optuna_dashboard._note", reason="optuna-dashboard is not installed")
+    with searcher(tmp_path / "a.db") as search:
+        search.explain("long " * 1000)
+        search.explain("**what** is searched")
+        number = search.ask().number
+        search.attach(number, "example.png", b"picture", tmp_path / "files")
+        search.tell(number, "done", {"val/score": 0.5})
+        search.explain("[its run](http://x)", number)
+        study = optuna.load_study(study_name="s", storage=open_storage(address(tmp_path / "a.db")))
+        assert notes.get_note(study) == "**what** is searched", "the rest of a longer one is gone"
+        told = study._storage.get_study_system_attrs(study._study_id)
+        assert notes.get_note_from_system_attrs(told, study.trials[0]._trial_id)["body"] == "[its run](http://x)"
+        (meta,) = optuna.artifacts.get_all_artifact_meta(study.trials[0], storage=study._storage)
+        assert (meta.filename, meta.mimetype) == ("example.png", "image/png")
+        assert (tmp_path / "files" / meta.artifact_id).read_bytes() == b"picture"
+        assert study.metric_names == ["val/score"]

@@ -1,9 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from smlmbench.errors import SizeError
-from smlmbench.tracking.logged_model import log_model
+from smlmbench.tracking.logged_model import crown, log_model
 from smlmbench.tracking.runs import Run, open_run
+from smlmbench.tracking.store import open_store
 
 torch = pytest.importorskip("torch")
 
@@ -88,3 +91,17 @@ def test_a_model_of_crops_of_one_size_is_logged_for_that_size(store):
     crops = torch.rand(4, 1, 5, 7)
     with torch.no_grad():
         assert torch.allclose(mlflow.pytorch.load_model(found.artifact_location)(crops), model(crops), atol=1e-6)
+
+
+def test_the_champion_is_one_version_and_moves_with_the_store(store, tmp_path):
+    number = store.ensure_experiment("fish")
+    with open_run(store, number, role="cell", name="row") as run:
+        logged = [store.client.create_logged_model(number, name=name, source_run_id=run.run_id) for name in "ab"]
+    first, second = (each.model_id for each in logged)
+    assert [crown(store, "fish", model_id) for model_id in (first, first, second)] == ["1", "1", "2"]
+    champion = store.client.get_model_version_by_alias("fish", "champion")
+    assert (str(champion.version), champion.run_id, champion.source) == ("2", run.run_id, logged[1].artifact_location)
+    assert crown(store, "fish", first) == "1", "the alias goes back without a third version"
+    copy = open_store(shutil.copytree(store.home, tmp_path / "copy"))
+    assert copy.client.get_model_version_download_uri("fish", "1").startswith(copy.artifacts.as_uri())
+    assert copy.client.get_model_version_by_alias("fish", "champion").source.startswith(copy.artifacts.as_uri())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from smlmbench.errors import ConfigError
 from smlmbench.run.searching.costs import Costs
 from smlmbench.run.searching.record import Hunted, final_cells, log_search
+from smlmbench.run.searching.shown import Shown
 from smlmbench.run.searching.trials import Outcome, as_trial, run_trial, run_trial_spec
 from smlmbench.run.session import Session
 from smlmbench.run.slots import Slots, is_afar, open_workers, width
@@ -149,6 +150,7 @@ class _Hunt:
     def __init__(self, loaded: Loaded, space: Space, searcher: Searcher, team: Team, *, holdout: bool) -> None:
         self.loaded, self.space, self.searcher, self.team, self.holdout = loaded, space, searcher, team, holdout
         self._task_version = loaded.catalog.card("tasks", loaded.task).version
+        self._shown = Shown(team.session, loaded)
         self._open: dict[str, _Sent] = {}
         self._count = 0
 
@@ -156,7 +158,9 @@ class _Hunt:
         """Queue the defaults, take up what an earlier command has left."""
         for values in self.space.defaults()[:count]:
             self.searcher.begin_with(values)
-        self.searcher.describe({"study": self.loaded.study.study, "data": self.space.data, "model": self.space.label})
+        facts = {"study": self.loaded.study.study, "data": self.space.data, "model": self.space.label}
+        self.searcher.describe(facts | self._shown.facts())
+        self.searcher.explain(self._shown.about(self.space, self.searcher.sorts, baseline=baseline))
         if left := self.searcher.reap(_is_dead):
             self._line(f"unfinished and tried again: trial {', '.join(map(str, left))}")
         for trial in self.searcher.trials():
@@ -263,6 +267,9 @@ class _Hunt:
         own = {"holdout": outcome.metrics.get(f"holdout/{primary}"), "primary": outcome.metrics.get(f"val/{primary}")}
         facts: dict[str, Any] = {"mlflow_run_id": outcome.run_id, "reason": reason, **outcome.params, **own}
         known = {key: value for key, value in facts.items() if value not in (None, "")}
+        if outcome.run_id:
+            known["mlflow"] = self._shown.link(outcome.run_id)
+            self._show(sent.proposal.number, outcome.run_id, reason)
         del self._open[sent.cell.cell_id]
         told: Any = status if status in ("done", "pruned", "collapsed") else "failed"
         self.searcher.tell(sent.proposal.number, told, reached if told in ("done", "collapsed") else {}, facts=known)
@@ -273,6 +280,12 @@ class _Hunt:
         said = ", ".join(f"{name} {value:.4g}" for name, value in reached.items()) if told == "done" else told
         short = _short(sent.proposal.values)
         self._line(f"trial {sent.proposal.number}, {self._counted} of {self._count}: {said} ({short})")
+
+    def _show(self, number: int, run_id: str, reason: str) -> None:
+        """Let the dashboard lead from a trial to its run, and show an example of what it answers."""
+        self.searcher.explain(self._shown.about_trial(run_id, reason), number)
+        if picture := self._shown.example(run_id):
+            self.searcher.attach(number, "example.png", picture, self.team.session.store.optuna_files)
 
     def _tag(self, run_id: str, number: int) -> None:
         """Name the search on a run; random search, which shares trials, does not take over the name."""

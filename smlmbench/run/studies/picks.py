@@ -15,7 +15,7 @@ from smlmbench.run.cells.run import CHECKPOINT
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Cell, context_of
 from smlmbench.study.identity import short_hash
-from smlmbench.tracking.logged_model import log_model
+from smlmbench.tracking.logged_model import CHAMPION, crown, log_model
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
 
@@ -65,6 +65,34 @@ def log_picks(cells: Sequence[Cell], runs: dict[str, RunRecord], session: Sessio
             session.reporter.line(f"{name}: not logged as a model: {reason_of(error)}")
             continue
         session.reporter.line(f"{name}: models:/{model_id}")
+
+
+def crown_best(cells: Sequence[Cell], runs: Mapping[str, RunRecord], session: Session, study: str) -> None:
+    """Give the pick that is best on validation the alias `champion` of the study's registered model.
+
+    Of a study with several data entries each has its registered model, `<study>-<data>`; a pick that is not logged as
+    a model leaves the alias where it is.
+    """
+    chosen: dict[str, list[tuple[float, Cell]]] = defaultdict(list)
+    for cell in picks(cells, runs, session.catalog):
+        task = tasks.load(cell.task, session.catalog)
+        reached = runs[cell.cell_id].metrics.get(f"val/{task.primary}")
+        if reached is not None:
+            chosen[cell.data.name].append((task.sign * reached, cell))
+    for data, scored in chosen.items():
+        best = runs[max(scored, key=lambda each: each[0])[1].cell_id]
+        model_id = session.store.client.get_run(best.run_id).data.tags.get(LOGGED)  # newer than the record
+        name = study if len(chosen) == 1 else f"{study}-{data}"
+        if model_id is None:
+            continue
+        try:
+            crown(session.store, name, model_id)
+        except StoreLostError:
+            raise
+        except Exception as error:  # a server may keep no registry; the rows stay
+            session.reporter.line(f"registered model {name}: no champion: {reason_of(error)}")
+            continue
+        session.reporter.line(f"best on validation of {data}: models:/{name}@{CHAMPION} ({best.name})")
 
 
 def _log(cell: Cell, record: RunRecord, checkpoint: Path, metrics: Sequence[str], session: Session) -> str:

@@ -10,7 +10,7 @@ from smlmbench.run.slots import check_slots
 from smlmbench.run.studies.asked import Asked, Finished, Options, finished, note, statuses, unfinished
 from smlmbench.run.studies.longer import completed
 from smlmbench.run.studies.pairing import doubts
-from smlmbench.run.studies.picks import log_picks
+from smlmbench.run.studies.picks import crown_best, log_picks
 from smlmbench.run.studies.planfile import plan_document
 from smlmbench.run.studies.sources import FILE as SOURCES
 from smlmbench.run.studies.sources import sources_document
@@ -98,3 +98,4 @@ def _work(loaded: Loaded, plan: Plan, session: Session, options: Options) -> Non
         time_fitters(plan.references, references, study.timing, session)
     if study.log_models != "none" and done:
         log_picks(done, runs, session, everything=study.log_models == "all")
+        crown_best(done, runs, session, study.study)
