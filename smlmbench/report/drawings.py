@@ -12,10 +12,9 @@ import pandas as pd
 from smlmbench.figures import bars, curves, scatter_accuracy_latency, sensitivity
 from smlmbench.report.boards.frame import drawn
 from smlmbench.report.model import LATENCY, Board, History, Row
-from smlmbench.report.words import recipe
 from smlmbench.tasks.contracts.sections import Along
 
-PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+PNG_HEAD, WEBP_HEAD = b"\x89PNG\r\n\x1a\n", b"RIFF"
 # A page stays below some ten MB even with many examples.
 LARGEST_PICTURE_BYTES = 3_000_000
 MOST_EXAMPLES = 6
@@ -35,14 +34,14 @@ class Drawing:
 
 def drawings(board: Board, history: History | None) -> list[Drawing]:
     """All figures of a board that its numbers allow."""
-    made = [_scatter(board), _bars(board), _curves(board, history), _lambdas(board), *_examples(board)]
+    made = [_scatter(board), _bars(board), _curves(board, history), _lambdas(board)]
     return [drawing for drawing in made if drawing is not None]
 
 
 def embedded(caption: str, alt: str, image: bytes, *, wide: bool = False, folded: bool = False) -> Drawing:
-    """A PNG or SVG as the page shows it."""
-    mime = "image/png" if image.startswith(PNG_HEAD) else "image/svg+xml"
-    return Drawing(caption, alt, f"data:{mime};base64,{base64.b64encode(image).decode('ascii')}", wide, folded)
+    """A PNG, WebP or SVG as the page shows it."""
+    mime = "png" if image.startswith(PNG_HEAD) else "webp" if image.startswith(WEBP_HEAD) else "svg+xml"
+    return Drawing(caption, alt, f"data:image/{mime};base64,{base64.b64encode(image).decode('ascii')}", wide, folded)
 
 
 def stored_along(board: Board) -> list[Along]:
@@ -107,7 +106,7 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
         {"panel": entry.label, "label": entry.label, "style": entry.style, "line": number, "x": x, "y": y}
         for entry in board.competitors
         for number, row in enumerate(entry.scored_rows)
-        for x, y in _validations(row, board.primary, history)
+        for x, y in validations(row, board.primary, history)
     ]
     if not rows:
         return None
@@ -121,7 +120,8 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
     )
 
 
-def _validations(row: Row, metric: str, history: History | None) -> list[tuple[float, float]]:
+def validations(row: Row, metric: str, history: History | None) -> list[tuple[float, float]]:
+    """Scores on validation during a training, by samples seen; empty where fewer than two were logged."""
     if row.run is None or history is None:
         return []
     # Validations during training are logged together with the samples seen; the final score is not one of them.
@@ -160,19 +160,8 @@ def _lambdas(board: Board) -> Drawing | None:
     )
 
 
-def _examples(board: Board) -> list[Drawing]:
-    """Pictures that the picks stored, of the last (usually hardest) condition that has one."""
-    made: list[Drawing] = []
-    for entry in [*board.competitors, *(e for e in board.references if not e.is_ceiling)]:
-        condition, image = next(_stored_pictures(board.conditions, entry.scored_rows), ("", b""))
-        if image and len(made) < MOST_EXAMPLES:
-            name = entry.label if entry.is_reference else recipe(entry)
-            caption = f"{name} on {condition}: {board.section.pictured}."
-            made.append(embedded(caption, f"Example picture of {caption}", image, wide=True, folded=bool(made)))
-    return made
-
-
-def _stored_pictures(conditions: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
+def stored_pictures(conditions: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
+    """Pictures that runs stored of their example frames, the last (usually hardest) condition first."""
     for condition, row in product(reversed(conditions), rows):
         path = row.run.artifact(f"figures/{condition}.png") if row.run is not None else None
         if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE_BYTES:

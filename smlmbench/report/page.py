@@ -13,12 +13,14 @@ from smlmbench.report.applied import movie_sections
 from smlmbench.report.boards.frame import csv_text, lines, of
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
+from smlmbench.report.details import PICTURES_BYTES, details, gallery
 from smlmbench.report.drawings import Drawing, drawings, embedded, stored_along
 from smlmbench.report.files import KINDS, UI_URL, ReportFiles
 from smlmbench.report.forms import written
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
+from smlmbench.report.questions import questions
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
 from smlmbench.report.tables.board import board_table, listing_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
@@ -138,6 +140,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
             for name in names
             if (of_task := [part for part in parts if part["board"].asked.name == name])
         ],
+        "questions": questions(boards, rows),
         "reading": [*CHOSEN, *dict.fromkeys(text for _, text in said if not several), LATENCIES],
         "warnings": [str(text) for text in plan.get("warnings", [])],
         "all_rows": rows_table(rows, boards),
@@ -185,8 +188,9 @@ def _parts(
     return [
         {
             "board": board,
+            "id": f"board-{place}",
             "other_protocol": board.protocol not in ("", usual[board.asked.name]),
-            "leaderboard": board_table(board) if board.entries else None,
+            "leaderboard": board_table(board, place) if board.entries else None,
             "numbers": numbers_table(board) if board.entries else None,
             "timings": device_table(board),
             "formats": formats_table(board),
@@ -195,6 +199,8 @@ def _parts(
             "distillation": distillation_table(board),
             "findings": findings(board),
             "drawings": [*across.get(place, ()), *_figures(board, history)],
+            "details": details(board, place, history),
+            "gallery": gallery(board, PICTURES_BYTES // len(boards)),
             "movies": movie_sections(board, plan),
             "conditions": [_facts(name, facts) for name in board.conditions if (facts := board.facts.get(name))],
         }

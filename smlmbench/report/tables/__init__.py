@@ -15,7 +15,8 @@ COST = "Cost"  # a group whose headings say enough alone
 class Cell:
     """One cell: a text, a second line in small print, a tooltip, a run to link to, warnings in words.
 
-    `look` are CSS classes, `sort` is the value to sort by, empty to sort by the text.
+    `look` are CSS classes, `sort` is the value to sort by, empty to sort by the text; `row` an id on the page
+    where more of it stands.
     """
 
     text: str
@@ -25,6 +26,7 @@ class Cell:
     flags: tuple[str, ...] = ()
     look: str = ""
     sort: str = ""
+    row: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The leaderboard of one data entry, and all its numbers, as pivots of the tidy frame."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -47,7 +48,7 @@ class Numbers:
         return Cell(number(value, places), sort=f"{value}", **more)
 
 
-def board_table(board: Board) -> Table:
+def board_table(board: Board, place: int = 0) -> Table:
     """The ranked table: picks and references in one order, a group of columns for each condition."""
     numbers = Numbers(board)
     places = decimals(numbers.known(board.primary, ""))
@@ -82,7 +83,10 @@ def board_table(board: Board) -> Table:
         *([Column("Frames seen", _frames_seen, "at once; the middle one is answered")] if several else []),
         Column("Knows", _knows, "what the row was told beyond the images", numeric=False, wraps=True),
     ]  # fmt: skip
-    return tabulate(f"Leaderboard of {board.data}", columns, board.entries, look_of)
+    table = tabulate(f"Leaderboard of {board.data}", columns, board.entries, look_of)
+    for at, (_, cells) in enumerate(table.rows):
+        cells[1] = replace(cells[1], row=f"row-{place}-{at}")
+    return table
 
 
 def _layout(board: Board) -> list[tuple[str, str, list[str]]]:

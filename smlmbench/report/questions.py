@@ -1,0 +1,201 @@
+"""A stranger's questions, each answered in a sentence or two, with where on the page the answer stands."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from smlmbench.addresses import command as command_line
+from smlmbench.report.devices import REAL_TIME_MS, best_within
+from smlmbench.report.drawings import lambda_rows
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Row
+from smlmbench.report.words import decimals, listed, milliseconds, number, recipe, with_interval
+
+UNSURE = "Means over repeats decide that alone; no pair of them was tested at one condition."
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question, its answers, the id on this page where more stands and what that place is called, a command."""
+
+    question: str
+    answers: tuple[str, ...]
+    place: str
+    called: str
+    command: str = ""
+
+
+def questions(boards: Sequence[Board], rows: Sequence[Row]) -> list[Answered]:
+    """What a reader asks first, of every board that has a scored training."""
+    told = [(f"board-{place}", board) for place, board in enumerate(boards) if board.competitors]
+    found = [one for place, board in told for one in _of_board(place, board, several=len(told) > 1)]
+    return [*found, _failures(rows)]
+
+
+def _of_board(place: str, board: Board, *, several: bool) -> Iterator[Answered]:
+    on = f" on {board.data}" if several else ""
+    table = f"the table of {board.data}"
+    asked = (
+        (f"Which is best at each condition{on}, and how surely?", _by_condition(board), place, table),
+        (f"Which is best{on} if a frame may take {_budgets()} ms?", _within(board), place, table),
+        (f"How far from the limit{on}?", _limit(board), place, table),
+        (f"Where does it break{on}?", _breaks(board), f"{place}-figures", f"the figures of {board.data}"),
+        (f"Is it better than fitting without training{on}?", _fitters(board), place, table),
+        (f"What does λ do{on}?", _weights(board), f"{place}-figures", f"the figures of {board.data}"),
+    )
+    yield from (Answered(question, answers, at, called) for question, answers, at, called in asked if answers)
+    if (lead := _lead(board)).scored_rows[0].run is not None:
+        yield Answered(
+            f"How do I run it on my movie{on}?",
+            ("With the camera's settings in camera.yaml (smlmbench calibrate writes one):",),
+            "rows", "all rows, for the ids of other trainings", _command(lead),
+        )  # fmt: skip
+
+
+def _lead(board: Board) -> Entry:
+    return next((entry for entry in board.competitors if entry.best), board.competitors[0])
+
+
+def _command(entry: Entry) -> str:
+    run = entry.scored_rows[0].run
+    run_id = run.run_id if run is not None else ""
+    return command_line("smlmbench", "predict", run_id, "movie.tif", "--camera", "camera.yaml", "-o", "results")
+
+
+def _budgets() -> str:
+    return " or ".join(f"{limit:g}" for limit in REAL_TIME_MS)
+
+
+def _scored(entries: Sequence[Entry], board: Board, condition: str) -> list[tuple[Entry, Estimate]]:
+    """Those with the primary at a condition, best first."""
+    found = [(entry, entry.get(condition, board.primary)) for entry in entries]
+    known = [(entry, one) for entry, one in found if one.value is not None]
+    return sorted(known, key=lambda pair: -board.sign * (pair[1].value or 0.0))
+
+
+def _overlap(one: Estimate, other: Estimate) -> bool:
+    """Whether two intervals have a value in common; a number without interval is told apart from nothing."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return True
+    return one.low <= other.high and other.low <= one.high
+
+
+def _by_condition(board: Board) -> tuple[str, ...]:
+    if len(board.conditions) < 2:  # the sentences above are of it
+        return ()
+    said = []
+    for condition in board.conditions:
+        if not (ranked := _scored(board.competitors, board, condition)):
+            continue
+        (entry, best), *others = ranked
+        near = [other.label for other, one in others if _overlap(best, one)]
+        many = f" and {len(near) - MOST_NAMED} more" if len(near) > MOST_NAMED else ""
+        apart = (
+            f"its interval overlaps that of {listed(near[:MOST_NAMED])}{many}"
+            if near
+            else "no other interval overlaps it"
+        )
+        name = " · ".join(filter(None, (condition, board.section.beside.get(condition))))
+        said.append(f"{name}: {recipe(entry)}, {with_interval(best)}; {apart if others else 'nothing else is scored'}.")
+    sure = f"Not surely: {board.not_ranked}." if board.not_ranked else UNSURE
+    return (*said, sure) if said else ()
+
+
+def _within(board: Board) -> tuple[str, ...]:
+    said = []
+    for limit in REAL_TIME_MS:
+        fits = best_within(board, limit, "cpu")
+        if fits is not None:
+            one = fits.timing
+            score = number(fits.score, decimals([fits.score]))
+            said.append(
+                f"{limit:g} ms: {one.entry.label} with {one.runtime} in {one.number_format}, {board.heading} {score}, "
+                f"{milliseconds(one.latency_ms)} ms for {one.size_px} px on the CPU."
+            )
+            continue
+        quick = [entry for entry in board.competitors if (entry.mean_of(LATENCY) or limit + 1) <= limit]
+        if quick:
+            ms, score = milliseconds(quick[0].mean_of(LATENCY)), with_interval(quick[0].get(None, board.primary))
+            said.append(f"{limit:g} ms: {recipe(quick[0])}, {board.heading} {score}, {ms} ms.")
+        else:
+            said.append(f"{limit:g} ms: none that was timed.")
+    return tuple(said)
+
+
+def _limit(board: Board) -> tuple[str, ...]:
+    lead = _lead(board)
+    own = lead.get(None, board.primary)
+    ceilings = [entry for entry in board.references if entry.is_ceiling and board.score(entry) is not None]
+    if not ceilings or own.value is None:
+        return (f"Not known: no row that was told the truth has {board.heading} here.",)
+    places = decimals([board.score(one) for one in [lead, *ceilings]])
+    said = []
+    for ceiling in ceilings:
+        reached = board.score(ceiling) or 0.0
+        gap = number(abs(reached - own.value), places)
+        said.append(
+            f"{ceiling.label}, which was told {', '.join(ceiling.rows[0].knows) or 'the truth'}, reaches "
+            f"{number(reached, places)}; {recipe(lead)} has {with_interval(own, places)}, {gap} away."
+        )
+    return tuple(said)
+
+
+def _breaks(board: Board) -> tuple[str, ...]:
+    lead = _lead(board)
+    found = _scored([lead], board, board.conditions[0]) if board.conditions else []
+    at = [(name, lead.get(name, board.primary)) for name in board.conditions]
+    known = [(name, one) for name, one in at if one.value is not None]
+    if len(known) < 2:
+        one = f" ({known[0][0]})" if known and found else ""
+        return (f"Not known: it was tested at one condition alone{one}.",)
+    order = sorted(known, key=lambda pair: board.sign * (pair[1].value or 0.0))
+    (worst, low), (best, high) = order[0], order[-1]
+    return (f"{recipe(lead)} goes from {with_interval(high)} at {best} to {with_interval(low)} at {worst}.",)
+
+
+def _fitters(board: Board) -> tuple[str, ...]:
+    lead = _lead(board)
+    own = lead.get(None, board.primary)
+    told = []
+    places = decimals(board.score(entry) for entry in [lead, *board.references])
+    for entry in board.references:
+        one = entry.get(None, board.primary)
+        if entry.is_ceiling or one.value is None or own.value is None:
+            continue
+        ahead = board.better(own.value, one.value)
+        word = "intervals overlap" if _overlap(own, one) else "better" if ahead else "worse"
+        told.append(f"{entry.label} {with_interval(one, places)}: {word}")
+    if not told:
+        return ()
+    one = " One repeat: its interval holds frames only." if board.not_ranked.startswith("one repeat") else ""
+    return (f"{recipe(lead)}, {board.heading} {with_interval(own, places)}, against {'; '.join(told)}.{one}",)
+
+
+def _weights(board: Board) -> tuple[str, ...]:
+    said = []
+    for (name, loss), group in lambda_rows(board).groupby(["panel", "label"], sort=False):
+        known = group.dropna(subset="y").sort_values("y", key=lambda values: -board.sign * values)
+        if len(known) < 2:
+            continue
+        ends = [
+            f"{number(one['y'], decimals(known['y']))} at λ = {one['x']:g}" for _, one in known.iloc[[0, -1]].iterrows()
+        ]
+        lost = int((group["note"] != "").sum())
+        text = f"{name}, {loss}: from {ends[0]} down to {ends[1]} on validation"
+        said.append(text.replace("down to", "up to" if board.direction == "down" else "down to")
+                    + (f"; {lost} gave no score." if lost else "."))  # fmt: skip
+    return tuple(said)
+
+
+def _failures(rows: Sequence[Row]) -> Answered:
+    open_rows = [row for row in rows if row.status != "done"]
+    if not open_rows:
+        return Answered("Did anything fail?", (f"No: all {len(rows)} planned rows are done.",), "rows", "all rows")
+    counts = Counter(row.status for row in open_rows)
+    others = listed(f"{n} {name}" for name, n in counts.items())
+    said = [f"{len(rows) - len(open_rows)} of {len(rows)} planned rows are done; {others}."]
+    why = Counter(f"{row.labels.get('model', '')}: {row.reason}" for row in open_rows if row.reason)
+    said += [text if n == 1 else f"{text} ({n} times)" for text, n in why.most_common(MOST_NAMED)]
+    if len(why) > MOST_NAMED:
+        said.append(f"{len(why) - MOST_NAMED} more reasons stand in the table.")
+    return Answered("Did anything fail?", tuple(said), "rows", "all rows, with every reason")
