@@ -167,8 +167,8 @@ def _fitters(board: Board) -> tuple[str, ...]:
         told.append(f"{entry.label} {with_interval(one, places)}: {word}")
     if not told:
         return ()
-    one = " One repeat: its interval holds frames only." if board.not_ranked.startswith("one repeat") else ""
-    return (f"{recipe(lead)}, {board.heading} {with_interval(own, places)}, against {'; '.join(told)}.{one}",)
+    alone = " One repeat: its interval holds frames only." if board.not_ranked.startswith("one repeat") else ""
+    return (f"{recipe(lead)}, {board.heading} {with_interval(own, places)}, against {'; '.join(told)}.{alone}",)
 
 
 def _weights(board: Board) -> tuple[str, ...]:
