@@ -14,6 +14,8 @@ CARD = {
         "default_for": ["color_scenes"],
         "inner": "classification",
         "whole_units": True,
+        "keeps_table": False,
+        "most_lost": 0.5,
         "predicts": ["_classes.csv"],
     },
 }

@@ -188,7 +188,7 @@ def test_what_makes_no_colours_is_refused_in_a_line(changed, said):
 
 
 def test_windows_of_independent_frames_are_refused():
-    with pytest.raises(ConfigError, match="context: 1"):
+    with pytest.raises(ConfigError, match="have no neighbours in time; choose a network that sees one frame"):
         colour_frames.training_set(described(), {"d": 1}, Scope(7, context=3), CATALOG)
 
 

@@ -232,3 +232,11 @@ def test_a_gate_loses_a_hundredth_of_the_range_at_most(name):
     }
     lost, (low, high) = float(task.card.facts.get("most_lost", MOST_LOST)), ranges[task.primary]
     assert lost <= (0.05 if high is None else 0.01 * (high - max(low or 0.0, 0.0)))
+
+
+@pytest.mark.parametrize("name", CATALOG.names("tasks"))
+def test_a_task_whose_outputs_are_no_tables_says_so(name):
+    models = [model for model in CATALOG.names("models") if name in CATALOG.served_by(model)]
+    kinds = {CATALOG.card("models", model).output for model in models}
+    tabled = bool(kinds & {"raster", "gaussian_mixture", "point_set", "voxel_grid"}) and name != "image_pairs"
+    assert bool(CATALOG.card("tasks", name).facts.get("keeps_table", True)) == tabled
