@@ -1,5 +1,6 @@
 """A stranger's questions, each answered in a sentence or two, with where on the page the answer stands."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from smlmbench.addresses import command as command_line
 from smlmbench.report.devices import REAL_TIME_MS, best_within
 from smlmbench.report.drawings import lambda_rows
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Row
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Row, finite
 from smlmbench.report.words import decimals, listed, milliseconds, number, recipe, with_interval
 
 UNSURE = "Means over repeats decide that alone; no pair of them was tested at one condition."
@@ -125,9 +126,13 @@ def _within(board: Board) -> tuple[str, ...]:
 def _limit(board: Board) -> tuple[str, ...]:
     lead = _lead(board)
     own = lead.get(None, board.primary)
-    ceilings = [entry for entry in board.references if entry.is_ceiling and board.score(entry) is not None]
+    told = [entry for entry in board.references if entry.is_ceiling and board.score(entry) is not None]
+    ceilings = [entry for entry in told if not _is_perfect(board, entry)]
     if not ceilings or own.value is None:
-        return (f"Not known: no row that was told the truth has {board.heading} here.",)
+        return (
+            f"Not known: no row of this study says which {board.heading} can be attained (one that repeats the truth "
+            "is a test of the scores); what is held to a bound stands in the table's own columns.",
+        )
     places = decimals([board.score(one) for one in [lead, *ceilings]])
     said = []
     for ceiling in ceilings:
@@ -138,6 +143,12 @@ def _limit(board: Board) -> tuple[str, ...]:
             f"{number(reached, places)}; {recipe(lead)} has {with_interval(own, places)}, {gap} away."
         )
     return tuple(said)
+
+
+def _is_perfect(board: Board, entry: Entry) -> bool:
+    """Whether a row has the best value that there is, which no estimate from light attains."""
+    best = finite(board.asked.measured.get(board.primary, {}).get("low" if board.sign < 0 else "high"))
+    return best is not None and math.isclose(board.score(entry) or 0.0, best, abs_tol=1e-9)
 
 
 def _breaks(board: Board) -> tuple[str, ...]:
