@@ -1,6 +1,7 @@
 """Every command line that a message shows can be pasted: it is taken from the message and run, with spaces in paths."""
 
 import ast
+import html
 import re
 import shlex
 import shutil
@@ -54,6 +55,7 @@ TESTED = {
     ),
     *("run/using/asking.py smlmbench time", "inference/loading.py smlmbench export"),
     *("study/planning/spaces.py smlmbench search", "run/slots.py mlflow server"),
+    *("report/questions.py smlmbench predict", "run/searching/shown.py smlmbench ui"),
     "cli/report.py *",
     *("run/movies/studying.py smlmbench list", "run/movies/studying.py smlmbench calibrate"),
     "run/using/likeness.py smlmbench study",  # test_fits.py
@@ -204,6 +206,8 @@ def test_commands_of_a_study_from_the_first_to_the_last(place, empty_store, serv
     tifffile.imwrite("movie.tif", np.full((2, 16, 16), 200, dtype=np.uint16))
     Path("camera.yaml").write_text("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5}")
     ran(predict)
+    (asked,) = re.findall(r"<code>(smlmbench predict [^<]+)</code>", page)
+    ran(f"{html.unescape(asked)} --store 'a store' --overwrite")
     (row,) = record.rows("cell")
     elsewhere = Found(row.artifact("best.pt"), SimpleNamespace(tags={}, params={}, store=row.store))
     (adds,) = shown(asking._choose(asking.Wanted(""), elsewhere, lambda: (1, 16, 16), Catalog(), None).why)
