@@ -24,7 +24,7 @@ def command(
     from smlmbench.run.using.finding import study_name
 
     name = study_name(study)
-    from smlmbench.report.citing import cite
+    from smlmbench.report.studies.citing import cite
     from smlmbench.tracking.records import read_study
     from smlmbench.tracking.store import open_store
 

@@ -70,7 +70,7 @@ def command(asked: _Asked) -> None:
     opened = open_store(asked.store, create=False)
     records = [read_study(opened, name) for name in names]
     if asked.since is not None:
-        from smlmbench.report.choosing import since
+        from smlmbench.report.studies.choosing import since
 
         records = [since(record, asked.since) for record in records]
     if asked.compare:
@@ -113,7 +113,7 @@ def _reported(asked: _Asked, store: "OpenStore", records: "list[StudyRecord]") -
         (record,) = records
         files = report_study(store, record.study, asked.output, record=record)
     else:
-        from smlmbench.report.choosing import several
+        from smlmbench.report.studies.choosing import several
 
         record = records[0] if len(records) == 1 else several(records)
         dated = f" since {asked.since:%Y-%m-%d %H%M}" if asked.since is not None else ""
@@ -160,7 +160,7 @@ def _tell_fits(asked: _Asked, name: str, fitting: "Mapping[str, Fitting | None]"
 
 
 def _compared(asked: _Asked, store: "OpenStore", records: "list[StudyRecord]") -> None:
-    from smlmbench.report.comparing import compare, csv_text, table_rows
+    from smlmbench.report.studies.comparing import compare, csv_text, table_rows
 
     found = compare(*records)
     one, other = found.studies

@@ -7,9 +7,9 @@ import pandas as pd
 from smlmbench.errors import StoreError
 from smlmbench.report.boards import frame, make_boards
 from smlmbench.report.boards.rows import join
-from smlmbench.report.choosing import Chosen, rename
 from smlmbench.report.model import Board, Record, Row
 from smlmbench.report.searches import count_trials, picked_cells, searches_of
+from smlmbench.report.studies.choosing import Chosen, rename
 
 
 def boards_of(record: Record) -> tuple[list[Row], list[Board]]:

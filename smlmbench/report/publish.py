@@ -48,7 +48,7 @@ def report_study(
 
 
 def report_part(store: Store, record: StudyRecord, output_dir: Path, *, ui_url: str = UI_URL) -> ReportFiles:
-    """Build the report of a part of the store (`report.choosing`), which is logged to no run: no study is like it.
+    """Build the report of a part of the store (`studies.choosing`), which is logged to no run: no study is like it.
 
     Raises:
         StoreError: The record has no plan.

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.errors import StoreError
-from smlmbench.report.citing import cite
+from smlmbench.report.studies.citing import cite
 from smlmbench.tracking.runs import open_run
 
 

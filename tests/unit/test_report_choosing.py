@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from smlmbench.cli import app
 from smlmbench.errors import ConfigError, StoreError
-from smlmbench.report.choosing import several, since
-from smlmbench.report.comparing import compare
 from smlmbench.report.leaderboard import leaderboard_frame
+from smlmbench.report.studies.choosing import several, since
+from smlmbench.report.studies.comparing import compare
 from smlmbench.tracking.records import read_study
 from smlmbench.tracking.runs import open_run
 
