@@ -87,7 +87,7 @@ def export(checkpoint: Path, form: str, folder: Path, catalog: Catalog, *, overw
         check_free((target, sidecar_path(target), *sidecars), "give another folder with --out")
     files = catalog.module("exports", form).write(graph, target)
     size = sum(path.stat().st_size for path in files if path.suffix != ".json")
-    return Exported(files, size, _compare(graph, form, target))
+    return Exported(files, size, _compare(graph, form, target, int(facts.get("batch", 8))))
 
 
 def _same(graph: Graph, target: Path) -> bool:
@@ -99,11 +99,11 @@ def _same(graph: Graph, target: Path) -> bool:
     return there is not None and there.get("checkpoint_sha256") == graph.facts["checkpoint_sha256"]
 
 
-def _compare(graph: Graph, form: str, path: Path) -> Parity:
+def _compare(graph: Graph, form: str, path: Path, most: int) -> Parity:
     step, channels = graph.multiple_px, graph.channels
     sides = [graph.sides] if graph.sides else [(high + -high % step, wide + -wide % step) for high, wide in SIDES_PX]
     # of one unit a network may tell a single number, which has no range
-    shapes = [(8 if graph.sides else 1, channels, *each) for each in sides]
+    shapes = [(most if graph.sides else 1, channels, *each) for each in sides]
     kind = CHECKED_AS.get(form, form)
     if path.suffix != ".zip":
         return check_parity(graph, kind, path, shapes)
