@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from smlmbench.references.doubled import doubled
 from smlmbench.references.likelihood import (
     BACKGROUND,
     MOST_STEPS,
@@ -92,6 +93,7 @@ class Judged:
         likely: Root of twice the log-likelihood that the emitter adds to a background beside its neighbours.
         pixels, mean: Their windows, and what is expected of each pixel without others' light.
         spike: Whether one pixel that is bright by itself explains the window better.
+        stretched: Chance that noise alone stretches one emitter as much; NaN where the spot is not round.
     """
 
     covariance: torch.Tensor
@@ -100,6 +102,7 @@ class Judged:
     pixels: Pixels
     mean: torch.Tensor
     spike: torch.Tensor
+    stretched: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +164,17 @@ class Crowd:
         """How sure each is."""
         windows = self.windows(emitters)
         pixels = self.exposed.pixels(windows, self._beside(emitters, windows))
-        mean = self.spot.light(_local(emitters, windows), self.side) + emitters.at[BACKGROUND]
+        local = _local(emitters, windows)
+        mean = self.spot.light(local, self.side) + emitters.at[BACKGROUND]
         rest = pixels.values - pixels.beside
         flat = self._climbed(Flat(), pixels, rest.mean(dim=(0, 1)).clamp_min(DARK)[None], MOST_STEPS).at[0]
         without, own = (pixels.deviance(each).sum(dim=(0, 1)) for each in (flat.expand_as(mean), mean))
         near = self.neighbours(emitters)
         likely = (without - own).clamp_min(0.0).sqrt()
-        return Judged(
-            self.covariance(emitters, near), (near < 0).all(dim=1), likely, pixels, mean, spiked(pixels, flat, own)
-        )
+        spike, stretched = spiked(pixels, flat, own), torch.full_like(likely, torch.nan)
+        if self.spot.round and len(emitters):
+            stretched = doubled(self.spot, local, pixels, mean)
+        return Judged(self.covariance(emitters, near), (near < 0).all(dim=1), likely, pixels, mean, spike, stretched)
 
     def neighbours(self, emitters: Emitters) -> torch.Tensor:
         """The nearest in the same frame, (n, most), -1 where there are no more."""

@@ -2,9 +2,10 @@
 
 Maxima of a matched filter (`matched`) are fitted by a pixel-integrated Gaussian on a constant background with the noise
 of the camera (`likelihood`), beside the light that is expected of the others; what is left is looked through again
-(`beside`). Each row has the Cramér-Rao bound as its precision, the neighbours' places unknown too, and two further
+(`beside`). Each row has the Cramér-Rao bound as its precision, the neighbours' places unknown too, and three further
 columns: `llr`, twice the log-likelihood that a mean of its own for every pixel would add (Huang et al. 2011,
-doi:10.1364/BOE.2.001377), and `p_value`, how often noise alone puts it higher (`deviance`).
+doi:10.1364/BOE.2.001377), `p_value`, how often noise alone puts it higher (`deviance`), and of round spots
+`pair_p_value`, how often noise alone looks as much like a second emitter beside (`doubled`).
 """
 
 import math
@@ -67,7 +68,7 @@ CARD: dict[str, Any] = {
             "default": 0.0,
             "min": 0.0,
             "max": 0.5,
-            "help": "Rows whose p_value is below it are dropped; 0 keeps all",
+            "help": "Rows whose p_value or pair_p_value is below it are dropped; 0 keeps all",
         },
         "window_px": {
             "default": None,
@@ -303,7 +304,8 @@ def _table(
     sure &= (at[0] >= 0) & (at[0] < width) & (at[1] >= 0) & (at[1] < height)
     score = torch.where(free, found.likely, found.likely.minimum(firm))
     llr, p_value = _shape(found, len(at), noise)
-    kept = sure.cpu().numpy() & ~(p_value < settings["shape_test"])
+    pair = found.stretched.cpu().numpy() if noise is not None else np.full(len(llr), np.nan)
+    kept = sure.cpu().numpy() & ~(p_value < settings["shape_test"]) & ~(pair < settings["shape_test"])
     pixel_nm = condition.pixel_size_nm
     rows = {
         "frame": emitters.frame, "x_nm": at[0] * pixel_nm, "y_nm": at[1] * pixel_nm, "photons": at[2],
@@ -312,7 +314,7 @@ def _table(
     }  # fmt: skip
     if "depth" in plan.spot.names:
         rows |= {"z_nm": at[4], "sigma_z_nm": errors[3]}
-    more = {"llr": llr[kept], "p_value": p_value[kept]}
+    more = {"llr": llr[kept], "p_value": p_value[kept], "pair_p_value": pair[kept]}
     columns: dict[str, NDArray[Any]] = {name: values.cpu().numpy()[kept] for name, values in rows.items()}
     return Localizations.of(columns, n_frames=count, field_nm=condition.field_nm, more=more)
 

@@ -236,6 +236,12 @@ class Spot(Model):
             return first
         return [*first, "sigma_x", "sigma_y"] if self._elliptic else [*first, "sigma"]
 
+    @property
+    def round(self) -> bool:
+        """Whether its width is the same along every direction."""
+        even = self._fixed is None or self._fixed[0] == self._fixed[1]
+        return even and self._curve is None and not self._elliptic
+
     def limits(self, side: int) -> tuple[list[float], list[float]]:
         """A place in the window, some light, no negative background, widths and depths as they may be."""
         more = self._depth if self._curve is not None else self._widest

@@ -169,6 +169,31 @@ def test_pairs_taken_for_one_fail_the_shape_test(noise):
     assert len(localize(held(pairs, noise), passes=0, shape_test=0.01)) < 24
 
 
+@pytest.mark.parametrize("width", ["fixed", "free"])
+@pytest.mark.parametrize("noise", [POISSON, SCMOS, EMCCD], ids=["poisson", "scmos", "emccd"])
+def test_chances_of_a_pair_are_spread_evenly_where_emitters_are_alone(noise, width):
+    _, frames = isolated(150, 1000.0, noise=noise)
+    chances = localize(held(frames, noise), width=width).more["pair_p_value"]
+    assert kstest(chances, "uniform").pvalue > 0.01
+
+
+def test_dim_pairs_look_like_pairs():
+    """At 300 photons each a deviance of all pixels tells one of six; the greatest score that could be told is 97 %."""
+    _, pairs = isolated(60, 300.0, apart_nm=1.5 * 130, noise=POISSON)
+    alone = localize(held(pairs, POISSON), passes=0)
+    assert len(alone) == pytest.approx(240, abs=3)
+    assert (alone.more["pair_p_value"] < 0.01).mean() > 0.75
+    assert (alone.more["pair_p_value"] < 0.05).mean() > 0.9
+    assert len(localize(held(pairs, POISSON), passes=0, shape_test=0.05)) < 24
+    _, lone = isolated(60, 300.0, noise=POISSON)
+    assert len(localize(held(lone, POISSON), shape_test=0.05)) > 0.87 * 240
+
+
+def test_no_chance_of_a_pair_is_told_where_widths_differ():
+    _, frames = isolated(10, 1000.0)
+    assert np.isnan(localize(held(frames), width="elliptic").more["pair_p_value"]).all()
+
+
 def test_pairs_are_told_apart_in_the_light_that_is_left():
     places, pairs = isolated(60, 1000.0, apart_nm=2 * 130)
     assert len(localize(held(pairs), passes=0)) < 300
@@ -294,7 +319,7 @@ def test_frames_smaller_than_a_window_are_refused_and_empty_ones_answered():
         localize(held(np.ones((2, 9, 4))))
     empty = localize(held(np.full((2, 9, 9), 5.0)))
     assert len(empty) == 0
-    assert set(empty.more) == {"llr", "p_value"}
+    assert set(empty.more) == {"llr", "p_value", "pair_p_value"}
 
 
 def test_a_background_alone_is_the_mean_and_its_error():
