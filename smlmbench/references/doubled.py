@@ -10,11 +10,9 @@ in the middle or at the corner of a pixel, and elsewhere good enough (the tests 
 A deviance of all pixels has a degree of freedom for each; this one has three, and finds far dimmer pairs.
 """
 
-import math
-
 import torch
 
-from smlmbench.references.likelihood import PHOTONS, Pixels, Spot, X, Y, solved, weighed
+from smlmbench.references.likelihood import Pixels, Spot, X, Y, solved, weighed
 
 STEP_PX = 0.05  # of a derivative
 AT_ONCE = 4096  # windows
@@ -66,4 +64,5 @@ def _chance(score: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
     height = (middle + circle.sqrt() * radius) / (of_middle + circle).sqrt()
     alpha, beta = (of_middle / (of_middle + circle)).sqrt(), (circle / (of_middle + circle)).sqrt()
     normal = torch.special.ndtr
-    return normal(-height / alpha) + beta * (-height.square() / 2).exp() * normal(height * beta / alpha)
+    found: torch.Tensor = normal(-height / alpha) + beta * (-height.square() / 2).exp() * normal(height * beta / alpha)
+    return found
