@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 from smlmbench.camera import Noise
 from smlmbench.movies import BLOCK_BYTES, Frames
 from smlmbench.predictions import Floats, Ints
-from smlmbench.references.deviance import DARKEST, deviance, rank
-from smlmbench.references.fitting import PHOTONS, SIGMA, X, Y, modelled, started, stepped
+from smlmbench.references.deviance import rank
+from smlmbench.references.fitting import started
 from smlmbench.references.photometry import Places, pairs
 
 REACH = 2.5  # in sigma: half a window
 LIGHT = 3.0  # in sigma: how far the light of a neighbour reaches
 MOST, FEWEST = 20_000, 50  # spots
 AT_ONCE = 2048
-ROUNDS, SETTLED = 12, 1e-3  # of the deviance
-DAMPING = (1e-3, 1e6)
+LEAST_WIDTH, MOST_WIDTH = 0.1, 10.0  # of the width that a fit starts from
 SEEN = 5.0  # photons over their error; the brighter half of those above tells the width of the movie
 WIDTHS, OFF = (0.5, 2.0), 0.1  # of the width that is started from
 
@@ -136,43 +135,20 @@ def _all(
 def _fitted(
     windows: NDArray[np.float32], x_px: Floats, y_px: Floats, sigma_px: float, noise: Noise, *, free_sigma: bool
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Deviance, rank, photons over their error and width of the most likely Gaussians (Fisher scoring)."""
-    values, free = np.asarray(windows, dtype=np.float64), 5 if free_sigma else 4
-    side, shift = values.shape[1], noise.added / noise.excess
-    found = started(values, x_px, y_px, sigma_px)
+    """Deviance, rank, photons over their error and width of the most likely Gaussians."""
+    import torch
 
-    def look(at: Floats, pixels: Floats) -> tuple[Floats, Floats, Floats]:
-        mean, slopes = modelled(at, side, free)
-        return mean, slopes, deviance(pixels, mean, noise).sum(axis=(1, 2))
+    from smlmbench.references.likelihood import PHOTONS, SHAPE, Pixels, Spot, climb
 
-    mean, slopes, apart = look(found, values)
-    damping, rows = np.full(len(values), DAMPING[0]), np.arange(len(values))
-    for _ in range(ROUNDS):
-        root = 1 / np.sqrt(noise.excess * np.maximum(mean[rows] + shift, DARKEST)).reshape(len(rows), -1)
-        residual = (values[rows] - mean[rows]).reshape(len(rows), -1)
-        trial = found[rows].copy()
-        trial[:, :free] += stepped(slopes[rows] * root[:, :, None], residual * root, damping[rows])
-        usable = np.isfinite(trial).all(axis=1) & (trial[:, SIGMA] > 0.1 * sigma_px)
-        usable &= (np.abs(trial[:, [X, Y]] - side / 2) < side / 2).all(axis=1)
-        trial[~usable] = found[rows][~usable]
-        fresh = look(trial, values[rows])
-        gained = apart[rows] - fresh[2]
-        better = usable & (gained >= 0)
-        taken = rows[better]
-        found[taken], mean[taken], slopes[taken], apart[taken] = trial[better], *(one[better] for one in fresh)
-        damping[rows] = np.clip(damping[rows] * np.where(better, 0.1, 10), *DAMPING)
-        rows = rows[~(better & (gained < SETTLED)) & (damping[rows] < DAMPING[1])]
-        if not len(rows):
-            break
-    place = rank(apart, mean, noise, free)
-    return apart, place, found[:, PHOTONS] / _error(mean, slopes, noise), found[:, SIGMA]
-
-
-def _error(mean: Floats, slopes: Floats, noise: Noise) -> Floats:
-    """Standard error of the photons, all other parameters unknown."""
-    weights = 1 / (noise.excess * np.maximum(mean + noise.added / noise.excess, DARKEST)).reshape(len(mean), -1)
-    normal = np.einsum("npi,np,npj->nij", slopes, weights, slopes)
-    normal[:, np.arange(normal.shape[1]), np.arange(normal.shape[1])] *= 1 + 1e-9
-    normal += 1e-12 * np.eye(normal.shape[1])
-    found: Floats = np.sqrt(np.maximum(np.linalg.inv(normal)[:, PHOTONS, PHOTONS], 1e-12))
-    return found
+    values, zero = np.asarray(windows, dtype=np.float64), torch.zeros(1, dtype=torch.float64)
+    pixels = Pixels(
+        torch.from_numpy(values).permute(1, 2, 0), zero + noise.excess, zero + noise.added / noise.excess, zero
+    )
+    reach = (LEAST_WIDTH * sigma_px, MOST_WIDTH * sigma_px)
+    spot = Spot(widest=reach) if free_sigma else Spot((sigma_px, sigma_px))
+    start = torch.from_numpy(started(values, x_px, y_px, sigma_px).T[: len(spot.names)])
+    fits = climb(spot, pixels, start)
+    apart, mean = pixels.deviance(fits.mean).sum(dim=(0, 1)).numpy(), fits.mean.permute(2, 0, 1).numpy()
+    light = fits.at[PHOTONS] / fits.covariance[PHOTONS, PHOTONS].sqrt()
+    width = fits.at[SHAPE] if free_sigma else torch.full_like(light, sigma_px)
+    return apart, rank(apart, mean, noise, len(spot.names)), light.numpy(), width.numpy()
