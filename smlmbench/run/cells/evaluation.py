@@ -3,7 +3,8 @@
 The stations are the same for every task; what happens in each is the task's.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ class Evaluation:
     validation: Scores | None = None
     tests: dict[str, Scores] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Picture] = field(default_factory=dict)  # input, truth, answer and error
+    pictures: dict[str, list[Picture]] = field(default_factory=dict)  # of units: input, truth, answer and error
 
 
 def choose_on_validation(
@@ -64,7 +65,8 @@ def score_conditions(
     for name, condition in splits.tests.items():
         drawn = None if condition.apart else example_picture(task, model, condition, trained.tuned)
         if drawn is not None:
-            made.pictures[name] = drawn
+            further = (task.picture(task.answer(model, one, trained.tuned), one) for one in task.shown_also(condition))
+            made.pictures[name] = [drawn, *(one for one in further if one is not None)]
         found = answers_of(task, model, condition, trained.tuned, on_frames)
         own = task.finish(found.own, condition)
         made.tests[name] = task.score(own, condition, cell.scoring, found.extras)
@@ -118,6 +120,14 @@ def referee_of(reference: Reference, catalog: Catalog) -> Referee:
     return Referee(module, picked.settings, reference.output.settings, scope, optics)
 
 
+def _further(task: Task, referee: Referee, condition: Condition) -> Iterator[Picture]:
+    """Pictures of a reference's answers to further units."""
+    for one in task.shown_also(condition):
+        with contextlib.suppress(UnansweredError):
+            if (drawn := task.picture(task.refer(referee, one), one)) is not None:
+                yield drawn
+
+
 def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition], catalog: Catalog) -> Evaluation:
     """Score a row that needs no training on every condition; one that it cannot answer has reasons alone.
 
@@ -142,7 +152,7 @@ def evaluate_reference(reference: Reference, conditions: Mapping[str, Condition]
         shown = not condition.apart and task.example(condition) is not None
         drawn = task.picture(found, condition) if shown else None
         if drawn is not None:
-            made.pictures[name] = drawn
+            made.pictures[name] = [drawn, *(() if one_movie else _further(task, own, condition))]
     if unanswered and not made.answers:
         raise unanswered[0]
     return made

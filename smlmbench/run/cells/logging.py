@@ -36,8 +36,9 @@ def log_evaluation(
             run.log_text(_csv(scores.per_unit), f"per_frame/{condition}.csv")
         log_answer(run, evaluation.answers[condition], condition, task)
     for condition, drawn in evaluation.pictures.items():
-        run.log_image(drawn, f"test_{condition}")
-        run.log_bytes(_png(drawn), f"figures/{condition}.png")
+        run.log_image(drawn[0], f"test_{condition}")
+        for number, one in enumerate(drawn):
+            run.log_bytes(_png(one), f"figures/{f'{number + 1}/' if number else ''}{condition}.png")
 
 
 def _metrics_json(

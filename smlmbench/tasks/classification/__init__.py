@@ -124,6 +124,10 @@ class Classification(Task):
             return None
         return condition.part(0, min(pictures.MOST, condition.frames.n_frames))
 
+    def shown_also(self, condition: Condition) -> Sequence[Condition]:
+        """None: a grid holds many."""
+        return ()
+
     def panels(self, answer: Answer, condition: Condition) -> Panels | None:
         """Units in a grid, the said and the true class of each."""
         return pictures.panels(answer, condition)

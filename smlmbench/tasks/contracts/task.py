@@ -272,6 +272,14 @@ class Task(ABC):
         """The units that a picture shows, as a condition of their own: by default the example alone."""
         return None if (number := self.example(condition)) is None else condition.unit(number)
 
+    def shown_also(self, condition: Condition) -> Sequence[Condition]:
+        """Further units to choose from on the page, each a condition of its own: by default two, evenly over it."""
+        first, count = self.example(condition), condition.frames.n_frames
+        if first is None:
+            return ()
+        numbers = {(first + third * count // 3) % count for third in (1, 2)} - {first}
+        return [condition.unit(number) for number in sorted(numbers)]
+
     def panels(self, answer: Any, condition: Condition) -> Panels | None:
         """Input, truth and answer as images; of one unit where the condition has one, else of what shows most."""
         return None

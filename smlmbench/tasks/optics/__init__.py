@@ -158,6 +158,10 @@ class Optics(Task):
         """As the inner task."""
         return self.inner.shown_of(condition)
 
+    def shown_also(self, condition: Condition) -> Sequence[Condition]:
+        """None: the mask is the same."""
+        return ()
+
     def example(self, condition: Condition) -> int | None:
         """As the inner task."""
         return self.inner.example(condition)
