@@ -70,7 +70,7 @@ CARD: dict[str, Any] = {
         "frames": {"default": 2000, "min": 2, "max": 1000000, "help": "spectra in a frozen set"},
     },
     "tiny": {"frames": 24},
-    "facts": {"truth": "labels", "knows": ["spectra"], "drawn_anew": True},
+    "facts": {"truth": "labels", "spectra": True, "knows": ["spectra"], "drawn_anew": True},
 }
 
 PHOTONS = {"min": 300.0, "max": 3000.0, "law": "log_uniform"}

@@ -34,6 +34,7 @@ CARD: dict[str, Any] = {
     },
     "facts": {
         "truth": "labels",
+        "spectra": True,
         "truth_kind": "unstated",
         "files": {"spectra": "table"},
         "needs": ["spectra"],

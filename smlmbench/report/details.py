@@ -1,9 +1,11 @@
 """What stands behind one row of a board: its curve, settings, runs, and the pictures of one frame."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from smlmbench.errors import SmlmBenchError
+from smlmbench.registry import Card, Catalog
 from smlmbench.report.boards.rows import canonical
 from smlmbench.report.drawings import Drawing, embedded, stored_pictures, validations
 from smlmbench.report.model import BLOCKS, Board, Entry, History, Row
@@ -11,7 +13,7 @@ from smlmbench.report.words import decimals, number, recipe
 
 WIDTH, HEIGHT = 300, 90  # of a curve, in units of its drawing
 # All pictures of a page together, so that it stays below some 5 MB; smaller copies are taken where they would not fit.
-PICTURES_BYTES = 2_400_000
+PICTURES_BYTES = 2_000_000
 COPY_PX = 1000
 
 
@@ -28,41 +30,93 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One row: id on the page, name, what is said of it, its settings by block, runs (text, id), curve."""
+    """One row: id on the page, name, what is said of it, its card, its settings by block, runs (text, id), curve.
+
+    Attributes:
+        card: By title a line or several of its card and of that of its loss.
+        pictures: Where its pictures are on the page (condition, id).
+    """
 
     id: str
     name: str
     said: str
+    card: tuple[tuple[str, tuple[str, ...]], ...]
     settings: tuple[tuple[str, str], ...]
     runs: tuple[tuple[str, str], ...]
     flags: tuple[str, ...]
     curve: Curve | None
+    pictures: tuple[tuple[str, str], ...]
 
 
-def details(board: Board, place: int, history: History | None) -> list[Detail]:
-    """One for each row of a board's table."""
-    return [_detail(board, entry, f"row-{place}-{k}", history) for k, entry in enumerate(board.entries)]
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """A picture of the gallery: its id on the page, that of the row whose it is, and the condition."""
+
+    id: str
+    row: str
+    condition: str
+    drawing: Drawing
 
 
-def _detail(board: Board, entry: Entry, name: str, history: History | None) -> Detail:
+def details(board: Board, place: int, history: History | None, pictures: Sequence[Pictured] = ()) -> list[Detail]:
+    """One for each row of a board's table; `pictures` are those that the page has of them."""
+    return [_detail(board, entry, row_id(place, k), history, pictures) for k, entry in enumerate(board.entries)]
+
+
+def row_id(place: int, line: int) -> str:
+    """Where on the page the details of a line of a board stand."""
+    return f"row-{place}-{line}"
+
+
+def _detail(board: Board, entry: Entry, name: str, history: History | None, pictures: Sequence[Pictured]) -> Detail:
     first = entry.rows[0]
     blocks = ((title, getattr(first, block)) for title, block in BLOCKS.items())
     pairs = ((title, ", ".join(f"{key} = {_text(value)}" for key, value in held.items())) for title, held in blocks)
     facts = [
         ("identity", first.row_id),
-        ("card", first.fidelity),
         ("repeats done", f"{len(entry.scored_rows)} of {len(entry.rows)}"),
+        ("parameters", number(count, 0) if (count := entry.mean_param("n_params")) else ""),
     ]
-    said = "; ".join(f"{name} {_score(board, row, name)}" for row in entry.scored_rows for name in board.conditions)
+    said = "; ".join(f"{where} {_score(board, row, where)}" for row in entry.scored_rows for where in board.conditions)
     return Detail(
         name,
         entry.label if entry.is_reference else recipe(entry),
         said,
+        tuple((title, lines) for title, lines in _cards(board, entry) if lines),
         tuple((title.replace("_", " "), text) for title, text in [*facts, *pairs] if text),
         tuple((f"repeat {row.repeat}: {row.status}", row.run.run_id) for row in entry.rows if row.run is not None),
         tuple(entry.flags),
         _curve(board, entry, history),
+        tuple((one.condition, one.id) for one in pictures if one.row == name),
     )
+
+
+def _cards(board: Board, entry: Entry) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What the cards of a line's network (or reference) and loss say, under its settings."""
+    first, catalog = entry.rows[0], Catalog() if board.asked.task is None else board.asked.task.catalog
+    own = _card(catalog, "references" if entry.is_reference else "models", entry.name)
+    if own is not None:
+        own = own.under(first.settings)
+        yield "what it is", (own.summary,)
+        yield "paper", _paper(own)
+        yield "fidelity", tuple(filter(None, [first.fidelity or own.fidelity]))
+        yield "deviations from the paper", tuple(own.deviations) or (("none known",) if own.fidelity else ())
+    loss = _card(catalog, "losses", first.labels.get("loss", ""))
+    if loss is not None:
+        yield "loss", (loss.summary, *_paper(loss), *loss.under(first.loss).deviations)
+
+
+def _paper(card: Card) -> tuple[str, ...]:
+    """The source as text: the page leads nowhere."""
+    said = ", ".join(filter(None, (card.paper, card.doi and f"doi {card.doi}")))
+    return (said,) if said else ()
+
+
+def _card(catalog: Catalog, room: str, name: str) -> Card | None:
+    try:
+        return catalog.card(room, name) if name else None
+    except SmlmBenchError:  # a plug-in that is not given to the report
+        return None
 
 
 def _text(value: object) -> str:
@@ -91,26 +145,36 @@ def _curve(board: Board, entry: Entry, history: History | None) -> Curve | None:
     return Curve(tuple(map(placed, found)), *ends, number(right, 0), f"{alt} over {number(right, 0)} training samples")
 
 
-def gallery(board: Board, share: int) -> list[tuple[str, list[Drawing]]]:
-    """By condition the picture that each row stored of its frame, within a number of bytes."""
+def gallery(board: Board, place: int, share: int) -> list[tuple[str, list[Pictured]]]:
+    """By condition the picture that each row stored of its example, within a number of bytes."""
     stored = [
-        (name, [(entry, image) for entry in board.entries for image in _first(name, entry.scored_rows)])
+        (
+            name,
+            [(k, entry, image) for k, entry in enumerate(board.entries) for image in _first(name, entry.scored_rows)],
+        )
         for name in reversed(board.conditions)
     ]
-    small = sum(len(image) for _, held in stored for _, image in held) > share
+    small = sum(len(image) for _, held in stored for *_, image in held) > share
     left, made = share, []
-    for name, held in stored:
+    for at, (name, held) in enumerate(stored):
         shown = []
-        for entry, image in held:
+        for k, entry, image in held:
             picture = _copy(image) if small else image
             left -= len(picture)
             if left >= 0:
                 title = entry.label if entry.is_reference else recipe(entry)
-                caption = f"{title} on {name}: {board.section.pictured}."
-                shown.append(embedded(caption, f"Example picture of {caption}", picture))
+                caption = f"{title} on {name}: {_pictured(board, entry)}."
+                drawing = embedded(caption, f"Example picture of {caption}", picture)
+                shown.append(Pictured(f"picture-{place}-{at}-{k}", row_id(place, k), name, drawing))
         if shown:
             made.append((name, shown))
     return made
+
+
+def _pictured(board: Board, entry: Entry) -> str:
+    """What a row's picture shows; one that makes an image of all frames has no frame of its own to show."""
+    section = board.section
+    return section.pictured_whole if section.pictured_whole and entry.rows[0].gives == "image" else section.pictured
 
 
 def _first(condition: str, rows: Sequence[Row]) -> list[bytes]:

@@ -158,11 +158,17 @@ def best_within(board: Board, budget_ms: float, device: str, size_px: int | None
     if not fitting:
         return None
     score, _, one = max(fitting, key=lambda placed: placed[:2])
-    return Fitting(board.data, one, board.sign * score, command(one))
+    return Fitting(board.data, one, board.sign * score, command(one, board))
 
 
-def command(one: Timing) -> str:
-    """The line that runs a timed row on a movie."""
+def given_words(board: Board) -> tuple[str, ...]:
+    """What a user gives to a network of a board, as words of a command line; of a task that is not here, a movie."""
+    task, facts = board.asked.task, next(iter(board.facts.values()), {})
+    return ("movie.tif", "--camera", "camera.yaml") if task is None else task.given_words(facts)
+
+
+def command(one: Timing, board: Board) -> str:
+    """The line that runs a timed row on what its task takes."""
     run, model, options = one.row.run, one.entry.name, ["--pixel-size-nm", "100"]
     if one.runtime != CLASSICAL:
         folder = run.artifact(f"reduced/{one.runtime}_{one.number_format}") if run is not None else None
@@ -173,7 +179,7 @@ def command(one: Timing) -> str:
         else:
             options += ["--runtime", one.runtime]  # left out, predict would look for the soonest
             options += ["--number-format", one.number_format] if one.number_format != SINGLE else []
-    return command_line("smlmbench", "predict", model, "movie.tif", "--camera", "camera.yaml", *options)
+    return command_line("smlmbench", "predict", model, *given_words(board), *options)
 
 
 def study_within(

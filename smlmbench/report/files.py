@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smlmbench.report.access import Access
 from smlmbench.tracking.records import StudyRecord
 
-# Where `smlmbench ui` answers unless told otherwise; only links lead there, nothing is loaded from it.
-UI_URL = "http://127.0.0.1:5000"
 MADE_OF = "made_of.json"
 KINDS = {kind: f"leaderboard.{kind}" for kind in ("html", "csv", "json", "md", "tex")}
 KINDS |= {"numbers": "numbers.csv", "schema": "leaderboard.schema.json"}
@@ -31,7 +30,7 @@ class ReportFiles:
     answers: Mapping[str, Sequence[str]]
 
 
-def fingerprint(record: StudyRecord, ui_url: str) -> str:
+def fingerprint(record: StudyRecord, access: Access) -> str:
     """Digest of all that a report shows: plan, runs, links; and of the code that shows it, plug-ins too."""
     runs = [
         [run.run_id, run.status, run.reason, run.end_s, dict(run.params), dict(run.metrics), dict(run.tags)]
@@ -39,7 +38,7 @@ def fingerprint(record: StudyRecord, ui_url: str) -> str:
         if run.role != "study"
     ]
     code = [[path.name, found.st_size, found.st_mtime_ns] for path in _code(record.plan) for found in [path.stat()]]
-    shown = [record.plan, record.study_text, record.experiment_id, runs, ui_url, code]
+    shown = [record.plan, record.study_text, record.experiment_id, runs, access.store, access.server, code]
     return hashlib.sha256(json.dumps(shown, default=str, sort_keys=True).encode()).hexdigest()
 
 

@@ -29,8 +29,7 @@ Direction = Literal["up", "down"]
 Kind = Literal["cell", "reference", "skipped"]
 Verdict = Literal["win", "tie", "unknown"]
 
-History = Callable[[Run, str], Sequence[tuple[int, float]]]
-"""All values of one of a run's metrics, as (step, value)."""
+History = Callable[[Run, str], Sequence[tuple[int, float]]]  # all values of one of a run's metrics, as (step, value)
 
 
 def read_json(path: Path | None) -> dict[str, Any]:
@@ -185,6 +184,7 @@ class Gap:
         verdict: win, tie or unknown (fewer than two common repeats); on a board adjusted for the pairs compared.
         p_value, p_adjusted: Of no difference, and the same adjusted for all pairs of the board.
         unadjusted, worse: The verdict of this pair alone, and whether the other is better by the same rules.
+        paired: Over what: repeats that both have, and frames of each (0: over the repeats alone).
     """
 
     value: float | None = None
@@ -195,6 +195,7 @@ class Gap:
     p_adjusted: float | None = None
     unadjusted: Verdict = "unknown"
     worse: bool = False
+    paired: tuple[int, int] = (0, 0)
 
     @property
     def turned(self) -> "Gap":
@@ -324,8 +325,7 @@ class Board:
 
     Attributes:
         conditions, facts: Names of the test conditions, and facts of each from the plan.
-        section: What the task says of this part of the page.
-        columns: Metrics shown beside the primary, in order.
+        section, columns: What the task says of this part of the page; metrics shown beside the primary, in order.
         entries, others: Lines, best first; the unpicked ones stand in `others`.
         not_ranked: Why nothing is ranked, or empty.
         notes, answer: Sentences below the table, and at the top of the page; frame, numbers: see `boards.frame`.

@@ -9,19 +9,21 @@ from typing import Any
 
 import pandas as pd
 
+from smlmbench.report.access import Access
 from smlmbench.report.applied import movie_sections
 from smlmbench.report.boards.frame import csv_text, lines, of
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import canonical, outside_plan
 from smlmbench.report.details import PICTURES_BYTES, details, gallery
 from smlmbench.report.drawings import Drawing, drawings, embedded, stored_along
-from smlmbench.report.files import KINDS, UI_URL, ReportFiles
+from smlmbench.report.files import KINDS, ReportFiles
 from smlmbench.report.forms import written
 from smlmbench.report.latency import latency_drawings
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
 from smlmbench.report.questions import questions
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
+from smlmbench.report.studies.choosing import Chosen
 from smlmbench.report.tables.board import board_table, listing_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
 from smlmbench.report.tables.distillation import distillation_table, findings
@@ -56,7 +58,7 @@ LATEX = str.maketrans(
 
 
 def build_report(
-    record: Record, output_dir: Path, *, history: History | None = None, ui_url: str = UI_URL
+    record: Record, output_dir: Path, *, history: History | None = None, access: Access | None = None
 ) -> ReportFiles:
     """Write leaderboard.html, .csv, .json, .md and .tex, and numbers.csv, from what the store says.
 
@@ -64,7 +66,7 @@ def build_report(
         record: The study's plan and runs.
         output_dir: Made where absent; files of an earlier report are replaced.
         history: All values of a run's metric, for the validation curves; without it there are none.
-        ui_url: Address of the MLflow page that run ids link to.
+        access: How the store is named in commands and where its MLflow answers; None: ./mlruns.
 
     Raises:
         StoreError: The study has no plan.
@@ -72,7 +74,7 @@ def build_report(
     rows, boards = boards_of(record)
     for board in boards:
         board.answer = answer(board)
-    context = _context(record, rows, boards, history) | {"ui_url": ui_url.rstrip("/")}
+    context = _context(record, rows, boards, history, access or Access())
     answers = {board.data: board.answer for board in reversed(boards)}
     tables = [_latex(part) for part in context["parts"] if part["leaderboard"]]
     texts = {suffix: _rendered(suffix, context) for suffix in ("html", "md")} | {"csv": csv_text(rows, boards)}
@@ -109,7 +111,9 @@ def _latex(part: Mapping[str, Any]) -> str:
     return str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
 
 
-def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], history: History | None) -> dict[str, Any]:
+def _context(
+    record: Record, rows: Sequence[Row], boards: Sequence[Board], history: History | None, access: Access
+) -> dict[str, Any]:
     """What the templates name."""
     from markupsafe import Markup
 
@@ -140,7 +144,7 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
             for name in names
             if (of_task := [part for part in parts if part["board"].asked.name == name])
         ],
-        "questions": questions(boards, rows),
+        "questions": questions(boards, rows, access),
         "reading": [*CHOSEN, *dict.fromkeys(text for _, text in said if not several), LATENCIES],
         "warnings": [str(text) for text in plan.get("warnings", [])],
         "all_rows": rows_table(rows, boards),
@@ -152,10 +156,21 @@ def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], histo
         "outside": outside_plan(record, tried_cells(record)),
         "study_text": record.study_text,
         "experiment_id": record.experiment_id,
+        "ui_url": access.url,
+        "ui": "" if access.server else access.ui,
+        "charts": _charts(record, boards, access),
         # The script is a file of this package without any data in it, so it is the one thing that is not escaped.
         "script": Markup(script),  # noqa: S704
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
+
+
+def _charts(record: Record, boards: Sequence[Board], access: Access) -> list[tuple[str, str]]:
+    """What leads to the charts of a study, or of each of several; nothing where no server is known."""
+    several = record.parts if isinstance(record, Chosen) else ()
+    viewed = any(entry.scored_rows for board in boards for entry in board.everything)
+    found = [(f" of {part.study}" if several else "", part.experiment_id) for part in several or (record,)]
+    return [(name, url) for name, number in found if (url := access.charts(number, viewed=viewed))]
 
 
 def _rankings(asked: Sequence[Asked], boards: Sequence[Board]) -> list[tuple[str, str, str]]:
@@ -185,6 +200,7 @@ def _parts(
 ) -> list[dict[str, Any]]:
     """Each board with its tables and figures, as the templates name them."""
     usual = {board.asked.name: board.protocol for board in reversed(boards)}  # of the first board of each task
+    pictures = [gallery(board, place, PICTURES_BYTES // len(boards)) for place, board in enumerate(boards)]
     return [
         {
             "board": board,
@@ -199,8 +215,8 @@ def _parts(
             "distillation": distillation_table(board),
             "findings": findings(board),
             "drawings": [*across.get(place, ()), *_figures(board, history)],
-            "details": details(board, place, history),
-            "gallery": gallery(board, PICTURES_BYTES // len(boards)),
+            "gallery": pictures[place],
+            "details": details(board, place, history, [one for _, held in pictures[place] for one in held]),
             "movies": movie_sections(board, plan),
             "conditions": [_facts(name, facts) for name in board.conditions if (facts := board.facts.get(name))],
         }
@@ -217,8 +233,15 @@ def _figures(board: Board, history: History | None) -> list[Drawing]:
 
 
 def _facts(name: str, facts: Mapping[str, Any]) -> str:
-    said = (f"{key} {one:.3g}" if isinstance(one, float) else f"{key} {one}" for key, one in facts.items())
-    return f"{name}: {', '.join(said)}"
+    return f"{name}: {', '.join(f'{key} {_fact(one)}' for key, one in facts.items())}"
+
+
+def _fact(value: Any) -> str:
+    """A number, a range of a law, or a text."""
+    if isinstance(value, Mapping) and {"min", "max"} <= value.keys():
+        law = f" ({value['law']})" if "law" in value else ""
+        return f"{_fact(value['min'])} to {_fact(value['max'])}{law}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _references(planned: Planned) -> list[dict[str, str]]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from smlmbench.report.files import KINDS, UI_URL, ReportFiles, as_before, fingerprint, remember
+from smlmbench.report.access import Access
+from smlmbench.report.files import KINDS, ReportFiles, as_before, fingerprint, remember
 from smlmbench.report.model import History
 from smlmbench.report.opening import open_on_headlines
 from smlmbench.tracking.records import RunRecord, StudyRecord, metric_history, read_study
@@ -14,7 +15,7 @@ NOTE = "mlflow.note.content"
 
 
 def report_study(
-    store: Store, study: str, output_dir: Path | None = None, *, ui_url: str = UI_URL, record: StudyRecord | None = None
+    store: Store, study: str, output_dir: Path | None = None, *, record: StudyRecord | None = None
 ) -> ReportFiles:
     """Build the report of a study from the store alone, where it is not there, and log it to the study's newest run.
 
@@ -23,19 +24,18 @@ def report_study(
         study: Name of the study.
         output_dir: Where the files go; by default the study's folder of reports in the store.
         record: The study as it was just read; None reads it.
-        ui_url: Address of the MLflow page that run ids link to.
 
     Raises:
         StoreError: No such study, or it has no plan.
     """
     record = record or read_study(store, study)
     folder = store.report_dir(study) if output_dir is None else output_dir
-    made_of = fingerprint(record, ui_url)
+    made_of = fingerprint(record, Access.of(store))
     files = as_before(folder, made_of)
     if files is None:
         from smlmbench.report.page import build_report  # takes a second with all that draws
 
-        files = build_report(record, folder, history=_history(store), ui_url=ui_url)
+        files = build_report(record, folder, history=_history(store), access=Access.of(store))
         remember(files, made_of)
     planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
     if planned is not None:
@@ -47,7 +47,7 @@ def report_study(
     return files
 
 
-def report_part(store: Store, record: StudyRecord, output_dir: Path, *, ui_url: str = UI_URL) -> ReportFiles:
+def report_part(store: Store, record: StudyRecord, output_dir: Path) -> ReportFiles:
     """Build the report of a part of the store (`studies.choosing`), which is logged to no run: no study is like it.
 
     Raises:
@@ -55,7 +55,7 @@ def report_part(store: Store, record: StudyRecord, output_dir: Path, *, ui_url: 
     """
     from smlmbench.report.page import build_report
 
-    return build_report(record, output_dir, history=_history(store), ui_url=ui_url)
+    return build_report(record, output_dir, history=_history(store), access=Access.of(store))
 
 
 def _history(store: Store) -> History:

@@ -6,13 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from smlmbench.addresses import command as command_line
-from smlmbench.report.devices import REAL_TIME_MS, best_within
+from smlmbench.report.access import Access
+from smlmbench.report.boards.intervals import gap, gaps
+from smlmbench.report.devices import REAL_TIME_MS, best_within, given_words, timings
 from smlmbench.report.drawings import lambda_rows
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Row, finite
-from smlmbench.report.words import decimals, listed, milliseconds, number, recipe, with_interval
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Gap, Row, finite
+from smlmbench.report.words import decimals, interval, listed, milliseconds, number, recipe, signed, with_interval
+from smlmbench.tracking.tags import TIMED_ON
 
-UNSURE = "Means over repeats decide that alone; no pair of them was tested at one condition."
+SURELY = (
+    "Surely: the difference, paired over the same frames and repeats, has an interval without 0 and one sign in every "
+    "repeat."
+)
+EACH = "All pairs of a condition count (Holm)."
+ITS_LESS_THEIRS = "Differences are its own less theirs."
 MOST_NAMED = 4
+# What options of a command are for, in front of it.
+GIVEN = {
+    "--camera": "the camera's settings in camera.yaml (smlmbench calibrate writes them)",
+    "--places": "the emitters' places in places.csv (frame, x_nm, y_nm; the table of any fitter)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,41 +39,40 @@ class Answered:
     command: str = ""
 
 
-def questions(boards: Sequence[Board], rows: Sequence[Row]) -> list[Answered]:
+def questions(boards: Sequence[Board], rows: Sequence[Row], access: Access) -> list[Answered]:
     """What a reader asks first, of every board that has a scored training."""
     told = [(f"board-{place}", board) for place, board in enumerate(boards) if board.competitors]
-    found = [one for place, board in told for one in _of_board(place, board, several=len(told) > 1)]
+    found = [one for place, board in told for one in _of_board(place, board, access, several=len(told) > 1)]
     return [*found, _failures(rows)]
 
 
-def _of_board(place: str, board: Board, *, several: bool) -> Iterator[Answered]:
+def _of_board(place: str, board: Board, access: Access, *, several: bool) -> Iterator[Answered]:
     on = f" on {board.data}" if several else ""
     table = f"the table of {board.data}"
     asked = (
         (f"Which is best at each condition{on}, and how surely?", _by_condition(board), place, table),
         (f"Which is best{on} if a frame may take {_budgets()} ms?", _within(board), place, table),
+        (f"How fast is the best on a CPU{on}?", _on_cpu(board), f"{place}-timings" if timings(board) else place,
+         f"every timing on {board.data}"),
         (f"How far from the limit{on}?", _limit(board), place, table),
         (f"Where does it break{on}?", _breaks(board), f"{place}-figures", f"the figures of {board.data}"),
         (f"Is it better than fitting without training{on}?", _fitters(board), place, table),
         (f"What does λ do{on}?", _weights(board), f"{place}-figures", f"the figures of {board.data}"),
-    )
+    )  # fmt: skip
     yield from (Answered(question, answers, at, called) for question, answers, at, called in asked if answers)
-    if (lead := _lead(board)).scored_rows[0].run is not None:
+    if (run := _lead(board).scored_rows[0].run) is not None:
+        given = given_words(board)
+        needed = " and ".join(said for option, said in GIVEN.items() if option in given)
         yield Answered(
             f"How do I run it on my movie{on}?",
-            ("With the camera's settings in camera.yaml (smlmbench calibrate writes one):",),
-            "rows", "all rows, for the ids of other trainings", _command(lead),
+            (f"With {needed}:" if needed else f"On {given[0]}:",),
+            "rows", "all rows, for the ids of other trainings",
+            command_line("smlmbench", "predict", run.run_id, *given, "-o", "results", *access.store),
         )  # fmt: skip
 
 
 def _lead(board: Board) -> Entry:
     return next((entry for entry in board.competitors if entry.best), board.competitors[0])
-
-
-def _command(entry: Entry) -> str:
-    run = entry.scored_rows[0].run
-    run_id = run.run_id if run is not None else ""
-    return command_line("smlmbench", "predict", run_id, "movie.tif", "--camera", "camera.yaml", "-o", "results")
 
 
 def _budgets() -> str:
@@ -89,17 +101,36 @@ def _by_condition(board: Board) -> tuple[str, ...]:
         if not (ranked := _scored(board.competitors, board, condition)):
             continue
         (entry, best), *others = ranked
-        near = [other.label for other, one in others if _overlap(best, one)]
+        found = gaps([entry for entry, _ in ranked], board, board.primary, [condition])
+        places = decimals([best.value])
+        near = [
+            f"{other.label} ({_difference(found[0, place], places) or 'no pairs'})"
+            for place, (other, one) in enumerate(others, 1)
+            if not _surely(found[0, place], best, one)
+        ]
         many = f" and {len(near) - MOST_NAMED} more" if len(near) > MOST_NAMED else ""
         apart = (
-            f"its interval overlaps that of {listed(near[:MOST_NAMED])}{many}"
-            if near
-            else "no other interval overlaps it"
+            f"not surely better than {', '.join(near[:MOST_NAMED])}{many}" if near else "surely better than all others"
         )
         name = " · ".join(filter(None, (condition, board.section.beside.get(condition))))
         said.append(f"{name}: {recipe(entry)}, {with_interval(best)}; {apart if others else 'nothing else is scored'}.")
-    sure = f"Not surely: {board.not_ranked}." if board.not_ranked else UNSURE
-    return (*said, sure) if said else ()
+    if not said or board.not_ranked or len(board.competitors) < 2:
+        return (*said, *([f"Not surely: {board.not_ranked}."] if said and board.not_ranked else []))
+    return (*said, f"{SURELY} {EACH} {ITS_LESS_THEIRS}")
+
+
+def _surely(found: Gap, best: Estimate, other: Estimate) -> bool:
+    """Whether the first is better than chance; where nothing can be paired, by intervals that do not overlap."""
+    return found.verdict == "win" if found.low is not None else not _overlap(best, other)
+
+
+def _difference(found: Gap, places: int) -> str:
+    """A paired difference with its interval and what was paired; empty where nothing was."""
+    if found.low is None:
+        return ""
+    repeats, frames = found.paired
+    n = f"{repeats} repeat{'s' if repeats > 1 else ''}{f' × {frames:,} frames' if frames else ''}"
+    return f"{signed(found.value, places)} {interval(found, places)}, n = {n}"
 
 
 def _within(board: Board) -> tuple[str, ...]:
@@ -121,6 +152,21 @@ def _within(board: Board) -> tuple[str, ...]:
         else:
             said.append(f"{limit:g} ms: none that was timed.")
     return tuple(said)
+
+
+def _on_cpu(board: Board) -> tuple[str, ...]:
+    """The soonest way of the first row at every size that was timed, and on which processor."""
+    lead = _lead(board)
+    own = [one for one in timings(board) if one.entry is lead and one.device == "cpu" and not one.slower]
+    if not own:
+        return (f"{recipe(lead)} was not timed on a CPU.",)
+    soonest = {one.size_px: one for one in sorted(own, key=lambda one: -one.latency_ms)}
+    told = [
+        f"{milliseconds(one.latency_ms)} ms for a frame of {size} px with {one.runtime} in {one.number_format}"
+        for size, one in sorted(soonest.items())
+    ]
+    where = next((one.row.run.tags[TIMED_ON] for one in own if one.row.run and TIMED_ON in one.row.run.tags), "")
+    return (f"{recipe(lead)}{f' on {where}' if where else ''}: {'; '.join(told)}.",)
 
 
 def _limit(board: Board) -> tuple[str, ...]:
@@ -173,13 +219,26 @@ def _fitters(board: Board) -> tuple[str, ...]:
         one = entry.get(None, board.primary)
         if entry.is_ceiling or one.value is None or own.value is None:
             continue
-        ahead = board.better(own.value, one.value)
-        word = "intervals overlap" if _overlap(own, one) else "better" if ahead else "worse"
-        told.append(f"{entry.label} {with_interval(one, places)}: {word}")
+        found = gap(lead, entry, board, board.primary, board.conditions)
+        word = "better" if board.better(own.value, one.value) else "worse"
+        if paired := _difference(found, places):
+            sure = "surely" if found.verdict == "win" or found.worse else "not surely"
+            told.append(f"{sure} {word} than {entry.label} {with_interval(one, places)}: difference {paired}.")
+        else:
+            how = "overlap" if _overlap(own, one) else "do not overlap"
+            told.append(f"{word} than {entry.label} {with_interval(one, places)}, not paired: the intervals {how}.")
     if not told:
         return ()
-    alone = " One repeat: its interval holds frames only." if board.not_ranked.startswith("one repeat") else ""
-    return (f"{recipe(lead)}, {board.heading} {with_interval(own, places)}, against {'; '.join(told)}.{alone}",)
+    alone = "One repeat: what another training would give is not in the intervals." if _alone(board) else SURELY
+    return (
+        f"{recipe(lead)} has {board.heading} {with_interval(own, places)}.",
+        *(f"{text[:1].upper()}{text[1:]}" for text in told),
+        f"{alone} {ITS_LESS_THEIRS}",
+    )
+
+
+def _alone(board: Board) -> bool:
+    return board.not_ranked.startswith("one repeat")
 
 
 def _weights(board: Board) -> tuple[str, ...]:

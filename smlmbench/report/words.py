@@ -24,6 +24,11 @@ def number(value: float | None, places: int) -> str:
     return f"{value:z,.{places}f}".replace("-", "−")
 
 
+def signed(value: float | None, places: int) -> str:
+    """The same with a plus sign where it is above 0."""
+    return f"{'+' if (value or 0.0) > 0 else ''}{number(value, places)}"
+
+
 def interval(found: Estimate | Gap, places: int) -> str:
     """An interval in square brackets, or empty."""
     ends = found.low, found.high

@@ -17,6 +17,7 @@ OUTCOME = "smlmbench.outcome"
 REASON = "smlmbench.reason"
 TRAINED = "smlmbench.trained"
 SUPERSEDED_BY = "smlmbench.superseded_by"
+TIMED_ON = "smlmbench.timed_on"  # processor
 NOT_TIMED = "smlmbench.not_timed"  # why, by metric, as JSON
 NOT_LOGGED = "smlmbench.not_logged"
 PARAM = "smlmbench.param."

@@ -4,6 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from page_commands import run_asked
 
 from smlmbench.report.leaderboard import leaderboard_frame
 from smlmbench.run.progress import Reporter
@@ -73,6 +74,13 @@ def test_answers_and_models_are_stored(ran):
         assert set(table["class"]) <= {"one", "two", "rejected"}
         units = pd.read_csv(run.artifact("per_frame/strange.csv"))
         assert (units["true"] == -1).sum() == units["strangers_kept"].notna().sum() > 0
+
+
+def test_the_command_of_the_page_takes_spectra(ran, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [[f"b{k}" for k in range(64)], ["2"] * 64]
+    (tmp_path / "spectra.csv").write_text("\n".join(",".join(row) for row in rows))
+    assert "spectra_classes.csv" in run_asked(ran[2].report)
 
 
 def test_a_table_of_a_user_is_told_apart(ran, tmp_path):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from page_commands import run_asked
 
 from smlmbench.errors import FormatError, SizeError
 from smlmbench.formats import read_image
@@ -112,6 +113,12 @@ def test_a_table_of_a_user_is_made_dense(checkpoint, table, tmp_path):
     assert dense.max() > 0
     with pytest.raises(FormatError, match="mine_dense.tif"):
         asked(checkpoint, table, tmp_path / "out")
+
+
+def test_the_command_of_the_page_takes_a_table(ran, table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(table, "table.csv")
+    assert "table_dense.tif" in run_asked(ran[2].report)
 
 
 def test_a_sparse_image_is_made_dense_as_its_table_is(checkpoint, table, tmp_path):

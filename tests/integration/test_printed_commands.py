@@ -55,7 +55,8 @@ TESTED = {
     ),
     *("run/using/asking.py smlmbench time", "inference/loading.py smlmbench export"),
     *("study/planning/spaces.py smlmbench search", "run/slots.py mlflow server"),
-    *("report/questions.py smlmbench predict", "run/searching/shown.py smlmbench ui"),
+    # of tasks with results of their own: test_psf_regression_study.py, test_classification_study.py ...
+    *("report/questions.py smlmbench predict", "report/access.py smlmbench ui", "run/searching/shown.py smlmbench ui"),
     "cli/report.py *",
     *("run/movies/studying.py smlmbench list", "run/movies/studying.py smlmbench calibrate"),
     "run/using/likeness.py smlmbench study",  # test_fits.py
@@ -198,7 +199,10 @@ def test_commands_of_a_study_from_the_first_to_the_last(place, empty_store, serv
     ran(record.plan["command"])
     page = (store.report_dir("tiny") / "leaderboard.html").read_text(encoding="utf-8")
     assert record.plan["command"].replace("'", "&#39;").replace('"', "&#34;") in page
-    assert re.findall(r"<code>(smlmbench [a-z]+)</code>", page) == ["smlmbench ui"]
+    shows = {html.unescape(line) for line in re.findall(r"<code>(smlmbench ui[^<]*)</code>", page)}
+    assert shows == {"smlmbench ui --store 'a store'"}
+    ran(*shows)
+    assert served == [(str(place / "a store"), 5000)] * 2
     (timed,) = shown(CliRunner().invoke(app, ["report", str(path), "--budget-ms", "0", *words]).stdout)
     ran(timed)
     fits = CliRunner().invoke(app, ["report", "tiny", "--budget-ms", "1e6", *words]).stdout
@@ -207,7 +211,7 @@ def test_commands_of_a_study_from_the_first_to_the_last(place, empty_store, serv
     Path("camera.yaml").write_text("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5}")
     ran(predict)
     (asked,) = re.findall(r"<code>(smlmbench predict [^<]+)</code>", page)
-    ran(f"{html.unescape(asked)} --store 'a store' --overwrite")
+    ran(f"{html.unescape(asked)} --overwrite")
     (row,) = record.rows("cell")
     elsewhere = Found(row.artifact("best.pt"), SimpleNamespace(tags={}, params={}, store=row.store))
     (adds,) = shown(asking._choose(asking.Wanted(""), elsewhere, lambda: (1, 16, 16), Catalog(), None).why)

@@ -1,11 +1,13 @@
 """A small study of crops to its page, and the trained network on a movie at the places of a table."""
 
+import shlex
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from page_commands import run_asked
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
@@ -81,6 +83,21 @@ def test_the_plan_can_be_checked(ran):
     (built,) = check_plan(plan, loaded.catalog, probes=False).built
     assert built.problem == ""
     assert 5_000 < built.n_params < 20_000
+
+
+def test_the_command_of_the_page_answers_places_of_a_movie(ran, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(0).poisson(10, (6, 24, 30)) * 2 + 100
+    tifffile.imwrite("movie.tif", frames.astype(np.uint16))
+    (tmp_path / "camera.yaml").write_text("{kind: scmos, baseline_adu: 100, e_per_adu: 0.5, read_noise_e: 1.6}")
+    (tmp_path / "places.csv").write_text("frame,x_nm,y_nm\n0,1450,1250\n5,1450,1250\n")
+    assert "movie_parameters.csv" in run_asked(ran[3].report)
+    assert len(pd.read_csv("results/movie_parameters.csv", comment="#")) == 2
+    told = CliRunner().invoke(app, ["report", "crops", "--budget-ms", "1e6", "--store", str(ran[2].home)]).stdout
+    (within,) = [line.strip() for line in told.splitlines() if line.strip().startswith("smlmbench predict")]
+    done = CliRunner().invoke(app, [*shlex.split(within)[1:], "--overwrite"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "movie_parameters.csv").is_file()
 
 
 def test_predict_answers_places_of_a_movie(ran):

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from page_commands import asked
 from served import Server
 from tiny_study import models, write
 from typer.testing import CliRunner
@@ -106,7 +107,9 @@ def test_a_server_that_goes_away_costs_no_result(server, tmp_path, monkeypatch):
         assert {"metrics.json", "predictions/low.csv", "figures/high.png"} <= set(row.artifacts())
         assert row.metrics["device/latency_ms"] > 0
     assert not list((tmp_path / "mlruns/work").rglob("*.pt"))
-    assert (tmp_path / "mlruns/reports/tiny/leaderboard.html").stat().st_size > 10_000
+    page = (tmp_path / "mlruns/reports/tiny/leaderboard.html").read_text(encoding="utf-8")
+    assert f'<a href="{server.url}/#/experiments/{number}/runs?compareRunsMode=CHART' in page
+    assert asked(tmp_path / "mlruns/reports/tiny/leaderboard.html").endswith(f" -o results --store {server.url}")
     assert record.plan["cells"]
 
 

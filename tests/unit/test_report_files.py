@@ -4,7 +4,8 @@ import pytest
 from report_record import BOTH, Builder, frames
 
 from smlmbench.report import files
-from smlmbench.report.files import UI_URL, as_before, fingerprint, remember
+from smlmbench.report.access import Access
+from smlmbench.report.files import as_before, fingerprint, remember
 from smlmbench.report.page import build_report
 
 
@@ -17,7 +18,7 @@ def record(tmp_path):
 
 
 def test_files_are_as_before_until_one_is_changed(record, tmp_path):
-    out, made_of = tmp_path / "out", fingerprint(record, UI_URL)
+    out, made_of = tmp_path / "out", fingerprint(record, Access())
     assert as_before(out, made_of) is None
     made = build_report(record, out)
     assert as_before(out, made_of) is None
@@ -44,18 +45,19 @@ def test_whatever_a_page_shows_changes_what_it_is_made_of(record, monkeypatch, t
         "params": {**first.params, "lambda": "7"},
         "tags": {**first.tags, "smlmbench.superseded_by": "x"},
     }
-    seen = {fingerprint(record, UI_URL), fingerprint(record, "http://elsewhere:1")}
+    accesses = [Access(), Access(server="http://elsewhere:1"), Access(("--store", "a store"))]
+    seen = {fingerprint(record, access) for access in accesses}
     for name, value in changes.items():
         changed = dataclasses.replace(record, runs=[dataclasses.replace(first, **{name: value}), *others])
-        seen.add(fingerprint(changed, UI_URL))
-    seen.add(fingerprint(dataclasses.replace(record, runs=others), UI_URL))
-    seen.add(fingerprint(dataclasses.replace(record, plan={**record.plan, "seed": 99}), UI_URL))
+        seen.add(fingerprint(changed, Access()))
+    seen.add(fingerprint(dataclasses.replace(record, runs=others), Access()))
+    seen.add(fingerprint(dataclasses.replace(record, plan={**record.plan, "seed": 99}), Access()))
     plugin = tmp_path / "net.py"
     plugin.write_text("1")
     planned = dataclasses.replace(record, plan={**record.plan, "plugins": [str(plugin)]})
-    seen.add(fingerprint(planned, UI_URL))
+    seen.add(fingerprint(planned, Access()))
     plugin.write_text("11")
-    seen.add(fingerprint(planned, UI_URL))
+    seen.add(fingerprint(planned, Access()))
     monkeypatch.setattr(files, "PACKAGE", tmp_path)
-    seen.add(fingerprint(record, UI_URL))
-    assert len(seen) == len(changes) + 7
+    seen.add(fingerprint(record, Access()))
+    assert len(seen) == len(changes) + 8

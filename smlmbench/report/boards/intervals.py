@@ -111,7 +111,8 @@ def _gap(ours: Mapping[int, Sample], theirs: Mapping[int, Sample], *, upwards: b
         return Gap()
     pairs = [(ours[repeat], theirs[repeat]) for repeat in common]
     drawn = [a.drawn - b.drawn for a, b in pairs if a.drawn is not None and b.drawn is not None and a.shape == b.shape]
-    if len(drawn) == len(pairs):
+    frames = pairs[0][0].shape[0] if len(drawn) == len(pairs) else 0
+    if frames:
         pooled, change = [a.pooled - b.pooled for a, b in pairs], np.mean(drawn, axis=0)
         found = judge(pooled, change, blocks=pairs[0][0].blocks, higher_is_better=upwards)
     else:
@@ -119,7 +120,8 @@ def _gap(ours: Mapping[int, Sample], theirs: Mapping[int, Sample], *, upwards: b
     verdict: Verdict = "unknown" if len(common) == 1 else "win" if found.verdict == "a" else "tie"
     value, low, high, p_value = map(finite, (found.value, found.low, found.high, found.p_value))
     worse = len(common) > 1 and found.verdict == "b"
-    return Gap(value, low, high, verdict, p_value, unadjusted=verdict, worse=worse)
+    paired = len(common), frames
+    return Gap(value, low, high, verdict, p_value, unadjusted=verdict, worse=worse, paired=paired)
 
 
 def samples(entries: Sequence[Entry], board: Board, metric: str, conditions: Sequence[str]) -> list[dict[int, Sample]]:

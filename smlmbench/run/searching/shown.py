@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smlmbench.report.files import UI_URL
+from smlmbench.report.access import Access
 from smlmbench.run.session import Session
 from smlmbench.search import Sorts
 from smlmbench.study.load import Loaded
@@ -25,8 +25,7 @@ class Shown:
 
     @property
     def _url(self) -> str:
-        store = self.session.store
-        return store.uri.bare if store.served else UI_URL
+        return Access.of(self.session.store).url
 
     def facts(self) -> dict[str, str]:
         """Where else the search is shown: MLflow's charts (after `smlmbench ui`), and the page."""

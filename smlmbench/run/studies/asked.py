@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smlmbench.report.files import UI_URL, as_before, fingerprint
+from smlmbench.report.access import Access
+from smlmbench.report.files import as_before, fingerprint
 from smlmbench.run.slots import INLINE, Slots
 from smlmbench.study.cells import Plan
 from smlmbench.tracking.records import StudyRecord, list_studies, read_study
@@ -78,12 +79,10 @@ class Asked:
         return hashlib.sha256("\n".join([made_of, *own, *plans]).encode()).hexdigest()
 
 
-def note(asked: Asked, found: Finished, record: StudyRecord, run: Run) -> None:
-    """Note on the command's own run that nothing was left, if so."""
+def note(asked: Asked, found: Finished, made_of: str, run: Run) -> None:
+    """Note on the command's own run that nothing was left, if so; `made_of` is the fingerprint of the store."""
     if not (found.unfinished or found.failed_references or set(found.statuses) & set(BAD)):
-        run.set_tags(
-            {COMPLETE: json.dumps({"digest": asked.digest(fingerprint(record, UI_URL)), "statuses": found.statuses})}
-        )
+        run.set_tags({COMPLETE: json.dumps({"digest": asked.digest(made_of), "statuses": found.statuses})})
 
 
 def done_before(asked: Asked, store: Store) -> tuple[Finished, list[str]] | None:
@@ -94,7 +93,7 @@ def done_before(asked: Asked, store: Store) -> tuple[Finished, list[str]] | None
     notes = [json.loads(run.tags[COMPLETE]) for run in record.runs if run.role == "study" and COMPLETE in run.tags]
     if not notes:
         return None
-    made_of = fingerprint(record, UI_URL)
+    made_of = fingerprint(record, Access.of(store))
     files, digest = as_before(store.report_dir(record.study), made_of), asked.digest(made_of)
     known = next((each["statuses"] for each in notes if each["digest"] == digest), None)
     if files is None or known is None:

@@ -1,6 +1,8 @@
 """A whole study: plan, rows, picks, timing, report; the same command again does only what is left."""
 
 from smlmbench.inference.devices import resolve_device
+from smlmbench.report.access import Access
+from smlmbench.report.files import fingerprint
 from smlmbench.report.publish import report_study
 from smlmbench.run.cells.references import run_reference
 from smlmbench.run.materials import Materials
@@ -77,7 +79,7 @@ def run_study(
             raise
         record = read_study(store, study.study)
         found = finished(plan, record, report_study(store, study.study, record=record).html)
-        note(asked, found, record, run)
+        note(asked, found, fingerprint(record, Access.of(store)), run)
         return found
 
 

@@ -14,10 +14,9 @@ from smlmbench.inference.running import takes_range, why_not
 from smlmbench.registry import Catalog
 from smlmbench.report.devices import PLAIN, SINGLE, slower
 from smlmbench.run.timing.reduced import file_of
-from smlmbench.run.timing.timings import TIMED_ON
 from smlmbench.timing import BUSY, host_name
 from smlmbench.tracking.records import RunRecord
-from smlmbench.tracking.tags import NOT_TIMED
+from smlmbench.tracking.tags import NOT_TIMED, TIMED_ON
 
 STORED = re.compile(
     r"^device/(?P<device>[a-z]+)_(?P<runtime>.+)_(?P<number_format>fp32|bf16|int8)_(?P<size>\d+)px(_(?P<what>\w+))?$"

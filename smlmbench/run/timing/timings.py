@@ -35,10 +35,9 @@ from smlmbench.study.schema import Timing
 from smlmbench.timing import BUSY, check_device, host_name, threads, time_calls
 from smlmbench.tracking.records import RunRecord
 from smlmbench.tracking.runs import Run, reason_of
-from smlmbench.tracking.tags import NOT_TIMED
+from smlmbench.tracking.tags import NOT_TIMED, TIMED_ON
 
 TIMED = "smlmbench.timed."
-TIMED_ON = "smlmbench.timed_on"
 FRAMES = 8
 
 

@@ -5,6 +5,7 @@ Facts of the card are `truth` (kind of truth that it brings), and where they are
 - `form` (how it is written), `truth_kind`, `knows`, `fixes` (output settings), `drawn_anew`;
 - `takes`: which of pixel_size_nm, psf, camera and structure a study may write in it, each with its default;
 - `files`: its settings that name a file, with what that is, and `needs`: those of them that must be given;
+- `spectra`: True where its units are spectra and no images;
 - `cut`: True where validation and test are cut from what train names, as its `part` says.
 """
 

@@ -140,6 +140,13 @@ class Classification(Task):
         """Accuracy against photons, and confusion matrices."""
         return [*photon_curves(lines), *confusion(lines)]
 
+    def given_words(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """A table of spectra, or a movie and where its emitters are."""
+        kind = str(facts.get("kind", ""))
+        if kind in self.catalog.names("data") and self.catalog.card("data", kind).facts.get("spectra"):
+            return ("spectra.csv",)
+        return (*super().given_words(facts), "--places", "places.csv")
+
     def predict(self, model: Model, asked: Predicted) -> list[Path]:
         """A table of classes and scores; the level is that of the study, else the one chosen on validation."""
         stated = model.settings.get("reject")

@@ -42,7 +42,8 @@ class Section:
         beside: What stands beside a condition's name in the table's heading, by condition.
         words: Further columns of the board, by title: what stands in a line, by its label.
         listings: Tables of its own, below the board.
-        pictured: What the pictures of examples show, in words.
+        pictured: What the pictures of examples show, in words, and `pictured_whole`, what those of references show that
+            give an image alone, where that is of all frames and not of the example; `pictured_of` of what they are.
     """
 
     columns: tuple[str, ...] = ()
@@ -61,6 +62,8 @@ class Section:
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     listings: tuple[Listing, ...] = ()
     pictured: str = "input, prediction, truth and error"
+    pictured_whole: str = ""
+    pictured_of: str = "the same example of a condition by every row"
 
 
 @dataclass(frozen=True, slots=True)

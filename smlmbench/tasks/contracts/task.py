@@ -342,6 +342,14 @@ class Task(ABC):
         """
         raise ConfigError(f"task {self.name} predicts nothing from a user's file")
 
+    def given_words(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """What a user gives to `smlmbench predict MODEL ...`, as words of its command line; by default a movie.
+
+        `facts` are those of a condition as the network was trained on. Of options `--camera camera.yaml` and `--places
+        places.csv` the page says what they are.
+        """
+        return ("movie.tif", "--camera", "camera.yaml")
+
     def compare(self, found: Any, truth: Any, options: Mapping[str, Any]) -> Scores:
         """Score a file of any program, or a prediction in memory, against a true one (`smlmbench evaluate`).
 

@@ -139,6 +139,10 @@ class Densification(Task):
         wide, high = condition.field_nm
         return ("um2", wide * high / 1e6)
 
+    def given_words(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """A table of localizations."""
+        return ("table.csv",)
+
     def predict(self, model: Model, asked: Predicted) -> list[Path]:
         """The dense image of a user's table, or of a sparse image; the rendered table beside it."""
         return predicting.predict(model, asked)

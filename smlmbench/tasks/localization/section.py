@@ -65,6 +65,8 @@ def section(headline: tuple[str, ...], frame: "pd.DataFrame", conditions: Mappin
     return Section(
         columns=headline,
         second="mjac_c",
+        pictured_whole="the mean of the first frames, the image of all frames, its truth and error",
+        pictured_of="the same frame of a condition by every row; one that makes an image of all frames shows these",
         second_on=tuple(name for name, density in known.items() if density > DENSE_PER_UM2),
         second_said="above 1 emitter/µm²",
         on_mean=("false_per_1000um2", "resolvable_fraction", "rho_med"),

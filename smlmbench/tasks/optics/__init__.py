@@ -204,6 +204,8 @@ class Optics(Task):
             on_each=(*made.on_each, *OWN),
             against="",
             pictured=PICTURED,
+            pictured_whole="",
+            pictured_of="the same scene of a condition through the mask of every row",
         )
 
     def along(self, lines: Sequence[Along]) -> Sequence[Drawing]:
@@ -213,6 +215,10 @@ class Optics(Task):
     def across(self, boards: Sequence[Told]) -> Sequence[Drawing]:
         """What the learned mask gains over the best that stays as it is."""
         return [*gain.drawings(boards, self.primary, self.sign)]
+
+    def given_words(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """As the inner task."""
+        return self.inner.given_words(facts)
 
     def predict(self, model: Model, asked: Predicted) -> list[Path]:
         """As the inner task, of the network alone: the user's frames were drawn by his own microscope."""

@@ -139,6 +139,10 @@ class PsfRegression(Task):
         """Bias and spread against the true depth."""
         return section.drawings(lines)
 
+    def given_words(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """A movie, and where its emitters are."""
+        return (*super().given_words(facts), "--places", "places.csv")
+
     def predict(self, model: Model, asked: Predicted) -> list[Path]:
         """A table of what the network says of the crops of a movie (errors as `predicting.predicted`)."""
         path = asked.path("_parameters.csv")
