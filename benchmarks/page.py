@@ -6,12 +6,13 @@ Plans a study of networks x losses x lambdas x repeats over conditions, writes a
 with all the numbers, sums per frame, curves and pictures of a real one but drawn by lot, and builds the report in a
 process of its own; what the plan has more stays planned. A --store that holds the runs already is used as it is.
 
-Prints a table; the last line is one JSON object with `seconds`, `page_mb` and `peak_mb` for each number of runs.
+Prints a table; the last line is one JSON object with `seconds`, `cpu_s` of them computing, `page_mb` and `peak_mb` for each number of runs.
 """
 
 import argparse
 import json
 import math
+import os
 import shutil
 import tempfile
 import time
@@ -167,10 +168,12 @@ def page(folder: Path, runs: int, conditions: int) -> dict[str, float]:
         fabricate(store, write_study(folder, runs, conditions), runs)
     made = time.perf_counter()
     shutil.rmtree(store.report_dir(name))  # a page that is there is not built again
+    before = os.times()
     peak_mb, _ = measured(["report", name, "--store", str(folder)])
-    seconds = time.perf_counter() - made
+    after, seconds = os.times(), time.perf_counter() - made
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
     size = (store.report_dir(name) / "leaderboard.html").stat().st_size
-    return {"fabricated_s": made - began, "seconds": seconds, "page_mb": size / 1e6, "peak_mb": peak_mb}
+    return {"fabricated_s": made - began, "seconds": seconds, "cpu_s": cpu_s, "page_mb": size / 1e6, "peak_mb": peak_mb}
 
 
 def main() -> None:

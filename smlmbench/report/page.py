@@ -22,6 +22,7 @@ from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
 from smlmbench.report.questions import questions
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
+from smlmbench.report.standings import profile_drawing, rank_drawing, settings_drawing
 from smlmbench.report.tables.board import board_table, listing_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
 from smlmbench.report.tables.distillation import distillation_table, findings
@@ -176,7 +177,8 @@ def _across(plan: Mapping[str, Any], boards: Sequence[Board]) -> dict[int, list[
         arms = {data: str(facts.get("arm") or "") for data, facts in plan.get("data", {}).items()}
         told = [Told(boards[k].data, arms.get(boards[k].data, ""), of(boards[k]), boards[k].facts) for k in own]
         made = () if task is None else task.across(told)
-        found[own[0]] = [embedded(one.caption, one.alt, one.image, wide=True) for one in made]
+        found[own[0]] = [embedded(one.caption, one.alt, one.image) for one in made]
+        found[own[0]].append(rank_drawing([boards[k] for k in own]))
     return found
 
 
@@ -198,7 +200,7 @@ def _parts(
             "listings": [listing_table(one) for one in board.section.listings if one.rows],
             "distillation": distillation_table(board),
             "findings": findings(board),
-            "drawings": [*across.get(place, ()), *_figures(board, history)],
+            "drawings": _figures(board, history, across.get(place, [])),
             "details": details(board, place, history),
             "gallery": gallery(board, PICTURES_BYTES // len(boards)),
             "movies": movie_sections(board, plan),
@@ -208,12 +210,16 @@ def _parts(
     ]
 
 
-def _figures(board: Board, history: History | None) -> list[Drawing]:
-    """Accuracy against latency of the rows, beside it that of every runtime and format; the task's own come last."""
+def _figures(board: Board, history: History | None, across: Sequence[Drawing]) -> list[Drawing]:
+    """Those over all boards, accuracy against latency of the rows, beside it that of every runtime and format.
+
+    The task's own and the mean ranks, last of those over all boards, come last.
+    """
     rows, ways = drawings(board, history), latency_drawings(board)
     along = () if board.asked.task is None else board.asked.task.along(stored_along(board))
     own = [embedded(one.caption, one.alt, one.image) for one in (*board.section.drawings, *along)]
-    return [*rows[:1], *ways[:1], *rows[1:], *ways[1:], *own]
+    also = filter(None, (profile_drawing(board), settings_drawing(board)))
+    return [*across[:-1], *rows[:1], *ways[:1], *rows[1:], *also, *ways[1:], *own, *across[-1:]]
 
 
 def _facts(name: str, facts: Mapping[str, Any]) -> str:
