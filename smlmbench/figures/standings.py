@@ -45,7 +45,7 @@ def draw_ranks(
         axis.annotate(f"{one['x']:.2f}", (one["x"], place), (7 if right else -7, 0), textcoords="offset points", **look)
     for number, group in enumerate(groups, start=1):
         at: dict[str, Any] = {"transform": axis.get_yaxis_transform(), "clip_on": False, "solid_capstyle": "butt"}
-        axis.plot([1 + 0.025 * number] * 2, [group[0] - 0.3, group[-1] + 0.3], color=INK, linewidth=3.2, **at)
+        axis.plot([1 + 0.03 * number] * 2, [group[0] - 0.3, group[-1] + 0.3], color=INK, linewidth=2.6, **at)
     axis.plot([1, 1 + critical], [-1, -1], "|-", color=GREY, linewidth=1.2, markersize=7)
     said = f"critical difference {critical:.2f}"
     axis.annotate(said, (1 + critical, -1), (6, 0), textcoords="offset points", va="center", color=GREY)

@@ -23,7 +23,7 @@ from smlmbench.report.model import Asked, Board, History, Record, Row
 from smlmbench.report.questions import questions
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
 from smlmbench.report.standings import profile_drawing, rank_drawing, settings_drawing
-from smlmbench.report.tables.board import board_table, listing_table, numbers_table
+from smlmbench.report.tables.board import MANY_CONDITIONS, board_table, listing_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
 from smlmbench.report.tables.distillation import distillation_table, findings
 from smlmbench.report.tables.formats import formats_table
@@ -46,6 +46,7 @@ CHOSEN = (
     "ranked rows were compared (Holm: of boards whose rows are equal, at most 5 % call one behind); where a pair alone "
     "would say otherwise, that stands beside it.",
 )
+FITS = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 LATENCIES = "Latency is the median time of one frame (batch 1) on the first device, runtime and size of the study."
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]|"} | {"<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "})
 LATEX = str.maketrans(
@@ -97,9 +98,10 @@ def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
 
 
 def _latex(part: Mapping[str, Any]) -> str:
-    """A leaderboard that fits a printed page: identity, latency and the primary metric of every group."""
+    """A leaderboard that fits a printed page: identity, latency and the primary metric, of few conditions each."""
     table, board = part["leaderboard"], part["board"]
-    narrow = [i for i, one in enumerate(table.columns) if i < IDENTITY or one.title == board.heading]
+    primary = [i for i, one in enumerate(table.columns) if i >= IDENTITY and one.title == board.heading]
+    narrow = [*range(IDENTITY), *(primary[:1] if len(primary) > MANY_CONDITIONS else primary)]
     frame = pd.DataFrame(
         [[f"{cells[i].text} {cells[i].small if i > 1 else ''}".strip() for i in narrow] for _, cells in table.rows],
         columns=[table.flat_titles[i].translate(LATEX) for i in narrow],
@@ -107,7 +109,8 @@ def _latex(part: Mapping[str, Any]) -> str:
     style = frame.map(lambda text: text.translate(LATEX)).style.hide(axis="index")
     aligned = "".join("r" if table.columns[i].numeric else "l" for i in narrow)
     said = " ".join(board.answer).translate(LATEX)
-    return str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
+    text = str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
+    return text.replace(r"\begin{tabular}", FITS + "{%\n\\begin{tabular}").replace(r"\end{tabular}", r"\end{tabular}}")
 
 
 def _context(record: Record, rows: Sequence[Row], boards: Sequence[Board], history: History | None) -> dict[str, Any]:

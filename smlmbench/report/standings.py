@@ -146,9 +146,11 @@ def _settings(entry: Entry) -> dict[str, Any]:
 
 
 def _differs(networks: Iterable[str], values: Iterable[Any]) -> bool:
+    """Whether lines of one network have two values of it; one that only some have follows from another setting."""
     of: dict[str, set[str]] = {}
     for network, value in zip(networks, values, strict=True):
-        of.setdefault(network, set()).add(canonical(value))
+        if value is not None:
+            of.setdefault(network, set()).add(canonical(value))
     return any(len(found) > 1 for found in of.values())
 
 
