@@ -21,6 +21,7 @@ Statistic = Callable[[Floats], Floats]
 
 LEVEL = 0.95
 DRAWS_AT_ONCE = 2_000_000
+LEAST_RANKED, LEAST_CONDITIONS = 3, 10
 LEAST = -300.0  # logarithm of the smallest p-value that is told from 0
 
 
@@ -267,12 +268,83 @@ def critical_difference(k: int, n_conditions: int) -> float:
     Source:
         Demsar 2006, J. Mach. Learn. Res. 7:1.
     """
-    if k < 2 or n_conditions < 10:
+    if k < 2 or n_conditions < LEAST_CONDITIONS:
         raise SizeError(f"{k} rows on {n_conditions} conditions have no critical difference; give at least 2 and 10")
     from scipy import stats  # takes half a second
 
     quantile = float(stats.studentized_range.ppf(LEVEL, k, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(k * (k + 1) / (6 * n_conditions))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Rows compared by their places over many conditions.
+
+    Attributes:
+        mean: Mean rank of each row (k,); 1 is the best, equal rows share the mean of their places.
+        critical: Smallest difference of mean ranks that counts.
+        p_value: Of no difference between any of them (Friedman).
+        alike: Rows that nothing tells apart, best first, as indices; each group is in no other.
+    """
+
+    mean: Floats
+    critical: float
+    p_value: float
+    alike: tuple[tuple[int, ...], ...]
+
+
+def compare_ranks(scores: ArrayLike) -> Ranks:
+    """Friedman's test of rows over conditions, then Nemenyi's; where the first finds nothing, all rows are alike.
+
+    Args:
+        scores: (conditions, rows), higher is better; each the mean over its repeats, which are not independent.
+
+    Raises:
+        SizeError: Fewer than 3 rows or 10 conditions, or a score that is not finite.
+
+    Source:
+        Demsar 2006, J. Mach. Learn. Res. 7:1.
+    """
+    given = np.asarray(scores, dtype=float)
+    if given.ndim != 2 or given.shape[1] < LEAST_RANKED or not np.isfinite(given).all():
+        raise SizeError(
+            f"scores of shape {given.shape} cannot be ranked; give (conditions, 3 rows or more), all finite"
+        )
+    from scipy import stats
+
+    ranks = np.asarray(stats.rankdata(-given, axis=1)).mean(axis=0)
+    critical = critical_difference(given.shape[1], len(given))
+    same = bool((given == given[:, :1]).all())  # Friedman's statistic is 0/0
+    p_value = 1.0 if same else float(stats.friedmanchisquare(*given.T).pvalue)
+    order = [int(row) for row in np.argsort(ranks, kind="stable")]
+    if p_value >= 1 - LEVEL:
+        return Ranks(ranks, critical, p_value, (tuple(order),))
+    groups: list[tuple[int, ...]] = []
+    for first, row in enumerate(order):
+        group = tuple(other for other in order[first:] if ranks[other] - ranks[row] < critical)
+        if len(group) > 1 and not (groups and set(group) <= set(groups[-1])):
+            groups.append(group)
+    return Ranks(ranks, critical, p_value, tuple(groups))
+
+
+def performance_profile(scores: Sequence[ArrayLike]) -> tuple[Floats, Floats]:
+    """Share of conditions, each with the same weight, in which a score or a better one was reached.
+
+    Args:
+        scores: Of each condition those of its repeats, higher is better.
+
+    Returns:
+        Scores that were reached, ascending, and the share of each, 1 .. above 0.
+
+    Source:
+        Agarwal et al. 2021, Advances in Neural Information Processing Systems 34 (without its bands).
+    """
+    given = [np.asarray(one, dtype=float).reshape(-1) for one in scores]
+    whole = np.concatenate(given)
+    weights = np.concatenate([np.full(len(one), 1 / (len(one) * len(given))) for one in given])
+    reached = np.unique(whole)
+    shares: Floats = (weights * (whole >= reached[:, None])).sum(axis=1)
+    return reached, shares
 
 
 def pareto_front(points: ArrayLike) -> NDArray[np.bool_]:

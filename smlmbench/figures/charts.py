@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smlmbench.figures.labels import ABOVE, ALONG, BESIDE, Labels
-from smlmbench.figures.layout import Rows, facets, logarithmic, same, tidy
-from smlmbench.figures.style import GREY, INK, PALE, QUIET, WIDE, WIDTH, ImageFormat, drawing_style, new_figure, save
+from smlmbench.figures.layout import Rows, explained, facets, logarithmic, same, tidy
+from smlmbench.figures.style import (
+    GREY,
+    HEIGHT,
+    INK,
+    PALE,
+    QUIET,
+    WIDE,
+    WIDTH,
+    ImageFormat,
+    drawing_style,
+    new_figure,
+    save,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +53,7 @@ def scatter_accuracy_latency(
     # Picks are drawn last, so that they lie on top.
     points = frame[frame["x"].notna()].sort_values("kind", key=lambda kind: kind.eq("pick"), kind="stable")
     with drawing_style():
-        figure = new_figure(WIDTH, 4.4)
+        figure = new_figure(WIDTH, HEIGHT)
         axis = figure.subplots()
         labels = Labels(axis)
         ends = points[points["kind"] != "row"].dropna(subset=["low", "high"])
@@ -53,7 +65,6 @@ def scatter_accuracy_latency(
         front = points[points["front"]].sort_values("x")
         if len(front) > 1:
             axis.plot(front["x"], front["y"], color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label="Pareto front")
-            axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
         _lines(axis, labels, points, frame[frame["x"].isna() & (frame["kind"] == "reference")])
         costs = [*points["x"], *marks]
         if costs and min(costs) > 0:
@@ -65,6 +76,7 @@ def scatter_accuracy_latency(
         named = points[points["label"] != ""].sort_values("y", ascending=False, kind="stable")
         for one in named.to_dict("records"):
             labels.add(one["label"], one["x"], one["y"], one["colour"], BESIDE)
+        explained(figure)
         labels.settle(points.melt("x", ["y", "low", "high"]).dropna()[["x", "value"]])
         return save(figure, image_format)
 
@@ -103,13 +115,16 @@ def curves(rows: Rows, *, x_label: str, y_label: str, image_format: ImageFormat 
             sns.lineplot(
                 own, x="x", y="y", hue="label", palette=dict(zip(own["label"], own["colour"], strict=True)),
                 units="line", estimator=None, marker="o", markersize=3.5, markeredgewidth=0, alpha=0.85,
-                legend="full" if set(own["label"]) - {"", axis.get_title()} else False, ax=axis,
+                legend="full", ax=axis,
             )  # fmt: skip
+            if (inside := axis.get_legend()) is not None:
+                inside.remove()
             axis.set(xlabel="", ylabel="")
             axis.xaxis.set_major_locator(MaxNLocator(4))
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         figure.supxlabel(x_label)
         figure.supylabel(y_label)
+        explained(figure, leave={"", *(axis.get_title() for axis, _ in panels)})
         return save(figure, image_format)
 
 
@@ -197,8 +212,9 @@ def sensitivity(
         if 0 < len(values) <= 8:
             first.set_xticks(values, [f"{value:g}" for value in values])
             first.minorticks_off()
-        handles = [first.plot([], [], color=colours[name], marker=markers[name])[0] for name in colours]
-        figure.legend(handles, list(colours), loc="outside upper center", ncols=4)
+        for name in colours:
+            first.plot([], [], color=colours[name], marker=markers[name], label=name)
+        explained(figure)
         figure.supxlabel(x_label)
         figure.supylabel(y_label)
         return save(figure, image_format)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.errors import SizeError
 from smlmbench.figures.pictures import FOUND, TRUE, checked, draw_positions, draw_scale_bar, peak, places, visible
-from smlmbench.figures.style import COLOURS, GREY, INK, ImageFormat, drawing_style, new_figure, save
+from smlmbench.figures.style import COLOURS, GREY, INK, TILE, WIDTH, ImageFormat, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ def projection(
     height, width = (side * step for side in pixels.shape)
     low, high = np.quantile(pixels, [LEFT_OUT, 1 - LEFT_OUT])
     with drawing_style():
-        figure = new_figure(6.4, min(9.0, 5.4 * height / width + 0.5))
+        figure = new_figure(WIDTH, min(9.0, 5.4 * height / width + 0.5))
         axis = figure.subplots()
         look = {"cmap": "inferno", "vmin": low, "vmax": max(high, low + 1e-12)}
         show(axis, pixels, (width, height), look, title, unit)
@@ -110,8 +110,8 @@ def _figure(shown: Panels, title: str, *, histogram: bool) -> "Figure":
     step = 1.0 if in_px else shown.pixel_nm
     height, width = (side * step for side in images[0].shape)
     count = 4 if len(images) == 3 else 2
-    tall = 3.1 * min(1.6, height / width) + 0.7
-    figure = new_figure(3.55 * count, tall + (2.1 if histogram else 0.0))
+    tall = 2.8 * min(1.6, height / width) + 0.7
+    figure = new_figure(TILE * count, tall + (2.1 if histogram else 0.0))
     if head := ": ".join(filter(None, (title, shown.said))):
         figure.suptitle(head, fontsize=11.5, fontweight="bold")
     above, below = figure, None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from smlmbench.figures.style import COLOURS, GREY, MARKERS, PALE, WIDE, WIDTH, new_figure
+from smlmbench.figures.style import COLOURS, GREY, HEIGHT, LEGEND, MARKERS, PALE, WIDE, WIDTH, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def tidy(rows: Rows) -> "DataFrame":
 
 
 def facets(
-    frame: "DataFrame", height_in: float, *, most: int = 4, alone_in: float = 4.2, sharex: bool = True
+    frame: "DataFrame", height_in: float, *, most: int = 4, alone_in: float = HEIGHT, sharex: bool = True
 ) -> "tuple[Figure, list[tuple[Axes, DataFrame]]]":
     """A figure with one panel for each name in `panel`, at most `most` in a line, which share y, and the rows of each.
 
@@ -65,6 +65,25 @@ def facets(
     for axis in grid[len(names) :]:
         axis.set_visible(False)
     return figure, [(axis, frame[frame["panel"] == name]) for axis, name in zip(grid, names, strict=False)]
+
+
+def explained(figure: "Figure", *, letter_pt: float = LEGEND, line_in: float = 0.21, leave: Iterable[str] = ()) -> None:
+    """Explain lines and marks above a figure, in as many columns as fit; the figure grows by the lines that takes.
+
+    `leave` are names that stand elsewhere, such as above their panel.
+    """
+    told = {
+        text: handle
+        for axis in figure.axes
+        for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
+        if text not in leave
+    }
+    if not told:
+        return
+    longest_in = max(map(len, told)) * 0.55 * letter_pt / 72 + 0.4  # with the mark
+    columns = max(1, min(len(told), int(figure.get_figwidth() / longest_in)))
+    figure.set_figheight(figure.get_figheight() + line_in * math.ceil(len(told) / columns))
+    figure.legend(list(told.values()), list(told), loc="outside upper center", ncols=columns)
 
 
 def logarithmic(axis: "Axes", values: Sequence[float]) -> None:

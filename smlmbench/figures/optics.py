@@ -92,4 +92,4 @@ def _curves(axis: "Axes", z_nm: ArrayLike, title: str, lines: Mapping[str, Array
         axis.plot(np.asarray(z_nm) / 1000, cut, label=name, **look)
     axis.set(title=title, xlabel="z (µm)", ylabel="nm")
     axis.set_ylim(bottom=0)
-    axis.legend(fontsize=7)
+    axis.legend()

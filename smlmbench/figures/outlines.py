@@ -1,9 +1,7 @@
 """How numbers are spread: outlines of histograms over logarithmic axes, one panel for each quantity."""
 
-from smlmbench.figures.layout import Rows, logarithmic, tidy
-from smlmbench.figures.style import WIDE, ImageFormat, drawing_style, new_figure, save
-
-HEIGHT = 3.2
+from smlmbench.figures.layout import Rows, explained, logarithmic, tidy
+from smlmbench.figures.style import HEIGHT, WIDE, ImageFormat, drawing_style, new_figure, save
 
 
 def outlines(rows: Rows, *, y_label: str, image_format: ImageFormat = "svg") -> bytes:
@@ -23,6 +21,5 @@ def outlines(rows: Rows, *, y_label: str, image_format: ImageFormat = "svg") -> 
             logarithmic(axis, list(panel["x"]))
             axis.set(xlabel=name, ylim=(0, None))
         axes[0].set_ylabel(y_label)
-        handles = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+        explained(figure)
         return save(figure, image_format)

@@ -1,12 +1,12 @@
 """Figures for a paper: exactly as wide as a column or a page, letters of 7 points, as SVG and as PNG of 600 dpi."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from smlmbench.errors import ConfigError
-from smlmbench.figures.layout import Rows, logarithmic, tidy
+from smlmbench.figures.layout import Rows, explained, logarithmic, tidy
 from smlmbench.figures.style import GREY, INK, drawing_style, new_figure
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def points(rows: Rows, *, width_mm: float, x_label: str, y_label: str) -> dict[s
         if len(front) > 1:
             axis.plot(front["x"], front["y"], color=INK, linewidth=0.7, linestyle=(0, (4, 2)), label="Pareto front")
         axis.set(xlabel=x_label, ylabel=y_label)
-        return _both(figure, [axis], width_mm)
+        return _both(figure)
 
 
 def lines(rows: Rows, *, width_mm: float, x_label: str, y_label: str, log: bool) -> dict[str, bytes]:
@@ -96,7 +96,19 @@ def lines(rows: Rows, *, width_mm: float, x_label: str, y_label: str, log: bool)
                 logarithmic(axis, list(frame["x"]))
         figure.supxlabel(x_label)
         figure.supylabel(y_label)
-        return _both(figure, list(axes[: len(names)]), width_mm)
+        return _both(figure)
+
+
+def standings(draw: "Callable[[Axes], None]", width_mm: float, height_mm: float) -> dict[str, bytes]:
+    """A chart of `figures.standings` for a paper, drawn on the axis it is given.
+
+    Returns:
+        The figure by suffix, svg and png.
+    """
+    with _paper():
+        figure = new_figure(width_mm * MM, height_mm * MM)
+        draw(figure.subplots())
+        return _both(figure)
 
 
 def _line(axis: "Axes", label: str, line: "DataFrame") -> None:
@@ -122,16 +134,9 @@ def _paper() -> Iterator[None]:
         yield
 
 
-def _both(figure: "Figure", axes: "list[Axes]", width_mm: float) -> dict[str, bytes]:
-    """Explain the lines above them, in as many columns as fit, and save."""
-    told: Mapping[str, Any] = {
-        text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    if told:
-        longest = max(map(len, told)) * 0.55 * POINTS / 72 / MM + 10  # mm, with the mark
-        columns = max(1, min(len(told), int(width_mm / longest)))
-        figure.set_figheight(figure.get_figheight() + LEGEND_LINE_MM * MM * -(-len(told) // columns))
-        figure.legend(list(told.values()), list(told), loc="outside upper center", ncols=columns)
+def _both(figure: "Figure") -> dict[str, bytes]:
+    """Explain the lines and save."""
+    explained(figure, letter_pt=POINTS, line_in=LEGEND_LINE_MM * MM)
     made = {}
     for suffix, silent in (("svg", "Date"), ("png", "Software")):
         buffer = io.BytesIO()

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.figures.frame import show
 from smlmbench.figures.pictures import checked, draw_scale_bar, peak
-from smlmbench.figures.style import ImageFormat, drawing_style, new_figure, save
+from smlmbench.figures.style import WIDTH, ImageFormat, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.colors import ListedColormap
@@ -50,7 +50,7 @@ def rendered(
 
     many, (width, height) = checked("counts", counts), size_nm
     with drawing_style():
-        figure = new_figure(7.2, min(12.0, 7.2 * height / width) + 0.6)
+        figure = new_figure(WIDTH, min(12.0, WIDTH * height / width) + 0.6)
         axis = figure.subplots()
         if depth_nm is None:
             scale = colors.PowerNorm(GAMMA, vmin=0, vmax=peak(many), clip=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from smlmbench.figures.charts import bars, scatter_accuracy_latency
-from smlmbench.figures.layout import Rows, facets, logarithmic, tidy
-from smlmbench.figures.style import COLOURS, GREY, INK, WIDTH, ImageFormat, drawing_style, new_figure, save
+from smlmbench.figures.layout import Rows, explained, facets, logarithmic, tidy
+from smlmbench.figures.style import COLOURS, GREY, HEIGHT, INK, WIDTH, ImageFormat, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def history(rows: Rows, y_label: str, *, up: bool, fmt: ImageFormat = "png") -> 
     frame["x"] = frame.index + 1.0
     best = frame["y"].cummax() if up else frame["y"].cummin()
     with drawing_style():
-        figure = new_figure(WIDTH, 4.0)
+        figure = new_figure(WIDTH, HEIGHT)
         axis = figure.subplots()
         sns.scatterplot(frame, x="x", y="y", color=DONE, linewidth=0, s=30, label="trial", zorder=3, ax=axis)
         sns.lineplot(frame.assign(y=best.ffill()), x="x", y="y", **STEPS, color=INK, label="best so far", ax=axis)
@@ -94,7 +94,7 @@ def best_of(rows: Rows, y_label: str, *, default: float = math.nan, fmt: ImageFo
 
     frame = tidy(rows)
     with drawing_style():
-        figure = new_figure(WIDTH, 4.0)
+        figure = new_figure(WIDTH, HEIGHT)
         axis = figure.subplots()
         sns.lineplot(frame, x="x", y="y", hue="label" if len(frame) else None, **STEPS, ax=axis)
         for number, (_, own) in enumerate(frame.groupby("label", sort=False)):
@@ -112,6 +112,7 @@ def _counted(figure: "Figure", x_label: str, y_label: str, fmt: ImageFormat) -> 
     (axis,) = figure.axes
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel=x_label, ylabel=y_label)
-    if axis.get_legend_handles_labels()[0]:
-        axis.legend()
+    if (inside := axis.get_legend()) is not None:  # seaborn's
+        inside.remove()
+    explained(figure)
     return save(figure, fmt)

@@ -13,10 +13,12 @@ ImageFormat = Literal["svg", "png", "pdf"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7A4FBF", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+LEGEND = 8.5  # points
 GREY, PALE, QUIET = "#767676", "#b4b4b4", "#5b5b5b"
 INK = "#1b2733"
-# Inches; the page shows both with letters of one size.
-WIDTH, WIDE = 7.2, 10.9
+# Inches; the page shows a wide figure twice as wide, so that letters have one size; images stand side by side as tiles.
+TILE, WIDTH, WIDE, HEIGHT = 3.2, 6.4, 12.8, 4.0
+DPI = 150
 LOCK = RLock()
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -34,7 +36,7 @@ STYLE: dict[str, Any] = {
     "figure.labelsize": 10,
     "grid.color": "#e3e7eb",
     "grid.linewidth": 0.8,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": LEGEND,
     "xtick.color": "#4a5560",
     "ytick.color": "#4a5560",
     "svg.hashsalt": "smlmbench",
@@ -67,5 +69,5 @@ def save(figure: "Figure", image_format: ImageFormat) -> bytes:
     """The figure as bytes, the same for the same drawing."""
     buffer = io.BytesIO()
     metadata = {{"svg": "Date", "png": "Software", "pdf": "CreationDate"}[image_format]: None}
-    figure.savefig(buffer, format=image_format, dpi=150, metadata=metadata, facecolor="white")
+    figure.savefig(buffer, format=image_format, dpi=DPI, metadata=metadata, facecolor="white")
     return buffer.getvalue()

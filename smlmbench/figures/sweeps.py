@@ -1,19 +1,17 @@
 """Numbers along a sweep of conditions, one panel for each number, and along the axes of a robustness sheet."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from smlmbench.figures.layout import Rows, facets, logarithmic, tidy
-from smlmbench.figures.style import INK, WIDE, ImageFormat, drawing_style, new_figure, save
+from smlmbench.figures.layout import Rows, explained, facets, logarithmic, tidy
+from smlmbench.figures.style import HEIGHT, INK, WIDE, WIDTH, ImageFormat, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from pandas import DataFrame
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 PLAIN: dict[str, Any] = {"color": INK, "linewidth": 1.8, "zorder": 4}
-HEIGHT = 3.6
 ROW_HEIGHT = 2.1
 CROSS: dict[str, Any] = {"marker": "x", "s": 60, "linewidths": 2.2, "zorder": 5}
 
@@ -27,14 +25,14 @@ def sweep(rows: Rows, arms: list[str], *, x_label: str, log: bool = True, image_
     frame = tidy(rows).dropna(subset=["x", "y"]).sort_values("x", kind="stable")
     names = list(dict.fromkeys(tidy(rows)["panel"]))
     with drawing_style():
-        figure = new_figure(WIDE, HEIGHT)
+        figure = new_figure(WIDTH if len(names) < 3 else WIDE, HEIGHT)
         axes = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
         for axis, name in zip(axes, names, strict=True):
             _lines(axis, frame[frame["panel"] == name], arms)
             axis.set(title=name, xlabel=x_label)
             if log:
                 logarithmic(axis, list(frame["x"]))
-        _legend(figure, axes)
+        explained(figure)
         return save(figure, image_format)
 
 
@@ -67,13 +65,8 @@ def sheet(
                 axis.set_xticks(list(named["x"]), list(named["note"]))
         panels[0][0].set_ylim(bottom=max(lowest, float(frame["y"].min()) - 3))
         figure.supylabel(y_label)
-        _legend(figure, [axis for axis, _ in panels])
+        explained(figure)
         return save(figure, image_format)
-
-
-def _legend(figure: "Figure", axes: "Iterable[Axes]") -> None:
-    handles = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
 
 
 def _lines(axis: "Axes", frame: "DataFrame", arms: list[str]) -> None:

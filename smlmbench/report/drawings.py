@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -10,11 +11,13 @@ from typing import Any
 import pandas as pd
 
 from smlmbench.figures import bars, curves, scatter_accuracy_latency, sensitivity
+from smlmbench.figures.style import WIDTH
 from smlmbench.report.boards.frame import drawn
 from smlmbench.report.model import LATENCY, Board, History, Row
 from smlmbench.tasks.contracts.sections import Along
 
 PNG_HEAD, WEBP_HEAD = b"\x89PNG\r\n\x1a\n", b"RIFF"
+SVG_WIDTH, POINTS_PER_INCH = re.compile(rb'<svg [^>]*?width="([0-9.]+)pt"', re.DOTALL), 72
 # A page stays below some ten MB even with many examples.
 LARGEST_PICTURE_BYTES = 3_000_000
 MOST_EXAMPLES = 6
@@ -39,8 +42,10 @@ def drawings(board: Board, history: History | None) -> list[Drawing]:
 
 
 def embedded(caption: str, alt: str, image: bytes, *, wide: bool = False, folded: bool = False) -> Drawing:
-    """A PNG, WebP or SVG as the page shows it."""
+    """A PNG, WebP or SVG as the page shows it; a chart (SVG) that was drawn wide is shown so."""
     mime = "png" if image.startswith(PNG_HEAD) else "webp" if image.startswith(WEBP_HEAD) else "svg+xml"
+    if drawn_at := SVG_WIDTH.search(image[:2000]):
+        wide = float(drawn_at[1]) > POINTS_PER_INCH * WIDTH + 1
     return Drawing(caption, alt, f"data:image/{mime};base64,{base64.b64encode(image).decode('ascii')}", wide, folded)
 
 
@@ -97,7 +102,6 @@ def _bars(board: Board) -> Drawing | None:
         f"{what}, with 95 % intervals. Grey: references without training.",
         f"Bars of {what}: {spoken}",
         bars(rows, x_label=board.heading),
-        wide=len(board.conditions) > 2,
     )
 
 
@@ -116,7 +120,6 @@ def _curves(board: Board, history: History | None) -> Drawing | None:
         f"{what}, one line per repeat of each pick.",
         f"Curves of {what} for {', '.join(names)}",
         curves(rows, x_label="training samples", y_label=f"{board.heading} (validation)"),
-        wide=len(names) > 2,
     )
 
 
@@ -156,7 +159,6 @@ def _lambdas(board: Board) -> Drawing | None:
         f"{what}, one line per loss. Ringed: the pick of each model; crosses: trainings that gave no score.",
         f"Lines of {what}: {'; '.join(f'{panel} {label} λ {x:g} {text}' for panel, label, x, text in points)}",
         sensitivity(rows, **labels, down=board.direction == "down"),
-        wide=rows["panel"].nunique() > 2,
     )
 
 

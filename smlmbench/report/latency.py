@@ -53,4 +53,4 @@ def _heat_map(board: Board, size: str, group: pd.DataFrame) -> Drawing:
     ways = group["label"] + " " + group["device"] + " " + group["runtime"] + " " + group["number_format"]
     spoken = "; ".join(ways + group["x"].map(" {:.3g} ms".format))
     image = device_heat_map(group.assign(y=group["x"]), label=f"latency of a {size} frame (ms)")
-    return embedded(f"{what}; grey: not timed.", f"Heat map of {what}: {spoken}", image, wide=True, folded=True)
+    return embedded(f"{what}; grey: not timed.", f"Heat map of {what}: {spoken}", image, folded=True)

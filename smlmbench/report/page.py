@@ -23,8 +23,9 @@ from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import Asked, Board, History, Record, Row
 from smlmbench.report.questions import questions
 from smlmbench.report.searches import search_sections, searches_of, tried_cells
+from smlmbench.report.standings import profile_drawing, rank_drawing, settings_drawing
 from smlmbench.report.studies.choosing import Chosen
-from smlmbench.report.tables.board import board_table, listing_table, numbers_table
+from smlmbench.report.tables.board import MANY_CONDITIONS, board_table, listing_table, numbers_table
 from smlmbench.report.tables.contrasts import contrast_table
 from smlmbench.report.tables.distillation import distillation_table, findings
 from smlmbench.report.tables.formats import formats_table
@@ -47,6 +48,7 @@ CHOSEN = (
     "ranked rows were compared (Holm: of boards whose rows are equal, at most 5 % call one behind); where a pair alone "
     "would say otherwise, that stands beside it.",
 )
+FITS = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 LATENCIES = "Latency is the median time of one frame (batch 1) on the first device, runtime and size of the study."
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]|"} | {"<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "})
 LATEX = str.maketrans(
@@ -98,9 +100,10 @@ def _rendered(suffix: str, context: Mapping[str, Any]) -> str:
 
 
 def _latex(part: Mapping[str, Any]) -> str:
-    """A leaderboard that fits a printed page: identity, latency and the primary metric of every group."""
+    """A leaderboard that fits a printed page: identity, latency and the primary metric, of few conditions each."""
     table, board = part["leaderboard"], part["board"]
-    narrow = [i for i, one in enumerate(table.columns) if i < IDENTITY or one.title == board.heading]
+    primary = [i for i, one in enumerate(table.columns) if i >= IDENTITY and one.title == board.heading]
+    narrow = [*range(IDENTITY), *(primary[:1] if len(primary) > MANY_CONDITIONS else primary)]
     frame = pd.DataFrame(
         [[f"{cells[i].text} {cells[i].small if i > 1 else ''}".strip() for i in narrow] for _, cells in table.rows],
         columns=[table.flat_titles[i].translate(LATEX) for i in narrow],
@@ -108,7 +111,8 @@ def _latex(part: Mapping[str, Any]) -> str:
     style = frame.map(lambda text: text.translate(LATEX)).style.hide(axis="index")
     aligned = "".join("r" if table.columns[i].numeric else "l" for i in narrow)
     said = " ".join(board.answer).translate(LATEX)
-    return str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
+    text = str(style.to_latex(hrules=True, column_format=aligned, caption=said, position_float="centering"))
+    return text.replace(r"\begin{tabular}", FITS + "{%\n\\begin{tabular}").replace(r"\end{tabular}", r"\end{tabular}}")
 
 
 def _context(
@@ -191,7 +195,8 @@ def _across(plan: Mapping[str, Any], boards: Sequence[Board]) -> dict[int, list[
         arms = {data: str(facts.get("arm") or "") for data, facts in plan.get("data", {}).items()}
         told = [Told(boards[k].data, arms.get(boards[k].data, ""), of(boards[k]), boards[k].facts) for k in own]
         made = () if task is None else task.across(told)
-        found[own[0]] = [embedded(one.caption, one.alt, one.image, wide=True) for one in made]
+        found[own[0]] = [embedded(one.caption, one.alt, one.image) for one in made]
+        found[own[0]].append(rank_drawing([boards[k] for k in own]))
     return found
 
 
@@ -214,7 +219,7 @@ def _parts(
             "listings": [listing_table(one) for one in board.section.listings if one.rows],
             "distillation": distillation_table(board),
             "findings": findings(board),
-            "drawings": [*across.get(place, ()), *_figures(board, history)],
+            "drawings": _figures(board, history, across.get(place, [])),
             "gallery": pictures[place],
             "details": details(board, place, history, [one for _, held in pictures[place] for one in held]),
             "movies": movie_sections(board, plan),
@@ -224,12 +229,16 @@ def _parts(
     ]
 
 
-def _figures(board: Board, history: History | None) -> list[Drawing]:
-    """Accuracy against latency of the rows, beside it that of every runtime and format; the task's own come last."""
+def _figures(board: Board, history: History | None, across: Sequence[Drawing]) -> list[Drawing]:
+    """Those over all boards, accuracy against latency of the rows, beside it that of every runtime and format.
+
+    The task's own and the mean ranks, last of those over all boards, come last.
+    """
     rows, ways = drawings(board, history), latency_drawings(board)
     along = () if board.asked.task is None else board.asked.task.along(stored_along(board))
     own = [embedded(one.caption, one.alt, one.image) for one in (*board.section.drawings, *along)]
-    return [*rows[:1], *ways[:1], *rows[1:], *ways[1:], *own]
+    also = filter(None, (profile_drawing(board), settings_drawing(board)))
+    return [*across[:-1], *rows[:1], *ways[:1], *rows[1:], *also, *ways[1:], *own, *across[-1:]]
 
 
 def _facts(name: str, facts: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from smlmbench.figures.style import DPI, WIDTH
 from smlmbench.report.boards.intervals import gap
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.drawings import Drawing, embedded
@@ -18,6 +19,7 @@ FIGURES = {
     "history": ("Every trial and the best so far", False),
     "importances": ("What mattered", False),
     "slices": ("Every setting", False),
+    "parallel": ("Every trial through its settings", False),
 }
 
 
@@ -146,5 +148,7 @@ def _drawings(found: Found) -> list[Drawing]:
         path = found.run.artifact(f"figures/{name}.png")
         if path is not None and path.is_file():
             alt = f"{caption}: search {found.name}"
-            made.append(embedded(caption, alt, path.read_bytes(), folded=not is_open))
+            image = path.read_bytes()
+            wide = int.from_bytes(image[16:20], "big") > 1.5 * WIDTH * DPI  # a PNG's width in px
+            made.append(embedded(caption, alt, image, wide=wide, folded=not is_open))
     return made

@@ -55,6 +55,12 @@ def test_the_same_command_again_is_timed():
     assert said["cells"] == 2
 
 
+def test_the_page_of_fabricated_runs_is_built_and_measured():
+    said = run("page", "--runs", "12", "--conditions", "2")["12"]
+    assert 0.1 < said["page_mb"] < 10
+    assert said["peak_mb"] > 100
+
+
 def test_card_runs_without_a_card():
     said = run("card", "--device", "cpu", "--tiny")
     assert said["failed"] == []

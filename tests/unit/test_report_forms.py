@@ -16,6 +16,8 @@ from smlmbench.report.forms.latex import spelled_out
 from smlmbench.report.leaderboard import leaderboard_frame
 from smlmbench.report.page import build_report
 
+ODD = r"n_e#t & \alpha {x} $y$ ~^ \"q\" λ µm² %"
+
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
@@ -65,7 +67,7 @@ def test_the_json_is_what_its_schema_says(record, made):
         assert [error.json_path for error in valid.iter_errors(document)] == [f"$.lines.data[0][{place}]"]
 
 
-def test_the_table_compiles(made, tmp_path):
+def test_the_table_has_the_form_of_booktabs(made):
     text = made.tex.read_text(encoding="utf-8")
     assert text.isascii()
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
@@ -75,17 +77,31 @@ def test_the_table_compiles(made, tmp_path):
     rows = [row for row in body.split(r"\\") if row.strip()]
     assert len(rows) == 4
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns) - 1}
-    bare = re.sub(r"\\[a-z]+(\[\w+\])?|\\[%$#_&{}]", "", text.replace("% Needs", "Needs"))
+    bare = re.sub(r"\\[a-z]+(\[\w+\])?|\\[%$#_&{}]", "", text.replace("% Needs", "Needs").replace("{%\n", "{"))
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
     assert "%" not in bare
-    program = shutil.which("pdflatex") or shutil.which("tectonic")
-    if program is not None:
-        whole = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\n\\end{document}\n"
-        (tmp_path / "paper.tex").write_text(whole % text, encoding="utf-8")
-        options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in program else []
-        done = subprocess.run([program, *options, "paper.tex"], cwd=tmp_path, capture_output=True, check=False)
-        assert done.returncode == 0, done.stdout.decode()[-2000:]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here, so that LaTeX is not compiled")
+@pytest.mark.parametrize("conditions", [2, 12])
+def test_the_tables_compile_and_fit_the_page(conditions, tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    named = {f"a_condition_of_a_long_name-{k}": BOTH["low"] for k in range(conditions)}
+    builder = Builder(folder, named, study=ODD, warnings=[ODD])
+    builder.trained("good_100%", [0.9, 0.8, 0.85], ms=2.0, conditions=named)
+    builder.trained(ODD, [0.5, 0.4, 0.45], ms=1.0, conditions=named)
+    text = build_report(builder.record, tmp_path / "out").tex.read_text(encoding="utf-8")
+    packages = "\n".join(f"\\usepackage{{{name}}}" for name in ("booktabs", "graphicx"))
+    whole = f"\\documentclass{{article}}\n{packages}\n\\begin{{document}}\n{text}\n\\end{{document}}\n"
+    (tmp_path / "paper.tex").write_text(whole, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said[-2000:]
+    assert "Overfull" not in said
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000
 
 
 def test_no_character_is_left_that_latex_does_not_know():

@@ -7,6 +7,7 @@ from scipy import stats
 from smlmbench.errors import SizeError
 from smlmbench.statistics import (
     combine_seeds,
+    compare_ranks,
     critical_difference,
     frame_bootstrap,
     holm,
@@ -14,6 +15,7 @@ from smlmbench.statistics import (
     judge,
     paired_difference,
     pareto_front,
+    performance_profile,
     resample,
 )
 
@@ -157,6 +159,45 @@ def test_the_interquartile_mean_cuts_a_quarter_at_each_end():
 @pytest.mark.parametrize(("k", "q"), [(2, 1.960), (3, 2.343), (6, 2.850), (10, 3.164)])
 def test_the_critical_difference_has_the_published_quantiles(k, q):
     assert critical_difference(k, 12) == pytest.approx(q * math.sqrt(k * (k + 1) / 72), abs=1.5e-3)
+
+
+def test_ranks_of_ties_and_of_equal_rows():
+    # Ten conditions like this one: 5 is first, the two 3 share places 2 and 3, so 2.5 each.
+    found = compare_ranks([[3.0, 5.0, 3.0]] * 10)
+    assert found.mean.tolist() == [2.5, 1.0, 2.5]
+    assert found.alike == ((0, 2),)  # 1.5 apart from the first, which is more than 1.05
+    assert found.critical == pytest.approx(2.3437 * math.sqrt(12 / 60), abs=1e-3)
+    same = compare_ranks([[1.0, 1.0, 1.0]] * 10)
+    assert (same.p_value, same.alike) == (1.0, ((0, 1, 2),))
+
+
+def test_groups_overlap_and_none_lies_in_another():
+    # Four rows in the same order on 12 conditions: neighbours are 1 apart, 1.354 counts.
+    found = compare_ranks([[4.0, 3.0, 2.0, 1.0]] * 12)
+    assert found.critical == pytest.approx(2.569 * math.sqrt(20 / 72), abs=2e-3)
+    assert found.alike == ((0, 1), (1, 2), (2, 3))
+    assert found.p_value < 1e-6  # chi2 = 36 with 3 degrees of freedom
+
+
+def test_without_a_difference_in_friedmans_test_all_are_alike():
+    # Each is first, second and third equally often: all mean ranks are 2.
+    found = compare_ranks([[1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [3.0, 1.0, 2.0]] * 4)
+    assert found.mean.tolist() == [2.0, 2.0, 2.0]
+    assert found.p_value == pytest.approx(1.0)
+    assert found.alike == ((0, 1, 2),)
+
+
+@pytest.mark.parametrize("scores", [[[1.0, 2.0]] * 10, [[1.0, 2.0, math.nan]] * 10, [[1.0, 2.0, 3.0]] * 9, [1.0]])
+def test_what_cannot_be_ranked_is_refused(scores):
+    with pytest.raises(SizeError):
+        compare_ranks(scores)
+
+
+def test_a_profile_weights_conditions_not_repeats():
+    # Two conditions: 1, 3 and 2, 2, 2, 4; 2 is reached by half of the first and all of the second.
+    reached, shares = performance_profile([[1, 3], [2, 2, 2, 4]])
+    assert reached.tolist() == [1, 2, 3, 4]
+    assert shares.tolist() == pytest.approx([1.0, 0.75, 0.375, 0.125])
 
 
 def test_the_critical_difference_of_6_rows_on_12_conditions():

@@ -36,7 +36,7 @@ def written(
         "numbers": numbers_text(plan, frame),
         "json": json.dumps(document, ensure_ascii=False),
         "schema": SCHEMA.read_text(encoding="utf-8"),
-        "tex": "\n".join(["% Needs the package booktabs.", *map(spelled_out, tables)]),
+        "tex": "\n".join(["% Needs the packages booktabs and graphicx.", *map(spelled_out, tables)]),
     }
 
 

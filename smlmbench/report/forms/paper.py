@@ -1,22 +1,27 @@
-"""The figures of a study for a paper: accuracy against latency, sweeps over conditions, sensitivity to λ."""
+"""The figures of a study for a paper: accuracy against latency, sweeps over conditions, λ, profiles, mean ranks."""
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from smlmbench.errors import StoreError
-from smlmbench.figures.paper import check_width, lines, points
+from smlmbench.figures.layout import tidy
+from smlmbench.figures.paper import check_width, lines, points, standings
+from smlmbench.figures.standings import draw_profiles, draw_ranks
 from smlmbench.report.boards.frame import drawn
 from smlmbench.report.drawings import lambda_rows
 from smlmbench.report.leaderboard import boards_of
 from smlmbench.report.model import LATENCY, Board, Record, finite
+from smlmbench.report.standings import profile_rows, rank_label, standing
 
 # Facts of a condition that say how much of it there is, not what it is.
 AMOUNTS = {"frames", "field_px"}
 LOG_FROM = 5.0
+HEIGHT_MM, ROW_MM = 56.0, 5.0
 
 
 def write_figures(record: Record, folder: Path, width_mm: float) -> list[Path]:
@@ -79,6 +84,12 @@ def _figures(
         rows = lambdas.assign(style=styles)
         words = {"x_label": "λ (unit mass)", "y_label": f"{label} (validation)"}
         yield f"lambda-{of}", lines(rows, width_mm=width_mm, log=True, **words)
+    if len(steps := profile_rows(board)):
+        yield f"profile-{of}", standings(partial(draw_profiles, frame=tidy(steps), x_label=label), width_mm, HEIGHT_MM)
+    if not isinstance(found := standing([board]), str):
+        told: dict[str, Any] = {"frame": tidy(found.rows), "groups": found.groups, "critical": found.ranks.critical}
+        ranked = partial(draw_ranks, **told, x_label=rank_label(found))
+        yield f"ranks-{of}", standings(ranked, width_mm, ROW_MM * (len(found.rows) + 3))
 
 
 def sweeps(facts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, dict[str, float]]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from smlmbench.figures import searches as figures
+from smlmbench.figures.parallel import parallel
 from smlmbench.run.session import Session
 from smlmbench.run.studies.planfile import plan_document
 from smlmbench.search import Trial
@@ -224,7 +225,7 @@ def _table(space: Space, hunted: Hunted) -> str:
 
 
 def _figures(space: Space, hunted: Hunted, default: Trial | None, best: Mapping[str, Best]) -> dict[str, bytes]:
-    """History, importances, slices, best of K and, with a second objective, the Pareto front."""
+    """History, importances, slices, settings in parallel, best of K and, with a second objective, the Pareto front."""
     trials, objective = hunted.counted, hunted.objective
     values = [trial.reached.get(objective, math.nan) for trial in trials]
     notes = ["" if trial.state == "done" else trial.state for trial in trials]
@@ -234,6 +235,8 @@ def _figures(space: Space, hunted: Hunted, default: Trial | None, best: Mapping[
         drawn["importances"] = figures.importances(hunted.shares)
     settings = {axis.name: [trial.values.get(axis.name) for trial in trials] for axis in space.axes}
     if settings and hunted.done:
+        picked = [trial == hunted.pick for trial in trials]
+        drawn["parallel"] = parallel(settings, values, objective, picked=picked, image_format="png")
         drawn["slices"] = figures.slices(settings, values, objective, [axis.name for axis in space.axes if axis.log])
     words = {"search": "search", "random": "random search (mean over orders, 10 to 90 %)"}
     steps = [

@@ -217,9 +217,16 @@ class SimulateSource(Description):
         return self.model_copy(update={"frames": for_emitters if role == "val" else TEST_UNITS})
 
     def condition_facts(self) -> dict[str, Any]:
-        """Its size and density."""
+        """Its size and density, and by name what makes its frames another world than those of a sweep."""
+        made = {"psf": self.psf["name"], "structure": self.structure["name"], "camera": self.camera.kind}
         size = {"frames": self.frames, "field_px": self.field_px, "pixel_size_nm": self.pixel_size_nm}
-        return {"kind": self.kind, "truth_kind": "simulated", "density_per_um2": self.mean_density_per_um2, **size}
+        return {
+            "kind": self.kind,
+            "truth_kind": "simulated",
+            "density_per_um2": self.mean_density_per_um2,
+            **size,
+            **made,
+        }
 
     def seen_in(self, train: Description) -> dict[str, Any]:
         """Points of one table are the same wherever they are drawn."""
