@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.report.access import Access
-from smlmbench.tracking.records import StudyRecord
+from smlmbench.tracking.parents import ROLE
+from smlmbench.tracking.records import RunRecord, StudyRecord
+from smlmbench.tracking.tags import PARENT
 
 MADE_OF = "made_of.json"
 KINDS = {kind: f"leaderboard.{kind}" for kind in ("html", "csv", "json", "md", "tex")}
@@ -33,13 +35,17 @@ class ReportFiles:
 def fingerprint(record: StudyRecord, access: Access) -> str:
     """Digest of all that a report shows: plan, runs, links; and of the code that shows it, plug-ins too."""
     runs = [
-        [run.run_id, run.status, run.reason, run.end_s, dict(run.params), dict(run.metrics), dict(run.tags)]
+        [run.run_id, run.status, run.reason, run.end_s, dict(run.params), dict(run.metrics), _own_tags(run)]
         for run in record.runs
-        if run.role != "study"
+        if run.role not in ("study", ROLE)
     ]
     code = [[path.name, found.st_size, found.st_mtime_ns] for path in _code(record.plan) for found in [path.stat()]]
     shown = [record.plan, record.study_text, record.experiment_id, runs, access.store, access.server, code]
     return hashlib.sha256(json.dumps(shown, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def _own_tags(run: RunRecord) -> dict[str, str]:
+    return {key: value for key, value in run.tags.items() if key != PARENT}
 
 
 def _code(plan: Mapping[str, Any]) -> Iterator[Path]:

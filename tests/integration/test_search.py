@@ -13,14 +13,11 @@ import pytest
 from tiny_study import Listener, run, write
 
 from smlmbench.errors import CollapsedError, DivergedError
-from smlmbench.report import page
-from smlmbench.run.cells import evaluation
 from smlmbench.run.cells import training as training_cell
 from smlmbench.run.cells.worker import pack_cell, pack_session
 from smlmbench.run.materials import Materials
 from smlmbench.run.searching import costs as trial_costs
 from smlmbench.run.searching import hunting as searching
-from smlmbench.run.searching import record as search_record
 from smlmbench.run.searching import trials
 from smlmbench.run.searching.hunting import run_searches
 from smlmbench.run.session import Session
@@ -30,7 +27,6 @@ from smlmbench.search.storage import address
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.planning.spaces import search_name, spaces, trial_cell
-from smlmbench.tasks import Task
 from smlmbench.tracking.claims import decide
 from smlmbench.tracking.owners import Owner
 from smlmbench.tracking.records import cell_runs, read_study
@@ -88,17 +84,6 @@ def nothing_trains(monkeypatch):
         raise AssertionError("trained")
 
     monkeypatch.setattr(training_cell, "fit", fit)
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Nothing is drawn, which takes much of the time of a search; `found` is drawn."""
-    monkeypatch.setattr(training_cell, "example_picture", lambda *_: None)
-    monkeypatch.setattr(evaluation, "example_picture", lambda *_: None)
-    monkeypatch.setattr(Task, "picture", lambda *_: None)
-    monkeypatch.setattr(search_record, "_figures", lambda *_: {})
-    monkeypatch.setattr(page, "drawings", lambda *_: [])
-    monkeypatch.setattr(page, "latency_drawings", lambda *_: [])
 
 
 def test_every_trial_is_a_run_that_it_names(found):
