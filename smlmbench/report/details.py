@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from smlmbench.errors import SmlmBenchError
 from smlmbench.registry import Card, Catalog
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.drawings import Drawing, embedded, stored_pictures, validations
+from smlmbench.report.drawings import Drawing, embedded, stored_picture, validations
 from smlmbench.report.model import BLOCKS, Board, Entry, History, Row
 from smlmbench.report.words import decimals, number, recipe
 
@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 300, 90  # of a curve, in units of its drawing
 # All pictures of a page together, so that it stays below some 5 MB; smaller copies are taken where they would not fit.
 PICTURES_BYTES = 2_000_000
 COPY_PX = 1000
+EXAMPLES = ("", ", second example", ", third example")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +147,13 @@ def _curve(board: Board, entry: Entry, history: History | None) -> Curve | None:
 
 
 def gallery(board: Board, place: int, share: int) -> list[tuple[str, list[Pictured]]]:
-    """By condition the picture that each row stored of its example, within a number of bytes."""
-    stored = [
-        (
-            name,
-            [(k, entry, image) for k, entry in enumerate(board.entries) for image in _first(name, entry.scored_rows)],
-        )
-        for name in reversed(board.conditions)
-    ]
-    small = sum(len(image) for _, held in stored for *_, image in held) > share
+    """By condition and example the picture that each row stored, within a number of bytes; the first examples first."""
+    order = list(reversed(board.conditions))
+    stored = [(name, each, _held(board, name, each)) for each in range(len(EXAMPLES)) for name in order]
+    small = sum(len(image) for *_, held in stored for *_, image in held) > share
     left, made = share, []
-    for at, (name, held) in enumerate(stored):
-        shown = []
+    for at, (condition, each, held) in enumerate(stored):
+        shown, name = [], condition + EXAMPLES[each]
         for k, entry, image in held:
             picture = _copy(image) if small else image
             left -= len(picture)
@@ -167,8 +163,8 @@ def gallery(board: Board, place: int, share: int) -> list[tuple[str, list[Pictur
                 drawing = embedded(caption, f"Example picture of {caption}", picture)
                 shown.append(Pictured(f"picture-{place}-{at}-{k}", row_id(place, k), name, drawing))
         if shown:
-            made.append((name, shown))
-    return made
+            made.append((order.index(condition), name, shown))
+    return [(name, shown) for _, name, shown in sorted(made, key=lambda one: one[0])]
 
 
 def _pictured(board: Board, entry: Entry) -> str:
@@ -177,8 +173,13 @@ def _pictured(board: Board, entry: Entry) -> str:
     return section.pictured_whole if section.pictured_whole and entry.rows[0].gives == "image" else section.pictured
 
 
-def _first(condition: str, rows: Sequence[Row]) -> list[bytes]:
-    return [image for _, image in stored_pictures([condition], rows)][:1]
+def _held(board: Board, condition: str, each: int) -> list[tuple[int, Entry, bytes]]:
+    """Number, row and the first picture that its runs stored of an example."""
+    found = []
+    for k, entry in enumerate(board.entries):
+        held = (stored_picture(row, condition, each) for row in entry.scored_rows)
+        found += [(k, entry, image) for image in held if image is not None][:1]
+    return found
 
 
 def _copy(image: bytes) -> bytes:

@@ -3,7 +3,6 @@
 import base64
 import math
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -162,11 +161,11 @@ def _lambdas(board: Board) -> Drawing | None:
     )
 
 
-def stored_pictures(conditions: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
-    """Pictures that runs stored of their example frames, the last (usually hardest) condition first."""
-    for condition, row in product(reversed(conditions), rows):
-        path = row.run.artifact(f"figures/{condition}.png") if row.run is not None else None
-        if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE_BYTES:
-            continue
-        if (image := path.read_bytes()).startswith(PNG_HEAD):
-            yield condition, image
+def stored_picture(row: Row, condition: str, number: int = 0) -> bytes | None:
+    """PNG that a run stored of its first, second ... example at a condition."""
+    name = f"figures/{f'{number + 1}/' if number else ''}{condition}.png"
+    path = row.run.artifact(name) if row.run is not None else None
+    if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE_BYTES:
+        return None
+    image = path.read_bytes()
+    return image if image.startswith(PNG_HEAD) else None

@@ -53,6 +53,18 @@ def test_the_gallery_has_every_row_at_every_condition(tmp_path):
     assert all(one.drawing.uri.startswith("data:image/png") for _, shown in made for one in shown)
 
 
+def test_the_frame_can_be_chosen_where_runs_stored_several(tmp_path):
+    made = pictured(tmp_path)
+    run = made.runs[0]
+    (run.folder / "figures" / "2").mkdir()
+    (run.folder / "figures" / "2" / "low.png").write_bytes(picture())
+    found = gallery(boards_of(made.record)[1][0], 0, 10_000_000)
+    assert [(name, len(shown)) for name, shown in found] == [("high", 2), ("low", 2), ("low, second example", 1)]
+    assert len({one.id for _, shown in found for one in shown}) == 5
+    few = gallery(boards_of(made.record)[1][0], 0, 100_000)
+    assert [name for name, _ in few][-1] != "low, second example", "the first examples of all come first"
+
+
 def test_pictures_that_are_too_large_are_shown_smaller_and_never_above_their_share(tmp_path):
     board = boards_of(pictured(tmp_path).record)[1][0]
     share = 4 * len(picture()) - 1
