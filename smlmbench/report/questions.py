@@ -52,8 +52,8 @@ def _of_board(place: str, board: Board, access: Access, *, several: bool) -> Ite
     asked = (
         (f"Which is best at each condition{on}, and how surely?", _by_condition(board), place, table),
         (f"Which is best{on} if a frame may take {_budgets()} ms?", _within(board), place, table),
-        (f"How fast is the best on a CPU{on}?", _on_cpu(board), f"{place}-timings" if timings(board) else place,
-         f"every timing on {board.data}"),
+        (f"How fast is the best on a CPU{on}?", _on_cpu(board),
+         *((f"{place}-timings", f"every timing on {board.data}") if timings(board) else (place, table))),
         (f"How far from the limit{on}?", _limit(board), place, table),
         (f"Where does it break{on}?", _breaks(board), f"{place}-figures", f"the figures of {board.data}"),
         (f"Is it better than fitting without training{on}?", _fitters(board), place, table),
@@ -104,16 +104,13 @@ def _by_condition(board: Board) -> tuple[str, ...]:
         found = gaps([entry for entry, _ in ranked], board, board.primary, [condition])
         places = decimals([best.value])
         near = [
-            f"{other.label} ({_difference(found[0, place], places) or 'no pairs'})"
-            for place, (other, one) in enumerate(others, 1)
-            if not _surely(found[0, place], best, one)
+            (other.label, found[0, k])
+            for k, (other, one) in enumerate(others, 1)
+            if not _surely(found[0, k], best, one)
         ]
-        many = f" and {len(near) - MOST_NAMED} more" if len(near) > MOST_NAMED else ""
-        apart = (
-            f"not surely better than {', '.join(near[:MOST_NAMED])}{many}" if near else "surely better than all others"
-        )
+        than = f"not surely better than {_listed(near, places)}" if near else "surely better than all others"
         name = " · ".join(filter(None, (condition, board.section.beside.get(condition))))
-        said.append(f"{name}: {recipe(entry)}, {with_interval(best)}; {apart if others else 'nothing else is scored'}.")
+        said.append(f"{name}: {recipe(entry)}, {with_interval(best)}; {than if others else 'nothing else is scored'}.")
     if not said or board.not_ranked or len(board.competitors) < 2:
         return (*said, *([f"Not surely: {board.not_ranked}."] if said and board.not_ranked else []))
     return (*said, f"{SURELY} {EACH} {ITS_LESS_THEIRS}")
@@ -121,16 +118,35 @@ def _by_condition(board: Board) -> tuple[str, ...]:
 
 def _surely(found: Gap, best: Estimate, other: Estimate) -> bool:
     """Whether the first is better than chance; where nothing can be paired, by intervals that do not overlap."""
-    return found.verdict == "win" if found.low is not None else not _overlap(best, other)
+    return found.verdict == "win" if _paired(found) else not _overlap(best, other)
+
+
+def _listed(near: Sequence[tuple[str, Gap]], places: int) -> str:
+    """Rows with the difference to each, and what was paired, once where that is the same."""
+    shown = near[:MOST_NAMED]
+    pairs = {_pairs(found) for _, found in shown}
+    each = [
+        f"{label} ({_difference(found, places)}{f', n = {_pairs(found)}' if len(pairs) > 1 and _paired(found) else ''})"
+        for label, found in shown
+    ]
+    many = f" and {len(near) - MOST_NAMED} more" if len(near) > MOST_NAMED else ""
+    once = f", n = {_pairs(shown[0][1])}" if len(pairs) == 1 and _paired(shown[0][1]) else ""
+    return f"{', '.join(each)}{many}{once}"
+
+
+def _paired(found: Gap) -> bool:
+    return found.low is not None
 
 
 def _difference(found: Gap, places: int) -> str:
-    """A paired difference with its interval and what was paired; empty where nothing was."""
-    if found.low is None:
-        return ""
+    """A paired difference with its interval."""
+    return f"{signed(found.value, places)} {interval(found, places)}" if _paired(found) else "no pairs"
+
+
+def _pairs(found: Gap) -> str:
+    """What was paired."""
     repeats, frames = found.paired
-    n = f"{repeats} repeat{'s' if repeats > 1 else ''}{f' × {frames:,} frames' if frames else ''}"
-    return f"{signed(found.value, places)} {interval(found, places)}, n = {n}"
+    return f"{repeats} repeat{'s' if repeats > 1 else ''}{f' × {frames:,} frames' if frames else ''}"
 
 
 def _within(board: Board) -> tuple[str, ...]:
@@ -221,9 +237,12 @@ def _fitters(board: Board) -> tuple[str, ...]:
             continue
         found = gap(lead, entry, board, board.primary, board.conditions)
         word = "better" if board.better(own.value, one.value) else "worse"
-        if paired := _difference(found, places):
+        if _paired(found):
             sure = "surely" if found.verdict == "win" or found.worse else "not surely"
-            told.append(f"{sure} {word} than {entry.label} {with_interval(one, places)}: difference {paired}.")
+            told.append(
+                f"{sure} {word} than {entry.label} {with_interval(one, places)}: "
+                f"difference {_difference(found, places)}, n = {_pairs(found)}."
+            )
         else:
             how = "overlap" if _overlap(own, one) else "do not overlap"
             told.append(f"{word} than {entry.label} {with_interval(one, places)}, not paired: the intervals {how}.")

@@ -218,6 +218,8 @@ def test_on_a_phone_rows_are_cards_and_nothing_is_wider_than_the_screen(browser,
     browser.get(page)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     assert browser.execute_script(WIDEST) <= 390
+    tall = browser.execute_script("return document.querySelector('#rows .scroll').getBoundingClientRect().height")
+    assert tall <= 900  # hundreds of rows do not stand between a reader and what comes after them
     title = "return getComputedStyle(document.querySelector('#board-0 td[data-label=Trials]'), '::before').content"
     assert browser.execute_script(title) == '"Trials"'
 

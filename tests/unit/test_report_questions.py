@@ -32,7 +32,7 @@ def test_every_condition_has_its_best_and_whether_it_is_surely(tmp_path):
     said = answers(made)["Which is best at each condition, and how surely?"].answers
     assert said[0].startswith("low · 0.5/µm²: near (l1l2, λ = 50), ")
     assert "; not surely better than same (+" in said[0]
-    assert said[0].endswith(", n = 3 repeats × 40 frames).")
+    assert said[0].endswith("), n = 3 repeats × 40 frames.")
     assert "far" not in said[0]  # and so surely beaten
     assert said[1].startswith("high · 3/µm²: same")
     assert "not surely better than far (+" in said[1]
