@@ -1,15 +1,22 @@
-"""A hook of MkDocs: pages made of the code (cards, `--help`) and of the texts beside `docs/`, at every build anew."""
+"""A hook of MkDocs: pages made of the code and of the texts beside `docs/`, and pictures, at every build anew."""
 
+import contextlib
 import re
+import shlex
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from typer.testing import CliRunner
 
 import smlmbench
+from smlmbench.cli import app
 from smlmbench.cli.group import Commands, commands
 from smlmbench.registry import ROOMS, Card, Catalog, MetricCard, ModelCard
 from smlmbench.registry.listing import model_rows, review_rows
@@ -35,6 +42,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     for name, text in pages():
         files.append(File.generated(config, name, content=text))
+    for name, image in gallery((ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")):
+        files.append(File.generated(config, name, content=image))
     return files
 
 
@@ -56,6 +65,22 @@ def pages() -> Iterator[tuple[str, str]]:
     catalog = Catalog()
     for room in ROOMS:
         yield f"reference/{room}.md", room_page(catalog, room)
+
+
+@cache
+def gallery(page: str) -> list[tuple[str, bytes]]:
+    """Name and bytes of every picture that a page shows, drawn by the commands of the page from its own files."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, contextlib.chdir(folder):
+        for title, text in re.findall(r'^```yaml title="([^"]+)"\n(.*?)^```', page, re.MULTILINE | re.DOTALL):
+            Path(title).write_text(text, encoding="utf-8")
+        for line in re.findall(r"^smlmbench (.+)$", page, re.MULTILINE):
+            done = CliRunner().invoke(app, shlex.split(line))
+            if done.exit_code:
+                raise PluginError(f"the gallery's command failed: smlmbench {line}\n{done.output}{done.exception}")
+        return [
+            (name, Path(name.removeprefix("gallery/")).read_bytes())
+            for name in re.findall(r"\]\((gallery/[^)]+)\)", page)
+        ]
 
 
 def command_page() -> str:

@@ -58,6 +58,17 @@ def test_every_command_and_function_has_its_section(site):
 
 
 @pytest.mark.slow
+def test_every_picture_of_the_gallery_was_drawn_at_the_build(site):
+    shown = re.findall(r"]\((gallery/[^)]+)\)", (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"))
+    page = (site / "gallery.html").read_text(encoding="utf-8")
+    assert len(shown) == 7
+    for name in shown:
+        assert f'src="{name}"' in page
+        assert (site / name).read_bytes().startswith((b"\x89PNG", b"<?xml"))
+        assert not (ROOT / "docs" / name).exists()
+
+
+@pytest.mark.slow
 def test_no_page_loads_anything_from_outside(site):
     pages = [path for path in site.rglob("*") if path.suffix in (".html", ".css")]
     assert len(pages) > 20
