@@ -162,8 +162,9 @@ def runs(study: StudyLike, store: PathLike | None = None) -> "pd.DataFrame":
         store: Where results are.
 
     Returns:
-        `run_id`, `name`, `role` (study, cell, reference or search), `cell_id`, `status`, `reason`, `attempt`,
-        `superseded`; then params and metrics under the names of the store (`model`, `lambda`, `test/efficiency`).
+        `run_id`, `name`, `role` (study, cell, reference, search, or summary of the means over repeats), `cell_id`,
+        `status`, `reason`, `attempt`, `superseded`; then params and metrics under the names of the store (`model`,
+        `lambda`, `test/efficiency`).
 
     Raises:
         StoreError: No store, or no such study in it.

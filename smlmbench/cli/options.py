@@ -78,6 +78,9 @@ class TrainAsked(StudyAsked):
     device: Annotated[str, Option(help="auto, cpu, cuda or mps, for training and scoring.")] = "auto"
     infer_device: Annotated[str | None, Option(help="Another device for scoring and predicting after training.")] = None
     retry_failed: Annotated[bool, Option("--retry-failed", help="Repeat failed and collapsed cells.")] = False
+    system_metrics: Annotated[
+        bool, Option("--system-metrics", help="Log the load of processor, memory and GPU beside each run, in MLflow.")
+    ] = False
     workers: Workers = None
     scheduler: Scheduler = None
     cluster: Cluster = None
@@ -85,7 +88,7 @@ class TrainAsked(StudyAsked):
     def running(self) -> dict[str, Any]:
         """How and where cells run, as `api.run` and `options_of` take it."""
         names = ("device", "infer_device", "retry_failed", "max_hours", "workers", "scheduler", "cluster")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*names, "system_metrics")}
 
 
 def from_fields(kind: type[Asked]) -> Callable[[Callable[[Asked], None]], Callable[..., None]]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smlmbench.tracking.records import StudyRecord
+from smlmbench.tracking.parents import ROLE
+from smlmbench.tracking.records import RunRecord, StudyRecord
+from smlmbench.tracking.tags import PARENT
 
 # Where `smlmbench ui` answers unless told otherwise; only links lead there, nothing is loaded from it.
 UI_URL = "http://127.0.0.1:5000"
@@ -34,13 +36,17 @@ class ReportFiles:
 def fingerprint(record: StudyRecord, ui_url: str) -> str:
     """Digest of all that a report shows: plan, runs, links; and of the code that shows it, plug-ins too."""
     runs = [
-        [run.run_id, run.status, run.reason, run.end_s, dict(run.params), dict(run.metrics), dict(run.tags)]
+        [run.run_id, run.status, run.reason, run.end_s, dict(run.params), dict(run.metrics), _own_tags(run)]
         for run in record.runs
-        if run.role != "study"
+        if run.role not in ("study", ROLE)
     ]
     code = [[path.name, found.st_size, found.st_mtime_ns] for path in _code(record.plan) for found in [path.stat()]]
     shown = [record.plan, record.study_text, record.experiment_id, runs, ui_url, code]
     return hashlib.sha256(json.dumps(shown, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def _own_tags(run: RunRecord) -> dict[str, str]:
+    return {key: value for key, value in run.tags.items() if key != PARENT}
 
 
 def _code(plan: Mapping[str, Any]) -> Iterator[Path]:

@@ -1,18 +1,22 @@
-"""What MLflow's page of a study opens on: the numbers that rank, how they came about, what they cost."""
+"""What MLflow's page of a study opens on: the numbers that rank, how they came about, what they cost.
+
+Means over repeats (runs of role `summary`) have a chart of their own before that of all runs.
+"""
 
 from collections.abc import Sequence
 
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.model import LATENCY, Asked
+from smlmbench.report.studies.repeats import MEAN, headlines
 from smlmbench.tracking import tags as names
 from smlmbench.tracking import views
+from smlmbench.tracking.parents import ROLE
 from smlmbench.tracking.records import RunRecord, StudyRecord
 from smlmbench.tracking.store import Store
 
 TITLE = "Leaderboard"
 TOLD = ("task", "data", "model", "loss", "lambda", "method", "teacher", "repeat")  # params that tell rows apart
 COSTS = ("n_params", "train_s")
-HEADLINES = 4  # numbers beside the one that ranks
 CONDITION = (
     f"tags.`{names.ROLE}` != 'study' AND tags.`{names.ROLE}` != 'search' AND tags.`{names.SUPERSEDED_BY}` IS NULL"
 )
@@ -35,18 +39,24 @@ def headline_view(record: StudyRecord) -> views.View | None:
     asked = {name: one for name, one in asked.items() if any(f"test/{one.primary}" in run.metrics for run in runs)}
     if not asked:
         return None
-    several = len(asked) > 1
+    several, repeated = len(asked) > 1, len({run.params.get("repeat") for run in record.rows("cell")}) > 1
     charts = {
-        f"Headline: {name}" if several else "Headline": _charts(one, _of_task(runs, name) if several else runs)
+        f"Headline: {name}" if several else "Headline": [
+            *([views.bar([f"{MEAN}/{one.primary}"])] if repeated else []),
+            *_charts(one, _of_task(runs, name) if several else runs),
+        ]
         for name, one in asked.items()
     }
     first = next(iter(asked.values()))
     told = [*_differing(runs, TOLD), *(name for name in COSTS if any(name in run.params for run in runs))]
-    ranked = [f"test/{metric}" for one in asked.values() for metric in (one.primary, *one.headline[1 : HEADLINES + 1])]
+    ranked = [f"test/{name}" for one in asked.values() for name in headlines(one)]
     numbers = [name for name in (*ranked, LATENCY) if any(name in run.metrics for run in runs)]
-    metrics = dict.fromkeys(name for run in record.runs for name in run.metrics)
-    folded = sorted(views.sections_of(list(metrics)), key=lambda name: (name.startswith("device"), name))
-    columns = [views.column("params", name) for name in told] + [views.column("metrics", name) for name in numbers]
+    means = [f"{MEAN}/{one.primary}{end}" for one in asked.values() for end in ("", "_low", "_high")]
+    logged = dict.fromkeys(name for run in record.runs if run.role != ROLE for name in run.metrics)
+    logged |= {_mean_of(name): None for name in logged if name.startswith("test") and repeated}
+    folded = sorted(views.sections_of(list(logged)), key=lambda name: (name.startswith("device"), name))
+    shown = [*(means if repeated else ()), *numbers]
+    columns = [views.column("params", name) for name in told] + [views.column("metrics", name) for name in shown]
     return views.View(
         charts=charts,
         folded=folded,
@@ -69,6 +79,10 @@ def _charts(asked: Asked, runs: Sequence[RunRecord]) -> list[dict[str, object]]:
     settings = [name for name in _differing(trained, TOLD) if name not in ("task", "teacher")]
     drawn.append(views.parallel(settings, [*([LATENCY] if timed else []), primary]))
     return drawn
+
+
+def _mean_of(name: str) -> str:
+    return MEAN + name.removeprefix("test")
 
 
 def _of_task(runs: Sequence[RunRecord], task: str) -> list[RunRecord]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from smlmbench.report.files import KINDS, UI_URL, ReportFiles, as_before, fingerprint, remember
 from smlmbench.report.model import History
 from smlmbench.report.opening import open_on_headlines
+from smlmbench.report.studies.repeats import parents_of
+from smlmbench.tracking.parents import write_parents
 from smlmbench.tracking.records import RunRecord, StudyRecord, metric_history, read_study
 from smlmbench.tracking.store import Store
 
@@ -36,6 +38,7 @@ def report_study(
         from smlmbench.report.page import build_report  # takes a second with all that draws
 
         files = build_report(record, folder, history=_history(store), ui_url=ui_url)
+        write_parents(store, record, parents_of(record))
         remember(files, made_of)
     planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
     if planned is not None:

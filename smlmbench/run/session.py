@@ -31,6 +31,7 @@ class Session:
     retry_failed: bool = False  # repeat failed and collapsed rows
     infer_device: str | None = None  # where trained networks are scored; None takes `device`
     job: str = ""  # name of the command's work in workers
+    system_metrics: bool = False  # MLflow's, beside each training
 
     @property
     def scoring_device(self) -> str:

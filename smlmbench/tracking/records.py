@@ -27,7 +27,7 @@ class RunRecord:
     run_id: str  # MLflow's
     experiment_id: str
     name: str  # shown in the UI
-    role: str  # study, cell, reference or search
+    role: str  # study, cell, reference, search or summary
     cell_id: str  # identity of the row; a reference has its own id here
     eval_id: str  # how it was scored
     status: Status  # ours, see DESIGN section 7; a stale running run reads as interrupted

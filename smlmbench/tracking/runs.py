@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,13 @@ REASON_CHARACTERS = 1000
 DIGEST_CHARACTERS = 36
 SHARED_TRIES = 6
 SHARED_PAUSE_S = 0.1
+
+
+class Array(NamedTuple):
+    """Type and shape of an array; -1 stands for a size that is open."""
+
+    dtype: str
+    shape: tuple[int, ...]
 
 
 class Run:
@@ -216,16 +223,25 @@ class Run:
         self._images.append((image, key, step))
         self._flushed_at_once()
 
-    def log_input(self, name: str, digest: str, context: str, facts: Mapping[str, object] | None = None) -> None:
+    def log_input(
+        self,
+        name: str,
+        digest: str,
+        context: str,
+        facts: Mapping[str, object] | None = None,
+        inputs: Mapping[str, Array] | None = None,
+        truth: Mapping[str, Array] | None = None,
+    ) -> None:
         """Say what data or condition the run used as train, val or the name of a test condition.
 
-        MLflow keeps 36 characters of the digest of its description or files, and shows `facts`: density, frames, ...
+        MLflow keeps 36 characters of the digest of its description or files, and shows `facts` (density, frames, ...)
+        and the arrays that there are, as the schema.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         told = {key: param_text(value) for key, value in (facts or {}).items()}
-        source = json.dumps({"tags": told})
-        data = Dataset(name, digest[:DIGEST_CHARACTERS], "code", source, profile=json.dumps(told))
+        source, schema = json.dumps({"tags": told}), _schema(inputs, truth) if inputs else None
+        data = Dataset(name, digest[:DIGEST_CHARACTERS], "code", source, schema, json.dumps(told))
         self._log_shared(DatasetInput(data, [InputTag("mlflow.data.context", context)]))
 
     def _log_shared(self, given: "DatasetInput") -> None:
@@ -287,6 +303,16 @@ def reason_of(error: BaseException) -> str:
         return "stopped by the user"
     text = hidden(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _schema(inputs: Mapping[str, Array], truth: Mapping[str, Array] | None) -> str:
+    from mlflow.data.schema import TensorDatasetSchema
+    from mlflow.types import Schema, TensorSpec
+
+    def of(arrays: Mapping[str, Array]) -> Schema:
+        return Schema([TensorSpec(np.dtype(one.dtype), one.shape, name) for name, one in arrays.items()])
+
+    return json.dumps(TensorDatasetSchema(of(inputs), of(truth) if truth else None).to_dict())
 
 
 def _check_name(what: str, key: str) -> None:

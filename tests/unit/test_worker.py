@@ -29,6 +29,7 @@ class FakeSession:
     def __init__(self, store, catalog):
         self.store, self.catalog = store, catalog
         self.experiment_id, self.device, self.infer_device, self.retry_failed = "7", "cpu", None, True
+        self.system_metrics = True
 
 
 def test_a_cell_and_its_session_travel_as_json_and_arrive_equal(tmp_path, store):
@@ -43,6 +44,7 @@ def test_a_cell_and_its_session_travel_as_json_and_arrive_equal(tmp_path, store)
     session = _session(text, address)
     assert (session.store.uri, session.store.home) == (store.uri, store.home)
     assert (session.experiment_id, session.device, session.retry_failed, session.job) == ("7", "cpu", True, "job")
+    assert session.system_metrics
     assert session.catalog.plugin_hash("models", "my_net") == cell.model.plugin
     assert _session(text, address) is session
 

@@ -40,13 +40,17 @@ def make_boards(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Board]:
         protocols = [name for name, _ in Counter(row.protocol for row in mine if row.scored).most_common()]
         for protocol in protocols or [""]:
             facts: dict[str, Mapping[str, Any]] = dict(plan.get("conditions", {}).get(data, {}))
-            whole = [name for name, fact in facts.items() if "axis" not in fact] or list(facts)
-            board = Board(data, protocol, planned.asked(data), whole, facts)
+            board = Board(data, protocol, planned.asked(data), conditions_of(facts), facts)
             board.not_ranked = _why_not_ranked(facts.values())
             _fill(board, [*(row for row in mine if row.scored and row.protocol == protocol), *unscored])
             boards.append(board)
             unscored = []
     return boards
+
+
+def conditions_of(facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The test conditions of which a mean is taken: not the steps of a robustness sheet, where there are others."""
+    return [name for name, fact in facts.items() if "axis" not in fact] or list(facts)
 
 
 def _why_not_ranked(facts: Iterable[Mapping[str, Any]]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from smlmbench.errors import ConfigError, StoreError
 from smlmbench.report.model import Board, Record, Row
+from smlmbench.tracking.parents import ROLE
 
-ROLES = ("study", "search")
+ROLES = ("study", "search", ROLE)
 LISTS = ("cells", "references", "skipped", "plugins")
 
 

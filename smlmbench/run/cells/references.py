@@ -4,6 +4,7 @@ from smlmbench import tasks
 from smlmbench.errors import StoreLostError
 from smlmbench.run.cells.applied import log_applied, of_reference
 from smlmbench.run.cells.evaluation import evaluate_reference
+from smlmbench.run.cells.inputs import log_tests
 from smlmbench.run.cells.logging import log_evaluation
 from smlmbench.run.session import Session
 from smlmbench.study.cells import Reference
@@ -25,8 +26,7 @@ def run_reference(reference: Reference, session: Session) -> str:
         with held.run as run:
             tests = session.materials.splits(reference).tests
             run.log_params(_params(reference))
-            for condition_name, condition in tests.items():
-                run.log_input(f"{where}.{condition_name}", condition.digest, condition_name, dict(condition.facts))
+            log_tests(run, where, tests)
             evaluation = evaluate_reference(reference, tests, session.catalog)
             task = tasks.load(reference.task, session.catalog)
             log_evaluation(run, evaluation, tests, reference.scoring, task)

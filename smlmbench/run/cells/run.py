@@ -15,6 +15,7 @@ from smlmbench.inference.devices import resolve_device
 from smlmbench.psf.gaussian_light import gaussian_light
 from smlmbench.run.cells.applied import log_applied, of_cell
 from smlmbench.run.cells.evaluation import Evaluation, OnFrames, choose_on_validation, score_conditions
+from smlmbench.run.cells.inputs import log_tests, log_training
 from smlmbench.run.cells.logging import log_evaluation
 from smlmbench.run.cells.teachers import find_teacher, why_no_teacher
 from smlmbench.run.cells.training import Events, train_cell
@@ -27,6 +28,7 @@ from smlmbench.tasks import Task
 from smlmbench.tasks.contracts import Tuned
 from smlmbench.tracking import tags as names
 from smlmbench.tracking.claims import Row, claim
+from smlmbench.tracking.monitoring import watched
 from smlmbench.tracking.records import record_of
 from smlmbench.tracking.runs import Run, reason_of
 from smlmbench.training import save_atomically
@@ -58,7 +60,7 @@ def run_cell(cell: Cell, session: Session, watch: Watch | None = None) -> str:
         return held.decision.kind
     end = "done"
     try:
-        with held.run as run:
+        with held.run as run, watched(run, on=session.system_metrics):
             _work(cell, session, run, watch, score_only=held.decision.kind == "score")
     except StoreLostError:
         raise
@@ -107,7 +109,7 @@ def _work(cell: Cell, session: Session, run: Run, watch: Watch | None, *, score_
         run.set_tags({names.NOT_TIMED: "{}"})  # the gate's reasons were of the earlier scores
         trained, content = _stored(run, session)
     else:
-        _log_plan(cell, run, splits)
+        _log_plan(cell, run, splits, session)
         trained, content = _trained(cell, session, run, _events(cell, session, run, task, watch))
         _log_checkpoint(run, content)  # what fails from here on loses no training
     on_validation = choose_on_validation(trained, cell, splits, catalog, on_frames)
@@ -150,7 +152,7 @@ def _stored(run: Run, session: Session) -> tuple[Trained, dict[str, Any]]:
     return load_trained(path, session.catalog, resolve_device(session.scoring_device)), content
 
 
-def _log_plan(cell: Cell, run: Run, splits: Splits) -> None:
+def _log_plan(cell: Cell, run: Run, splits: Splits, session: Session) -> None:
     run.log_params(
         {
             **cell.labels,
@@ -162,9 +164,8 @@ def _log_plan(cell: Cell, run: Run, splits: Splits) -> None:
             **{f"method.{name}": value for name, value in cell.method.settings.items()},
         }
     )
-    run.log_input(cell.data.name, splits.validation.digest, "val", dict(splits.validation.facts))
-    for name, condition in splits.tests.items():
-        run.log_input(f"{cell.data.name}.{name}", condition.digest, name, dict(condition.facts))
+    log_training(run, cell, session.materials.training(cell), splits)
+    log_tests(run, cell.data.name, splits.tests)
 
 
 def _trained(cell: Cell, session: Session, run: Run, events: Events) -> tuple[Trained, dict[str, Any]]:

@@ -22,7 +22,7 @@ from smlmbench.tracking.claims import bury
 from smlmbench.tracking.records import cell_runs
 from smlmbench.tracking.store import Store
 
-CARRIED = ("experiment_id", "device", "infer_device", "retry_failed")  # of a session, as it is
+CARRIED = ("experiment_id", "device", "infer_device", "retry_failed", "system_metrics")  # of a session, as it is
 
 
 def pack_session(session: Session, job: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Options:
     max_hours: float | None = None  # start no new cell after this time
     infer_device: str | None = None  # the same names, for scoring and predicting after training
     slots: Slots = INLINE
+    system_metrics: bool = False  # MLflow's, beside each run
 
 
 def options_of(

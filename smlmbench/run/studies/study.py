@@ -22,6 +22,7 @@ from smlmbench.study.load import Loaded
 from smlmbench.study.planning.students import with_longer
 from smlmbench.timing import check_device
 from smlmbench.tracking.claims import reap
+from smlmbench.tracking.monitoring import sees_gpu
 from smlmbench.tracking.records import read_study
 from smlmbench.tracking.runs import open_run
 from smlmbench.tracking.store import Store
@@ -35,8 +36,7 @@ def begin(loaded: Loaded, store: Store, reporter: Reporter, options: Options) ->
         EngineError, StoreError: From `check_slots`.
     """
     study = loaded.study
-    resolve_device(options.device)
-    resolve_device(options.infer_device or options.device)
+    used = {resolve_device(name).type for name in (options.device, options.infer_device or options.device)}
     for name in study.timing.devices if study.timing is not None else []:
         check_device(name)
     if not options.slots.inline:
@@ -44,8 +44,10 @@ def begin(loaded: Loaded, store: Store, reporter: Reporter, options: Options) ->
     experiment_id, materials = store.ensure_experiment(study.study), Materials(loaded.catalog)
     for stale in reap(store, experiment_id):
         reporter.line(f"run {stale.run_id[:8]} ({stale.name}) was left by a process that is gone: {stale.reason}")
-    device, retry, infer_device = options.device, options.retry_failed, options.infer_device
-    return Session(store, experiment_id, materials, reporter, device, retry, infer_device)
+    if options.system_metrics and "cuda" in used and not sees_gpu():
+        reporter.line("system metrics have no GPU: pip install 'smlmbench[monitor]'")
+    named = {name: getattr(options, name) for name in ("device", "infer_device", "retry_failed", "system_metrics")}
+    return Session(store, experiment_id, materials, reporter, **named)
 
 
 def run_study(

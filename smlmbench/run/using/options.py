@@ -16,6 +16,7 @@ class Running(TypedDict, total=False):
         workers: Cells that are trained at a time, each in a process of its own.
         scheduler: Address of a running Dask scheduler.
         cluster: YAML file of a job queue.
+        system_metrics: Log the load of processor, memory and GPU beside each run, in MLflow.
     """
 
     device: str
@@ -25,6 +26,7 @@ class Running(TypedDict, total=False):
     workers: int | None
     scheduler: str | None
     cluster: Path | None
+    system_metrics: bool
 
 
 class Predicting(TypedDict, total=False):
