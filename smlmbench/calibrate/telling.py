@@ -76,7 +76,10 @@ def bead_lines(found: "BeadsFound") -> list[Line]:
     if (curve := found.curve) is None:
         return [*told, Line("Gaussian widths", "unknown", "too few planes look like a Gaussian", "")]
     fits = "fits" if found.gaussian else "does not describe these optics"
-    told.append(Line("astigmatic Gaussian", fits, "", f"explains {100 * found.explained:.1f} % of the light"))
+    share = f"explains {100 * found.explained:.1f} % of the light"
+    if math.isnan(found.explained):
+        share = "no plane of the mean lies within its depths"
+    told.append(Line("astigmatic Gaussian", fits, "", share))
     if not found.gaussian:
         return told
     held = f"-{curve.range_nm:g} to {curve.range_nm:g} nm"

@@ -50,7 +50,10 @@ CARD: dict[str, Any] = {
         "frames": {"default": None, "min": 2, "max": 1e6, "help": "Crops in a frozen set; by default 400"},
     },
     "tiny": {"frames": 12},
-    "paper": "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning",
+    "paper": (
+        "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning. Nature "
+        "Communications 10:1996"
+    ),
     "doi": "10.1038/s41467-019-10036-z",
     "facts": {
         "truth": "labels",

@@ -31,7 +31,10 @@ CARD = {
     "accepts": ["dense_image"],
     "players": 3,
     "recipe": "players",
-    "paper": "Ouyang et al. 2018, Deep learning massively accelerates super-resolution localization microscopy",
+    "paper": (
+        "Ouyang et al. 2018, Deep learning massively accelerates super-resolution localization microscopy. Nature"
+        " Biotechnology 36:460"
+    ),
     "doi": "10.1038/nbt.4106",
     "fidelity": "verified",
     "deviations": [

@@ -20,7 +20,10 @@ CARD = {
     "search": {"weighting": {"choices": ["crlb", "none"]}},
     "tiny": {},
     "accepts": ["parameters"],
-    "paper": "Zhang et al. 2018, Analyzing complex single-molecule emission patterns with deep learning",
+    "paper": (
+        "Zhang et al. 2018, Analyzing complex single-molecule emission patterns with deep learning. Nature "
+        "Methods 15:913"
+    ),
     "doi": "10.1038/s41592-018-0153-5",
     "facts": {},
 }

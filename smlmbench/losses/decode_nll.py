@@ -22,8 +22,10 @@ CARD = {
         },
     },
     "accepts": ["gaussian_mixture"],
-    "paper": "Speiser, Mueller et al. 2021, Deep learning enables fast and dense single-molecule localization with "
-    "high accuracy",
+    "paper": (
+        "Speiser, Mueller et al. 2021, Deep learning enables fast and dense single-molecule localization with "
+        "high accuracy. Nature Methods 18:1082"
+    ),
     "doi": "10.1038/s41592-021-01236-x",
     "fidelity": "verified",
     "deviations": ["photons, depth and background are left out where they are unknown"],

@@ -20,8 +20,10 @@ CARD = {
     },
     "search": {"weight": {"low": 0.1, "high": 10.0, "log": True}},
     "accepts": ["gaussian_mixture"],
-    "paper": "Fu et al. 2023, Field-dependent deep learning enables high-throughput whole-cell 3D super-resolution "
-    "imaging",
+    "paper": (
+        "Fu et al. 2023, Field-dependent deep learning enables high-throughput whole-cell 3D super-resolution "
+        "imaging. Nature Methods"
+    ),
     "doi": "10.1038/s41592-023-01775-5",
     "fidelity": "reconstruction",
     "deviations": ["the weight of the cross-entropy is 1, as of the other parts; the authors' is not known here"],

@@ -26,8 +26,10 @@ CARD = {
     "search": {"weight": {"low": 20.0, "high": 2000.0, "log": True}},
     "tiny": {},
     "accepts": ["raster"],
-    "paper": "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by "
-    "deep learning",
+    "paper": (
+        "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by deep "
+        "learning. Optica 5(4):458"
+    ),
     "doi": "10.1364/OPTICA.5.000458",
     "fidelity": "verified",
     "deviations": [

@@ -15,7 +15,10 @@ CARD = {
     },
     "search": {"z_scale": {"low": 0.1, "high": 2.0, "log": True}},
     "tiny": {},
-    "paper": "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: Fast 3D localization microscopy using neural networks",
+    "paper": (
+        "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: Fast 3D localization microscopy using neural networks. "
+        "bioRxiv 267096"
+    ),
     "doi": "10.1101/267096",
     "accepts": ["point_set"],
 }

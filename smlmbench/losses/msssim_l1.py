@@ -16,7 +16,10 @@ CARD = {
     },
     "search": {"share": {"low": 0.0, "high": 1.0}},
     "accepts": ["dense_image"],
-    "paper": "Ouyang et al. 2018, Deep learning massively accelerates super-resolution localization microscopy",
+    "paper": (
+        "Ouyang et al. 2018, Deep learning massively accelerates super-resolution localization microscopy. Nature"
+        " Biotechnology 36:460"
+    ),
     "doi": "10.1038/nbt.4106",
     "fidelity": "verified",
     "deviations": [

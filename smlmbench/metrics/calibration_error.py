@@ -7,7 +7,7 @@ from smlmbench.metrics.classified import NO_TRUTH, NOTHING, Classified
 CARD = {
     "version": 1,
     "summary": "Mean distance of score and accuracy in fifteen bins of the score (ECE).",
-    "paper": "Guo, Pleiss, Sun, Weinberger 2017, On calibration of modern neural networks, arXiv:1706.04599",
+    "paper": "Guo, Pleiss, Sun, Weinberger 2017, On calibration of modern neural networks. arXiv:1706.04599",
     "tasks": ["classification"],
     "gives": {
         "ece": {

@@ -14,7 +14,7 @@ from smlmbench.study.schema import Scoring
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Jaccard, RMSE and efficiency by the challenge's rules: border cut before matching, T = 0 and T = 25 %.",
-    "paper": "Sage et al., Super-resolution fight club, Nature Methods 2019",
+    "paper": "Sage et al. 2019, Super-resolution fight club. Nature Methods",
     "doi": "10.1038/s41592-019-0364-4",
     "tasks": ["localization"],
     "gives": {

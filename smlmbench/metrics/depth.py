@@ -13,7 +13,7 @@ from smlmbench.predictions import Floats, Ints
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Depth over which half of the emitters are found, and found to 62.5 nm; scores at its ends.",
-    "paper": "Sage et al., Super-resolution fight club, Nature Methods 2019",
+    "paper": "Sage et al. 2019, Super-resolution fight club. Nature Methods",
     "doi": "10.1038/s41592-019-0364-4",
     "tasks": ["localization"],
     "gives": {

@@ -6,7 +6,7 @@ from smlmbench.metrics.reasons import pooled
 CARD = {
     "version": 1,
     "summary": "Lateral part 100 - sqrt((100 - JAC)^2 + RMSE^2), and the axial part with 0.5 per nm (3-D only).",
-    "paper": "Sage et al., Super-resolution fight club, Nature Methods 2019",
+    "paper": "Sage et al. 2019, Super-resolution fight club. Nature Methods",
     "doi": "10.1038/s41592-019-0364-4",
     "tasks": ["localization"],
     "gives": {

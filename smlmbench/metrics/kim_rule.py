@@ -7,7 +7,10 @@ from smlmbench.metrics.classified import NO_TRUTH, NOTHING, Classified
 CARD = {
     "version": 1,
     "summary": "What is left, and how right it is, by the published rule for colours: a lead of 0.8, 3,000 photons.",
-    "paper": "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning",
+    "paper": (
+        "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning. Nature "
+        "Communications 10:1996"
+    ),
     "doi": "10.1038/s41467-019-10036-z",
     "tasks": ["classification"],
     "gives": {

@@ -10,7 +10,7 @@ from smlmbench.metrics.reasons import why_not
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Mean of |dx| + |dy|, and of |dz|, over the matched pairs of all frames.",
-    "paper": "Sage et al., Super-resolution fight club, Nature Methods 2019",
+    "paper": "Sage et al. 2019, Super-resolution fight club. Nature Methods",
     "doi": "10.1038/s41592-019-0364-4",
     "tasks": ["localization"],
     "gives": {

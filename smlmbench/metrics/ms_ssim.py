@@ -6,7 +6,7 @@ from smlmbench.metrics.images import compared
 CARD = {
     "version": 1,
     "summary": "Multi-scale SSIM (5 scales), images blurred by 1 fine px, at the least-squares gain.",
-    "paper": "Wang et al., Multiscale structural similarity for image quality assessment, Asilomar 2003",
+    "paper": "Wang et al. 2003, Multiscale structural similarity for image quality assessment. In Asilomar 2003",
     "doi": "10.1109/ACSSC.2003.1292216",
     "tasks": ["localization", "image_pairs", "densification"],
     "gives": {

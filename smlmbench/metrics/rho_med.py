@@ -12,7 +12,10 @@ from smlmbench.truths.bounds import lateral_nm
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Errors over the Cramér-Rao bound of each emitter beside its neighbours, where it can be resolved.",
-    "paper": "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty",
+    "paper": (
+        "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.1449",
     "tasks": ["localization"],
     "gives": {

@@ -6,7 +6,7 @@ from smlmbench.metrics.reasons import pooled
 CARD = {
     "version": 1,
     "summary": "Radial and axial position error of matched pairs, pooled over all frames.",
-    "paper": "Sage et al., Super-resolution fight club, Nature Methods 2019",
+    "paper": "Sage et al. 2019, Super-resolution fight club. Nature Methods",
     "doi": "10.1038/s41592-019-0364-4",
     "tasks": ["localization"],
     "gives": {

@@ -11,7 +11,7 @@ from smlmbench.metrics.reasons import NO_EMITTER, NOTHING
 CARD: dict[str, Any] = {
     "version": 1,
     "summary": "Root mean squared distance of every row, true or found, to the nearest of the other kind in its frame.",
-    "paper": "Sun, Scientific Reports 2018",
+    "paper": "Sun 2018. Scientific Reports",
     "tasks": ["localization"],
     "gives": {
         "rmsmd_nm": {

@@ -6,7 +6,7 @@ from smlmbench.metrics.images import compared
 CARD = {
     "version": 1,
     "summary": "SSIM (Gaussian window, sigma 1.5, 11 taps), images blurred by 1 fine px, at the least-squares gain.",
-    "paper": "Wang et al., Image quality assessment, IEEE Trans. Image Process. 2004",
+    "paper": "Wang et al. 2004, Image quality assessment. IEEE Transactions on Image Processing",
     "doi": "10.1109/TIP.2003.819861",
     "tasks": ["localization", "image_pairs", "densification"],
     "gives": {

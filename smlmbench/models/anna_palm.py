@@ -27,7 +27,10 @@ CARD = {
     "parameters": {"levels=8": 39158464, "levels=6,width=16": 1335216},
     "receptive_field_px": 1277.0,
     "losses": [{"name": "anna_palm"}],
-    "paper": "Ouyang et al. 2018, Deep learning massively accelerates super-resolution localization microscopy",
+    "paper": (
+        "Ouyang et al. 2018, Deep learning massively accelerates super-resolution localization microscopy. Nature"
+        " Biotechnology 36:460"
+    ),
     "doi": "10.1038/nbt.4106",
     "fidelity": "verified",
     "deviations": [

@@ -30,8 +30,11 @@ CARD: dict[str, Any] = {
     "parameters": {"levels=3": 266593, "levels=4": 1743457},
     "receptive_field_px": 49.0,
     "losses": [{"name": "background_mse"}],
-    "paper": "Moeckl, Roy, Petrov, Moerner 2020, Accurate and rapid background estimation in single-molecule "
-    "localization microscopy using the deep neural network BGnet",
+    "paper": (
+        "Moeckl, Roy, Petrov, Moerner 2020, Accurate and rapid background estimation in single-molecule "
+        "localization microscopy using the deep neural network BGnet. Proceedings of the National Academy of "
+        "Sciences 117(1):60-67"
+    ),
     "doi": "10.1073/pnas.1916219117",
     "fidelity": "reconstruction",
     "deviations": [

@@ -43,8 +43,10 @@ CARD = {
     },
     "receptive_field_px": 89.0,
     "losses": [{"name": "decode_nll"}],
-    "paper": "Speiser, Mueller et al. 2021, Deep learning enables fast and dense single-molecule localization with "
-    "high accuracy",
+    "paper": (
+        "Speiser, Mueller et al. 2021, Deep learning enables fast and dense single-molecule localization with "
+        "high accuracy. Nature Methods 18:1082"
+    ),
     "doi": "10.1038/s41592-021-01236-x",
     "fidelity": "verified",
     "deviations": [

@@ -46,7 +46,10 @@ CARD = {
         "field_px=32,channels=8,hidden=256,points=16": 1005752,
     },
     "receptive_field_px": 64.0,
-    "paper": "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: Fast 3D localization microscopy using neural networks",
+    "paper": (
+        "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: Fast 3D localization microscopy using neural networks. "
+        "bioRxiv 267096"
+    ),
     "doi": "10.1101/267096",
     "fidelity": "verified",
     "deviations": [

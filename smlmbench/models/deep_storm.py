@@ -43,8 +43,10 @@ CARD = {
         "upsampling=8,variant=seed": 1367171,
     },
     "receptive_field_px": 7.0,
-    "paper": "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by "
-    "deep learning",
+    "paper": (
+        "Nehme, Weiss, Michaeli, Shechtman 2018, Deep-STORM: super-resolution single-molecule microscopy by deep "
+        "learning. Optica 5(4):458"
+    ),
     "doi": "10.1364/OPTICA.5.000458",
     "fidelity": "verified",
     "deviations": [

@@ -37,7 +37,10 @@ CARD = {
     },
     "losses": [{"name": "kde_overlap"}],
     "receptive_field_px": 69.0,
-    "paper": "Nehme et al. 2020, DeepSTORM3D: dense 3D localization microscopy and PSF design by deep learning",
+    "paper": (
+        "Nehme et al. 2020, DeepSTORM3D: dense 3D localization microscopy and PSF design by deep learning. Nature"
+        " Methods 17:734"
+    ),
     "doi": "10.1038/s41592-020-0853-5",
     "fidelity": "verified",
     "deviations": [

@@ -53,7 +53,10 @@ CARD = {
     "parameters": {"planes=51,upsampling=1": 305141},
     "losses": [{"name": "kde_overlap"}],
     "receptive_field_px": 19.0,
-    "paper": "Nehme et al. 2020, DeepSTORM3D: dense 3D localization microscopy and PSF design by deep learning",
+    "paper": (
+        "Nehme et al. 2020, DeepSTORM3D: dense 3D localization microscopy and PSF design by deep learning. Nature"
+        " Methods 17:734"
+    ),
     "doi": "10.1038/s41592-020-0853-5",
     "fidelity": "verified",
     "deviations": [

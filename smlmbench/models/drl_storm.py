@@ -61,7 +61,7 @@ CARD = {
         "upsampling=8,variant=seed": 9415203,
     },
     "receptive_field_px": 21.0,
-    "paper": "Yao B. et al. 2020, Optics Express 28(10):15432-15446",
+    "paper": "Yao B. et al. 2020. Optics Express 28(10):15432-15446",
     "fidelity": "reconstruction",
     "deviations": [
         "in the style of DRL-STORM, not a reproduction: of the paper only the idea of a residual layer was reachable",

@@ -30,8 +30,10 @@ CARD = {
     "parameters": {"context=3": 2199706, "coordinates=true": 2200282},
     "receptive_field_px": 89.0,
     "losses": [{"name": "fd_deeploc_nll"}],
-    "paper": "Fu et al. 2023, Field-dependent deep learning enables high-throughput whole-cell 3D super-resolution "
-    "imaging",
+    "paper": (
+        "Fu et al. 2023, Field-dependent deep learning enables high-throughput whole-cell 3D super-resolution "
+        "imaging. Nature Methods"
+    ),
     "doi": "10.1038/s41592-023-01775-5",
     "fidelity": "reconstruction",
     "deviations": [

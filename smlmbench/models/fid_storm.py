@@ -63,8 +63,10 @@ CARD = {
         "upsampling=8,variant=seed": 227585,
     },
     "receptive_field_px": 25.0,
-    "paper": "Zhou, Wu, Wang, Huang 2023, Deep learning using a residual deconvolutional network enables real-time "
-    "high-density single-molecule localization microscopy",
+    "paper": (
+        "Zhou, Wu, Wang, Huang 2023, Deep learning using a residual deconvolutional network enables real-time "
+        "high-density single-molecule localization microscopy. Biomedical Optics Express 14(4):1833-1847"
+    ),
     "doi": "10.1364/BOE.484540",
     "fidelity": "verified",
     "deviations": [

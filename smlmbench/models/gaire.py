@@ -23,8 +23,10 @@ CARD = {
     "losses": [{"name": "dense_error"}],
     "parameters": {"blocks=8,width=64": 622368},
     "receptive_field_px": 47.0,
-    "paper": "Gaire, Zhang, Li, Yu, Zhang, Ying 2020, Accelerating multicolor spectroscopic single-molecule "
-    "localization microscopy using deep learning",
+    "paper": (
+        "Gaire, Zhang Y., Li, Yu, Zhang H.F., Ying 2020, Accelerating multicolor spectroscopic single-molecule "
+        "localization microscopy using deep learning. Biomedical Optics Express 11(5):2705-2721"
+    ),
     "doi": "10.1364/BOE.391806",
     "fidelity": "reconstruction",
     "deviations": [

@@ -54,8 +54,10 @@ CARD = {
     "parameters": {"side_px=16": 196708},  # of four colours
     "losses": [{"name": "cross_entropy"}],
     "receptive_field_px": 16.0,
-    "paper": "Hershko, Weiss, Michaeli, Shechtman 2019, Multicolor localization microscopy and point-spread-function "
-    "engineering by deep learning",
+    "paper": (
+        "Hershko, Weiss, Michaeli, Shechtman 2019, Multicolor localization microscopy and point-spread-function "
+        "engineering by deep learning. Optics Express 27:6158"
+    ),
     "doi": "10.1364/OE.27.006158",
     "fidelity": "reconstruction",
     "deviations": [

@@ -32,7 +32,10 @@ CARD = {
     "losses": [{"name": "cross_entropy"}],
     "parameters": {"side_px=13": 11187202},
     "receptive_field_px": 13.0,
-    "paper": "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning",
+    "paper": (
+        "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning. Nature "
+        "Communications 10:1996"
+    ),
     "doi": "10.1038/s41467-019-10036-z",
     "fidelity": "verified",
     "deviations": [

@@ -34,7 +34,10 @@ CARD = {
     "losses": [{"name": "crlb_mse", "weighting": "none"}],
     "parameters": {"side_px=13": 11186177},
     "receptive_field_px": 65535.0,
-    "paper": "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning",
+    "paper": (
+        "Kim, Moon, Xu 2019, Information-rich localization microscopy through machine learning. Nature "
+        "Communications 10:1996"
+    ),
     "doi": "10.1038/s41467-019-10036-z",
     "fidelity": "verified",
     "deviations": [

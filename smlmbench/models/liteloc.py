@@ -26,8 +26,10 @@ CARD = {
     "parameters": {"context=3": 1039628},
     "receptive_field_px": 185.0,
     "losses": [{"name": "decode_nll"}],
-    "paper": "Scalable and lightweight deep learning for efficient high accuracy single-molecule localization "
-    "microscopy, 2025",
+    "paper": (
+        "2025, Scalable and lightweight deep learning for efficient high accuracy single-molecule localization "
+        "microscopy. Nature Communications"
+    ),
     "doi": "10.1038/s41467-025-62662-5",
     "fidelity": "reconstruction",
     "deviations": [

@@ -37,7 +37,10 @@ CARD = {
     "losses": [{"name": "crlb_mse"}],
     "parameters": {"mode=z": 2679059},
     "receptive_field_px": 32.0,
-    "paper": "Zhang et al. 2018, Analyzing complex single-molecule emission patterns with deep learning",
+    "paper": (
+        "Zhang et al. 2018, Analyzing complex single-molecule emission patterns with deep learning. Nature "
+        "Methods 15:913"
+    ),
     "doi": "10.1038/s41592-018-0153-5",
     "fidelity": "verified",
     "deviations": [

@@ -52,7 +52,10 @@ CARD = {
         "upsampling=8,variant=seed": 3203,
     },
     "receptive_field_px": 7.0,
-    "paper": "Dong, Loy, He, Tang 2016, Image super-resolution using deep convolutional networks",
+    "paper": (
+        "Dong, Loy, He, Tang 2016, Image super-resolution using deep convolutional networks. IEEE Transactions on"
+        " Pattern Analysis and Machine Intelligence"
+    ),
     "doi": "10.1109/TPAMI.2015.2439281",
     "fidelity": "reconstruction",
     "deviations": [

@@ -38,7 +38,7 @@ CARD = {
         "upsampling=8,variant=seed": 144003,
     },
     "receptive_field_px": 5.0,
-    "paper": "Yao W. et al. 2018, U-Net for pansharpening, Neurocomputing 312:364-371",
+    "paper": "Yao W. et al. 2018 (a U-Net for pansharpening). Neurocomputing 312:364-371",
     "fidelity": "reconstruction",
     "deviations": [
         "the paper gives the idea of a U-Net for regression; its layers were not reachable and it is not about SMLM",

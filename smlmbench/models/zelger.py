@@ -39,7 +39,9 @@ CARD = {
     "losses": [{"name": "crlb_mse", "weighting": "none"}],
     "parameters": {"side_px=16": 664997},
     "receptive_field_px": 65535.0,
-    "paper": "Zelger et al. 2018, Three-dimensional localization microscopy using deep learning",
+    "paper": (
+        "Zelger et al. 2018, Three-dimensional localization microscopy using deep learning. Optics Express 26(25):33166"
+    ),
     "doi": "10.1364/OE.26.033166",
     "fidelity": "reconstruction",
     "deviations": [

@@ -29,8 +29,10 @@ CARD: dict[str, Any] = {
     "losses": [{"name": "cross_entropy"}],
     "parameters": {"widths=[128, 64]": 16706},
     "receptive_field_px": 64.0,
-    "paper": "Zhang et al. 2019, Machine-learning based spectral classification for spectroscopic single-molecule "
-    "localization microscopy",
+    "paper": (
+        "Zhang et al. 2019, Machine-learning based spectral classification for spectroscopic single-molecule "
+        "localization microscopy. Optics Letters 44:5864"
+    ),
     "doi": "10.1364/OL.44.005864",
     "fidelity": "reconstruction",
     "deviations": [

@@ -45,8 +45,10 @@ CARD = {
             "help": "a pixel above this is a candidate beside a greater one too: emitters in adjacent pixels",
         },
     },
-    "paper": "Speiser, Mueller et al. 2021, Deep learning enables fast and dense single-molecule localization with "
-    "high accuracy",
+    "paper": (
+        "Speiser, Mueller et al. 2021, Deep learning enables fast and dense single-molecule localization with "
+        "high accuracy. Nature Methods 18:1082"
+    ),
     "doi": "10.1038/s41592-021-01236-x",
     "fidelity": "verified",
     "deviations": [

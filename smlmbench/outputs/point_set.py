@@ -30,7 +30,10 @@ CARD = {
     },
     "search": {"link_nm": {"choices": [50.0, 100.0, 200.0]}},
     "tiny": {},
-    "paper": "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: Fast 3D localization microscopy using neural networks",
+    "paper": (
+        "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: Fast 3D localization microscopy using neural networks. "
+        "bioRxiv 267096"
+    ),
     "doi": "10.1101/267096",
     "facts": {"tasks": ["localization"], "any_device": True, "asks": ["z_low_nm", "z_high_nm"]},
 }

@@ -22,7 +22,10 @@ CARD = {
         "numerical_aperture": {"default": 1.4, "min": 0.05, "max": 2.0, "help": "Of the objective"},
         "beyond": {"default": 0.01, "min": 0.003, "max": 0.1, "help": "Share of light far outside that is left out"},
     },
-    "paper": "Zhang et al. 2007, Gaussian approximations of fluorescence microscope point-spread function models",
+    "paper": (
+        "Zhang et al. 2007, Gaussian approximations of fluorescence microscope point-spread function models. "
+        "Applied Optics 46:1819"
+    ),
     "doi": "10.1364/AO.46.001819",
 }
 

@@ -27,7 +27,9 @@ CARD = {
         "quartic_y": {"default": 0.0, "min": 0.0, "max": 1.0, "help": "B along y"},
         "range_nm": {"default": 750.0, "min": 1.0, "max": 5000.0, "help": "Depths run from minus this to this"},
     },
-    "paper": "Huang et al. 2008, Three-dimensional super-resolution imaging by stochastic optical reconstruction",
+    "paper": (
+        "Huang et al. 2008, Three-dimensional super-resolution imaging by stochastic optical reconstruction. Science"
+    ),
     "doi": "10.1126/science.1153529",
     "facts": {"depth": "range_nm"},
 }

@@ -23,7 +23,10 @@ CARD = {
         "first_share": {"default": 0.5, "min": 0.0, "max": 1.0, "help": "Share of photons on the first detector"},
         "range_nm": {"default": 500.0, "min": 1.0, "max": 5000.0, "help": "Depths run from minus this to this"},
     },
-    "paper": "Juette et al. 2008, Three-dimensional sub-100 nm resolution fluorescence microscopy of thick samples",
+    "paper": (
+        "Juette et al. 2008, Three-dimensional sub-100 nm resolution fluorescence microscopy of thick samples. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.1211",
     "facts": {"depth": "range_nm"},
 }

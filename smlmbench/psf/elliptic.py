@@ -24,7 +24,10 @@ CARD = {
         "sigma_y_nm": {"default": 120.0, "min": 20.0, "max": 1000.0, "help": "Width along its second axis"},
         "angle_deg": {"default": 0.0, "min": -180.0, "max": 180.0, "help": "First axis from x towards y"},
     },
-    "paper": "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty",
+    "paper": (
+        "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.1449",
 }
 

@@ -26,7 +26,10 @@ CARD = {
             "help": "Standard deviation; a range is drawn per emitter",
         },
     },
-    "paper": "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty",
+    "paper": (
+        "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.1449",
 }
 

@@ -38,7 +38,10 @@ CARD = {
         "mask_path": {"default": "", "help": "Square array of radians (.npy, .mat, .tif) of mask: file"},
         "mask_radius_px": {"default": 0.0, "min": 0.0, "max": 1e5, "help": "Pupil in the file; 0: half its side"},
     },
-    "paper": "Nehme et al. 2020, DeepSTORM3D: dense 3D localization microscopy and PSF design by deep learning",
+    "paper": (
+        "Nehme et al. 2020, DeepSTORM3D: dense 3D localization microscopy and PSF design by deep learning. Nature"
+        " Methods 17:734"
+    ),
     "doi": "10.1038/s41592-020-0853-5",
     "facts": {"depth": ["z_min_nm", "z_max_nm"], "files": {"mask_path": "phase mask"}},
     "tiny": {"reach_nm": 1500.0, "z_min_nm": -100.0, "z_max_nm": 100.0},

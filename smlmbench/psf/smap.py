@@ -29,7 +29,10 @@ CARD = {
         "upward": {"default": True, "help": "Whether z grows with the planes"},
         "range_nm": {"default": 500.0, "min": 1.0, "max": 10000.0, "help": "Depths run from minus this to this"},
     },
-    "paper": "Li et al. 2018, Real-time 3D single-molecule localization using experimental point spread functions",
+    "paper": (
+        "Li et al. 2018, Real-time 3D single-molecule localization using experimental point spread functions. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.4661",
     "facts": {"depth": "range_nm", "files": {"path": "calibration of SMAP"}, "needs": ["path"]},
 }

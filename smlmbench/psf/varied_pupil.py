@@ -58,7 +58,10 @@ CARD = {
             "help": "Of the dipole, from x towards y; a range is drawn per emitter",
         },
     },
-    "paper": "Zhang et al. 2018, Analyzing complex single-molecule emission patterns with deep learning",
+    "paper": (
+        "Zhang et al. 2018, Analyzing complex single-molecule emission patterns with deep learning. Nature "
+        "Methods 15:913"
+    ),
     "doi": "10.1038/s41592-018-0153-5",
     "fidelity": "reconstruction",
     "deviations": [

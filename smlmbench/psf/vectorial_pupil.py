@@ -43,7 +43,7 @@ CARD = {
         "blur_nm": {"default": 0.0, "min": 0.0, "max": 500.0, "help": "Standard deviation of a further Gaussian blur"},
         "reach_nm": {"default": 2500.0, "min": 300.0, "max": 10000.0, "help": "Half a spot; photons are those in it"},
     },
-    "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking",
+    "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking. Nature Methods",
     "doi": "10.1038/nmeth.1447",
     "facts": {"depth": ["z_min_nm", "z_max_nm"], "files": {"mask_path": "phase mask"}},
     "tiny": {"reach_nm": 1500.0, "z_max_nm": 200.0},

@@ -40,7 +40,7 @@ CARD = {
             "help": "weight of the truth in the second stage; the rest is attentive imitation",
         },
     },
-    "paper": "Saputra et al. 2019, Distilling knowledge from a deep pose regressor network",
+    "paper": "Saputra et al. 2019, Distilling knowledge from a deep pose regressor network. In ICCV 2019",
     "doi": "10.48550/arXiv.1908.00858",
     "fidelity": "reconstruction",
     "deviations": [

@@ -15,7 +15,7 @@ CARD = {
         "phi_samples": {"default": 0, "min": 0, "help": "training samples that eta is measured on; 0: all"},
         "clamp": {"default": True, "help": "keep the attention within 0 to 1"},
     },
-    "paper": "Saputra et al. 2019, Distilling knowledge from a deep pose regressor network",
+    "paper": "Saputra et al. 2019, Distilling knowledge from a deep pose regressor network. In ICCV 2019",
     "doi": "10.48550/arXiv.1908.00858",
     "fidelity": "reconstruction",
     "deviations": [

@@ -32,7 +32,7 @@ CARD = {
             "help": "weight of the truth in the second stage; the rest is imitation of the teacher's answer",
         },
     },
-    "paper": "Romero et al. 2015, FitNets: hints for thin deep nets",
+    "paper": "Romero et al. 2015, FitNets: hints for thin deep nets. In ICLR 2015",
     "doi": "10.48550/arXiv.1412.6550",
     "fidelity": "reconstruction",
     "deviations": [

@@ -27,7 +27,10 @@ CARD: dict[str, Any] = {
         },
         "starts": {"default": 5, "min": 1, "max": 41, "help": "depths that fits begin at; the likeliest end stays"},
     },
-    "paper": "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty",
+    "paper": (
+        "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.1449",
     "facts": {"tasks": {"psf_regression": {"gives": "parameters", "knows": ["psf", "camera"]}}},
 }

@@ -20,7 +20,10 @@ CARD: dict[str, Any] = {
         "psf": {"default": "", "help": "YAML file of the PSF, as calibrate writes it; by default that of the data"},
         "starts": {"default": 7, "min": 1, "max": 41, "help": "depths that fits begin at"},
     },
-    "paper": "Li et al. 2018, Real-time 3D single-molecule localization using experimental point spread functions",
+    "paper": (
+        "Li et al. 2018, Real-time 3D single-molecule localization using experimental point spread functions. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.4661",
     "fidelity": "reconstruction",
     "deviations": ["Splines over positions and depth of any PSF, a table of its own for every pixel size, on the CPU"],

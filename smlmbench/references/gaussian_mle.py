@@ -77,7 +77,10 @@ CARD: dict[str, Any] = {
         },
         "device": {"default": "cpu", "choices": ["cpu", "cuda", "auto"], "help": "Where torch computes"},
     },
-    "paper": "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty",
+    "paper": (
+        "Smith et al. 2010, Fast, single-molecule localization that achieves theoretically minimum uncertainty. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.1449",
     "facts": {
         "tasks": {"localization": {"gives": "table", "knows": ["psf", "camera"]}},

@@ -40,7 +40,7 @@ CARD: dict[str, Any] = {
             "help": "False detections that the noise of an empty frame may give, where no other emitter is near",
         },
     },
-    "paper": "Holden et al. 2011, DAOSTORM: an algorithm for high-density super-resolution microscopy",
+    "paper": "Holden et al. 2011, DAOSTORM: an algorithm for high-density super-resolution microscopy. Nature Methods",
     "doi": "10.1038/nmeth0411-279",
     "facts": {
         "tasks": {"localization": {"gives": "table", "knows": ["psf", "camera"]}},

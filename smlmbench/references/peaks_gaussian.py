@@ -44,7 +44,7 @@ CARD: dict[str, Any] = {
             "help": "Side of the fitted window; by default 4.6 sigma, 7 px for a width of 1.3 px",
         },
     },
-    "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking",
+    "paper": "Mortensen et al. 2010, Optimized localization analysis for single-molecule tracking. Nature Methods",
     "doi": "10.1038/nmeth.1447",
     "facts": {"tasks": {"localization": {"gives": "table", "knows": ["psf"]}}, "timed": True, "block_frames": 64},
 }

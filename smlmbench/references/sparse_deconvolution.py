@@ -51,7 +51,10 @@ CARD: dict[str, Any] = {
         },
         "upsampling": {"default": 4, "choices": [2, 3, 4, 5, 6, 8], "help": "Fine places per camera pixel"},
     },
-    "paper": "Gazagnes et al. 2017, High density molecule localization for super-resolution microscopy using CEL0",
+    "paper": (
+        "Gazagnes et al. 2017, High density molecule localization for super-resolution microscopy using CEL0. In "
+        "ISBI 2017"
+    ),
     "doi": "10.1109/ISBI.2017.7950460",
     "facts": {
         "tasks": {"localization": {"gives": "table", "knows": ["psf", "camera"]}},

@@ -43,7 +43,10 @@ CARD: dict[str, Any] = {
             "help": "Side of the fitted window; by default what tells depth nearly as well as any larger, 7 to 31 px",
         },
     },
-    "paper": "Li et al. 2018, Real-time 3D single-molecule localization using experimental point spread functions",
+    "paper": (
+        "Li et al. 2018, Real-time 3D single-molecule localization using experimental point spread functions. "
+        "Nature Methods"
+    ),
     "doi": "10.1038/nmeth.4661",
     "fidelity": "reconstruction",
     "deviations": [

@@ -14,8 +14,15 @@ from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import join
 from smlmbench.report.model import Record
 
-# "Boyd, Jonas, Babcock, Recht 2018, DeepLOCO: ...": how cards write a paper.
-PAPER = re.compile(r"(?P<who>[^\d]+?),? (?P<year>(?:19|20)\d\d), (?P<title>.+)")
+# "Zhou, Wu, Wang, Huang 2023, Deep learning .... Biomedical Optics Express 14(4):1833-1847": how cards write a paper;
+# all but the year may be absent, and "(about what)" may stand for a title that is not known.
+PAPER = re.compile(
+    r"(?:(?P<who>\D+?),? )?(?P<year>(?:19|20)\d\d)(?: \((?P<note>[^)]+)\))?"
+    r"(?:, (?P<title>.+?))?(?:\. (?P<venue>.+))?"
+)
+JOURNAL = re.compile(r"(?P<journal>.+?)(?: (?P<volume>\d+)(?:\((?P<number>\d+)\))?:(?P<pages>[\w-]+))?")
+PREPRINTS = ("arXiv", "bioRxiv")
+FIELDS = ("author", "title", "journal", "booktitle", "howpublished", "volume", "number", "pages", "year")
 SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -60,11 +67,11 @@ def _works(record: Record) -> list[Work]:
     plan = record.plan
     version = str(plan.get("versions", {}).get("smlmbench", ""))
     catalog = Planned(plan).catalog
-    about: dict[tuple[str, str], dict[str, str]] = {}
-    uses: dict[tuple[str, str], list[str]] = {}
+    about: dict[tuple[str, str, int], dict[str, str]] = {}
+    uses: dict[tuple[str, str, int], list[str]] = {}
     harness = "smlmbench: a benchmark harness for deep learning in single-molecule localization microscopy"
-    about["harness", ""] = {"title": harness, "note": f"Version {version}" if version else "", "key": "smlmbench"}
-    uses["harness", ""] = ["harness"]
+    about["harness", "", 0] = {"title": harness, "note": f"Version {version}" if version else "", "key": "smlmbench"}
+    uses["harness", "", 0] = ["harness"]
     for room, name in dict.fromkeys(_things(plan)):
         use = f"{ROOMS[room]} {name}"
         try:
@@ -76,9 +83,10 @@ def _works(record: Record) -> list[Work]:
         if not paper and not doi and room not in ("models", "losses", "data"):
             continue
         of = ("paper", doi or paper) if paper or doi else (room, name)
-        told = _paper(paper) if paper else {"title": use, "note": f"{summary.removesuffix('.')}. Part of smlmbench"}
-        about.setdefault(of, {"key": _key(told, name), **told, "doi": doi})
-        uses.setdefault(of, []).append(use)
+        own = {"title": use, "note": f"{summary.removesuffix('.')}. Part of smlmbench"}
+        for place, told in enumerate(_papers(paper) if paper else [own]):
+            about.setdefault((*of, place), {"key": _key(told, name), **told, "doi": doi})
+            uses.setdefault((*of, place), []).append(use)
     taken: Counter[str] = Counter()
     return [_work(facts, uses[of], taken) for of, facts in about.items()]
 
@@ -103,19 +111,35 @@ def _things(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from [("tasks", str(name))] if name else []
 
 
-def _paper(text: str) -> dict[str, str]:
-    """Author, year and title of a paper as a card writes it; what cannot be told apart is the title."""
-    found = PAPER.fullmatch(text)
-    if found is None:
+def _papers(text: str) -> list[dict[str, str]]:
+    """Fields of the papers that a card names; of one that cannot be told apart the text is the title."""
+    parts = text.split("; ")
+    found = [PAPER.fullmatch(part) for part in parts]
+    if None in found:
         year = re.search(r"\b(?:19|20)\d\d\b", text)
-        return {"title": text} | ({"year": year.group()} if year else {})
-    who, others = re.subn(r",? et al\.$", "", found["who"].strip())
+        return [{"title": text} | ({"year": year.group()} if year else {})]
+    return [_paper({key: held or "" for key, held in one.groupdict().items()}) for one in found if one is not None]
+
+
+def _paper(parts: Mapping[str, str]) -> dict[str, str]:
+    who, others = re.subn(r",? et al\.$", "", parts["who"].strip())
     names = [name.strip() for name in who.split(",") if name.strip()]
     # "Yao B." is a family name with an initial.
     names = [re.sub(r"^(\S+) ((?:[A-Z]\.)+)$", r"\1, \2", name) for name in names]
-    return {"author": " and ".join([*names, *(["others"] if others else [])]), "title": found["title"]} | {
-        "year": found["year"]
-    }
+    told = {"author": " and ".join([*names, *(["others"] if others else [])]), **_place(parts["venue"])}
+    told |= {name: parts[name] for name in ("title", "year", "note")}
+    return {name: value for name, value in told.items() if value}
+
+
+def _place(venue: str) -> dict[str, str]:
+    """Where a paper appeared: "In ..." are proceedings, a preprint has no journal."""
+    if venue.startswith("In "):
+        return {"booktitle": venue.removeprefix("In ")}
+    if venue.startswith(PREPRINTS):
+        return {"howpublished": venue}
+    found = JOURNAL.fullmatch(venue)
+    told = {} if found is None else {name: held or "" for name, held in found.groupdict().items()}
+    return told | {"pages": told.get("pages", "").replace("-", "--")}
 
 
 def _key(told: Mapping[str, str], name: str) -> str:
@@ -128,14 +152,16 @@ def _work(facts: Mapping[str, str], used_for: Sequence[str], taken: Counter[str]
     base, doi = facts["key"] or "work", facts.get("doi", "")
     taken[base] += 1
     key = base if taken[base] == 1 else f"{base}_{taken[base]}"
-    fields = {name: facts.get(name, "").translate(SPECIAL) for name in ("author", "title", "year")}
-    fields["title"] = f"{{{fields['title']}}}"
+    fields = {name: facts.get(name, "").translate(SPECIAL) for name in FIELDS}
+    fields["title"] = fields["title"] and f"{{{fields['title']}}}"
+    fields |= {} if fields["author"] else {"key": key}  # to be sorted by
     # A doi is an address: hyperref and biblatex take it as it is.
     fields["doi"] = re.sub(r"[{}\\\s]", "", doi)
     used = f"Used for: {', '.join(used_for)}" if used_for != ["harness"] else ""
     fields["note"] = "; ".join(filter(None, [facts.get("note", ""), used])).translate(SPECIAL)
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return Work(key, "\n".join([f"@{'article' if doi else 'misc'}{{{key},", *lines, "}"]), doi, list(used_for))
+    kind = "article" if fields["journal"] else "inproceedings" if fields["booktitle"] else "misc"
+    return Work(key, "\n".join([f"@{kind}{{{key},", *lines, "}"]), doi, list(used_for))
 
 
 def _methods(record: Record) -> Iterator[str]:

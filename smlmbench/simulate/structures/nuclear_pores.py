@@ -24,7 +24,10 @@ CARD = {
         "dimer_nm": {"default": 12.0, "min": 0.0, "max": 30.0, "help": "Between the two labels of a corner"},
         "efficiency": {"default": 0.6, "min": 0.01, "max": 1.0, "help": "Share of the 32 labels that can be seen"},
     },
-    "paper": "Thevathasan et al. 2019, Nuclear pores as versatile reference standards for quantitative superresolution",
+    "paper": (
+        "Thevathasan et al. 2019, Nuclear pores as versatile reference standards for quantitative "
+        "superresolution. Nature Methods"
+    ),
     "doi": "10.1038/s41592-019-0574-9",
     "deviations": [
         "the corners of both rings stand above each other; the small twist between them is left out",
