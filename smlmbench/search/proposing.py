@@ -21,8 +21,8 @@ from smlmbench.seeds import derive_seed
 from smlmbench.study.planning.spaces import Axis
 
 Direction = Literal["maximize", "minimize"]
-Status = Literal["done", "pruned", "collapsed", "failed", "repeated"]
-State = Literal["done", "pruned", "collapsed", "failed", "repeated", "running", "waiting", "left"]
+Status = Literal["done", "pruned", "collapsed", "failed", "over limit", "repeated"]
+State = Literal["done", "pruned", "collapsed", "failed", "over limit", "repeated", "running", "waiting", "left"]
 STATUS, HOLDOUT, OWNER = "status", "holdout", "owner"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -36,6 +36,7 @@ class Sorts:
     seed: int = 0  # root of the sampler's seeds
     startup: int = 10  # trials drawn at random
     rule: Rule = field(default_factory=Rule)
+    limits: Mapping[str, float] = field(default_factory=dict)  # of facts of trials, each a constraint of its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Trial:
     @property
     def counts(self) -> bool:
         """Whether it is one of the trials that were asked for."""
-        return self.state in ("done", "pruned", "collapsed", "failed")
+        return self.state in ("done", "pruned", "collapsed", "failed", "over limit")
 
 
 class Searcher:
@@ -168,24 +169,37 @@ class Searcher:
         Done needs all objectives; pruned and collapsed trials teach the sampler, failed ones do not; repeated is a
         trial whose settings an earlier one has had, and `like` what became of that. With several objectives Optuna
         knows no pruned trials; a collapsed one counts as infeasible there, so that the sampler learns to keep away and
-        no Pareto front holds it.
+        no Pareto front holds it. So does one that is over a limit, with any number of objectives.
         """
         self.note(number, {STATUS: status, **facts})
         asked = self._rest(number)
         wanted, single, collapsed = self.objectives, len(self.objectives) == 1, "collapsed" in (status, like)
+        over = "over limit" in (status, like)
         values = [float(reached[name]) for name in wanted] if reached.keys() >= set(wanted) else None
         with warnings.catch_warnings(), accepted():
             warnings.simplefilter("ignore", UserWarning)
-            if not single and asked is not None and (collapsed or values is not None):
-                asked.set_constraint("collapsed", 1.0 if collapsed else 0.0)
-            if collapsed and not single:
+            if asked is not None and (collapsed or over or values is not None):
+                self._constrain(asked, collapsed=None if single else collapsed)
+            if (collapsed or over) and not single:
                 self._study.tell(number, self._of_blank(reached))
             elif status in ("done", "repeated") and values is not None:
                 self._study.tell(number, values)
-            elif status in ("pruned", "collapsed", "repeated") and single:
+            elif status in ("pruned", "collapsed", "over limit", "repeated") and single:
                 self._study.tell(number, state=TrialState.PRUNED)
             else:
                 self._study.tell(number, state=TrialState.FAIL)
+
+    def _constrain(self, asked: optuna.Trial, *, collapsed: bool | None) -> None:
+        """Say by how much a trial breaks what must hold: whether it collapsed, and its excess as a share of each limit.
+
+        Trials that teach have the same constraints, which samplers need.
+        """
+        facts = self._storage.get_trial(self._trial_id(asked.number)).user_attrs
+        for name, limit in self.sorts.limits.items():
+            if name in facts:
+                asked.set_constraint(name, float(facts[name]) / limit - 1.0)
+        if collapsed is not None:
+            asked.set_constraint("collapsed", 1.0 if collapsed else 0.0)
 
     def _of_blank(self, known: Mapping[str, float]) -> list[float]:
         """Objectives of a network that answers nothing: what is known of it, else 0, or the worst of what falls."""

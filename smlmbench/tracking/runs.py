@@ -312,7 +312,7 @@ def _schema(inputs: Mapping[str, Array], truth: Mapping[str, Array] | None) -> s
     def of(arrays: Mapping[str, Array]) -> Schema:
         return Schema([TensorSpec(np.dtype(one.dtype), one.shape, name) for name, one in arrays.items()])
 
-    return json.dumps(TensorDatasetSchema(of(inputs), of(truth) if truth else None).to_dict())
+    return json.dumps(TensorDatasetSchema(of(inputs), *([of(truth)] if truth else [])).to_dict())
 
 
 def _check_name(what: str, key: str) -> None:

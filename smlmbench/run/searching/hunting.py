@@ -116,7 +116,7 @@ def _hunt(loaded: Loaded, space: Space, search: Search, team: Team) -> Hunted:
     seed = loaded.study.seed if search.seed is None else search.seed
     pruner = search.pruner if list(wanted) == [f"val/{primary}"] else "none"
     rule = Rule(pruner, search.startup, search.warmup, search.keep_percent, first.training.validations)
-    sorts = Sorts(wanted, search.sampler, seed, search.startup, rule)
+    sorts = Sorts(wanted, search.sampler, seed, search.startup, rule, search.limits)
     random = replace(sorts, sampler="random", rule=Rule("none"))
     found, complete = [], True
     for baseline, kind, count in ((False, sorts, search.trials), (True, random, search.baseline)):
@@ -223,10 +223,26 @@ class _Hunt:
                 continue
             self.searcher.note(proposal.number, {"cell_id": cell.cell_id})
             sent = self._open[cell.cell_id] = _Sent(proposal, cell, {}, [])
-            sent.costs.update(self.team.costs.of(cell, self.searcher.sorts.directions))
+            sent.costs.update(self.team.costs.of(cell, {**self.searcher.sorts.directions, **self._limits}))
             self.searcher.note(proposal.number, sent.costs)
+            self._within(sent)
             asked, repeats = asked + 1, 0
         return asked > 0
+
+    @property
+    def _limits(self) -> Mapping[str, float]:
+        return self.searcher.sorts.limits
+
+    def _within(self, sent: _Sent) -> None:
+        """Tell a trial that is over a limit, without training it."""
+        over = [name for name, limit in self._limits.items() if sent.costs[name] > limit]
+        if over:
+            del self._open[sent.cell.cell_id]
+            said = ", ".join(f"{name} {sent.costs[name]:.4g}, limit {self._limits[name]:g}" for name in over)
+            number, reached = sent.proposal.number, {name: sent.costs[name] for name in over}
+            self.searcher.tell(number, "over limit", reached, facts={"reason": said})
+            short = _short(sent.proposal.values)
+            self._line(f"trial {number}, {self._counted} of {self._count}: not trained: {said} ({short})")
 
     def _repeat(self, number: int, earlier: Trial) -> None:
         """Tell a trial what an earlier one with the same settings has reached."""

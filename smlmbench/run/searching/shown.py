@@ -46,6 +46,8 @@ class Shown:
             f"**{space.label} on {space.data}**, study `{self.loaded.study.study}`: {', '.join(wanted)}; {how}.",
             "Trials are chosen on validation; the test set scores the final pick and the defaults alone.",
         ]
+        for name, limit in sorts.limits.items():
+            told.append(f"Trials with `{name}` over {limit:g}{units.get(name, '')} break it and are not trained.")
         if len(sorts.directions) > 1:
             told.append("Trials whose network collapsed break the constraint `collapsed`.")
         links = self.facts()

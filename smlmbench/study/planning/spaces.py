@@ -282,7 +282,7 @@ def search_name(loaded: Loaded, space: Space, *, baseline: bool = False) -> str:
         "sampler": [search.sampler, search.seed, search.startup],
         "pruner": [search.pruner, search.warmup, search.keep_percent],
         "scoring": part.study.scoring.model_dump(mode="json"),
-    }
+    } | ({"limits": search.limits} if search.limits else {})
     kind = " random" if baseline else ""
     return f"{loaded.study.study} {space.data} {space.label}{kind} {short_hash(content)[:6]}"
 
@@ -298,6 +298,7 @@ def describe_searches(loaded: Loaded, found: Sequence[Space]) -> list[str]:
         extra = max(0, search.baseline - min(search.startup, search.trials))
         runs = command("smlmbench", "search", loaded.path)
         compared = f", {extra} more of random search" if extra else ""
-        lines.append(f"search: {len(here)} x {search.trials} trials{compared} (`{runs}` runs them)")
+        within = "".join(f", {name} at most {limit:g}" for name, limit in search.limits.items())
+        lines.append(f"search: {len(here)} x {search.trials} trials{compared}{within} (`{runs}` runs them)")
         lines += [f"  {one.data} {one.label}: {'; '.join(map(str, one.axes)) or 'nothing to vary'}" for one in here]
     return lines

@@ -11,7 +11,7 @@ from smlmbench.study.reading.problems import Problems, Where, short
 from smlmbench.study.schema import Choice
 from smlmbench.study.schema.search import Search
 
-LATENCY, N_PARAMS = "device/latency_ms", "n_params"
+LATENCY, N_PARAMS = COSTS = "device/latency_ms", "n_params"  # known before a network is trained
 TUNABLE = ("lr", "batch_size", "optimiser", "schedule", "clip", "weight_decay", "augment")
 BUDGET = ("samples", "regime", "validations", "validation_frames", "patience", "number_format")
 
@@ -32,6 +32,7 @@ def read_search(
     problems.unknown_keys(where, raw, list(Search.model_fields))
     named = raw.get("objectives")
     reader.objectives((*where, "objectives"), named, task)
+    reader.limits((*where, "limits"), raw.get("limits"))
     fields = {key: value for key, value in raw.items() if key in Search.model_fields}
     fields["objectives"] = named if isinstance(named, list) else []
     fields["space"] = reader.space((*where, "space"), raw.get("space"), reader.known(models, losses))
@@ -69,6 +70,14 @@ class _Reader:
         if raw and raw[0] in (LATENCY, N_PARAMS):
             said = f"'{raw[0]}' cannot come first, since the first objective picks"
             self.problems.add((*where, 0), f"{said}; put a number on validation before it")
+
+    def limits(self, where: Where, raw: Any) -> None:
+        """Note limits of what is not known before a network is trained."""
+        wanted = f"a mapping; write {{{LATENCY}: 5}}"
+        if raw is not None and self.problems.expect(where, raw, Mapping, wanted):
+            for name in (each for each in raw if each not in COSTS):
+                said = f"cannot be limited, {suggest(str(name), COSTS)}"
+                self.problems.add((*where, str(name)), f"{said}; what is measured on validation is an objective")
 
     def known(self, models: Sequence[Choice], losses: Sequence[Choice]) -> dict[str, Setting | None]:
         """Every name that `space` may hold, with its setting; None for training keys and for `loss`."""

@@ -32,13 +32,15 @@ class Search(Strict):
     """A search of hyperparameters.
 
     Of the objectives the first is a number on validation, which picks (empty: the task's primary metric there);
-    `device/latency_ms` and `n_params` may follow. The pruner stops a training that is worse than the median (or than
+    `device/latency_ms` and `n_params` may follow; both may have `limits`, beyond which a network is not trained. The
+    pruner stops a training that is worse than the median (or than
     `keep_percent` of all) was at that point, without effect where there are several objectives. Plain random search
     shares the first `startup` trials with the search, so by default it costs nothing.
     """
 
     trials: Annotated[int, Field(ge=1)] = 30  # trainings per model (in all where `joint`), the defaults among them
     objectives: list[str] = []
+    limits: dict[str, Annotated[float, Field(gt=0)]] = {}  # at most so much, such as {device/latency_ms: 5}
     space: dict[str, Dimension] = {}  # in place of the cards', by setting: `lambda`, `lr`, `fid_storm.blocks`, ...
     joint: bool = False  # one search in which the model is a choice, instead of one per model
     sampler: Literal["tpe", "random", "gp", "nsga2"] = "tpe"  # proposes settings after the first `startup` trials
