@@ -8,6 +8,8 @@ import numpy as np
 
 from smlmbench.metrics.pooling import SUMS
 from smlmbench.metrics.ratios import efficiency, jaccard
+from smlmbench.tracking.records import read_study
+from smlmbench.tracking.runs import open_run
 
 COLUMNS = {
     "efficiency": {"unit": "", "direction": "up", "help": "Detection and precision in one number."},
@@ -192,3 +194,18 @@ def hostile(tmp_path):
     record = builder.record
     record.study_text = ATTACK
     return record
+
+
+def fill(store, builder, name, digest):
+    """Log a fabricated study with the frozen set of its condition `low`."""
+    number = store.ensure_experiment(name)
+    for fake in reversed(builder.runs):
+        with open_run(store, number, role=fake.role, name=fake.run_id, tags=fake.tags) as run:
+            run.log_params(fake.params)
+            run.log_metrics(fake.metrics)
+            run.log_artifacts(fake.folder)
+            run.log_input("sim.low", digest, "low")
+    with open_run(store, number, role="study", name=name) as run:
+        run.log_dict(builder.plan | {"study": name}, "plan.json")
+        run.log_text(f"study: {name}\n", "study.yaml")
+    return read_study(store, name)

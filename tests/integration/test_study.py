@@ -16,9 +16,12 @@ from smlmbench.registry import Catalog
 from smlmbench.run.cells import references
 from smlmbench.run.cells import run as cells
 from smlmbench.run.cells import training as training_cell
+from smlmbench.run.materials import Materials
 from smlmbench.run.studies import picks, study
 from smlmbench.run.timing import fitters as fitter_timings
 from smlmbench.run.timing import timings
+from smlmbench.study.load import load_study
+from smlmbench.study.planning.plan import make_plan
 from smlmbench.tasks.localization.tuning import RULES
 from smlmbench.tracking.records import cell_runs, metric_history, read_study
 
@@ -92,6 +95,26 @@ def test_a_reference_has_the_same_names_and_a_time_where_it_is_a_program(done):
     assert rows["truth"].metrics["test/false_per_1000um2"] == 0
     assert "device/cpu_classical_fp64_16px_latency_ms" in rows["peaks_gaussian"].metrics
     assert "device/latency_ms" not in rows["truth"].metrics
+
+
+def test_every_data_set_has_our_digest_and_its_arrays(done):
+    cell, reference = done.row("fid_storm"), done.record.rows("reference")[0]
+    logged = [run.store.client.get_run(run.run_id).inputs.dataset_inputs for run in (cell, reference)]
+    found = {each.tags[0].value: each.dataset for each in logged[0]}
+    assert {where: data.name for where, data in found.items()} == {
+        "train": "sim.train", "val": "sim", "low": "sim.low", "high": "sim.high"
+    }  # fmt: skip
+    assert {each.dataset.name: each.dataset.digest for each in logged[1]} == {
+        data.name: data.digest for where, data in found.items() if where in ("low", "high")
+    }
+    loaded = load_study(done.path)
+    plan = make_plan(loaded)
+    splits = Materials(loaded.catalog).splits(plan.cells[0])
+    assert found["high"].digest == splits.tests["high"].digest[:36]
+    assert found["val"].digest == splits.validation.digest[:36]
+    shapes = {where: json.loads(data.schema)["mlflow_tensorspec"]["features"] for where, data in found.items()}
+    assert '"shape": [-1, 1, 16, 16]' in shapes["train"]
+    assert '"shape": [-1, 16, 16]' in shapes["low"]
 
 
 def test_metrics_json_says_what_is_known_and_what_is_not(done):

@@ -1,11 +1,14 @@
 """Beads that are drawn with a known curve give it back; their mean is a PSF; what is no scan is refused in a line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from smlmbench import psf
 from smlmbench.calibrate.scan.beads import measure_beads
+from smlmbench.calibrate.telling import bead_lines
 from smlmbench.calibrate.writing import BEAD, bead_optics_text, write_stack
 from smlmbench.errors import ConfigError
 from smlmbench.psf.contracts import Stand, Window
@@ -46,6 +49,14 @@ def test_the_curve_that_drew_them_lies_in_its_intervals(found):
             number = found.curve.numbers[name]
             assert number.low <= true <= number.high, name
             assert number.high - number.low < 0.12 * true, name
+
+
+@pytest.mark.parametrize(("explained", "said"), [(0.4, "explains 40.0 % of the light"), (np.nan, "no plane of the")])
+def test_a_curve_that_describes_nothing_is_told_without_a_number(found, explained, said):
+    lines = bead_lines(replace(found, explained=explained))
+    assert lines[-1].value == "does not describe these optics"
+    assert said in " ".join(map(str, lines[-1]))
+    assert not any("nan" in str(part) for line in lines for part in line)
 
 
 def test_a_scan_downwards_is_the_same_turned_over(counts, found):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_record import BOTH, Builder
+from report_record import BOTH, Builder, fill
 from typer.testing import CliRunner
 
 from smlmbench.cli import app
@@ -17,22 +17,6 @@ from smlmbench.report.leaderboard import leaderboard_frame
 from smlmbench.report.studies.choosing import several, since
 from smlmbench.report.studies.comparing import compare
 from smlmbench.tracking.records import read_study
-from smlmbench.tracking.runs import open_run
-
-
-def fill(store, builder, name, digest):
-    """Log a fabricated study with the frozen set of its condition `low`."""
-    number = store.ensure_experiment(name)
-    for fake in reversed(builder.runs):
-        with open_run(store, number, role=fake.role, name=fake.run_id, tags=fake.tags) as run:
-            run.log_params(fake.params)
-            run.log_metrics(fake.metrics)
-            run.log_artifacts(fake.folder)
-            run.log_input("sim.low", digest, "low")
-    with open_run(store, number, role="study", name=name) as run:
-        run.log_dict(builder.plan | {"study": name}, "plan.json")
-        run.log_text(f"study: {name}\n", "study.yaml")
-    return read_study(store, name)
 
 
 def made(folder, levels, **more):

@@ -262,6 +262,42 @@ def test_with_two_objectives_a_collapsed_trial_is_infeasible_and_teaches(tmp_pat
         assert [trial.number for trial in search._study.best_trials] == [0]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "random"])
+@pytest.mark.parametrize("directions", [ONE, TWO], ids=["one", "two"])
+def test_a_trial_over_a_limit_breaks_a_constraint_of_that_name(tmp_path, sampler, directions):
+    with searcher(tmp_path / "a.db", directions, sampler=sampler, limits={"n_params": 8.0}) as search:
+        for size in (6.0, 12.0, 8.0, 4.0):
+            asked = search.ask()
+            search.note(asked.number, {"n_params": size})
+            over = size > 8
+            reached = {"n_params": size} if over else {"val/score": size, "n_params": size}
+            search.tell(asked.number, "over limit" if over else "done", reached)
+        again = search.ask()
+        search.tell(again.number, "repeated", {}, facts={"n_params": 12.0}, like="over limit")
+        search.ask()
+        stored = search._study.get_trials()
+        assert [trial.constraints["n_params"] for trial in stored[:5]] == [-0.25, 0.5, 0.0, -0.5, 0.5]
+        states = ["done", "over limit", "done", "done", "repeated"]
+        assert [trial.state for trial in search.trials()][:5] == states
+        assert sum(trial.counts for trial in search.trials()) == 4
+        assert not search.trials()[1].reached
+        assert 1 not in [trial.number for trial in search._study.best_trials]
+
+
+def test_the_sampler_keeps_within_a_limit(tmp_path):
+    """Large x are better and too slow; told as failed, they would be proposed again and again."""
+    late = {}
+    for status in ("over limit", "failed"):
+        with searcher(tmp_path / f"{status[:4]}.db", limits={"ms": 1.0}) as search:
+            for _ in range(24):
+                asked = search.ask()
+                x = asked.values["x"]
+                search.note(asked.number, {"ms": x})
+                search.tell(asked.number, status if x > 1 else "done", {} if x > 1 else {"val/score": x})
+            late[status] = sum(trial.state == status for trial in search.trials()[8:])
+    assert late["over limit"] < late["failed"]
+
+
 def test_the_sampler_keeps_away_from_where_trainings_collapse(tmp_path):
     """Small x collapse and are cheap: told as failed, which teaches nothing, they are proposed again and again."""
     late = {}

@@ -119,6 +119,10 @@ def test_the_plan_says_how_many_trials(tmp_path):
     first, second = describe_searches(study, spaces(study))
     assert "1 x 7 trials, 3 more of random search" in first
     assert "lambda 20 to 2000 (log)" in second
+    study = loaded(tmp_path, search={"trials": 7, "limits": {"n_params": 5000, "device/latency_ms": 2.5}})
+    assert (
+        "7 trials, n_params at most 5000, device/latency_ms at most 2.5 (" in describe_searches(study, spaces(study))[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,13 @@ def test_the_plan_says_how_many_trials(tmp_path):
         ({"space": {"lr": {"low": 1e-3}}}, "search.space.lr: not a range"),
         ({"space": {"lr": {"low": 1e-2, "high": 1e-3}}}, "low must be at most high"),
         ({"space": {"lr": {"low": 1e-3, "high": 1e-2, "choices": [1]}}}, "choices and a range at once"),
+        (
+            {"limits": {"latency_ms": 5}},
+            "search.limits.latency_ms: cannot be limited, did you mean 'device/latency_ms'?",
+        ),
+        ({"limits": {"val/recall": 5}}, "what is measured on validation is an objective"),
+        ({"limits": {"n_params": 0}}, "search.limits.n_params: 0 is out of range; give a number above 0"),
+        ({"limits": [5]}, "search.limits: [5] is not a mapping; write {device/latency_ms: 5}"),
         ({"sampler": "tpi"}, "search.sampler: 'tpi' is not accepted, did you mean 'tpe'?"),
         ([3], "search: [3] is not a mapping"),
     ],

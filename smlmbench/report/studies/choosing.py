@@ -8,9 +8,8 @@ from typing import Any
 
 from smlmbench.errors import ConfigError, StoreError
 from smlmbench.report.model import Board, Record, Row
-from smlmbench.tracking.parents import ROLE
 
-ROLES = ("study", "search", ROLE)
+ROLES = ("study", "search")
 LISTS = ("cells", "references", "skipped", "plugins")
 
 

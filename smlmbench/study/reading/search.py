@@ -32,9 +32,9 @@ def read_search(
     problems.unknown_keys(where, raw, list(Search.model_fields))
     named = raw.get("objectives")
     reader.objectives((*where, "objectives"), named, task)
-    reader.limits((*where, "limits"), raw.get("limits"))
     fields = {key: value for key, value in raw.items() if key in Search.model_fields}
     fields["objectives"] = named if isinstance(named, list) else []
+    fields["limits"] = reader.limits((*where, "limits"), raw.get("limits"))
     fields["space"] = reader.space((*where, "space"), raw.get("space"), reader.known(models, losses))
     search = problems.validated(where, Search, fields, fields)
     return search if len(problems) == before else None
@@ -71,13 +71,14 @@ class _Reader:
             said = f"'{raw[0]}' cannot come first, since the first objective picks"
             self.problems.add((*where, 0), f"{said}; put a number on validation before it")
 
-    def limits(self, where: Where, raw: Any) -> None:
-        """Note limits of what is not known before a network is trained."""
-        wanted = f"a mapping; write {{{LATENCY}: 5}}"
-        if raw is not None and self.problems.expect(where, raw, Mapping, wanted):
-            for name in (each for each in raw if each not in COSTS):
-                said = f"cannot be limited, {suggest(str(name), COSTS)}"
-                self.problems.add((*where, str(name)), f"{said}; what is measured on validation is an objective")
+    def limits(self, where: Where, raw: Any) -> dict[Any, Any]:
+        """The limits; those of what is not known before a network is trained are noted."""
+        if raw is None or not self.problems.expect(where, raw, Mapping, f"a mapping; write {{{LATENCY}: 5}}"):
+            return {}
+        for name in (each for each in raw if each not in COSTS):
+            said = f"cannot be limited, {suggest(str(name), COSTS)}"
+            self.problems.add((*where, str(name)), f"{said}; what is measured on validation is an objective")
+        return dict(raw)
 
     def known(self, models: Sequence[Choice], losses: Sequence[Choice]) -> dict[str, Setting | None]:
         """Every name that `space` may hold, with its setting; None for training keys and for `loss`."""
