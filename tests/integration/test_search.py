@@ -352,10 +352,8 @@ def test_costs_are_measured_on_the_untrained_network_once_for_equal_networks(tmp
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("error", [CollapsedError("no answer"), DivergedError("not finite")])
-@pytest.mark.usefixtures("undrawn")
-def test_a_network_over_a_limit_is_not_trained_and_breaks_a_constraint(tmp_path, store, monkeypatch):
-    """Blocks 1 and 2 of width 0.25 have 3281 and 5617 parameters, seen below; the default is the larger."""
+def test_a_network_over_a_limit_is_not_trained_and_breaks_a_constraint(tmp_path, store):
+    """The default is the larger of two networks."""
     space = {"blocks": [2, 1], "lambda": 400, "radius": 1}
     limited = {"trials": 2, "random_trials": 0, "space": space, "limits": {"n_params": 4000}}
     path = study(tmp_path, search=limited, models=[MODEL | {"blocks": [2, 1]}])
@@ -372,11 +370,13 @@ def test_a_network_over_a_limit_is_not_trained_and_breaks_a_constraint(tmp_path,
     assert run.json("search.json")["pick"]["values"]["blocks"] == 1
     assert run.json("search.json")["states"]["over limit"] == 1
     held = optuna.load_study(study_name=run.name, storage=address(store.optuna_path))
-    assert [trial.constraints["n_params"] > 0 for trial in held.trials[:2]] == [True, False]
+    assert held.trials[first.number].constraints["n_params"] > 0 >= held.trials[second.number].constraints["n_params"]
     note = held._storage.get_study_system_attrs(held._study_id)["dashboard:note_str:0"]
     assert "Trials with `n_params` over 4000 break it and are not trained." in note
 
 
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("error", [CollapsedError("no answer"), DivergedError("not finite")])
 def test_a_trial_that_fails_is_told_and_counts_and_the_search_goes_on(tmp_path, store, monkeypatch, error):
     real, calls = training_cell.fit, []
 
