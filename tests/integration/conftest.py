@@ -28,6 +28,23 @@ def quick():
         yield
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Nothing is drawn, which takes much of the time of a search."""
+    from smlmbench.report import page
+    from smlmbench.run.cells import evaluation
+    from smlmbench.run.cells import training as training_cell
+    from smlmbench.run.searching import record as search_record
+    from smlmbench.tasks import Task
+
+    monkeypatch.setattr(training_cell, "example_picture", lambda *_: None)
+    monkeypatch.setattr(evaluation, "example_picture", lambda *_: None)
+    monkeypatch.setattr(Task, "picture", lambda *_: None)
+    monkeypatch.setattr(search_record, "_figures", lambda *_: {})
+    monkeypatch.setattr(page, "drawings", lambda *_: [])
+    monkeypatch.setattr(page, "latency_drawings", lambda *_: [])
+
+
 class Run:
     """The tiny study, run once."""
 

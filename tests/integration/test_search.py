@@ -13,14 +13,11 @@ import pytest
 from tiny_study import Listener, run, write
 
 from smlmbench.errors import CollapsedError, DivergedError
-from smlmbench.report import page
-from smlmbench.run.cells import evaluation
 from smlmbench.run.cells import training as training_cell
 from smlmbench.run.cells.worker import pack_cell, pack_session
 from smlmbench.run.materials import Materials
 from smlmbench.run.searching import costs as trial_costs
 from smlmbench.run.searching import hunting as searching
-from smlmbench.run.searching import record as search_record
 from smlmbench.run.searching import trials
 from smlmbench.run.searching.hunting import run_searches
 from smlmbench.run.session import Session
@@ -30,7 +27,6 @@ from smlmbench.search.storage import address
 from smlmbench.study.load import load_study
 from smlmbench.study.planning.plan import make_plan
 from smlmbench.study.planning.spaces import search_name, spaces, trial_cell
-from smlmbench.tasks import Task
 from smlmbench.tracking.claims import decide
 from smlmbench.tracking.owners import Owner
 from smlmbench.tracking.records import cell_runs, read_study
@@ -88,17 +84,6 @@ def nothing_trains(monkeypatch):
         raise AssertionError("trained")
 
     monkeypatch.setattr(training_cell, "fit", fit)
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Nothing is drawn, which takes much of the time of a search; `found` is drawn."""
-    monkeypatch.setattr(training_cell, "example_picture", lambda *_: None)
-    monkeypatch.setattr(evaluation, "example_picture", lambda *_: None)
-    monkeypatch.setattr(Task, "picture", lambda *_: None)
-    monkeypatch.setattr(search_record, "_figures", lambda *_: {})
-    monkeypatch.setattr(page, "drawings", lambda *_: [])
-    monkeypatch.setattr(page, "latency_drawings", lambda *_: [])
 
 
 def test_every_trial_is_a_run_that_it_names(found):
@@ -349,30 +334,6 @@ def test_costs_are_measured_on_the_untrained_network_once_for_equal_networks(tmp
     assert {"figures/pareto_device_latency_ms.png", "figures/pareto_n_params.png"} <= set(row.artifacts())
     cells = read_study(store, "tiny").rows("cell")
     assert {one["reached"]["n_params"] for one in document["front"]} == {float(cells[0].params["n_params"])}
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_network_over_a_limit_is_not_trained_and_breaks_a_constraint(tmp_path, store):
-    """The default is the larger of two networks."""
-    space = {"blocks": [2, 1], "lambda": 400, "radius": 1}
-    limited = {"trials": 2, "random_trials": 0, "space": space, "limits": {"n_params": 4000}}
-    path = study(tmp_path, search=limited, models=[MODEL | {"blocks": [2, 1]}])
-    _, lines = search(path, store)
-    first, second = (trial for trial in trials_of(path, store) if trial.counts)
-    assert (first.state, second.state) == ("over limit", "done")
-    assert first.facts["n_params"] > 4000 > float(second.facts["n_params"])
-    assert f"n_params {first.facts['n_params']:.4g}, limit 4000" == first.facts["reason"]
-    assert any("not trained: n_params" in line for line in lines)
-    record = read_study(store, "tiny")
-    tried = [run for run in record.rows("cell") if "optuna.trial" in run.tags]
-    assert [run.params["model.blocks"] for run in tried] == ["1"]
-    (run,) = record.rows("search")
-    assert run.json("search.json")["pick"]["values"]["blocks"] == 1
-    assert run.json("search.json")["states"]["over limit"] == 1
-    held = optuna.load_study(study_name=run.name, storage=address(store.optuna_path))
-    assert held.trials[first.number].constraints["n_params"] > 0 >= held.trials[second.number].constraints["n_params"]
-    note = held._storage.get_study_system_attrs(held._study_id)["dashboard:note_str:0"]
-    assert "Trials with `n_params` over 4000 break it and are not trained." in note
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -277,6 +277,7 @@ def test_a_trial_over_a_limit_breaks_a_constraint_of_that_name(tmp_path, sampler
         search.ask()
         stored = search._study.get_trials()
         assert [trial.constraints["n_params"] for trial in stored[:5]] == [-0.25, 0.5, 0.0, -0.5, 0.5]
+        assert stored[1].state.name == ("PRUNED" if len(directions) == 1 else "COMPLETE"), "failed ones teach nothing"
         states = ["done", "over limit", "done", "done", "repeated"]
         assert [trial.state for trial in search.trials()][:5] == states
         assert sum(trial.counts for trial in search.trials()) == 4
