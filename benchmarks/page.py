@@ -6,7 +6,8 @@ Plans a study of networks x losses x lambdas x repeats over conditions, writes a
 with all the numbers, sums per frame, curves and pictures of a real one but drawn by lot, and builds the report in a
 process of its own; what the plan has more stays planned. A --store that holds the runs already is used as it is.
 
-Prints a table; the last line is one JSON object with `seconds`, `cpu_s` of them computing, `page_mb` and `peak_mb` for each number of runs.
+Prints a table; the last line is one JSON object with `seconds`, `cpu_s` of them computing, `page_mb` and `peak_mb`
+for each number of runs.
 """
 
 import argparse

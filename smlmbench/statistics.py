@@ -343,8 +343,7 @@ def performance_profile(scores: Sequence[ArrayLike]) -> tuple[Floats, Floats]:
     whole = np.concatenate(given)
     weights = np.concatenate([np.full(len(one), 1 / (len(one) * len(given))) for one in given])
     reached = np.unique(whole)
-    shares: Floats = (weights * (whole >= reached[:, None])).sum(axis=1)
-    return reached, shares
+    return reached, np.asarray((weights * (whole >= reached[:, None])).sum(axis=1))
 
 
 def pareto_front(points: ArrayLike) -> NDArray[np.bool_]:

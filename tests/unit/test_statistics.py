@@ -187,6 +187,23 @@ def test_without_a_difference_in_friedmans_test_all_are_alike():
     assert found.alike == ((0, 1, 2),)
 
 
+def test_a_group_within_another_is_not_told_and_friedman_comes_first():
+    # a, b and c take turns at the first three places, d is always last: ranks 2, 2, 2, 4.
+    turns = [[3.0, 2.0, 1.0, 0.0], [2.0, 1.0, 3.0, 0.0], [1.0, 3.0, 2.0, 0.0]] * 4
+    assert compare_ranks(turns).alike == ((0, 1, 2),)
+    # Ten rows: one at 3.3, one at 7.7, the others around 5.5. 4.4 is more than 4.28, yet Friedman's test finds nothing.
+    scores = []
+    for k in range(10):
+        ends = (3, 8) if k < 7 else (4, 7)
+        others = np.roll([rank for rank in range(1, 11) if rank not in ends], k)
+        scores.append([-float(rank) for rank in (*ends, *others)])
+    found = compare_ranks(scores)
+    assert found.mean[:2].tolist() == pytest.approx([3.3, 7.7])
+    assert found.mean[1] - found.mean[0] > found.critical
+    assert found.p_value > 0.05
+    assert [len(group) for group in found.alike] == [10]
+
+
 @pytest.mark.parametrize("scores", [[[1.0, 2.0]] * 10, [[1.0, 2.0, math.nan]] * 10, [[1.0, 2.0, 3.0]] * 9, [1.0]])
 def test_what_cannot_be_ranked_is_refused(scores):
     with pytest.raises(SizeError):
