@@ -103,11 +103,11 @@ def combine_seeds(values: Sequence[float], variances: Sequence[float]) -> Interv
     Raises:
         SizeError: No seed, or lists of different length.
     """
-    given, within = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
-    if given.ndim != 1 or given.shape != within.shape or len(given) == 0:
-        raise SizeError(f"{given.size} values and {within.size} variances; give one of each per seed")
-    n, mean, frames = len(given), float(given.mean()), float(within.mean())
-    seeds = float(given.var(ddof=1)) / n if n > 1 else 0.0
+    n = len(values)
+    if n == 0 or n != len(variances):
+        raise SizeError(f"{n} values and {len(variances)} variances; give one of each per seed")
+    mean, frames = math.fsum(values) / n, math.fsum(variances) / n
+    seeds = math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n if n > 1 else 0.0
     half = _half_width(frames, seeds, n)
     note = "" if n > 1 else "one seed: the spread between seeds is not in it"
     return Interval(mean, mean - half, mean + half, frames + seeds, n, note)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.report.drawings import LARGEST_PICTURE_BYTES, MOST_EXAMPLES, Drawing, embedded
-from smlmbench.report.model import Board, Entry, Row, read_json
+from smlmbench.report.model import Board, Entry, Row
+from smlmbench.report.row import read_json
 from smlmbench.report.tables import Column, Table, tabulate
 from smlmbench.tasks.contracts.applied import AppliedRow, Grid
 

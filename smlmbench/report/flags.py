@@ -4,7 +4,8 @@ from collections import Counter
 from itertools import product
 
 from smlmbench.report.boards.intervals import gap
-from smlmbench.report.model import Board, Entry, read_json
+from smlmbench.report.model import Board, Entry
+from smlmbench.report.row import read_json
 
 SEVERAL = 2  # repeats, from which there is an interval between them
 APPLIED = "applied"  # folder of a run's movies without truth

@@ -10,7 +10,8 @@ from smlmbench.report.access import Access
 from smlmbench.report.boards.intervals import gap, gaps
 from smlmbench.report.devices import REAL_TIME_MS, best_within, given_words, timings
 from smlmbench.report.drawings import lambda_rows
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Gap, Row, finite
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate, Gap, Row
+from smlmbench.report.row import finite
 from smlmbench.report.words import decimals, interval, listed, milliseconds, number, recipe, signed, with_interval
 from smlmbench.tracking.tags import TIMED_ON
 

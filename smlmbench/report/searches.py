@@ -7,7 +7,8 @@ from smlmbench.figures.style import DPI, WIDTH
 from smlmbench.report.boards.intervals import gap
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.drawings import Drawing, embedded
-from smlmbench.report.model import Board, Record, Run, finite, read_json
+from smlmbench.report.model import Board, Record, Run
+from smlmbench.report.row import finite, read_json
 from smlmbench.report.words import decimals, interval, number
 
 FILE = "search.json"

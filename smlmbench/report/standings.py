@@ -10,7 +10,8 @@ from smlmbench.figures.standings import mean_ranks, profiles
 from smlmbench.report.boards.frame import drawn
 from smlmbench.report.boards.rows import canonical
 from smlmbench.report.drawings import Drawing, embedded
-from smlmbench.report.model import BLOCKS, Board, Entry, as_number
+from smlmbench.report.model import BLOCKS, Board, Entry
+from smlmbench.report.row import as_number
 from smlmbench.statistics import LEAST_CONDITIONS, LEAST_RANKED, LEVEL, Ranks, compare_ranks, performance_profile
 
 WORLD = ("psf", "structure", "camera")  # conditions that differ in nothing else are levels of a sweep

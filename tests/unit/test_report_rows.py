@@ -3,7 +3,7 @@ from report_record import Builder, frames
 
 from smlmbench.report.boards.frame import csv_text
 from smlmbench.report.boards.rows import join, outside_plan
-from smlmbench.report.model import finite, read_json
+from smlmbench.report.row import finite, read_json
 
 
 @pytest.fixture

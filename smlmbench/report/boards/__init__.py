@@ -20,7 +20,8 @@ from smlmbench.report.flags import (
     not_surely,
     unlike,
 )
-from smlmbench.report.model import Board, Entry, Row, mean
+from smlmbench.report.model import Board, Entry, Row
+from smlmbench.report.row import mean
 from smlmbench.tasks.contracts.sections import Section
 
 PUBLISHED = "published"
@@ -124,12 +125,20 @@ def _entry(board: Board, rows: Sequence[Row]) -> Entry:
     competitor = " ".join([labels.get("model", ""), *(f"({one})" for one in apart if one)])
     entry = Entry("", (competitor, labels.get("method", ""), labels.get("teacher", "none")), members)
     scored = entry.scored_rows
-    for metric in {board.primary: None, **board.asked.measured}:
+    told = _told(scored, board.facts)
+    for metric in (name for name in {board.primary: None, **board.asked.measured} if name in told):
         entry.estimates[None, metric] = estimate(scored, metric, board.conditions)
         for condition in board.facts:
             entry.estimates[condition, metric] = estimate(scored, metric, [condition])
     entry.validation = mean(row.validation(board.primary) for row in scored)
     return entry
+
+
+def _told(rows: Sequence[Row], conditions: Iterable[str]) -> set[str]:
+    """Names of the numbers that rows have at any condition."""
+    found = {name for row in rows for condition in conditions for name in row.stored("test", condition, "values")}
+    logged = (name for row in rows if row.run is not None for name in row.run.metrics if name.startswith("test."))
+    return found | {name.partition("/")[2] for name in logged}
 
 
 def _apart(board: Board, model: str) -> Sequence[str]:

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.model import BLOCKS, LABELS, LATENCY, Board, Entry, Estimate, Gap, Row, as_number
+from smlmbench.report.model import BLOCKS, LABELS, LATENCY, Board, Entry, Estimate, Gap, Row
+from smlmbench.report.row import as_number
 
 NUMBER = ["condition", "metric", "value", "low", "high", "reason", "unit", "direction"]
 ROW = ["task", "data", "protocol", "label", "model", "loss", "lambda", "method", "teacher", "kind", "status", "control"]

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import block_diag
 
-from smlmbench.report.model import Board, Entry, Estimate, Gap, Row, Verdict, finite, mean
+from smlmbench.report.model import Board, Entry, Estimate, Gap, Row, Verdict
+from smlmbench.report.row import finite, mean
 from smlmbench.statistics import Floats, Statistic, combine_seeds, holm, judge, resample
 
 # Half a 95 % interval of a normal distribution in standard deviations.

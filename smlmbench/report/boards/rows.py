@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from smlmbench.report.boards.planned import Planned
-from smlmbench.report.model import BLOCKS, Kind, Record, Row, Run
+from smlmbench.report.model import BLOCKS, Record, Row, Run
+from smlmbench.report.row import Kind
 from smlmbench.tracking import tags
 
 # The best thing a run can say about a cell that was tried more than once.

@@ -15,7 +15,8 @@ from smlmbench.figures.standings import draw_profiles, draw_ranks
 from smlmbench.report.boards.frame import drawn
 from smlmbench.report.drawings import lambda_rows
 from smlmbench.report.leaderboard import boards_of
-from smlmbench.report.model import LATENCY, Board, Record, finite
+from smlmbench.report.model import LATENCY, Board, Record
+from smlmbench.report.row import finite
 from smlmbench.report.standings import profile_rows, rank_label, standing
 
 # Facts of a condition that say how much of it there is, not what it is.

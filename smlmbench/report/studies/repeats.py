@@ -6,7 +6,8 @@ from smlmbench.report.boards import conditions_of
 from smlmbench.report.boards.intervals import estimate
 from smlmbench.report.boards.planned import Planned
 from smlmbench.report.boards.rows import combination, join
-from smlmbench.report.model import LATENCY, Asked, Record, Row, mean
+from smlmbench.report.model import LATENCY, Asked, Record, Row
+from smlmbench.report.row import mean
 from smlmbench.report.searches import picked_cells
 from smlmbench.study.identity import short_hash
 from smlmbench.tracking.parents import Parent

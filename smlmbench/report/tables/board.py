@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from smlmbench.report.boards.frame import of
-from smlmbench.report.model import LATENCY, Board, Entry, Estimate, finite
+from smlmbench.report.model import LATENCY, Board, Entry, Estimate
+from smlmbench.report.row import finite
 from smlmbench.report.tables import COST, Cell, Column, Table, changed, look_of, sortable, tabulate
 from smlmbench.report.words import decimals, interval, milliseconds, number
 from smlmbench.tasks.contracts.sections import Listing

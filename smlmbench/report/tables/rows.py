@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smlmbench.report.boards.rows import canonical
-from smlmbench.report.model import Board, Entry, Row, as_number
+from smlmbench.report.model import Board, Entry, Row
+from smlmbench.report.row import as_number
 from smlmbench.report.tables import Cell, Column, Table, look_of, loss_of, sortable, tabulate
 from smlmbench.report.words import decimals, number
 
