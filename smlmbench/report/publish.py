@@ -39,6 +39,7 @@ def report_study(
 
         files = build_report(record, folder, history=_history(store), access=Access.of(store))
         write_parents(store, record, parents_of(record))
+        open_on_headlines(store, record)
         remember(files, made_of)
     planned = next((run for run in record.runs if run.role == "study" and run.artifact("plan.json")), None)
     if planned is not None:
@@ -46,7 +47,6 @@ def report_study(
             store.client.log_artifact(planned.run_id, str(getattr(files, kind)))
     said = [f"**{sentences[0]}** {' '.join(sentences[1:])}" for sentences in files.answers.values()]
     store.client.set_experiment_tag(record.experiment_id, NOTE, "\n\n".join(said))
-    open_on_headlines(store, record)
     return files
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from smlmbench.errors import ConfigError, StoreError
-from smlmbench.export.graph import read_sidecar
-from smlmbench.inference.checkpoint import load_facts
 from smlmbench.registry import Catalog
 from smlmbench.tracking.records import RunRecord, find_run, list_studies, search
 from smlmbench.tracking.store import Store
@@ -56,7 +54,11 @@ def task_of(found: Found) -> str:
     if found.record is not None:
         return str(found.record.params.get("task", ""))
     if found.checkpoint.suffix == ".pt":
+        from smlmbench.inference.checkpoint import load_facts
+
         return str(load_facts(found.checkpoint).get("task", ""))
+    from smlmbench.export.graph import read_sidecar
+
     return str((read_sidecar(found.checkpoint) or {}).get("task", ""))
 
 
