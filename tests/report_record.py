@@ -36,6 +36,7 @@ class FakeRun:
     metrics: dict = field(default_factory=dict)
     tags: dict = field(default_factory=dict)
     end_s: float = 0.0
+    experiment_id: str = "7"
 
     def artifact(self, relative):
         path = self.folder / relative

@@ -159,7 +159,7 @@ def _context(
         "provenance": _provenance(record),
         "outside": outside_plan(record, tried_cells(record)),
         "study_text": record.study_text,
-        "experiment_id": record.experiment_id,
+        "experiments": {run.run_id: run.experiment_id for run in record.runs},
         "ui_url": access.url,
         "ui": "" if access.server else access.ui,
         "charts": _charts(record, boards, access),

@@ -146,4 +146,7 @@ def test_several_studies_stand_on_one_page_unranked_among_each_other(both):
     page = Path(said["files"]["html"]).read_text(encoding="utf-8")
     for text in ("monday + tuesday", "monday: mind the gap", "study: tuesday"):
         assert text in page
+    assert monday.experiment_id != tuesday.experiment_id
+    for run in (*monday.rows("cell"), *tuesday.rows("cell")):
+        assert f"experiments/{run.experiment_id}/runs/{run.run_id}" in page
     assert leaderboard_frame(monday).equals(alone)
