@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
+MOST_TICKS = 8
 SIZES = {"pick": 70, "row": 20, "reference": 50}
 DOTTED: dict[str, Any] = {"color": GREY, "linewidth": 1.1, "linestyle": ":", "zorder": 1}
 
@@ -209,9 +210,9 @@ def sensitivity(
             axis.tick_params(axis="x", labelsize=8)
         first = figure.axes[0]
         first.set_xscale("log")
-        if 0 < len(values) <= 8:
-            first.set_xticks(values, [f"{value:g}" for value in values])
-            first.minorticks_off()
+        shown = values[:: -(-len(values) // MOST_TICKS) or 1]
+        first.set_xticks(shown, [f"{value:.4g}" for value in shown])
+        first.minorticks_off()
         for name in colours:
             first.plot([], [], color=colours[name], marker=markers[name], label=name)
         explained(figure)

@@ -211,6 +211,13 @@ def test_curves_have_a_panel_for_each_name_and_short_ticks(drawn):
     ]
 
 
+def test_many_values_of_a_setting_have_few_ticks_in_plain_numbers():
+    rows = [{"panel": "net", "label": "l1", "x": 100 * 1.2**k, "y": float(k)} for k in range(20)]
+    said = written(sensitivity(rows, x_label="λ", y_label="E"))
+    assert {"100", "172.8", "298.6"} <= set(said)
+    assert not any("$" in text for text in said)
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_settings_without_a_score_are_crosses_at_the_worse_edge(drawn, down):
     said = written(sensitivity(LAMBDAS, x_label="λ", y_label="E", down=down))
