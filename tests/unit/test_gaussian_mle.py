@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from smlmbench.camera import Noise
 from smlmbench.data.contracts import ArrayFrames, Condition
-from smlmbench.errors import ConfigError, SizeError
+from smlmbench.errors import ConfigError, LossWarning, SizeError
 from smlmbench.predictions import Localizations
 from smlmbench.psf.astigmatic import Astigmatic
 from smlmbench.psf.contracts import Canvas, Spots
@@ -166,7 +166,8 @@ def test_pairs_taken_for_one_fail_the_shape_test(noise):
     alone = localize(held(pairs, noise), passes=0)
     assert len(alone) == pytest.approx(240, abs=3)
     assert (alone.more["p_value"] < 0.01).mean() > 0.9
-    assert len(localize(held(pairs, noise), passes=0, shape_test=0.01)) < 24
+    with pytest.warns(LossWarning, match="drops more than half"):
+        assert len(localize(held(pairs, noise), passes=0, shape_test=0.01)) < 24
 
 
 @pytest.mark.parametrize("width", ["fixed", "free"])
@@ -184,9 +185,16 @@ def test_dim_pairs_look_like_pairs():
     assert len(alone) == pytest.approx(240, abs=3)
     assert (alone.more["pair_p_value"] < 0.01).mean() > 0.75
     assert (alone.more["pair_p_value"] < 0.05).mean() > 0.9
-    assert len(localize(held(pairs, POISSON), passes=0, shape_test=0.05)) < 24
+    with pytest.warns(LossWarning, match="drops more than half"):
+        assert len(localize(held(pairs, POISSON), passes=0, shape_test=0.05)) < 24
     _, lone = isolated(60, 300.0, noise=POISSON)
     assert len(localize(held(lone, POISSON), shape_test=0.05)) > 0.87 * 240
+
+
+def test_a_width_that_is_not_the_movies_is_warned_of_where_it_drops_lone_emitters():
+    _, frames = isolated(60, 1000.0)
+    with pytest.warns(LossWarning, match="give sigma_nm: auto"):
+        assert len(localize(held(frames), sigma_nm=104.0, shape_test=0.05)) < 120
 
 
 def test_no_chance_of_a_pair_is_told_where_widths_differ():
