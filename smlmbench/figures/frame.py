@@ -9,14 +9,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.errors import SizeError
-from smlmbench.figures.pictures import FOUND, TRUE, checked, draw_positions, draw_scale_bar, peak, places, visible
-from smlmbench.figures.style import COLOURS, GREY, INK, TILE, WIDTH, ImageFormat, drawing_style, new_figure, save
+from smlmbench.figures.pictures import (
+    FOUND,
+    TRUE,
+    checked,
+    draw_positions,
+    draw_scale_bar,
+    draw_values,
+    peak,
+    places,
+    visible,
+)
+from smlmbench.figures.style import COLOURS, GREY, INK, WIDTH, ImageFormat, drawing_style, new_figure, save, tiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BINS = 60
+HISTOGRAMS = 2.1  # inches of their row
 MOST_RINGS = 200
 MARKED = 0.01  # of the peak: what is darker is not marked
 LEFT_OUT = 1e-4  # share of the brightest pixels that may lie beyond the scale of a projection
@@ -109,31 +120,31 @@ def _figure(shown: Panels, title: str, *, histogram: bool) -> "Figure":
     in_px = not math.isfinite(shown.pixel_nm)
     step = 1.0 if in_px else shown.pixel_nm
     height, width = (side * step for side in images[0].shape)
-    count = 4 if len(images) == 3 else 2
-    tall = 2.8 * min(1.6, height / width) + 0.7
-    figure = new_figure(TILE * count, tall + (2.1 if histogram else 0.0))
-    if head := ": ".join(filter(None, (title, shown.said))):
-        figure.suptitle(head, fontsize=11.5, fontweight="bold")
-    above, below = figure, None
-    if histogram:
-        above, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[tall, 2.1]), dtype=object))
-    axes = np.atleast_1d(above.subplots(1, count))
+    head = ": ".join(filter(None, (title, shown.said)))
+    figure, axes = tiles(4 if len(images) == 3 else 2, height / width, head, below_in=HISTOGRAMS if histogram else 0.0)
     found, true = places(shown.found_nm), places(shown.truth_nm)
     _show_images(axes, shown, images, (width, height))
     draw_positions(axes[0], true, found)
     for axis, positions, colour in zip(axes[1:3], (found, true), (FOUND, TRUE), strict=False):
         if 0 < len(positions) <= MOST_RINGS:
-            axis.scatter(*positions.T, s=110, facecolors="none", edgecolors=colour, linewidths=1.0)
-        axis.set(xlim=(0, width), ylim=(height, 0))
+            axis.scatter(positions[:, 0], positions[:, 1], s=110, facecolors="none", edgecolors=colour, linewidths=1.0)
     for axis, colour in zip(axes, ("white", "white", "white", INK), strict=False):
         draw_scale_bar(axis, width, height, colour, in_px=in_px)
-    if below is not None:
-        _histograms(below.subplots(1, 2), shown, images)
+        axis.set(xlim=(0, width), ylim=(height, 0))
+    if histogram:
+        _histograms(_below(figure), shown, images)
     return figure
 
 
+def _below(figure: "Figure") -> "NDArray[Any]":
+    """Axes of the two histograms, in the part of a figure that its tiles leave free."""
+    width, height = figure.get_size_inches()
+    place = {"left": 0.7 / width, "right": 1 - 0.2 / width, "bottom": 0.5 / height, "top": (HISTOGRAMS - 0.3) / height}
+    return np.asarray(figure.subplots(1, 2, gridspec_kw={**place, "wspace": 0.16}), dtype=object)
+
+
 def _show_images(
-    axes: "NDArray[Any]", shown: Panels, images: Sequence[NDArray[np.float64]], size: tuple[float, float]
+    axes: "Sequence[Axes]", shown: Panels, images: Sequence[NDArray[np.float64]], size: tuple[float, float]
 ) -> None:
     from matplotlib.colors import PowerNorm
 
@@ -173,12 +184,8 @@ def show(
     """Draw an image of a field of `size` (width, height) with the scale of its values, in a `unit`."""
     drawn = axis.imshow(image, extent=(0, size[0], size[1], 0), interpolation="nearest", **look)
     axis.set(title=title, xticks=[], yticks=[])
-    axis.grid(visible=False)
     axis.spines[:].set_visible(False)
-    bar = axis.figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02)
-    bar.ax.tick_params(labelsize=7.5)
-    bar.ax.grid(visible=False)
-    bar.set_label(unit, fontsize=8)
+    draw_values(axis, drawn, size, unit)
 
 
 def _histograms(axes: "NDArray[Any]", shown: Panels, images: Sequence[NDArray[np.float64]]) -> None:

@@ -12,10 +12,12 @@ from smlmbench.figures.style import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 # Below this share of lit pixels a truth is a set of dots, above it a picture.
 SPARSE_FRACTION = 0.02
 TRUE, FOUND = "#56B4E9", "#E69F00"
+TICK = "#4a5560"
 
 
 def scale_bar_nm(width_nm: float) -> float:
@@ -90,3 +92,29 @@ def draw_scale_bar(axis: "Axes", width_nm: float, height_nm: float, colour: str,
         left + length / 2, bottom - height_nm * 0.025, text,
         color=colour, ha="center", va="bottom", fontsize=9, path_effects=halo,
     )  # fmt: skip
+
+
+def draw_values(axis: "Axes", drawn: "AxesImage", size: tuple[float, float], unit: str) -> None:
+    """Draw the scale of an image's values right of it, on a field of `size` (width, height).
+
+    Matplotlib's colour bars have an axis each, which takes three quarters of the time of a picture.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    width, height = size
+    low, high = drawn.get_clim()
+    colours = drawn.cmap(np.linspace(1, 0, 256))[:, None]
+    axis.imshow(colours, extent=(1.02 * width, 1.06 * width, height, 0), clip_on=False, aspect=axis.get_aspect())
+
+    def beside(text: str, at: float, points: float, **look: Any) -> None:
+        place: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False, "va": "center_baseline"}
+        axis.annotate(text, (1.06 * width, at), (points, 0), **place, **look)
+
+    values = np.array(
+        [value for value in MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= value <= high]
+    )
+    for value, at in zip(values, height * (1 - np.asarray(drawn.norm(values))), strict=True):
+        axis.plot([1.06 * width, 1.075 * width], [at, at], color=TICK, linewidth=0.8, clip_on=False)
+        beside(f"{value:g}", float(at), 5, color=TICK, fontsize=7.5)
+    beside(unit, height / 2, 34, fontsize=8, rotation=90)
+    axis.set(xlim=(0, width), ylim=(height, 0))

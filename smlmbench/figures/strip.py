@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from smlmbench.figures.frame import show
 from smlmbench.figures.pictures import checked, draw_scale_bar, peak
-from smlmbench.figures.style import TILE, ImageFormat, drawing_style, new_figure, save
+from smlmbench.figures.style import ImageFormat, drawing_style, save
+from smlmbench.figures.style import tiles as side_by_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ def strip(tiles: Sequence[Tile], size_nm: tuple[float, float], *, image_format: 
     known = math.isfinite(size_nm[0])
     width, height = size_nm if known else (float(images[0].shape[1]), float(images[0].shape[0]))
     with drawing_style():
-        figure = new_figure(TILE * len(tiles), 2.8 * min(1.6, height / width) + 0.7)
-        for axis, tile, image in zip(figure.subplots(1, len(tiles), squeeze=False)[0], tiles, images, strict=True):
+        figure, axes = side_by_side(len(tiles), height / width)
+        for axis, tile, image in zip(axes, tiles, images, strict=True):
             high = peak(image) if tile.sparse else float(image.max())
             low = 0.0 if tile.sparse else float(image.min())
             high = max(high, low + 1e-12)

@@ -4,10 +4,12 @@ import shutil
 from contextlib import contextmanager
 from functools import partial
 
+import numpy as np
 import pytest
 import tiny_study
 from tiny_study import models, run, write, write_plugins
 
+from smlmbench.figures import uint8_panel
 from smlmbench.tracking.records import read_study
 from smlmbench.tracking.store import open_store
 
@@ -45,6 +47,17 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(page, "latency_drawings", lambda *_: [])
 
 
+DRAWN = "smlmbench.tasks.contracts.task.uint8_panel"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sketched():
+    """Pictures of one grey: they took most of the time of a tiny study, and what they look like is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DRAWN, lambda _: np.full((60, 200, 3), 128, dtype=np.uint8))
+        yield
+
+
 class Run:
     """The tiny study, run once."""
 
@@ -54,6 +67,7 @@ class Run:
         self.store = open_store(shutil.copytree(empty_store, folder / "mlruns"))
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(tiny_study.BREAKING, "1")
+            patch.setattr(DRAWN, uint8_panel)
             self.finished, self.lines = run(self.path, self.store)
         self.record = read_study(self.store, "tiny")
 

@@ -9,6 +9,8 @@ from PIL import Image
 
 from smlmbench.errors import SizeError
 from smlmbench.figures import Panels, panel, projection, scale_bar_nm, triplet, uint8_panel
+from smlmbench.figures.pictures import draw_values
+from smlmbench.figures.style import drawing_style, tiles
 
 RNG = np.random.default_rng(1)
 TITLE = "a row, frame 3"
@@ -48,13 +50,35 @@ def test_histograms_count_every_pixel_on_a_logarithmic_axis(monkeypatch: pytest.
     kept = []
     monkeypatch.setattr(module, "save", lambda figure, _: kept.append(figure) or b"")
     triplet(SHOWN, TITLE)
-    axes = kept[0].subfigs[1].axes
+    axes = kept[0].axes[4:]
     assert [axis.get_yscale() for axis in axes] == ["log", "log"]
     assert sum(patch.get_height() for patch in axes[0].patches) == 8 * 16
     steps = [patch.get_data().values for patch in axes[1].patches]
     # A step of a half stands for none.
     assert [int(values[values >= 1].sum()) for values in steps] == [32 * 64, 32 * 64]
-    assert len(kept[0].subfigs[0].axes) == 8  # four images with their scales
+    titles = [axis.get_title().split(" (")[0] for axis in kept[0].axes[:4]]
+    assert titles == ["Input", "Prediction", "Truth", "Prediction − truth"]
+
+
+def test_the_scale_of_an_image_has_its_values_where_their_colours_are() -> None:
+    from matplotlib.colors import PowerNorm
+
+    with drawing_style():
+        figure, (axis,) = tiles(1, 0.5)
+        root = axis.imshow([[0.0, 4.0]], norm=PowerNorm(0.5, vmin=0, vmax=4), extent=(0, 200, 100, 0))
+        draw_values(axis, root, (200.0, 100.0), "photons")
+    told = {text.get_text(): text.xy[1] for text in axis.texts}  # type: ignore[attr-defined]
+    assert told == pytest.approx(
+        {"0": 100, "1": 50, "2": 100 * (1 - 0.5**0.5), "3": 100 * (1 - 0.75**0.5), "4": 0, "photons": 50}
+    )
+    scale = np.asarray(axis.images[1].get_array())
+    assert np.allclose(scale[0, 0], root.cmap(1.0))
+    assert np.allclose(scale[-1, 0], root.cmap(0.0))
+    assert axis.get_xlim() == (0, 200)
+    # The tile is 2.4 inches wide and half as high, in a figure of its own width.
+    assert figure.get_size_inches() == pytest.approx([3.2, 1.2 + 0.3 + 0.35])
+    assert axis.get_position().width * 3.2 == pytest.approx(2.4)
+    assert axis.get_position().height * 1.85 == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize(
