@@ -110,9 +110,8 @@ def draw_values(axis: "Axes", drawn: "AxesImage", size: tuple[float, float], uni
         place: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False, "va": "center_baseline"}
         axis.annotate(text, (1.06 * width, at), (points, 0), **place, **look)
 
-    values = np.array(
-        [value for value in MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= value <= high]
-    )
+    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    values = ticks[(ticks >= low) & (ticks <= high)]
     for value, at in zip(values, height * (1 - np.asarray(drawn.norm(values))), strict=True):
         axis.plot([1.06 * width, 1.075 * width], [at, at], color=TICK, linewidth=0.8, clip_on=False)
         beside(f"{value:g}", float(at), 5, color=TICK, fontsize=7.5)
