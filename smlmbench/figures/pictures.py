@@ -110,10 +110,10 @@ def draw_values(axis: "Axes", drawn: "AxesImage", size: tuple[float, float], uni
         place: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False, "va": "center_baseline"}
         axis.annotate(text, (1.06 * width, at), (points, 0), **place, **look)
 
-    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    values = ticks[(ticks >= low) & (ticks <= high)]
-    for value, at in zip(values, height * (1 - np.asarray(drawn.norm(values))), strict=True):
+    ticks = np.asarray(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+    for value in ticks[(ticks >= low) & (ticks <= high)]:
+        at = height * (1 - float(np.asarray(drawn.norm(value))))
         axis.plot([1.06 * width, 1.075 * width], [at, at], color=TICK, linewidth=0.8, clip_on=False)
-        beside(f"{value:g}", float(at), 5, color=TICK, fontsize=7.5)
+        beside(f"{value:g}", at, 5, color=TICK, fontsize=7.5)
     beside(unit, height / 2, 34, fontsize=8, rotation=90)
     axis.set(xlim=(0, width), ylim=(height, 0))
