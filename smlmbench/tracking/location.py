@@ -139,6 +139,8 @@ def make_database(database: Path, build: "Callable[[Path], None]") -> None:
         with closing(connect(fresh)) as connection:
             mode = "delete" if on_network(database.parent) else "wal"
             connection.execute(f"pragma journal_mode={mode}")
+        with fresh.open("r+b") as written:
+            os.fsync(written.fileno())  # whoever built it need not have waited for the disk
         try:
             os.link(fresh, database)
         except OSError:

@@ -92,3 +92,20 @@ def test_a_database_of_another_version_is_one_line(store):
         connection.commit()
     with pytest.raises(StoreError, match="written by another MLflow version; copy it, then run `mlflow db upgrade"):
         open_store(store.home).client  # noqa: B018
+
+
+def test_only_a_database_that_is_being_made_does_not_wait_for_the_disk(tmp_path):
+    from sqlalchemy import create_engine, text
+
+    from smlmbench.tracking.store import _hasty
+
+    def waits(path):
+        with create_engine(f"sqlite:///{path}").connect() as connection:
+            return int(connection.execute(text("pragma synchronous")).scalar_one())
+
+    fresh, other = tmp_path / "fresh.db", tmp_path / "other.db"
+    for path in (fresh, other):
+        path.touch()
+    with _hasty(fresh):
+        assert (waits(fresh), waits(other)) == (0, 2)
+    assert waits(fresh) == 2
