@@ -1,7 +1,9 @@
 """Phase masks of networks that see through them: learned ones, and the fixed ones that they are held against."""
 
+import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -99,11 +101,24 @@ def fixed(kind: str, pupil: Pupil, strength: float = 1.0) -> Tensor:
 
 def best_strength(kind: str, microscope: Microscope, pixel_size_nm: float) -> float:
     """Of some strengths the one whose product of the bounds of x, y and z is least over the depths; 1 of a flat one."""
-    if kind == "flat":
-        return 1.0
-    volumes = {}
+    return 1.0 if kind == "flat" else _best(kind, microscope.made_of, pixel_size_nm)
+
+
+def fixed_bounds(kind: str, microscope: Microscope, light: Light) -> Tensor:
+    """`depth_bounds` (n, 3) of a mask that is not learned, at its best strength."""
+    return _bounds(kind, microscope.made_of, light, best_strength(kind, microscope, light.pixel_size_nm))
+
+
+@lru_cache(maxsize=256)
+def _best(kind: str, made_of: tuple[str, int], pixel_size_nm: float) -> float:
+    light, volumes = Light(*LIGHT, pixel_size_nm), dict[float, float]()
     for strength in STRENGTHS:
-        phase = fixed(kind, microscope.pupil, strength)
-        bounds = depth_bounds(microscope, phase, Light(*LIGHT, pixel_size_nm))[1]
-        volumes[strength] = float(bounds.log().sum(dim=1).mean())
+        volumes[strength] = float(_bounds(kind, made_of, light, strength).log().sum(dim=1).mean())
     return min(volumes, key=lambda one: volumes[one])
+
+
+@lru_cache(maxsize=256)
+def _bounds(kind: str, made_of: tuple[str, int], light: Light, strength: float) -> Tensor:
+    """A training asks for the same ones at each validation."""
+    microscope = Microscope(json.loads(made_of[0]), made_of[1])
+    return depth_bounds(microscope, fixed(kind, microscope.pupil, strength), light)[1]

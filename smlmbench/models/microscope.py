@@ -6,6 +6,7 @@ is that of Poisson numbers in its normal approximation, rate + sqrt(rate) eps, a
 """
 
 import copy
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ class Microscope(nn.Module):
 
     def __init__(self, description: Mapping[str, Any], pupil_px: int) -> None:
         super().__init__()
+        self.made_of = (json.dumps(description, sort_keys=True), pupil_px)  # with which another one is the same
         settings = {name: value for name, value in description.items() if name != "name"}
         built = psf.build(description, Catalog())
         if not isinstance(built, PupilPsf):

@@ -54,7 +54,8 @@ DRAWN = "smlmbench.tasks.contracts.task.uint8_panel"
 def sketched():
     """Pictures of one grey: they took most of the time of a tiny study, and what they look like is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DRAWN, lambda _: np.full((60, 200, 3), 128, dtype=np.uint8))
+        for drawn in (DRAWN, "smlmbench.tasks.optics.design"):
+            patch.setattr(drawn, lambda _: np.full((60, 200, 3), 128, dtype=np.uint8))
         yield
 
 

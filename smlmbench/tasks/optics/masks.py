@@ -17,7 +17,7 @@ from smlmbench.errors import ConfigError
 from smlmbench.formats.tiff_image import write_plain
 from smlmbench.metrics.masked import MaskSeen
 from smlmbench.models.designed import Designed
-from smlmbench.models.masks import FIXED, best_strength, fixed
+from smlmbench.models.masks import FIXED, fixed_bounds
 from smlmbench.models.microscope import Light, Microscope, depth_bounds
 from smlmbench.movies import Frames
 from smlmbench.optics.imaging import Pixels
@@ -62,12 +62,7 @@ class Masked:
     @cached_property
     def beside(self) -> Mapping[str, NDArray[np.float64]]:
         """Bounds (n, 3) of the masks that stay as they are, each at its best strength."""
-        found = {}
-        for kind in FIXED:
-            strength = best_strength(kind, self.microscope, self.light.pixel_size_nm)
-            phase = fixed(kind, self.microscope.pupil, strength)
-            found[kind] = depth_bounds(self.microscope, phase, self.light)[1].numpy()
-        return found
+        return {kind: fixed_bounds(kind, self.microscope, self.light).numpy() for kind in FIXED}
 
     def spots(self) -> dict[str, NDArray[np.float64]]:
         """Images of one emitter over the depths, in camera pixels, of every colour."""
