@@ -1,6 +1,6 @@
 """The same command again over finished cells, and their report: what a user waits who asks whether all is done.
 
-python benchmarks/again.py [--cells 300] [--store FOLDER]
+python benchmarks/again.py [--cells 300] [--rounds 3] [--store FOLDER]
 
 Trains a study of that many cells in the fewest steps, with all the rows and files of a real one (takes about a second
 a cell; a --store that holds them already is used as it is), then runs the same command and `smlmbench report` again,
@@ -19,13 +19,11 @@ from pathlib import Path
 
 from scaling import COMMAND, write_study
 
-ROUNDS = 3
 
-
-def seconds(words: list[str]) -> float:
+def seconds(words: list[str], rounds: int) -> float:
     """Median of some rounds."""
     taken = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = time.perf_counter()
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         taken.append(time.perf_counter() - began)
@@ -37,6 +35,7 @@ def seconds(words: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cells", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3, help="each command is timed so often, the median counts")
     parser.add_argument("--store", type=Path, help="folder that keeps the cells for another time")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -49,9 +48,9 @@ def main() -> None:
         found = {
             "cells": asked.cells,
             "first_s": round(first_s, 1),
-            "again_s": round(seconds(run), 2),
-            "report_s": round(seconds([*COMMAND[:-1], "report", "again", "--store", str(home)]), 2),
-            "help_s": round(seconds([*COMMAND[:-1], "run", "--help"]), 2),
+            "again_s": round(seconds(run, asked.rounds), 2),
+            "report_s": round(seconds([*COMMAND[:-1], "report", "again", "--store", str(home)], asked.rounds), 2),
+            "help_s": round(seconds([*COMMAND[:-1], "run", "--help"], asked.rounds), 2),
         }
     print(json.dumps(found))
 

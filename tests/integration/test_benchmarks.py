@@ -49,7 +49,7 @@ def script(name):
 
 
 def test_the_same_command_again_is_timed():
-    said = run("again", "--cells", "2")
+    said = run("again", "--cells", "2", "--rounds", "1")
     assert said["again_s"] > 0
     assert said["report_s"] > 0
     assert said["cells"] == 2
