@@ -27,6 +27,13 @@ CARD = {
             "choices": ["photon_scale", "train_zscore", "frame_minmax", "frame_minmax_zscore", "noise_scaled"],
             "help": "before that of a batch; frame_minmax, the authors' for telomeres, is blind to photons",
         },
+        "leak": {
+            "default": 0.0,
+            "min": 0.0,
+            "max": 1.0,
+            "later": True,
+            "help": "gradient that passes where an answer is cut off; the authors' 0 may be long in beginning to answer",
+        },
     },
     "search": {"width": {"low": 16, "high": 64, "log": True}},
     "tiny": {"width": 6, "dilations": [1, 2]},
@@ -109,7 +116,7 @@ class DeepStorm3d(nn.Module):
         self.planes = _layer(width, planes)
         self.refine = nn.ModuleList([_layer(planes, planes) for _ in range(2)])
         self.last = nn.Conv2d(planes, planes, 1)
-        self.amplitude = float(given.output["amplitude"])
+        self.amplitude, self.leak = float(given.output["amplitude"]), float(settings["leak"])
 
     def forward(self, frames: Tensor, frame_range: Tensor | None = None) -> Tensor:
         """Map photons (B, C, H, W) to volumes (B, D, U*H, U*W) in label units; `frame_range` as in `Normalisation`."""
@@ -121,7 +128,11 @@ class DeepStorm3d(nn.Module):
         for layer in self.refine:
             maps = maps + layer(maps)
         raw: Tensor = self.last(maps)
-        return raw.clamp(0.0, self.amplitude)  # as the authors' HardTanh: no gradient where it answers 0
+        answer = raw.clamp(0.0, self.amplitude)  # as the authors' HardTanh: no gradient where it answers 0
+        if not (self.training and self.leak):
+            return answer
+        cut = raw - answer
+        return answer + self.leak * (cut - cut.detach())
 
 
 def _layer(inside: int, outside: int, dilation: int = 1, kind: type[nn.Sequential] = nn.Sequential) -> nn.Sequential:

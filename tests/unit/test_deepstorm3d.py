@@ -205,3 +205,19 @@ def test_large_frames_are_cut_so_that_their_volumes_fit():
     assert len(cut) > 1
     # Four halos are the least that a tile may be.
     assert largest * held <= (4 * 38) ** 2 * held
+
+
+def test_a_leak_lets_a_network_that_answers_nothing_learn_and_changes_no_answer():
+    frames = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 100
+    slopes, answers = [], []
+    for leak in (0.0, 0.1):
+        built = network({**SMALL, "leak": leak}, planes=5, upsampling=2).train()
+        with torch.no_grad():
+            built.last.bias.fill_(-1e6)
+        answer = built(frames)
+        answers.append(answer.detach())
+        answer.sum().backward()
+        slopes.append(float(built.last.bias.grad.sum()))
+    # 2 frames of 32 x 32 fine pixels on 5 planes, each of which pushes by a tenth
+    assert slopes == pytest.approx([0, 0.1 * 2 * 5 * 32 * 32])
+    assert not any(bool(answer.any()) for answer in answers)
