@@ -32,7 +32,7 @@ CARD = {
             "min": 0.0,
             "max": 1.0,
             "later": True,
-            "help": "gradient that passes where an answer is cut off; the authors' 0 may be long in beginning to answer",
+            "help": "gradient that passes where an answer is cut off; with the authors' 0 it may never begin",
         },
     },
     "search": {"width": {"low": 16, "high": 64, "log": True}},
