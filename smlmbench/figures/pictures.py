@@ -12,12 +12,12 @@ from smlmbench.figures.style import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
+    from matplotlib.cm import ScalarMappable
 
 # Below this share of lit pixels a truth is a set of dots, above it a picture.
 SPARSE_FRACTION = 0.02
 TRUE, FOUND = "#56B4E9", "#E69F00"
-TICK = "#4a5560"
+TICK, TICK_RIGHT = "#4a5560", 1  # colour, and the number of the marker
 
 
 def scale_bar_nm(width_nm: float) -> float:
@@ -94,7 +94,7 @@ def draw_scale_bar(axis: "Axes", width_nm: float, height_nm: float, colour: str,
     )  # fmt: skip
 
 
-def draw_values(axis: "Axes", drawn: "AxesImage", size: tuple[float, float], unit: str) -> None:
+def draw_values(axis: "Axes", drawn: "ScalarMappable", size: tuple[float, float], unit: str) -> None:
     """Draw the scale of an image's values right of it, on a field of `size` (width, height).
 
     Matplotlib's colour bars have an axis each, which takes three quarters of the time of a picture.
@@ -113,7 +113,7 @@ def draw_values(axis: "Axes", drawn: "AxesImage", size: tuple[float, float], uni
     ticks = np.asarray(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
     for value in ticks[(ticks >= low) & (ticks <= high)]:
         at = height * (1 - float(np.asarray(drawn.norm(value))))
-        axis.plot([1.06 * width, 1.075 * width], [at, at], color=TICK, linewidth=0.8, clip_on=False)
+        axis.plot([1.06 * width], [at], marker=TICK_RIGHT, markersize=3, color=TICK, markeredgewidth=0.8, clip_on=False)
         beside(f"{value:g}", at, 5, color=TICK, fontsize=7.5)
     beside(unit, height / 2, 34, fontsize=8, rotation=90)
     axis.set(xlim=(0, width), ylim=(height, 0))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smlmbench.figures.frame import show
-from smlmbench.figures.pictures import checked, draw_scale_bar, peak
+from smlmbench.figures.pictures import checked, draw_scale_bar, draw_values, peak
 from smlmbench.figures.style import WIDTH, ImageFormat, drawing_style, new_figure, save
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def rendered(
             axis.imshow(coloured(many, depth_nm, (low, high)), extent=extent, interpolation="nearest")
             axis.set(xticks=[], yticks=[], title=title)
             axis.grid(visible=False)
-            figure.colorbar(
-                cm.ScalarMappable(colors.Normalize(low, high), depth_colours()), ax=axis, label="depth z (nm)"
-            )
+            depths = cm.ScalarMappable(colors.Normalize(low, high), depth_colours())
+            draw_values(axis, depths, (width, height), "depth z (nm)")
         draw_scale_bar(axis, width, height, "white")
         return save(figure, image_format)
