@@ -15,7 +15,7 @@ from smlmbench.errors import ConfigError
 from smlmbench.inference.answering import Answering
 from smlmbench.inference.engine import ReadOut
 from smlmbench.models import deepstorm3d_mask
-from smlmbench.models.masks import FIXED, best_strength, fixed
+from smlmbench.models.masks import FIXED, best_strength, fixed, fixed_bounds
 from smlmbench.models.microscope import Light, Microscope, depth_bounds
 from smlmbench.optics.imaging import Pixels
 from smlmbench.optics.scenes import packed, unpacked
@@ -159,6 +159,14 @@ def test_a_strength_that_is_not_stated_has_the_least_bounds(stream, description)
         for strength in (found, 0.05, 3.0)
     }
     assert min(volumes, key=volumes.get) == found
+
+
+def test_bounds_that_were_worked_out_before_belong_to_the_same_light_and_optics(description):
+    coarse, fine = Microscope(description.psf, 16), Microscope(description.psf, 20)
+    dim = replace(LIGHT, photons=LIGHT.photons / 4)
+    for microscope, light in ((coarse, LIGHT), (coarse, dim), (fine, LIGHT), (coarse, LIGHT)):
+        phase = fixed("astigmatic", microscope.pupil, best_strength("astigmatic", microscope, light.pixel_size_nm))
+        assert torch.equal(fixed_bounds("astigmatic", microscope, light), depth_bounds(microscope, phase, light)[1])
 
 
 def test_bounds_are_those_of_a_numeric_fisher_matrix(description):
