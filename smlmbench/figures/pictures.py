@@ -111,9 +111,10 @@ def draw_values(axis: "Axes", drawn: "ScalarMappable", size: tuple[float, float]
         axis.annotate(text, (1.06 * width, at), (points, 0), **place, **look)
 
     ticks = np.asarray(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
-    for value in ticks[(ticks >= low) & (ticks <= high)]:
+    told = {f"{value:g}": value for value in ticks[(ticks >= low) & (ticks <= high)]}  # an even image has one value
+    for text, value in told.items():
         at = height * (1 - float(np.asarray(drawn.norm(value))))
         axis.plot([1.06 * width], [at], marker=TICK_RIGHT, markersize=3, color=TICK, markeredgewidth=0.8, clip_on=False)
-        beside(f"{value:g}", at, 5, color=TICK, fontsize=7.5)
+        beside(text, at, 5, color=TICK, fontsize=7.5)
     beside(unit, height / 2, 34, fontsize=8, rotation=90)
     axis.set(xlim=(0, width), ylim=(height, 0))

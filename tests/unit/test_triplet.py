@@ -75,6 +75,10 @@ def test_the_scale_of_an_image_has_its_values_where_their_colours_are() -> None:
     assert np.allclose(scale[0, 0], root.cmap(1.0))
     assert np.allclose(scale[-1, 0], root.cmap(0.0))
     assert axis.get_xlim() == (0, 200)
+    with drawing_style():
+        _, (even,) = tiles(1, 1.0)
+        draw_values(even, even.imshow([[20.0]], vmin=20, vmax=20 + 1e-12), (1.0, 1.0), "")
+    assert [text.get_text() for text in even.texts] == ["20", ""]
     # The tile is 2.4 inches wide and half as high, in a figure of its own width.
     assert figure.get_size_inches() == pytest.approx([3.2, 1.2 + 0.3 + 0.35])
     assert axis.get_position().width * 3.2 == pytest.approx(2.4)
